@@ -1,0 +1,29 @@
+/*
+ * base/clock.h - the time, and a time that tests set.
+ *
+ * Wall clock: for `created` and expiry only. Boot clock (CLOCK_BOOTTIME, counts suspension): for intervals and
+ * deadlines.
+ * Layer: base.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef AEL_BASE_CLOCK_H
+#define AEL_BASE_CLOCK_H
+
+#include <stdint.h>
+
+/** Returns the Unix time in whole seconds. Threads: any. */
+int64_t ael_clock_wall_s(void);
+
+/** Returns nanoseconds since boot. Threads: any. */
+int64_t ael_clock_boot_ns(void);
+
+/** For tests: from now on both clocks stand still at these values. Threads: any. */
+void ael_clock_set_for_test(int64_t wall_s, int64_t boot_ns);
+
+/** For tests: moves both set clocks on. Threads: any. */
+void ael_clock_advance_for_test(int64_t seconds);
+
+/** For tests: back to the real clocks. Threads: any. */
+void ael_clock_reset_for_test(void);
+
+#endif /* AEL_BASE_CLOCK_H */

@@ -1,0 +1,82 @@
+/*
+ * base/json.h - a strict reader of JSON in memory (RFC 8259), without a tree, and the pieces of a writer.
+ *
+ * The reader walks the text once. The caller asks for what must come next; the first failure sticks, with the offset
+ * where it happened, and every later call fails too. It accepts nothing that Asherah's strictest reader refuses:
+ * valid UTF-8 only, no duplicate names among those the caller knows, no trailing bytes, nesting up to 32 levels
+ * (unknown members are skipped under the same grammar).
+ * Layer: base.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef AEL_BASE_JSON_H
+#define AEL_BASE_JSON_H
+
+#include <ael/bytes.h>
+
+struct ael_json_reader {
+    struct ael_bytes text;
+    size_t at;
+    enum ael_status status; /* AEL_OK until the first failure */
+    const char *problem;    /* static sentence about it */
+};
+
+enum { AEL_JSON_MAX_DEPTH = 32 };
+
+/** Starts at the beginning of text and checks that all of it is UTF-8. */
+void ael_json_reader_init(struct ael_json_reader *reader, struct ael_bytes text);
+
+/** Notes a failure at the present place, unless there is one already; returns the status that stands. */
+enum ael_status ael_json_fail(struct ael_json_reader *reader, enum ael_status status, const char *problem);
+
+/** Expects an object's opening brace. */
+void ael_json_enter_object(struct ael_json_reader *reader);
+
+/**
+ * Steps to the next member of the object that was entered.
+ * @param index  counts members; start with 0.
+ * @param names  name_count texts that the caller knows. @param seen  one bit a name already met; start with 0.
+ * @param which  receives the index into names, or -1 for an unknown name (skip its value).
+ * @return true at a member, its value comes next; false after the closing brace or a failure.
+ *         A known name that comes twice is a failure.
+ */
+bool ael_json_next_member(
+    struct ael_json_reader *reader, size_t *index, const char *const *names, size_t name_count, unsigned *seen,
+    int *which);
+
+/** Expects null: true and consumed when it is there; false and nothing consumed when not. */
+bool ael_json_try_null(struct ael_json_reader *reader);
+
+/** Expects true or false. */
+bool ael_json_read_bool(struct ael_json_reader *reader);
+
+/** Expects a whole number without fraction or exponent, in the range of int64_t ("-0" is 0). */
+int64_t ael_json_read_int64(struct ael_json_reader *reader);
+
+/** Expects a text; returns what stands between the quotes, escapes and all, after checking them. */
+struct ael_bytes ael_json_read_raw_string(struct ael_json_reader *reader);
+
+/** Passes over any one value, checking its grammar. */
+void ael_json_skip_value(struct ael_json_reader *reader);
+
+/** Expects the end of the text; returns the status of the whole reading. */
+AEL_MUST_CHECK enum ael_status ael_json_finish(struct ael_json_reader *reader);
+
+/**
+ * Appends what a checked raw string means (escapes resolved).
+ * @return AEL_OK; AEL_E_FORMAT (it contains a NUL or an unpaired surrogate); or as ael_buf_reserve.
+ */
+AEL_MUST_CHECK enum ael_status ael_json_unescape(struct ael_bytes raw, struct ael_buf *out);
+
+/** Appends a quoted text with Go's escapes. @return AEL_OK; AEL_E_ARGUMENT (not UTF-8); or as ael_buf_reserve. */
+AEL_MUST_CHECK enum ael_status ael_json_append_string(struct ael_buf *json, struct ael_bytes text);
+
+/** Returns the length that ael_json_append_string writes, quotes included; SIZE_MAX on overflow. */
+size_t ael_json_string_len(struct ael_bytes text);
+
+/** Appends a number. */
+AEL_MUST_CHECK enum ael_status ael_json_append_int64(struct ael_buf *json, int64_t value);
+
+/** Appends a quoted base64 text. */
+AEL_MUST_CHECK enum ael_status ael_json_append_base64(struct ael_buf *json, struct ael_bytes bytes);
+
+#endif /* AEL_BASE_JSON_H */

@@ -1,0 +1,24 @@
+/*
+ * base/wipe.h - erasing bytes so that the compiler cannot leave it out, and comparing without telling where.
+ * Layer: base.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef AEL_BASE_WIPE_H
+#define AEL_BASE_WIPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/** Sets len bytes to zero; bytes may be NULL when len is 0. */
+void ael_wipe(void *bytes, size_t len);
+
+/** Compares len bytes in a time that depends on len alone. */
+bool ael_equal_constant_time(const void *a, const void *b, size_t len);
+
+/**
+ * Overwrites the stack that functions called before may have left behind, below the caller's frame (4 KiB).
+ * Costs some 40 ns.
+ */
+void ael_wipe_stack(void);
+
+#endif /* AEL_BASE_WIPE_H */

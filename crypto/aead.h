@@ -1,0 +1,47 @@
+/*
+ * crypto/aead.h - AES-256-GCM over whole messages, in Asherah's wire layout:
+ *
+ *     sealed = ciphertext (as long as the plaintext) || tag (16) || nonce (12)
+ *
+ * Through OpenSSL 3 EVP. No context holds a key between calls: on every way out it is reset, which wipes the schedule.
+ * Layer: crypto.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef AEL_CRYPTO_AEAD_H
+#define AEL_CRYPTO_AEAD_H
+
+#include <ael/bytes.h>
+
+enum {
+    AEL_AEAD_KEY_BYTES = 32,
+    AEL_AEAD_TAG_BYTES = 16,
+    AEL_AEAD_NONCE_BYTES = 12,
+    AEL_AEAD_OVERHEAD_BYTES = AEL_AEAD_TAG_BYTES + AEL_AEAD_NONCE_BYTES,
+};
+
+/**
+ * Seals a message under a key with a nonce that the caller never uses twice with this key.
+ *
+ * @param key     32 bytes in protected memory, readable for the length of the call.
+ * @param plain   0 .. 2^31-1 bytes; may start where sealed starts (in place), must not overlap otherwise.
+ * @param sealed  receives plain.len + AEL_AEAD_OVERHEAD_BYTES bytes.
+ * @return AEL_OK; AEL_E_TOO_LARGE (untouched); AEL_E_CRYPTO (sealed zeroed); AEL_E_NO_MEMORY (the same).
+ * Threads: any.
+ */
+AEL_MUST_CHECK enum ael_status ael_aead_seal(
+    const uint8_t key[static AEL_AEAD_KEY_BYTES], const uint8_t nonce[static AEL_AEAD_NONCE_BYTES],
+    struct ael_bytes plain, uint8_t *sealed);
+
+/**
+ * Opens a sealed message.
+ *
+ * @param sealed  AEL_AEAD_OVERHEAD_BYTES or more.
+ * @param plain   receives sealed.len - AEL_AEAD_OVERHEAD_BYTES bytes; may be where sealed starts (in place).
+ * @return AEL_OK; AEL_E_AUTHENTICATION (too short, or the tag does not match: plain zeroed); AEL_E_TOO_LARGE;
+ *         AEL_E_CRYPTO or AEL_E_NO_MEMORY (plain zeroed).
+ * Threads: any.
+ */
+AEL_MUST_CHECK enum ael_status ael_aead_open(
+    const uint8_t key[static AEL_AEAD_KEY_BYTES], struct ael_bytes sealed, uint8_t *plain);
+
+#endif /* AEL_CRYPTO_AEAD_H */

@@ -1,0 +1,102 @@
+/*
+ * ael/memory.h - the process's protected memory: how it is set up, what it uses, how it ends.
+ *
+ * Set up by the first call that needs it, with the defaults, or before that by ael_memory_configure.
+ * Three fixed parts, each made of mappings of its own between guard pages: the root keys; scratch slots for the
+ * library's own operations; one-page slots into which secrets are opened for reading.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef AEL_MEMORY_H
+#define AEL_MEMORY_H
+
+#include <ael/status.h>
+
+#include <stddef.h>
+
+/* How protected memory is closed between accesses. Higher is stricter; 0 is none. */
+enum ael_protection_level {
+    AEL_PROTECTION_STRICT = 40, /* PROT_NONE; opened by the first reader, shut by the last */
+};
+
+enum ael_backing {
+    AEL_BACKING_AUTO = 0,         /* the best that this kernel gives */
+    AEL_BACKING_MEMFD_SECRET = 1, /* out of the kernel's own map, of ptrace and of /proc/PID/mem */
+    AEL_BACKING_ANONYMOUS = 2,    /* mlock, MADV_DONTDUMP, MADV_DONTFORK */
+};
+
+struct ael_memory_options {
+    size_t size; /* sizeof(struct ael_memory_options) */
+    enum ael_protection_level level;
+    enum ael_protection_level minimum; /* set-up fails below this instead of degrading */
+    enum ael_backing backing;
+    size_t secret_slots; /* secrets open at one instant; 0 = by the locked-memory limit, 8 .. 64 */
+    bool no_mlock;       /* for benchmarks: nothing is locked, so it can be swapped out; reported as such */
+};
+
+#define AEL_MEMORY_OPTIONS_INIT                                                                               \
+    {sizeof(struct ael_memory_options), AEL_PROTECTION_STRICT, AEL_PROTECTION_STRICT, AEL_BACKING_AUTO, 0, false}
+
+struct ael_memory_stats {
+    size_t size;                     /* in: sizeof(struct ael_memory_stats) */
+    uint64_t secrets_allocated;      /* secrets made since the start */
+    uint64_t secrets_in_use;         /* secrets that are not closed yet */
+    size_t secret_slots;             /* slots for open secrets */
+    size_t secret_slots_in_use;      /* of these, open this instant */
+    size_t secret_slots_filled;      /* of these, holding a secret's bytes (inaccessible unless open) */
+    size_t scratch_slots;            /* slots for the library's operations */
+    size_t scratch_slots_in_use;     /* of these, in use this instant */
+    size_t locked_bytes;             /* pages locked, of all regions */
+    size_t large_regions;            /* secrets too large for a slot, each with pages of its own */
+    enum ael_backing backing;        /* AEL_BACKING_AUTO until set up */
+    enum ael_protection_level level; /* in force */
+    bool locked;                     /* false with no_mlock */
+};
+
+AEL_BEGIN_DECLS
+
+/**
+ * Sets up protected memory with these options.
+ *
+ * @param options  NULL = AEL_MEMORY_OPTIONS_INIT.
+ * @return AEL_OK; AEL_E_ARGUMENT; AEL_E_STATE (it is set up already; shut down first); AEL_E_UNSUPPORTED (a level
+ *         that this build does not have); AEL_E_PROTECTION (below the minimum, or a backing that the kernel
+ *         lacks); AEL_E_LOCK_LIMIT (the detail names the limit, the need and the remedy); AEL_E_NO_MEMORY;
+ *         AEL_E_RANDOM; AEL_E_SYSTEM.
+ * Threads: any, one at a time inside.
+ */
+AEL_API AEL_MUST_CHECK enum ael_status
+ael_memory_configure(const struct ael_memory_options *options, struct ael_error *err);
+
+/**
+ * Reports what protected memory is and uses; zeros before it is set up.
+ *
+ * @param stats  size set by the caller (AEL_MEMORY_STATS_INIT); only that many bytes are written.
+ * @return AEL_OK; AEL_E_ARGUMENT.
+ * Threads: any; a snapshot, its figures are not read at one instant.
+ */
+AEL_API AEL_MUST_CHECK enum ael_status ael_memory_stats(struct ael_memory_stats *stats);
+
+#define AEL_MEMORY_STATS_INIT {sizeof(struct ael_memory_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, AEL_BACKING_AUTO, \
+                               (enum ael_protection_level)0, false}
+
+/** Returns the name of a level ("strict"), or "none". Static string. Threads: any. */
+AEL_API const char *ael_protection_level_name(enum ael_protection_level level);
+
+/** Returns the name of a backing ("memfd_secret", "anonymous", "auto"). Static string. Threads: any. */
+AEL_API const char *ael_backing_name(enum ael_backing backing);
+
+/**
+ * Ends the library's life in this process: refuses new work, waits for open accesses and operations until the
+ * deadline, then wipes and unmaps all protected memory. Secrets, sessions and factories made before stay valid
+ * handles that answer AEL_E_CLOSED and must still be released. A later call sets everything up anew.
+ *
+ * @param timeout_ms  how long to wait.
+ * @return AEL_OK (also when nothing was set up); AEL_E_BUSY (this thread has an access open); AEL_E_TIMEOUT
+ *         (others still do: nothing has been shut down).
+ * Threads: any, one at a time inside.
+ */
+AEL_API AEL_MUST_CHECK enum ael_status ael_shutdown(uint32_t timeout_ms);
+
+AEL_END_DECLS
+
+#endif /* AEL_MEMORY_H */

@@ -1,0 +1,68 @@
+/*
+ * securememory/sealed_key.h - a 32-byte key at rest, bound to what it is for, opened straight into scratch.
+ *
+ * This is the form in which caches keep system and intermediate keys: ciphertext in ordinary memory, under a root
+ * key, with the binding as associated data, so that one key's seal put in another's place is refused.
+ * Layer: securememory.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef AEL_SECUREMEMORY_SEALED_KEY_H
+#define AEL_SECUREMEMORY_SEALED_KEY_H
+
+#include <ael/secret.h>
+
+enum { AEL_KEY_BYTES = 32 };
+
+enum ael_key_kind {
+    AEL_KEY_KIND_SECRET = 1,
+    AEL_KEY_KIND_SYSTEM = 2,
+    AEL_KEY_KIND_INTERMEDIATE = 3,
+    AEL_KEY_KIND_MASTER = 4,
+};
+
+/* What a seal is bound to. Zero-initialise it, padding included: it is used as bytes. */
+struct ael_key_binding {
+    uint64_t id_hash[2];
+    int64_t created_s;
+    uint64_t generation; /* of the entry: distinguishes two loads of one key */
+    uint32_t kind;       /* enum ael_key_kind */
+    uint32_t reserved;   /* 0 */
+};
+
+struct ael_sealed_key {
+    uint64_t nonce;      /* a counter of the root key, never used twice */
+    uint32_t root;       /* which root key */
+    uint32_t process;    /* which process made it: see AEL_E_FORKED */
+    uint8_t sealed[AEL_KEY_BYTES + 16];
+};
+
+/**
+ * Seals a key. The source, which lies in protected memory, is not wiped: ending its scratch does that.
+ *
+ * @return AEL_OK; AEL_E_CRYPTO; AEL_E_FORKED; AEL_E_SYSTEM; AEL_E_CLOSED; or the failure of setting up protected memory.
+ *         sealed is zeroed on failure.
+ * Threads: any.
+ */
+AEL_MUST_CHECK enum ael_status ael_sealed_key_make(
+    const uint8_t key[static AEL_KEY_BYTES], const struct ael_key_binding *binding, struct ael_sealed_key *sealed);
+
+/**
+ * Opens a key into protected memory (a scratch slot).
+ *
+ * @param key  receives 32 bytes; zeroed on failure.
+ * @return AEL_OK; AEL_E_CORRUPTED (not authentic, or another binding); AEL_E_FORKED; AEL_E_CLOSED (of before a
+ *         shut-down); AEL_E_SYSTEM.
+ * Threads: any.
+ */
+AEL_MUST_CHECK enum ael_status ael_sealed_key_open(
+    const struct ael_sealed_key *sealed, const struct ael_key_binding *binding, uint8_t key[static AEL_KEY_BYTES]);
+
+/**
+ * Opens a whole secret into scratch, without one of the slots for user accesses; counts as an access meanwhile.
+ *
+ * @param out  cap bytes of scratch; cap must be at least the secret's length.
+ * @return AEL_OK; AEL_E_BUFFER_TOO_SMALL; AEL_E_CLOSED; AEL_E_CORRUPTED; AEL_E_FORKED; AEL_E_SYSTEM.
+ */
+AEL_MUST_CHECK enum ael_status ael_secret_open_into(struct ael_secret *secret, uint8_t *out, size_t cap);
+
+#endif /* AEL_SECUREMEMORY_SEALED_KEY_H */
