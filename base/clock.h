@@ -9,6 +9,7 @@
 #ifndef AEL_BASE_CLOCK_H
 #define AEL_BASE_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /** Returns the Unix time in whole seconds. Threads: any. */
@@ -25,5 +26,8 @@ void ael_clock_advance_for_test(int64_t seconds);
 
 /** For tests: back to the real clocks. Threads: any. */
 void ael_clock_reset_for_test(void);
+
+/** Tells whether a test has set the clocks. Threads: any. */
+bool ael_clock_is_set_for_test(void);
 
 #endif /* AEL_BASE_CLOCK_H */

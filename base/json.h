@@ -16,6 +16,7 @@
 struct ael_json_reader {
     struct ael_bytes text;
     size_t at;
+    unsigned depth; /* objects and arrays that are open */
     enum ael_status status; /* AEL_OK until the first failure */
     const char *problem;    /* static sentence about it */
 };
@@ -27,6 +28,10 @@ void ael_json_reader_init(struct ael_json_reader *reader, struct ael_bytes text)
 
 /** Notes a failure at the present place, unless there is one already; returns the status that stands. */
 enum ael_status ael_json_fail(struct ael_json_reader *reader, enum ael_status status, const char *problem);
+
+/** The same, at a place that the reader has passed: the offset of part, which lies inside the text. */
+enum ael_status ael_json_fail_at(
+    struct ael_json_reader *reader, const uint8_t *part, enum ael_status status, const char *problem);
 
 /** Expects an object's opening brace. */
 void ael_json_enter_object(struct ael_json_reader *reader);
@@ -61,6 +66,15 @@ void ael_json_skip_value(struct ael_json_reader *reader);
 /** Expects the end of the text; returns the status of the whole reading. */
 AEL_MUST_CHECK enum ael_status ael_json_finish(struct ael_json_reader *reader);
 
+/** Tells whether a checked raw string means this text, escapes resolved. */
+bool ael_json_raw_is(struct ael_bytes raw, const char *text);
+
+/**
+ * Tells how long what ael_json_unescape appends will be.
+ * @return AEL_OK; AEL_E_FORMAT (as ael_json_unescape).
+ */
+AEL_MUST_CHECK enum ael_status ael_json_unescaped_len(struct ael_bytes raw, size_t *len);
+
 /**
  * Appends what a checked raw string means (escapes resolved).
  * @return AEL_OK; AEL_E_FORMAT (it contains a NUL or an unpaired surrogate); or as ael_buf_reserve.
@@ -72,6 +86,9 @@ AEL_MUST_CHECK enum ael_status ael_json_append_string(struct ael_buf *json, stru
 
 /** Returns the length that ael_json_append_string writes, quotes included; SIZE_MAX on overflow. */
 size_t ael_json_string_len(struct ael_bytes text);
+
+/** Returns the length that ael_json_append_int64 writes. */
+size_t ael_json_int64_len(int64_t value);
 
 /** Appends a number. */
 AEL_MUST_CHECK enum ael_status ael_json_append_int64(struct ael_buf *json, int64_t value);

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base64.h"
+#include "base/check.h"
+#include "base/json.h"
+#include "base/utf8.h"
+
+#include <string.h>
+
+enum {
+    INT64_TEXT_BYTES = 20,    /* -9223372036854775808 */
+    LONGEST_ESCAPE_BYTES = 6, /* of one byte: \u00xx; U+2028 and U+2029 take six for three */
+};
+
+static struct ael_bytes text_of(const char *text, size_t len) {
+    return (struct ael_bytes){(const uint8_t *)text, len};
+}
+
+/* Writes \u00xx for a byte. */
+static struct ael_bytes unicode_escape(uint8_t byte, char out[LONGEST_ESCAPE_BYTES]) {
+    static const char k_hex[] = "0123456789abcdef";
+    memcpy(out, "\\u00", 4);
+    out[4] = k_hex[byte >> 4];
+    out[5] = k_hex[byte & 15];
+    return text_of(out, LONGEST_ESCAPE_BYTES);
+}
+
+/*
+ * Returns what Go's encoding/json writes for the character at the start of text, when that is not the character itself,
+ * and how many bytes it stands for (since Go 1.22 also \b and \f); an empty view when nothing needs an escape.
+ */
+static struct ael_bytes escape_of(struct ael_bytes text, char out[LONGEST_ESCAPE_BYTES], size_t *taken) {
+    static const char k_controls[] = "\"\\\b\f\n\r\t";
+    static const char k_letters[] = "\"\\bfnrt";
+    uint8_t byte = text.data[0];
+    *taken = 1;
+    const char *short_form = byte != 0 ? strchr(k_controls, byte) : NULL;
+    if (short_form != NULL) {
+        out[0] = '\\';
+        out[1] = k_letters[short_form - k_controls];
+        return text_of(out, 2);
+    }
+    if (byte < 0x20 || byte == '<' || byte == '>' || byte == '&') {
+        return unicode_escape(byte, out);
+    }
+    if (byte == 0xe2 && text.len >= 3 && text.data[1] == 0x80 && (text.data[2] & 0xfe) == 0xa8) {
+        *taken = 3;
+        return text_of(text.data[2] == 0xa8 ? "\\u2028" : "\\u2029", 6);
+    }
+    return text_of(NULL, 0);
+}
+
+static bool may_need_escape(uint8_t byte) {
+    return byte < 0x20 || byte == '"' || byte == '\\' || byte == '<' || byte == '>' || byte == '&' || byte == 0xe2;
+}
+
+/* Takes the next piece off text: a run as it is, or the escape of one character (in out). */
+static struct ael_bytes take_piece(struct ael_bytes *text, char out[LONGEST_ESCAPE_BYTES]) {
+    size_t taken = 0;
+    struct ael_bytes piece = escape_of(*text, out, &taken);
+    if (piece.len == 0) {
+        while (taken < text->len && !may_need_escape(text->data[taken])) {
+            taken++;
+        }
+        piece = (struct ael_bytes){text->data, taken};
+    }
+    text->data += taken;
+    text->len -= taken;
+    return piece;
+}
+
+/* see base/json.h */
+size_t ael_json_string_len(struct ael_bytes text) {
+    char escape[LONGEST_ESCAPE_BYTES];
+    size_t total = 2;
+    while (text.len > 0) {
+        if (!ael_add_size(total, take_piece(&text, escape).len, &total)) {
+            return SIZE_MAX;
+        }
+    }
+    return total;
+}
+
+/* Makes room for more bytes behind those that are there. */
+static enum ael_status reserve_more(struct ael_buf *buf, size_t more) {
+    size_t len = 0;
+    return ael_add_size(buf->len, more, &len) ? ael_buf_reserve(buf, len) : AEL_E_TOO_LARGE;
+}
+
+/* Appends where room was made before. */
+static void put(struct ael_buf *buf, struct ael_bytes bytes) {
+    memcpy(buf->data + buf->len, bytes.data, bytes.len);
+    buf->len += bytes.len;
+}
+
+/* see base/json.h */
+enum ael_status ael_json_append_string(struct ael_buf *json, struct ael_bytes text) {
+    char escape[LONGEST_ESCAPE_BYTES];
+    if ((text.data == NULL && text.len > 0) || !ael_utf8_is_valid(text)) {
+        return AEL_E_ARGUMENT;
+    }
+    AEL_TRY(reserve_more(json, ael_json_string_len(text)));
+    put(json, text_of("\"", 1));
+    while (text.len > 0) {
+        put(json, take_piece(&text, escape));
+    }
+    put(json, text_of("\"", 1));
+    return AEL_OK;
+}
+
+/* Writes the digits so that they end where text ends; returns the view of them. */
+static struct ael_bytes int64_text(int64_t value, char text[INT64_TEXT_BYTES]) {
+    uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    size_t at = INT64_TEXT_BYTES;
+    do {
+        text[--at] = (char)('0' + left % 10);
+        left /= 10;
+    } while (left != 0);
+    if (value < 0) {
+        text[--at] = '-';
+    }
+    return text_of(text + at, INT64_TEXT_BYTES - at);
+}
+
+/* see base/json.h */
+size_t ael_json_int64_len(int64_t value) {
+    char text[INT64_TEXT_BYTES];
+    return int64_text(value, text).len;
+}
+
+/* see base/json.h */
+enum ael_status ael_json_append_int64(struct ael_buf *json, int64_t value) {
+    char text[INT64_TEXT_BYTES];
+    return ael_buf_append(json, int64_text(value, text));
+}
+
+/* see base/json.h */
+enum ael_status ael_json_append_base64(struct ael_buf *json, struct ael_bytes bytes) {
+    size_t encoded_len = ael_base64_encoded_len(bytes.len);
+    size_t quoted_len = 0;
+    if (bytes.data == NULL && bytes.len > 0) {
+        return AEL_E_ARGUMENT;
+    }
+    if (!ael_add_size(encoded_len, 2, &quoted_len)) {
+        return AEL_E_TOO_LARGE;
+    }
+    AEL_TRY(reserve_more(json, quoted_len));
+    put(json, text_of("\"", 1));
+    ael_base64_encode(bytes.data, bytes.len, (char *)json->data + json->len);
+    json->len += encoded_len;
+    put(json, text_of("\"", 1));
+    return AEL_OK;
+}
