@@ -46,6 +46,9 @@ AEL_MUST_CHECK enum ael_status ael_crypto_key_wrap(
 /** True when the key has wrapped so often (2^30) that a new one should be made. Threads: any. */
 bool ael_crypto_key_is_worn(const struct ael_crypto_key *key);
 
+/** For tests: as if the key had wrapped so often; its next nonce follows from it. Threads: any. */
+void ael_crypto_key_set_wraps_for_test(struct ael_crypto_key *key, uint64_t wraps);
+
 int64_t ael_crypto_key_created_s(const struct ael_crypto_key *key);
 bool ael_crypto_key_is_revoked(const struct ael_crypto_key *key);
 void ael_crypto_key_mark_revoked(struct ael_crypto_key *key);

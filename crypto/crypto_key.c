@@ -1,0 +1,132 @@
+/*
+ * crypto/crypto_key.c - a sealed key, its dates and the counter of its nonces.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "crypto/crypto_key.h"
+
+#include "base/alloc.h"
+#include "base/refcount.h"
+#include "base/wipe.h"
+#include "crypto/aead.h"
+#include "securememory/random.h"
+
+#include <sodium.h>
+
+/* A key is worn long before its counted nonces could meet those of another start (birthday bound over 96 bits). */
+static const uint64_t k_worn_after_wraps = UINT64_C(1) << 30;
+/* NIST SP 800-38D section 8.3: no more calls than this with one key. */
+static const uint64_t k_max_wraps = UINT64_C(1) << 32;
+
+struct ael_crypto_key {
+    struct ael_refcount count;
+    struct ael_key_binding binding;
+    struct ael_sealed_key sealed;
+    uint8_t nonce_start[AEL_AEAD_NONCE_BYTES];
+    /* Relaxed: each value is handed out once, and nothing else is published with it. */
+    _Atomic uint64_t wraps;
+    /* Relaxed: a flag that only goes up and guards no other data. */
+    atomic_bool revoked;
+};
+
+/* Tells entries of one key apart. Relaxed: only that no value comes twice matters. */
+static _Atomic uint64_t s_generation;
+
+static void bind(struct ael_key_binding *binding, enum ael_key_kind kind, struct ael_bytes id, int64_t created_s) {
+    /* Cannot fail: the output length is one that BLAKE2b has, and there is no key. */
+    (void)crypto_generichash(
+        (unsigned char *)binding->id_hash, sizeof binding->id_hash, id.data, id.len, NULL, 0);
+    binding->kind = (uint32_t)kind;
+    binding->created_s = created_s;
+    binding->generation = atomic_fetch_add_explicit(&s_generation, 1, memory_order_relaxed) + 1;
+}
+
+/* see crypto/crypto_key.h */
+enum ael_status ael_crypto_key_new(
+    enum ael_key_kind kind, struct ael_bytes id, int64_t created_s, bool revoked,
+    const uint8_t bytes[static AEL_KEY_BYTES], struct ael_crypto_key **key) {
+    *key = NULL;
+    struct ael_crypto_key *made = ael_alloc(sizeof *made);
+    if (made == NULL) {
+        return AEL_E_NO_MEMORY;
+    }
+    ael_refcount_init(&made->count);
+    atomic_init(&made->wraps, 0);
+    atomic_init(&made->revoked, revoked);
+    bind(&made->binding, kind, id, created_s);
+    enum ael_status status = ael_random_fill(made->nonce_start, sizeof made->nonce_start);
+    if (status == AEL_OK) {
+        status = ael_sealed_key_make(bytes, &made->binding, &made->sealed);
+    }
+    if (status != AEL_OK) {
+        ael_free_wiped(made, sizeof *made);
+        return status;
+    }
+    *key = made;
+    return AEL_OK;
+}
+
+/* see crypto/crypto_key.h */
+enum ael_status ael_crypto_key_open(const struct ael_crypto_key *key, uint8_t bytes[static AEL_KEY_BYTES]) {
+    return ael_sealed_key_open(&key->sealed, &key->binding, bytes);
+}
+
+/* start + count, as one big-endian number of 96 bits that wraps around. */
+static void add_to_nonce(const uint8_t *start, uint64_t count, uint8_t *nonce) {
+    unsigned carry = 0;
+    for (size_t i = AEL_AEAD_NONCE_BYTES; i-- > 0; count >>= 8) {
+        unsigned sum = start[i] + (unsigned)(count & 0xff) + carry;
+        nonce[i] = (uint8_t)sum;
+        carry = sum >> 8;
+    }
+}
+
+/* see crypto/crypto_key.h */
+enum ael_status ael_crypto_key_wrap(
+    struct ael_crypto_key *key, const uint8_t bytes[static AEL_KEY_BYTES], struct ael_bytes plain, uint8_t *sealed) {
+    uint8_t nonce[AEL_AEAD_NONCE_BYTES];
+    uint64_t count = atomic_fetch_add_explicit(&key->wraps, 1, memory_order_relaxed);
+    if (count >= k_max_wraps) {
+        ael_wipe(sealed, plain.len + AEL_AEAD_OVERHEAD_BYTES);
+        return AEL_E_CRYPTO;
+    }
+    add_to_nonce(key->nonce_start, count, nonce);
+    return ael_aead_seal(bytes, nonce, plain, sealed);
+}
+
+/* see crypto/crypto_key.h */
+bool ael_crypto_key_is_worn(const struct ael_crypto_key *key) {
+    return atomic_load_explicit(&key->wraps, memory_order_relaxed) >= k_worn_after_wraps;
+}
+
+/* see crypto/crypto_key.h */
+void ael_crypto_key_set_wraps_for_test(struct ael_crypto_key *key, uint64_t wraps) {
+    atomic_store_explicit(&key->wraps, wraps, memory_order_relaxed);
+}
+
+/* see crypto/crypto_key.h */
+int64_t ael_crypto_key_created_s(const struct ael_crypto_key *key) {
+    return key->binding.created_s;
+}
+
+/* see crypto/crypto_key.h */
+bool ael_crypto_key_is_revoked(const struct ael_crypto_key *key) {
+    return atomic_load_explicit(&key->revoked, memory_order_relaxed);
+}
+
+/* see crypto/crypto_key.h */
+void ael_crypto_key_mark_revoked(struct ael_crypto_key *key) {
+    atomic_store_explicit(&key->revoked, true, memory_order_relaxed);
+}
+
+/* see crypto/crypto_key.h */
+struct ael_crypto_key *ael_crypto_key_acquire(struct ael_crypto_key *key) {
+    ael_refcount_acquire(&key->count);
+    return key;
+}
+
+/* see crypto/crypto_key.h */
+void ael_crypto_key_release(struct ael_crypto_key *key) {
+    if (key != NULL && ael_refcount_release(&key->count)) {
+        ael_free_wiped(key, sizeof *key);
+    }
+}

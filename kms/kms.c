@@ -1,0 +1,251 @@
+/*
+ * kms/kms.c - the handle over a KMS backend: checks its table, hands calls on, measures them, and trusts no answer.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <ael/sys/kms_backend.h>
+
+#include "base/alloc.h"
+#include "base/hooks.h"
+#include "base/refcount.h"
+#include "base/sync.h"
+#include "base/vtable.h"
+#include "base/wipe.h"
+#include "securememory/scratch.h"
+#include "securememory/sealed_key.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/*
+ * The names of a backend's timers. Hooks are promised static strings, so these outlive the handle: one entry a backend
+ * name, for the life of the process.
+ */
+struct timer_names {
+    struct timer_names *next;
+    const char *backend; /* static, of the table */
+    char *encrypt_key;
+    char *decrypt_key;
+    char text[];
+};
+
+struct ael_kms {
+    struct ael_refcount count;
+    const struct ael_kms_vtable *vtable;
+    void *self;
+    const struct timer_names *timers;
+};
+
+static struct ael_mutex s_timers_lock = AEL_MUTEX_INIT;
+static struct timer_names *s_timers; /* under s_timers_lock; entries are constant once listed */
+
+static struct timer_names *make_timer_names(const char *backend) {
+    static const char k_longest[] = "ael.kms..encryptkey";
+    size_t cap = strlen(backend) + sizeof k_longest;
+    struct timer_names *names = ael_alloc(sizeof *names + 2 * cap);
+    if (names != NULL) {
+        names->backend = backend;
+        names->encrypt_key = names->text;
+        names->decrypt_key = names->text + cap;
+        (void)snprintf(names->encrypt_key, cap, "ael.kms.%s.encryptkey", backend);
+        (void)snprintf(names->decrypt_key, cap, "ael.kms.%s.decryptkey", backend);
+    }
+    return names;
+}
+
+/* Finds or makes the names of a backend; NULL without memory. */
+static const struct timer_names *timer_names_of(const char *backend) {
+    ael_mutex_lock(&s_timers_lock);
+    struct timer_names *names = s_timers;
+    while (names != NULL && strcmp(names->backend, backend) != 0) {
+        names = names->next;
+    }
+    if (names == NULL) {
+        names = make_timer_names(backend);
+        if (names != NULL) {
+            names->next = s_timers;
+            s_timers = names;
+        }
+    }
+    ael_mutex_unlock(&s_timers_lock);
+    return names;
+}
+
+static bool table_is_usable(const struct ael_kms_vtable *vtable) {
+    return vtable != NULL && AEL_VT_HAS(vtable, struct ael_kms_vtable, name)
+        && vtable->contract == AEL_KMS_CONTRACT && AEL_VT_HAS(vtable, struct ael_kms_vtable, encrypt_key)
+        && AEL_VT_HAS(vtable, struct ael_kms_vtable, decrypt_key);
+}
+
+/* see ael/sys/kms_backend.h */
+enum ael_status ael_kms_new(const struct ael_kms_vtable *vtable, void *self, struct ael_kms **kms) {
+    if (kms == NULL) {
+        return AEL_E_ARGUMENT;
+    }
+    *kms = NULL;
+    if (!table_is_usable(vtable)) {
+        return AEL_E_ARGUMENT;
+    }
+    const struct timer_names *timers = timer_names_of(vtable->name);
+    struct ael_kms *made = timers == NULL ? NULL : ael_alloc(sizeof *made);
+    if (made == NULL) {
+        return AEL_E_NO_MEMORY;
+    }
+    ael_refcount_init(&made->count);
+    made->vtable = vtable;
+    made->self = self;
+    made->timers = timers;
+    *kms = made;
+    return AEL_OK;
+}
+
+/* see ael/kms.h */
+struct ael_kms *ael_kms_acquire(struct ael_kms *kms) {
+    if (kms != NULL) {
+        ael_refcount_acquire(&kms->count);
+    }
+    return kms;
+}
+
+/* see ael/kms.h */
+void ael_kms_release(struct ael_kms *kms) {
+    if (kms == NULL || !ael_refcount_release(&kms->count)) {
+        return;
+    }
+    if (AEL_VT_HAS(kms->vtable, struct ael_kms_vtable, destroy)) {
+        kms->vtable->destroy(kms->self);
+    }
+    ael_free(kms);
+}
+
+/* see ael/sys/kms_backend.h */
+const char *ael_kms_name(const struct ael_kms *kms) {
+    return kms == NULL ? "" : kms->vtable->name;
+}
+
+/* Backends are never handed NULL. */
+static const struct ael_call *call_or_default(const struct ael_call *call) {
+    static const struct ael_call k_default = AEL_CALL_INIT;
+    return call == NULL ? &k_default : call;
+}
+
+/* Hands a failure on with the backend's own words, or with the status's sentence when it gave none. */
+static enum ael_status fail(struct ael_error *err, const struct ael_error *from_backend, enum ael_status status) {
+    if (err != NULL && from_backend->status == status) {
+        *err = *from_backend;
+        return status;
+    }
+    return ael_error_set(err, status, 0, "kms", "%s", ael_status_text(status));
+}
+
+/* see ael/sys/kms_backend.h */
+enum ael_status ael_kms_encrypt_key(
+    struct ael_kms *kms, const struct ael_call *call, struct ael_secret *key, struct ael_buf *out,
+    struct ael_error *err) {
+    struct ael_error said = {.status = AEL_OK};
+    if (kms == NULL || out == NULL || ael_secret_len(key) != AEL_KEY_BYTES) {
+        ael_buf_clear(out);
+        return fail(err, &said, AEL_E_ARGUMENT);
+    }
+    size_t before = out->len;
+    int64_t start = ael_metric_start();
+    enum ael_status status = kms->vtable->encrypt_key(kms->self, call_or_default(call), key, out, &said);
+    ael_metric_timer(kms->timers->encrypt_key, start);
+    if (status == AEL_OK && out->len <= before) {
+        status = ael_error_set(&said, AEL_E_BACKEND, 0, "kms", "%s gave no encrypted key", kms->vtable->name);
+    }
+    if (status != AEL_OK) {
+        ael_buf_clear(out);
+        return fail(err, &said, status);
+    }
+    return AEL_OK;
+}
+
+/* see ael/sys/kms_backend.h */
+enum ael_status ael_kms_decrypt_key(
+    struct ael_kms *kms, const struct ael_call *call, struct ael_bytes encrypted, struct ael_secret **key,
+    struct ael_error *err) {
+    struct ael_error said = {.status = AEL_OK};
+    struct ael_secret *made = NULL;
+    if (key != NULL) {
+        *key = NULL;
+    }
+    if (kms == NULL || key == NULL || (encrypted.data == NULL && encrypted.len > 0)) {
+        return fail(err, &said, AEL_E_ARGUMENT);
+    }
+    int64_t start = ael_metric_start();
+    enum ael_status status = kms->vtable->decrypt_key(kms->self, call_or_default(call), encrypted, &made, &said);
+    ael_metric_timer(kms->timers->decrypt_key, start);
+    if (status == AEL_OK && ael_secret_len(made) != AEL_KEY_BYTES) {
+        status = ael_error_set(
+            &said, AEL_E_KMS, 0, "kms", "%s gave a key that is not 32 bytes long: is this a key of another system?",
+            kms->vtable->name);
+    }
+    if (status != AEL_OK) {
+        ael_secret_release(made);
+        return fail(err, &said, status);
+    }
+    *key = made;
+    return AEL_OK;
+}
+
+/* AEL_E_KMS when the two keys, both of 32 bytes, differ. */
+static enum ael_status compare_keys(struct ael_secret *a, struct ael_secret *b, const struct ael_call *call) {
+    struct ael_scratch scratch;
+    enum ael_status status = ael_scratch_begin(&scratch, call);
+    if (status != AEL_OK) {
+        return status;
+    }
+    uint8_t *other = scratch.bytes + AEL_KEY_BYTES;
+    status = ael_secret_open_into(a, scratch.bytes, AEL_KEY_BYTES);
+    if (status == AEL_OK) {
+        status = ael_secret_open_into(b, other, AEL_KEY_BYTES);
+    }
+    if (status == AEL_OK && !ael_equal_constant_time(scratch.bytes, other, AEL_KEY_BYTES)) {
+        status = AEL_E_KMS;
+    }
+    enum ael_status ended = ael_scratch_end(&scratch);
+    return status == AEL_OK ? ended : status;
+}
+
+static enum ael_status round_trip(struct ael_kms *kms, const struct ael_call *call, struct ael_error *err) {
+    struct ael_error none = {.status = AEL_OK};
+    struct ael_secret *key = NULL;
+    struct ael_secret *back = NULL;
+    struct ael_buf encrypted = AEL_BUF_INIT;
+    enum ael_status status = ael_secret_new_random(AEL_KEY_BYTES, &key);
+    if (status != AEL_OK) {
+        (void)fail(err, &none, status);
+        goto done;
+    }
+    status = ael_kms_encrypt_key(kms, call, key, &encrypted, err);
+    if (status != AEL_OK) {
+        goto done;
+    }
+    status = ael_kms_decrypt_key(kms, call, ael_buf_view(&encrypted), &back, err);
+    if (status != AEL_OK) {
+        goto done;
+    }
+    status = compare_keys(key, back, call);
+    if (status != AEL_OK) {
+        (void)ael_error_set(err, status, 0, "kms", "a key did not come back from %s as it went", kms->vtable->name);
+    }
+
+done:
+    ael_secret_release(back);
+    ael_secret_release(key);
+    ael_buf_clear(&encrypted);
+    return status;
+}
+
+/* see ael/sys/kms_backend.h */
+enum ael_status ael_kms_health(struct ael_kms *kms, const struct ael_call *call, struct ael_error *err) {
+    struct ael_error said = {.status = AEL_OK};
+    if (kms == NULL) {
+        return fail(err, &said, AEL_E_ARGUMENT);
+    }
+    if (!AEL_VT_HAS(kms->vtable, struct ael_kms_vtable, health)) {
+        return round_trip(kms, call, err);
+    }
+    enum ael_status status = kms->vtable->health(kms->self, call_or_default(call), &said);
+    return status == AEL_OK ? AEL_OK : fail(err, &said, status);
+}

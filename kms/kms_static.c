@@ -1,0 +1,216 @@
+/*
+ * kms/kms_static.c - the KMS whose master key is in this process: from bytes, a file or the environment.
+ *
+ * An encrypted key is Asherah's static layout: the AES-256-GCM blob of the key under the master key, 60 bytes.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <ael/sys/kms_backend.h>
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "base/wipe.h"
+#include "crypto/aead.h"
+#include "kms/key_file.h"
+#include "securememory/random.h"
+#include "securememory/scratch.h"
+#include "securememory/sealed_key.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { ENCRYPTED_KEY_BYTES = AEL_KEY_BYTES + AEL_AEAD_OVERHEAD_BYTES };
+
+static const char k_component[] = "kms/static";
+
+struct kms_static {
+    struct ael_secret *master;
+};
+
+static enum ael_status failed(struct ael_error *err, enum ael_status status) {
+    return status == AEL_OK ? AEL_OK : ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
+}
+
+/* Takes a slot and opens the master key at its start. */
+static enum ael_status begin_with_master(
+    const struct kms_static *self, const struct ael_call *call, struct ael_scratch *scratch) {
+    AEL_TRY(ael_scratch_begin(scratch, call));
+    enum ael_status status = ael_secret_open_into(self->master, scratch->bytes, AEL_KEY_BYTES);
+    if (status != AEL_OK) {
+        (void)ael_scratch_end(scratch);
+    }
+    return status;
+}
+
+static enum ael_status seal_key(
+    const struct kms_static *self, const struct ael_call *call, struct ael_secret *key, const uint8_t *nonce,
+    uint8_t *sealed) {
+    struct ael_scratch scratch;
+    AEL_TRY(begin_with_master(self, call, &scratch));
+    uint8_t *plain = scratch.bytes + AEL_KEY_BYTES;
+    enum ael_status status = ael_secret_open_into(key, plain, AEL_KEY_BYTES);
+    if (status == AEL_OK) {
+        status = ael_aead_seal(scratch.bytes, nonce, (struct ael_bytes){plain, AEL_KEY_BYTES}, sealed);
+    }
+    enum ael_status ended = ael_scratch_end(&scratch);
+    return status == AEL_OK ? ended : status;
+}
+
+static enum ael_status static_encrypt_key(
+    void *self, const struct ael_call *call, struct ael_secret *key, struct ael_buf *out, struct ael_error *err) {
+    uint8_t nonce[AEL_AEAD_NONCE_BYTES];
+    uint8_t sealed[ENCRYPTED_KEY_BYTES] = {0};
+    if (ael_secret_len(key) != AEL_KEY_BYTES) {
+        return failed(err, AEL_E_ARGUMENT);
+    }
+    enum ael_status status = ael_call_check(call);
+    if (status == AEL_OK) {
+        status = ael_random_fill(nonce, sizeof nonce);
+    }
+    if (status == AEL_OK) {
+        status = seal_key(self, call, key, nonce, sealed);
+    }
+    if (status == AEL_OK) {
+        status = ael_buf_append(out, (struct ael_bytes){sealed, sizeof sealed});
+    }
+    return failed(err, status);
+}
+
+static enum ael_status open_key(
+    const struct kms_static *self, const struct ael_call *call, struct ael_bytes encrypted,
+    struct ael_secret **key) {
+    struct ael_scratch scratch;
+    AEL_TRY(begin_with_master(self, call, &scratch));
+    uint8_t *plain = scratch.bytes + AEL_KEY_BYTES;
+    enum ael_status status = ael_aead_open(scratch.bytes, encrypted, plain);
+    if (status == AEL_OK) {
+        status = ael_secret_new(plain, AEL_KEY_BYTES, key);
+    }
+    enum ael_status ended = ael_scratch_end(&scratch);
+    if (status == AEL_OK && ended != AEL_OK) {
+        ael_secret_release(*key);
+        *key = NULL;
+        return ended;
+    }
+    return status;
+}
+
+static enum ael_status static_decrypt_key(
+    void *self, const struct ael_call *call, struct ael_bytes encrypted, struct ael_secret **key,
+    struct ael_error *err) {
+    *key = NULL;
+    enum ael_status status = ael_call_check(call);
+    if (status != AEL_OK) {
+        return failed(err, status);
+    }
+    if (encrypted.len != ENCRYPTED_KEY_BYTES) {
+        return ael_error_set(
+            err, AEL_E_KMS, 0, k_component,
+            "an encrypted key of %zu bytes is not one of the static KMS, which has 60; was another KMS in use?",
+            encrypted.len);
+    }
+    status = open_key(self, call, encrypted, key);
+    if (status == AEL_E_AUTHENTICATION) {
+        return ael_error_set(
+            err, AEL_E_KMS, 0, k_component,
+            "the key was encrypted under another master key, or was damaged; give the master key it was made with");
+    }
+    return failed(err, status);
+}
+
+static void static_destroy(void *self) {
+    struct kms_static *kms = self;
+    ael_secret_release(kms->master);
+    ael_free(kms);
+}
+
+static const struct ael_kms_vtable k_static_vtable = {
+    .vt_size = sizeof(struct ael_kms_vtable),
+    .contract = AEL_KMS_CONTRACT,
+    .name = "static",
+    .encrypt_key = static_encrypt_key,
+    .decrypt_key = static_decrypt_key,
+    .destroy = static_destroy,
+};
+
+/* Takes over the master key, also on failure. */
+static enum ael_status new_from_secret(struct ael_secret *master, struct ael_kms **kms, struct ael_error *err) {
+    struct kms_static *self = ael_alloc(sizeof *self);
+    if (self == NULL) {
+        ael_secret_release(master);
+        return failed(err, AEL_E_NO_MEMORY);
+    }
+    self->master = master;
+    enum ael_status status = ael_kms_new(&k_static_vtable, self, kms);
+    if (status != AEL_OK) {
+        static_destroy(self);
+    }
+    return failed(err, status);
+}
+
+/* see ael/kms.h */
+enum ael_status
+ael_kms_static_from_bytes(uint8_t *key, size_t len, struct ael_kms **kms, struct ael_error *err) {
+    if (kms != NULL) {
+        *kms = NULL;
+    }
+    if (key == NULL || kms == NULL || len != AEL_KEY_BYTES) {
+        ael_wipe(key, key == NULL ? 0 : len);
+        return ael_error_set(
+            err, AEL_E_ARGUMENT, 0, k_component, "the master key must be 32 bytes long; %zu were given", len);
+    }
+    struct ael_secret *master = NULL;
+    enum ael_status status = ael_secret_new(key, len, &master); /* wipes key in any case */
+    return status == AEL_OK ? new_from_secret(master, kms, err) : failed(err, status);
+}
+
+/* see ael/kms.h */
+enum ael_status
+ael_kms_static_from_file(const char *path, unsigned flags, struct ael_kms **kms, struct ael_error *err) {
+    struct ael_secret *master = NULL;
+    if (kms == NULL) {
+        return failed(err, AEL_E_ARGUMENT);
+    }
+    *kms = NULL;
+    AEL_TRY(ael_key_file_read(path, flags, &master, err));
+    return new_from_secret(master, kms, err);
+}
+
+static bool is_variable_name(const char *variable) {
+    return variable != NULL && variable[0] != '\0' && strchr(variable, '=') == NULL;
+}
+
+/* see ael/kms.h */
+enum ael_status ael_kms_static_from_env(const char *variable, struct ael_kms **kms, struct ael_error *err) {
+    struct ael_secret *master = NULL;
+    if (kms != NULL) {
+        *kms = NULL;
+    }
+    if (kms == NULL || !is_variable_name(variable)) {
+        return ael_error_set(
+            err, AEL_E_ARGUMENT, 0, k_component, "the name of the environment variable is missing or has a '='");
+    }
+    const char *value = getenv(variable);
+    if (value == NULL) {
+        return ael_error_set(
+            err, AEL_E_KEY_FILE, 0, k_component,
+            "the environment variable %.110s is not set; set it to 64 hexadecimal digits", variable);
+    }
+    AEL_TRY(ael_key_text_read(ael_bytes_from_text(value), variable, &master, err));
+    return new_from_secret(master, kms, err);
+}
+
+/* see ael/kms.h */
+enum ael_status ael_wipe_env(const char *variable) {
+    if (!is_variable_name(variable)) {
+        return AEL_E_ARGUMENT;
+    }
+    size_t len = strlen(variable);
+    /* All of them: an environment may name a variable twice, and getenv shows only the first. */
+    for (char **entry = environ; entry != NULL && *entry != NULL; entry++) {
+        if (strncmp(*entry, variable, len) == 0 && (*entry)[len] == '=') {
+            ael_wipe(*entry + len + 1, strlen(*entry + len + 1));
+        }
+    }
+    return unsetenv(variable) == 0 ? AEL_OK : AEL_E_SYSTEM;
+}
