@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "metastore/metastore_sqlite_pool.h"
+
+#include <ael/sys/alloc.h>
+
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { WAIT_SLICE_MS = 20 }; /* a cancel token wakes nobody: look at it this often */
+
+struct ael_sqlite_pool {
+    char *path;
+    uint32_t busy_timeout_ms;
+    uint32_t max_connections;
+    pid_t pid; /* whose connections these are; written before others see the pool, and in a child by its only thread */
+    pthread_mutex_t mutex;
+    pthread_cond_t changed; /* on CLOCK_MONOTONIC */
+    bool forking;                 /* under mutex: lend nothing */
+    uint32_t lent;                /* under mutex */
+    struct ael_sqlite_conn *idle; /* under mutex */
+};
+
+static int cond_init(pthread_cond_t *cond) {
+    pthread_condattr_t attributes;
+    int failed = pthread_condattr_init(&attributes);
+    if (failed == 0) {
+        failed = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+        failed = failed != 0 ? failed : pthread_cond_init(cond, &attributes);
+        (void)pthread_condattr_destroy(&attributes);
+    }
+    return failed;
+}
+
+static enum ael_status locks_init(struct ael_sqlite_pool *pool, struct ael_error *err) {
+    int failed = pthread_mutex_init(&pool->mutex, NULL);
+    if (failed == 0) {
+        failed = cond_init(&pool->changed);
+        if (failed != 0) {
+            (void)pthread_mutex_destroy(&pool->mutex);
+        }
+    }
+    if (failed != 0) {
+        return ael_error_set(err, AEL_E_SYSTEM, failed, AEL_SQLITE_COMPONENT, "no mutex is to be had");
+    }
+    return AEL_OK;
+}
+
+static char *copy_text(const char *text) {
+    size_t size = strlen(text) + 1;
+    char *copy = ael_sys_alloc(size);
+    return copy == NULL ? NULL : memcpy(copy, text, size);
+}
+
+static enum ael_status open_first(struct ael_sqlite_pool *pool, const char *path, struct ael_error *err) {
+    struct ael_call call = AEL_CALL_INIT;
+    call.deadline_ns = ael_deadline_in_ms(ael_call_remaining_ms(NULL));
+    enum ael_status status = ael_sqlite_conn_open(path, pool->busy_timeout_ms, true, &call, &pool->idle, err);
+    if (status != AEL_OK) {
+        return status;
+    }
+    pool->idle->call = NULL;
+    pool->path = copy_text(sqlite3_db_filename(pool->idle->db, "main"));
+    if (pool->path == NULL) {
+        return ael_error_set(err, AEL_E_NO_MEMORY, 0, AEL_SQLITE_COMPONENT, "no memory for a path");
+    }
+    return AEL_OK;
+}
+
+/* see metastore/metastore_sqlite_pool.h */
+enum ael_status ael_sqlite_pool_new(
+    const char *path, uint32_t busy_timeout_ms, uint32_t max_connections, struct ael_sqlite_pool **pool,
+    struct ael_error *err) {
+    *pool = NULL;
+    struct ael_sqlite_pool *made = ael_sys_alloc(sizeof(*made));
+    if (made == NULL) {
+        return ael_error_set(err, AEL_E_NO_MEMORY, 0, AEL_SQLITE_COMPONENT, "no memory for a pool");
+    }
+    made->busy_timeout_ms = busy_timeout_ms;
+    made->max_connections = max_connections;
+    made->pid = getpid();
+    enum ael_status status = locks_init(made, err);
+    if (status != AEL_OK) {
+        ael_sys_free(made);
+        return status;
+    }
+    status = open_first(made, path, err);
+    if (status != AEL_OK) {
+        ael_sqlite_pool_free(made);
+        return status;
+    }
+    *pool = made;
+    return AEL_OK;
+}
+
+static void close_idle(struct ael_sqlite_pool *pool) {
+    while (pool->idle != NULL) {
+        struct ael_sqlite_conn *conn = pool->idle;
+        pool->idle = conn->next;
+        ael_sqlite_conn_close(conn);
+    }
+}
+
+/* see metastore/metastore_sqlite_pool.h */
+void ael_sqlite_pool_free(struct ael_sqlite_pool *pool) {
+    if (pool->pid == getpid()) {
+        close_idle(pool);
+        (void)pthread_cond_destroy(&pool->changed);
+        (void)pthread_mutex_destroy(&pool->mutex);
+    }
+    ael_sys_free(pool->path);
+    ael_sys_free(pool);
+}
+
+/* ---- lending ---- */
+
+static struct timespec in_ms(uint32_t ms) {
+    struct timespec time = {0};
+    (void)clock_gettime(CLOCK_MONOTONIC, &time);
+    time.tv_nsec += (long)ms * 1000000;
+    time.tv_sec += time.tv_nsec / 1000000000;
+    time.tv_nsec %= 1000000000;
+    return time;
+}
+
+/* Takes a place among the lent ones, and an idle connection when there is one. The caller holds the mutex. */
+static enum ael_status
+take_place(struct ael_sqlite_pool *pool, const struct ael_call *call, struct ael_sqlite_conn **conn) {
+    while (pool->forking || pool->lent >= pool->max_connections) {
+        enum ael_status status = ael_call_check(call);
+        if (status != AEL_OK) {
+            return status;
+        }
+        uint32_t left = ael_call_remaining_ms(call);
+        struct timespec until = in_ms(left < WAIT_SLICE_MS ? left + 1 : WAIT_SLICE_MS);
+        (void)pthread_cond_timedwait(&pool->changed, &pool->mutex, &until);
+    }
+    pool->lent++;
+    *conn = pool->idle;
+    if (pool->idle != NULL) {
+        pool->idle = pool->idle->next;
+    }
+    return AEL_OK;
+}
+
+static void give_place_back(struct ael_sqlite_pool *pool, struct ael_sqlite_conn *conn) {
+    (void)pthread_mutex_lock(&pool->mutex);
+    pool->lent--;
+    if (conn != NULL) {
+        conn->next = pool->idle;
+        pool->idle = conn;
+    }
+    /* Both kinds of waiters, those who borrow and the one who forks, look again. */
+    (void)pthread_cond_broadcast(&pool->changed);
+    (void)pthread_mutex_unlock(&pool->mutex);
+}
+
+/* A file that was deleted or replaced under a connection would swallow what is stored: open the one at the path. */
+static enum ael_status make_usable(
+    struct ael_sqlite_pool *pool, const struct ael_call *call, struct ael_sqlite_conn **conn, struct ael_error *err) {
+    if (*conn != NULL && ael_sqlite_conn_has_moved(*conn)) {
+        ael_sqlite_conn_close(*conn);
+        *conn = NULL;
+    }
+    if (*conn != NULL) {
+        (*conn)->call = call;
+        return AEL_OK;
+    }
+    return ael_sqlite_conn_open(pool->path, pool->busy_timeout_ms, false, call, conn, err);
+}
+
+/* see metastore/metastore_sqlite_pool.h */
+enum ael_status ael_sqlite_pool_borrow(
+    struct ael_sqlite_pool *pool, const struct ael_call *call, struct ael_sqlite_conn **conn, struct ael_error *err) {
+    *conn = NULL;
+    if (pool->pid != getpid()) { /* its mutex may be held for ever by a thread that is not here */
+        return ael_error_set(
+            err, AEL_E_FORKED, 0, AEL_SQLITE_COMPONENT, "the connections are the parent's; open the store in the child");
+    }
+    (void)pthread_mutex_lock(&pool->mutex);
+    enum ael_status status = take_place(pool, call, conn);
+    (void)pthread_mutex_unlock(&pool->mutex);
+    if (status != AEL_OK) {
+        return ael_error_set(err, status, 0, AEL_SQLITE_COMPONENT, "all connections were in use until the call was over");
+    }
+    status = make_usable(pool, call, conn, err);
+    if (status != AEL_OK) {
+        give_place_back(pool, NULL);
+    }
+    return status;
+}
+
+/* see metastore/metastore_sqlite_pool.h */
+void ael_sqlite_pool_return(struct ael_sqlite_pool *pool, struct ael_sqlite_conn *conn) {
+    ael_sqlite_rollback(conn);
+    conn->call = NULL;
+    if (conn->broken) {
+        ael_sqlite_conn_close(conn);
+        conn = NULL;
+    }
+    give_place_back(pool, conn);
+}
+
+/* ---- fork ---- */
+
+/* see metastore/metastore_sqlite_pool.h */
+void ael_sqlite_pool_before_fork(struct ael_sqlite_pool *pool) {
+    (void)pthread_mutex_lock(&pool->mutex);
+    pool->forking = true;
+    while (pool->lent > 0) {
+        (void)pthread_cond_wait(&pool->changed, &pool->mutex);
+    }
+    close_idle(pool);
+}
+
+/* see metastore/metastore_sqlite_pool.h */
+void ael_sqlite_pool_after_fork_parent(struct ael_sqlite_pool *pool) {
+    pool->forking = false;
+    (void)pthread_cond_broadcast(&pool->changed);
+    (void)pthread_mutex_unlock(&pool->mutex);
+}
+
+/* see metastore/metastore_sqlite_pool.h */
+void ael_sqlite_pool_after_fork_child(struct ael_sqlite_pool *pool) {
+    pool->pid = getpid();
+    pool->forking = false;
+    (void)cond_init(&pool->changed); /* threads that waited on it are not here */
+    (void)pthread_mutex_unlock(&pool->mutex);
+}
