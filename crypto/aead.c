@@ -1,9 +1,9 @@
 /*
  * crypto/aead.c - AES-256-GCM through OpenSSL 3's EVP interface.
  *
- * Every call makes a context and frees it. Freeing resets it first, and a reset hands the provider's part, where the
- * key schedule and the GHASH table live, to OPENSSL_clear_free. A kept context would save one small allocation of
- * several; it is not worth a place where a schedule could be forgotten.
+ * Every call makes a context and frees it. Freeing resets it first, and a reset hands the provider's part,
+ * where the key schedule and the GHASH table live, to OPENSSL_clear_free. A kept context would save one small
+ * allocation of several; it is not worth a place where a schedule could be forgotten.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "crypto/aead.h"
@@ -49,10 +49,12 @@ static enum ael_status seal_in(
     if (EVP_EncryptFinal_ex(ctx, tag, &written) != 1) {
         return AEL_E_CRYPTO;
     }
-    return EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, AEL_AEAD_TAG_BYTES, tag) == 1 ? AEL_OK : AEL_E_CRYPTO;
+    return EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, AEL_AEAD_TAG_BYTES, tag) == 1 ? AEL_OK
+                                                                                         : AEL_E_CRYPTO;
 }
 
-static enum ael_status open_in(EVP_CIPHER_CTX *ctx, const uint8_t *key, struct ael_bytes sealed, uint8_t *plain) {
+static enum ael_status
+open_in(EVP_CIPHER_CTX *ctx, const uint8_t *key, struct ael_bytes sealed, uint8_t *plain) {
     size_t len = sealed.len - AEL_AEAD_OVERHEAD_BYTES;
     uint8_t tag[AEL_AEAD_TAG_BYTES]; /* EVP wants it writable */
     uint8_t end[EVP_MAX_BLOCK_LENGTH];
@@ -79,8 +81,10 @@ static void leave(EVP_CIPHER_CTX *ctx) {
 
 /* see crypto/aead.h */
 enum ael_status ael_aead_seal(
-    const uint8_t key[static AEL_AEAD_KEY_BYTES], const uint8_t nonce[static AEL_AEAD_NONCE_BYTES],
-    struct ael_bytes plain, uint8_t *sealed) {
+    const uint8_t key[static AEL_AEAD_KEY_BYTES],
+    const uint8_t nonce[static AEL_AEAD_NONCE_BYTES],
+    struct ael_bytes plain,
+    uint8_t *sealed) {
     if (plain.len > INT_MAX) {
         return AEL_E_TOO_LARGE;
     }
@@ -100,8 +104,8 @@ enum ael_status ael_aead_seal(
 }
 
 /* see crypto/aead.h */
-enum ael_status ael_aead_open(
-    const uint8_t key[static AEL_AEAD_KEY_BYTES], struct ael_bytes sealed, uint8_t *plain) {
+enum ael_status
+ael_aead_open(const uint8_t key[static AEL_AEAD_KEY_BYTES], struct ael_bytes sealed, uint8_t *plain) {
     if (sealed.len < AEL_AEAD_OVERHEAD_BYTES) {
         return AEL_E_AUTHENTICATION;
     }

@@ -31,7 +31,8 @@ struct ael_crypto_key {
 /* Tells entries of one key apart. Relaxed: only that no value comes twice matters. */
 static _Atomic uint64_t s_generation;
 
-static void bind(struct ael_key_binding *binding, enum ael_key_kind kind, struct ael_bytes id, int64_t created_s) {
+static void
+bind(struct ael_key_binding *binding, enum ael_key_kind kind, struct ael_bytes id, int64_t created_s) {
     /* Cannot fail: the output length is one that BLAKE2b has, and there is no key. */
     (void)crypto_generichash(
         (unsigned char *)binding->id_hash, sizeof binding->id_hash, id.data, id.len, NULL, 0);
@@ -42,8 +43,12 @@ static void bind(struct ael_key_binding *binding, enum ael_key_kind kind, struct
 
 /* see crypto/crypto_key.h */
 enum ael_status ael_crypto_key_new(
-    enum ael_key_kind kind, struct ael_bytes id, int64_t created_s, bool revoked,
-    const uint8_t bytes[static AEL_KEY_BYTES], struct ael_crypto_key **key) {
+    enum ael_key_kind kind,
+    struct ael_bytes id,
+    int64_t created_s,
+    bool revoked,
+    const uint8_t bytes[static AEL_KEY_BYTES],
+    struct ael_crypto_key **key) {
     *key = NULL;
     struct ael_crypto_key *made = ael_alloc(sizeof *made);
     if (made == NULL) {
@@ -82,7 +87,10 @@ static void add_to_nonce(const uint8_t *start, uint64_t count, uint8_t *nonce) {
 
 /* see crypto/crypto_key.h */
 enum ael_status ael_crypto_key_wrap(
-    struct ael_crypto_key *key, const uint8_t bytes[static AEL_KEY_BYTES], struct ael_bytes plain, uint8_t *sealed) {
+    struct ael_crypto_key *key,
+    const uint8_t bytes[static AEL_KEY_BYTES],
+    struct ael_bytes plain,
+    uint8_t *sealed) {
     uint8_t nonce[AEL_AEAD_NONCE_BYTES];
     uint64_t count = atomic_fetch_add_explicit(&key->wraps, 1, memory_order_relaxed);
     if (count >= k_max_wraps) {

@@ -37,7 +37,8 @@ static enum ael_status refuse_open(const char *path, int code, struct ael_error 
     return ael_error_set(err, AEL_E_KEY_FILE, code, k_component, "the key file %.110s %s", path, why);
 }
 
-static enum ael_status check_stat(const char *path, const struct stat *info, unsigned flags, struct ael_error *err) {
+static enum ael_status
+check_stat(const char *path, const struct stat *info, unsigned flags, struct ael_error *err) {
     if (!S_ISREG(info->st_mode)) {
         return ael_error_set(
             err, AEL_E_KEY_FILE, 0, k_component,
@@ -49,8 +50,8 @@ static enum ael_status check_stat(const char *path, const struct stat *info, uns
     if (info->st_uid != 0 && info->st_uid != geteuid()) {
         return ael_error_set(
             err, AEL_E_KEY_FILE, 0, k_component,
-            "the key file %.110s belongs to user %lu; chown it to root or to the user that runs the service", path,
-            (unsigned long)info->st_uid);
+            "the key file %.110s belongs to user %lu; chown it to root or to the user that runs the service",
+            path, (unsigned long)info->st_uid);
     }
     if ((info->st_mode & (S_IRWXG | S_IRWXO)) != 0) {
         return ael_error_set(
@@ -101,8 +102,8 @@ static ssize_t read_some(int fd, uint8_t *bytes) {
 }
 
 /*
- * A digit's value, or 0x100 and above for any other byte, without a branch or a table. The borrow of a subtraction
- * fills the upper bits, so (x - limit) >> 8 is all ones below the limit.
+ * A digit's value, or 0x100 and above for any other byte, without a branch or a table. The borrow of a
+ * subtraction fills the upper bits, so (x - limit) >> 8 is all ones below the limit.
  */
 static unsigned hex_value(unsigned byte) {
     unsigned number = byte ^ 0x30u;          /* 0 .. 9 for the digits 0 .. 9 */
@@ -127,7 +128,10 @@ static bool decode_hex(const uint8_t *digits, uint8_t *key) {
 
 /* Makes the secret out of 64 digits at the start of a scratch slot (or elsewhere), by way of the slot. */
 static enum ael_status secret_from_hex(
-    const struct ael_scratch *scratch, const uint8_t *digits, const char *from, struct ael_secret **key,
+    const struct ael_scratch *scratch,
+    const uint8_t *digits,
+    const char *from,
+    struct ael_secret **key,
     struct ael_error *err) {
     uint8_t *bytes = scratch->bytes + KEY_OFFSET;
     bool good = decode_hex(digits, bytes);
@@ -158,7 +162,11 @@ static enum ael_status end_slot(
 }
 
 static enum ael_status secret_from_content(
-    const struct ael_scratch *scratch, size_t len, const char *path, struct ael_secret **key, struct ael_error *err) {
+    const struct ael_scratch *scratch,
+    size_t len,
+    const char *path,
+    struct ael_secret **key,
+    struct ael_error *err) {
     bool newline = len == HEX_DIGITS + 1 && scratch->bytes[HEX_DIGITS] == '\n';
     if (len == AEL_KEY_BYTES) {
         return ael_secret_new(scratch->bytes, AEL_KEY_BYTES, key);
@@ -168,7 +176,8 @@ static enum ael_status secret_from_content(
     }
     return ael_error_set(
         err, AEL_E_KEY_FILE, 0, k_component,
-        "the key file %.110s holds %zu bytes%s; it must hold 32, or 64 hexadecimal digits and at most one newline",
+        "the key file %.110s holds %zu bytes%s; it must hold 32, or 64 hexadecimal digits and at most one "
+        "newline",
         path, len, len == READ_LIMIT ? " or more" : "");
 }
 
@@ -181,7 +190,8 @@ static enum ael_status read_key(int fd, const char *path, struct ael_secret **ke
     ssize_t len = read_some(fd, scratch.bytes);
     if (len < 0) {
         status = ael_error_set(
-            err, AEL_E_KEY_FILE, errno, k_component, "the key file %.110s cannot be read; check the disk", path);
+            err, AEL_E_KEY_FILE, errno, k_component, "the key file %.110s cannot be read; check the disk",
+            path);
     } else {
         status = secret_from_content(&scratch, (size_t)len, path, key, err);
     }
@@ -197,7 +207,8 @@ ael_key_file_read(const char *path, unsigned flags, struct ael_secret **key, str
         return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "the path of the key file is missing");
     }
     if ((flags & ~(unsigned)AEL_KEY_FILE_ALLOW_LOOSE_MODE) != 0) {
-        return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "unknown flags %#x for the key file", flags);
+        return ael_error_set(
+            err, AEL_E_ARGUMENT, 0, k_component, "unknown flags %#x for the key file", flags);
     }
     enum ael_status status = open_checked(path, flags, &fd, err);
     if (status != AEL_OK) {
@@ -215,8 +226,8 @@ ael_key_text_read(struct ael_bytes text, const char *from, struct ael_secret **k
     *key = NULL;
     if (text.len != HEX_DIGITS) {
         return ael_error_set(
-            err, AEL_E_KEY_FILE, 0, k_component, "%.130s holds %zu characters; it must hold 64 hexadecimal digits",
-            from, text.len);
+            err, AEL_E_KEY_FILE, 0, k_component,
+            "%.130s holds %zu characters; it must hold 64 hexadecimal digits", from, text.len);
     }
     enum ael_status status = ael_scratch_begin(&scratch, NULL);
     if (status != AEL_OK) {

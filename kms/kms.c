@@ -1,5 +1,6 @@
 /*
- * kms/kms.c - the handle over a KMS backend: checks its table, hands calls on, measures them, and trusts no answer.
+ * kms/kms.c - the handle over a KMS backend: checks its table, hands calls on, measures them, and trusts no
+ * answer.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <ael/sys/kms_backend.h>
@@ -17,8 +18,8 @@
 #include <string.h>
 
 /*
- * The names of a backend's timers. Hooks are promised static strings, so these outlive the handle: one entry a backend
- * name, for the life of the process.
+ * The names of a backend's timers. Hooks are promised static strings, so these outlive the handle: one entry
+ * a backend name, for the life of the process.
  */
 struct timer_names {
     struct timer_names *next;
@@ -71,9 +72,9 @@ static const struct timer_names *timer_names_of(const char *backend) {
 }
 
 static bool table_is_usable(const struct ael_kms_vtable *vtable) {
-    return vtable != NULL && AEL_VT_HAS(vtable, struct ael_kms_vtable, name)
-        && vtable->contract == AEL_KMS_CONTRACT && AEL_VT_HAS(vtable, struct ael_kms_vtable, encrypt_key)
-        && AEL_VT_HAS(vtable, struct ael_kms_vtable, decrypt_key);
+    return vtable != NULL && AEL_VT_HAS(vtable, struct ael_kms_vtable, name) &&
+           vtable->contract == AEL_KMS_CONTRACT && AEL_VT_HAS(vtable, struct ael_kms_vtable, encrypt_key) &&
+           AEL_VT_HAS(vtable, struct ael_kms_vtable, decrypt_key);
 }
 
 /* see ael/sys/kms_backend.h */
@@ -129,7 +130,8 @@ static const struct ael_call *call_or_default(const struct ael_call *call) {
 }
 
 /* Hands a failure on with the backend's own words, or with the status's sentence when it gave none. */
-static enum ael_status fail(struct ael_error *err, const struct ael_error *from_backend, enum ael_status status) {
+static enum ael_status
+fail(struct ael_error *err, const struct ael_error *from_backend, enum ael_status status) {
     if (err != NULL && from_backend->status == status) {
         *err = *from_backend;
         return status;
@@ -139,7 +141,10 @@ static enum ael_status fail(struct ael_error *err, const struct ael_error *from_
 
 /* see ael/sys/kms_backend.h */
 enum ael_status ael_kms_encrypt_key(
-    struct ael_kms *kms, const struct ael_call *call, struct ael_secret *key, struct ael_buf *out,
+    struct ael_kms *kms,
+    const struct ael_call *call,
+    struct ael_secret *key,
+    struct ael_buf *out,
     struct ael_error *err) {
     struct ael_error said = {.status = AEL_OK};
     if (kms == NULL || out == NULL || ael_secret_len(key) != AEL_KEY_BYTES) {
@@ -162,7 +167,10 @@ enum ael_status ael_kms_encrypt_key(
 
 /* see ael/sys/kms_backend.h */
 enum ael_status ael_kms_decrypt_key(
-    struct ael_kms *kms, const struct ael_call *call, struct ael_bytes encrypted, struct ael_secret **key,
+    struct ael_kms *kms,
+    const struct ael_call *call,
+    struct ael_bytes encrypted,
+    struct ael_secret **key,
     struct ael_error *err) {
     struct ael_error said = {.status = AEL_OK};
     struct ael_secret *made = NULL;
@@ -173,12 +181,13 @@ enum ael_status ael_kms_decrypt_key(
         return fail(err, &said, AEL_E_ARGUMENT);
     }
     int64_t start = ael_metric_start();
-    enum ael_status status = kms->vtable->decrypt_key(kms->self, call_or_default(call), encrypted, &made, &said);
+    enum ael_status status =
+        kms->vtable->decrypt_key(kms->self, call_or_default(call), encrypted, &made, &said);
     ael_metric_timer(kms->timers->decrypt_key, start);
     if (status == AEL_OK && ael_secret_len(made) != AEL_KEY_BYTES) {
         status = ael_error_set(
-            &said, AEL_E_KMS, 0, "kms", "%s gave a key that is not 32 bytes long: is this a key of another system?",
-            kms->vtable->name);
+            &said, AEL_E_KMS, 0, "kms",
+            "%s gave a key that is not 32 bytes long: is this a key of another system?", kms->vtable->name);
     }
     if (status != AEL_OK) {
         ael_secret_release(made);
@@ -227,7 +236,8 @@ static enum ael_status round_trip(struct ael_kms *kms, const struct ael_call *ca
     }
     status = compare_keys(key, back, call);
     if (status != AEL_OK) {
-        (void)ael_error_set(err, status, 0, "kms", "a key did not come back from %s as it went", kms->vtable->name);
+        (void)ael_error_set(
+            err, status, 0, "kms", "a key did not come back from %s as it went", kms->vtable->name);
     }
 
 done:

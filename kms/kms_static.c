@@ -1,7 +1,8 @@
 /*
  * kms/kms_static.c - the KMS whose master key is in this process: from bytes, a file or the environment.
  *
- * An encrypted key is Asherah's static layout: the AES-256-GCM blob of the key under the master key, 60 bytes.
+ * An encrypted key is Asherah's static layout: the AES-256-GCM blob of the key under the master key, 60
+ * bytes.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <ael/sys/kms_backend.h>
@@ -28,12 +29,13 @@ struct kms_static {
 };
 
 static enum ael_status failed(struct ael_error *err, enum ael_status status) {
-    return status == AEL_OK ? AEL_OK : ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
+    return status == AEL_OK ? AEL_OK
+                            : ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
 }
 
 /* Takes a slot and opens the master key at its start. */
-static enum ael_status begin_with_master(
-    const struct kms_static *self, const struct ael_call *call, struct ael_scratch *scratch) {
+static enum ael_status
+begin_with_master(const struct kms_static *self, const struct ael_call *call, struct ael_scratch *scratch) {
     AEL_TRY(ael_scratch_begin(scratch, call));
     enum ael_status status = ael_secret_open_into(self->master, scratch->bytes, AEL_KEY_BYTES);
     if (status != AEL_OK) {
@@ -43,7 +45,10 @@ static enum ael_status begin_with_master(
 }
 
 static enum ael_status seal_key(
-    const struct kms_static *self, const struct ael_call *call, struct ael_secret *key, const uint8_t *nonce,
+    const struct kms_static *self,
+    const struct ael_call *call,
+    struct ael_secret *key,
+    const uint8_t *nonce,
     uint8_t *sealed) {
     struct ael_scratch scratch;
     AEL_TRY(begin_with_master(self, call, &scratch));
@@ -57,7 +62,11 @@ static enum ael_status seal_key(
 }
 
 static enum ael_status static_encrypt_key(
-    void *self, const struct ael_call *call, struct ael_secret *key, struct ael_buf *out, struct ael_error *err) {
+    void *self,
+    const struct ael_call *call,
+    struct ael_secret *key,
+    struct ael_buf *out,
+    struct ael_error *err) {
     uint8_t nonce[AEL_AEAD_NONCE_BYTES];
     uint8_t sealed[ENCRYPTED_KEY_BYTES] = {0};
     if (ael_secret_len(key) != AEL_KEY_BYTES) {
@@ -77,7 +86,9 @@ static enum ael_status static_encrypt_key(
 }
 
 static enum ael_status open_key(
-    const struct kms_static *self, const struct ael_call *call, struct ael_bytes encrypted,
+    const struct kms_static *self,
+    const struct ael_call *call,
+    struct ael_bytes encrypted,
     struct ael_secret **key) {
     struct ael_scratch scratch;
     AEL_TRY(begin_with_master(self, call, &scratch));
@@ -96,7 +107,10 @@ static enum ael_status open_key(
 }
 
 static enum ael_status static_decrypt_key(
-    void *self, const struct ael_call *call, struct ael_bytes encrypted, struct ael_secret **key,
+    void *self,
+    const struct ael_call *call,
+    struct ael_bytes encrypted,
+    struct ael_secret **key,
     struct ael_error *err) {
     *key = NULL;
     enum ael_status status = ael_call_check(call);
@@ -106,14 +120,16 @@ static enum ael_status static_decrypt_key(
     if (encrypted.len != ENCRYPTED_KEY_BYTES) {
         return ael_error_set(
             err, AEL_E_KMS, 0, k_component,
-            "an encrypted key of %zu bytes is not one of the static KMS, which has 60; was another KMS in use?",
+            "an encrypted key of %zu bytes is not one of the static KMS, which has 60; was another KMS in "
+            "use?",
             encrypted.len);
     }
     status = open_key(self, call, encrypted, key);
     if (status == AEL_E_AUTHENTICATION) {
         return ael_error_set(
             err, AEL_E_KMS, 0, k_component,
-            "the key was encrypted under another master key, or was damaged; give the master key it was made with");
+            "the key was encrypted under another master key, or was damaged; give the master key it was made "
+            "with");
     }
     return failed(err, status);
 }
@@ -134,7 +150,8 @@ static const struct ael_kms_vtable k_static_vtable = {
 };
 
 /* Takes over the master key, also on failure. */
-static enum ael_status new_from_secret(struct ael_secret *master, struct ael_kms **kms, struct ael_error *err) {
+static enum ael_status
+new_from_secret(struct ael_secret *master, struct ael_kms **kms, struct ael_error *err) {
     struct kms_static *self = ael_alloc(sizeof *self);
     if (self == NULL) {
         ael_secret_release(master);
@@ -188,7 +205,8 @@ enum ael_status ael_kms_static_from_env(const char *variable, struct ael_kms **k
     }
     if (kms == NULL || !is_variable_name(variable)) {
         return ael_error_set(
-            err, AEL_E_ARGUMENT, 0, k_component, "the name of the environment variable is missing or has a '='");
+            err, AEL_E_ARGUMENT, 0, k_component,
+            "the name of the environment variable is missing or has a '='");
     }
     const char *value = getenv(variable);
     if (value == NULL) {

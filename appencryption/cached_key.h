@@ -1,0 +1,48 @@
+/*
+ * appencryption/cached_key.h - a system or intermediate key together with when it was last checked for revocation.
+ *
+ * An intermediate key holds the system key it was opened with: it is only as fresh as the older of both checks, and
+ * only good for encrypting while its system key is. Counted; key and parent never change once it is published, the
+ * time of the check is atomic.
+ * Layer: appencryption. Threads: any.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef AEL_APPENCRYPTION_CACHED_KEY_H
+#define AEL_APPENCRYPTION_CACHED_KEY_H
+
+#include "appencryption/policy.h"
+#include "base/refcount.h"
+#include "crypto/crypto_key.h"
+
+struct ael_cached_key {
+    struct ael_refcount count;
+    struct ael_crypto_key *key;
+    struct ael_cached_key *parent; /* NULL for a system key */
+    /* Boot clock. A lone figure that publishes nothing else, so relaxed order is enough. */
+    _Atomic int64_t checked_ns;
+};
+
+/**
+ * Makes a holder of a key.
+ *
+ * @param key     taken over, also on failure. @param parent  acquired; may be NULL.
+ * @param checked_ns  when the metastore was asked, at the latest.
+ * @return AEL_OK; AEL_E_NO_MEMORY. Ownership: the caller releases it.
+ */
+AEL_MUST_CHECK enum ael_status ael_cached_key_new(
+    struct ael_crypto_key *key, struct ael_cached_key *parent, int64_t checked_ns, struct ael_cached_key **out);
+
+struct ael_cached_key *ael_cached_key_acquire(struct ael_cached_key *cached);
+/** Drops a holder; NULL is accepted. */
+void ael_cached_key_release(struct ael_cached_key *cached);
+
+/** Returns the last successful check: of the key or of its parent, whichever is older. */
+int64_t ael_cached_key_checked_ns(const struct ael_cached_key *cached);
+
+/** Moves the key's own last check forward, never back. */
+void ael_cached_key_note_check(struct ael_cached_key *cached, int64_t checked_ns);
+
+/** Tells whether the key may encrypt: neither it nor its parent is revoked or expired. */
+bool ael_cached_key_is_good(const struct ael_cached_key *cached, const struct ael_rules *rules, int64_t now_s);
+
+#endif /* AEL_APPENCRYPTION_CACHED_KEY_H */

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "appencryption/edge_calls.h"
+
+static void count(atomic_uint_least64_t *total) {
+    atomic_fetch_add_explicit(total, 1, memory_order_relaxed);
+}
+
+static struct ael_call with_consistency(const struct ael_call *call, enum ael_consistency consistency) {
+    struct ael_call copy = *call;
+    copy.consistency = consistency;
+    return copy;
+}
+
+/* see appencryption/edge_calls.h */
+enum ael_status ael_edges_load(
+    struct ael_edges *edges, const struct ael_call *call, enum ael_consistency consistency, struct ael_bytes id,
+    int64_t created_s, struct ael_key_record_buf *out, struct ael_error *err) {
+    struct ael_call there = with_consistency(call, consistency);
+    count(&edges->loads);
+    return ael_metastore_load(edges->metastore, &there, id, created_s, out, err);
+}
+
+/* see appencryption/edge_calls.h */
+enum ael_status ael_edges_load_latest(
+    struct ael_edges *edges, const struct ael_call *call, struct ael_bytes id, struct ael_key_record_buf *out,
+    struct ael_error *err) {
+    struct ael_call there = with_consistency(call, AEL_CONSISTENCY_PRIMARY);
+    count(&edges->loads_latest);
+    return ael_metastore_load_latest(edges->metastore, &there, id, out, err);
+}
+
+static bool is_outcome_unknown(enum ael_status status) {
+    return status == AEL_E_OUTCOME_UNKNOWN || status == AEL_E_TIMEOUT || status == AEL_E_UNREACHABLE;
+}
+
+/* What reading back tells about a store. */
+enum trace {
+    TRACE_OURS,
+    TRACE_OTHERS,
+    TRACE_NONE,
+    TRACE_UNKNOWN,
+};
+
+static enum trace read_back(
+    struct ael_edges *edges, const struct ael_call *call, struct ael_bytes id, const struct ael_key_record *record) {
+    struct ael_key_record_buf found = AEL_KEY_RECORD_BUF_INIT;
+    enum ael_status status =
+        ael_edges_load(edges, call, AEL_CONSISTENCY_PRIMARY, id, record->created_s, &found, NULL);
+    enum trace trace = status == AEL_E_KEY_NOT_FOUND ? TRACE_NONE : TRACE_UNKNOWN;
+    if (status == AEL_OK) {
+        trace = ael_key_record_equal(&found.record, record) ? TRACE_OURS : TRACE_OTHERS;
+    }
+    ael_key_record_buf_clear(&found);
+    return trace;
+}
+
+/* One attempt; AEL_E_OUTCOME_UNKNOWN asks for another one when *absent. */
+static enum ael_status store_once(
+    struct ael_edges *edges, const struct ael_call *call, struct ael_bytes id, const struct ael_key_record *record,
+    bool *stored, bool *absent, struct ael_error *err) {
+    struct ael_call there = with_consistency(call, AEL_CONSISTENCY_PRIMARY);
+    *absent = false;
+    count(&edges->stores);
+    enum ael_status status = ael_metastore_store(edges->metastore, &there, id, record, stored, err);
+    if (status == AEL_OK || !is_outcome_unknown(status)) {
+        return status;
+    }
+    enum trace trace = read_back(edges, call, id, record);
+    *stored = trace == TRACE_OURS;
+    *absent = trace == TRACE_NONE;
+    return trace == TRACE_OURS || trace == TRACE_OTHERS ? AEL_OK : status;
+}
+
+/* see appencryption/edge_calls.h */
+enum ael_status ael_edges_store(
+    struct ael_edges *edges, const struct ael_call *call, struct ael_bytes id, const struct ael_key_record *record,
+    bool *stored, struct ael_error *err) {
+    enum ael_status status = AEL_OK;
+    bool absent = true;
+    *stored = false;
+    for (int attempt = 0; absent && attempt < AEL_STORE_ATTEMPTS; attempt++) {
+        status = store_once(edges, call, id, record, stored, &absent, err);
+    }
+    if (status != AEL_OK) {
+        *stored = false;
+    }
+    return status;
+}
+
+/* see appencryption/edge_calls.h */
+enum ael_status ael_edges_encrypt_key(
+    struct ael_edges *edges, const struct ael_call *call, struct ael_secret *key, struct ael_buf *out,
+    struct ael_error *err) {
+    count(&edges->encrypts);
+    return ael_kms_encrypt_key(edges->kms, call, key, out, err);
+}
+
+/* see appencryption/edge_calls.h */
+enum ael_status ael_edges_decrypt_key(
+    struct ael_edges *edges, const struct ael_call *call, struct ael_bytes encrypted, struct ael_secret **key,
+    struct ael_error *err) {
+    count(&edges->decrypts);
+    return ael_kms_decrypt_key(edges->kms, call, encrypted, key, err);
+}

@@ -1,0 +1,24 @@
+/*
+ * appencryption/id_hash.h - a keyed hash of ids for the caches, so that nobody who chooses ids can choose collisions.
+ * Layer: appencryption.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef AEL_APPENCRYPTION_ID_HASH_H
+#define AEL_APPENCRYPTION_ID_HASH_H
+
+#include <ael/bytes.h>
+
+struct ael_id_hash {
+    uint8_t seed[16]; /* random a cache; protects a table's shape, no key of the hierarchy */
+};
+
+/** Draws the seed. @return AEL_OK; or as ael_random_fill. */
+AEL_MUST_CHECK enum ael_status ael_id_hash_init(struct ael_id_hash *hash);
+
+/** Returns the hash of an id (SipHash-2-4). Threads: any. */
+uint64_t ael_id_hash_of(const struct ael_id_hash *hash, struct ael_bytes id);
+
+/** Returns the hash of an id together with a date, from the id's own hash. Threads: any. */
+uint64_t ael_id_hash_dated(uint64_t id_hash, int64_t created_s);
+
+#endif /* AEL_APPENCRYPTION_ID_HASH_H */

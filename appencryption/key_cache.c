@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "appencryption/key_cache.h"
+
+#include "appencryption/expiry.h"
+#include "appencryption/key_flight.h"
+#include "appencryption/key_table.h"
+#include "appencryption/negative_cache.h"
+#include "base/alloc.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/hooks.h"
+
+#include <ael/sys/error.h>
+
+static const char k_component[] = "key cache";
+
+/* After a refresh ahead of time has failed, the next one waits a twentieth of the interval, and a second at least. */
+enum { RETRY_PART_OF_INTERVAL = 20 };
+static const int64_t k_retry_min_ns = 1000000000;
+
+struct ael_key_cache {
+    const struct ael_rules *rules;
+    struct ael_cache_counters *counters;
+    bool enabled;
+    struct ael_id_hash hash;
+    struct ael_mutex lock; /* guards what follows */
+    struct ael_key_table table;
+    struct ael_flights flights;
+    struct ael_negative_cache negative;
+};
+
+/* What a look at the table tells a caller. */
+enum verdict {
+    VERDICT_ABSENT, /* not there */
+    VERDICT_UNFIT,  /* there, but it may not encrypt */
+    VERDICT_STALE,  /* past its interval */
+    VERDICT_DUE,    /* good; somebody should load it again */
+    VERDICT_FRESH,
+};
+
+/* What a visit found first, for the counters. */
+enum found {
+    FOUND_NOT_LOOKED_YET = 0,
+    FOUND_HIT,
+    FOUND_MISS,
+    FOUND_STALE,
+};
+
+/* One call of get_or_load or get_or_load_latest. */
+struct visit {
+    struct ael_flight_key key;
+    const struct ael_key_source *source;
+    const struct ael_call *call;
+    int64_t began_ns;
+    int64_t now_ns;
+    int64_t now_s;
+    enum found found;
+};
+
+/* see appencryption/key_cache.h */
+enum ael_status ael_key_cache_new(
+    const struct ael_rules *rules, const struct ael_cache_bound *bound, bool enabled,
+    struct ael_cache_counters *counters, struct ael_key_cache **cache) {
+    struct ael_key_cache *made = ael_alloc(sizeof *made);
+    if (made == NULL) {
+        return AEL_E_NO_MEMORY;
+    }
+    enum ael_status status = ael_id_hash_init(&made->hash);
+    if (status == AEL_OK) {
+        status = ael_mutex_init(&made->lock);
+    }
+    if (status != AEL_OK) {
+        ael_free(made);
+        return status;
+    }
+    made->rules = rules;
+    made->counters = counters;
+    made->enabled = enabled;
+    ael_key_table_init(&made->table, bound);
+    *cache = made;
+    return AEL_OK;
+}
+
+/* see appencryption/key_cache.h */
+void ael_key_cache_free(struct ael_key_cache *cache) {
+    if (cache == NULL) {
+        return;
+    }
+    atomic_fetch_sub_explicit(&cache->counters->cached, cache->table.count, memory_order_relaxed);
+    ael_key_table_clear(&cache->table);
+    ael_negative_cache_clear(&cache->negative);
+    ael_mutex_clear(&cache->lock);
+    ael_free(cache);
+}
+
+static void count(atomic_uint_least64_t *total, const char *name, uint64_t change) {
+    atomic_fetch_add_explicit(total, change, memory_order_relaxed);
+    ael_metric_count(name, (int64_t)change);
+}
+
+/* Notes what a visit found first: a key to use, nothing, or a key in need of a load. */
+static void note_found(struct visit *visit, enum verdict verdict, bool served) {
+    if (visit->found == FOUND_NOT_LOOKED_YET) {
+        visit->found = served ? FOUND_HIT : verdict == VERDICT_ABSENT ? FOUND_MISS : FOUND_STALE;
+    }
+}
+
+/* Counts a visit. Without the lock: a hook of the host's is called. */
+static void count_visit(struct ael_cache_counters *counters, enum found found, size_t evicted) {
+    if (found == FOUND_HIT) {
+        count(&counters->hits, counters->hit_name, 1);
+    } else if (found == FOUND_MISS) {
+        count(&counters->misses, counters->miss_name, 1);
+    } else {
+        count(&counters->stale, counters->stale_name, 1);
+    }
+    if (evicted > 0) {
+        count(&counters->evictions, counters->evict_name, evicted);
+    }
+}
+
+static struct ael_key_entry *find(const struct ael_key_cache *cache, const struct visit *visit) {
+    const struct ael_flight_key *key = &visit->key;
+    return key->latest ? ael_key_table_find_latest(&cache->table, key->id_hash, key->id)
+                       : ael_key_table_find(&cache->table, key->id_hash, key->id, key->created_s);
+}
+
+/* Looks at the clocks: before each look at the table, since the caller may have waited. */
+static void look_at_clocks(struct visit *visit) {
+    visit->now_ns = ael_clock_boot_ns();
+    visit->now_s = ael_clock_wall_s();
+}
+
+/* How the key's last check stands to the interval. A check that began after the visit is as fresh as can be. */
+static enum verdict judge_age(const struct ael_key_cache *cache, const struct visit *visit, int64_t checked_ns) {
+    int64_t interval = cache->rules->interval_ns;
+    int64_t age = visit->now_ns - checked_ns;
+    if (checked_ns > visit->began_ns || age < interval / 5 * 4) {
+        return VERDICT_FRESH;
+    }
+    return age < interval ? VERDICT_DUE : VERDICT_STALE;
+}
+
+static enum verdict
+judge_key(const struct ael_key_cache *cache, const struct visit *visit, const struct ael_cached_key *key) {
+    if (visit->key.latest && !ael_cached_key_is_good(key, cache->rules, visit->now_s)) {
+        return VERDICT_UNFIT;
+    }
+    enum verdict verdict = judge_age(cache, visit, ael_cached_key_checked_ns(key));
+    bool worn = visit->key.latest && ael_crypto_key_is_worn(key->key);
+    return verdict == VERDICT_FRESH && worn ? VERDICT_DUE : verdict;
+}
+
+static enum verdict
+judge(const struct ael_key_cache *cache, const struct visit *visit, const struct ael_key_entry *entry) {
+    return entry == NULL ? VERDICT_ABSENT : judge_key(cache, visit, entry->key);
+}
+
+/* A key that is due serves everybody but the one who loads it again. */
+static bool serves_now(const struct visit *visit, const struct ael_key_entry *entry, enum verdict verdict, bool flying) {
+    return verdict == VERDICT_FRESH || (verdict == VERDICT_DUE && (flying || visit->now_ns < entry->retry_ns));
+}
+
+static struct ael_cached_key *use(struct ael_key_cache *cache, struct ael_key_entry *entry) {
+    ael_evictor_touch(&cache->table.evictor, &entry->node);
+    return ael_cached_key_acquire(entry->key);
+}
+
+/*
+ * Joins a loaded key with the entry of the same (id, created). The known key stays, with its count of wraps; it learns
+ * of the revocation and of the check. Under a reloaded system key it gets a new holder. A key that is revoked here and
+ * not in the store (somebody took it back) gives way.
+ */
+static void merge(struct ael_key_entry *entry, struct ael_cached_key **loaded) {
+    struct ael_cached_key *known = entry->key;
+    bool revoked = ael_crypto_key_is_revoked((*loaded)->key);
+    if (revoked) {
+        ael_crypto_key_mark_revoked(known->key);
+    }
+    if (!revoked && ael_crypto_key_is_revoked(known->key)) {
+        entry->key = ael_cached_key_acquire(*loaded);
+        ael_cached_key_release(known);
+        return;
+    }
+    if ((*loaded)->parent == known->parent) {
+        ael_cached_key_note_check(known, atomic_load_explicit(&(*loaded)->checked_ns, memory_order_relaxed));
+        ael_cached_key_release(*loaded);
+        *loaded = ael_cached_key_acquire(known);
+        return;
+    }
+    struct ael_crypto_key *fresh = (*loaded)->key; /* not published yet, so it may be swapped */
+    (*loaded)->key = ael_crypto_key_acquire(known->key);
+    ael_crypto_key_release(fresh);
+    entry->key = ael_cached_key_acquire(*loaded);
+    ael_cached_key_release(known);
+}
+
+static bool is_newer_than_latest(const struct ael_key_cache *cache, const struct ael_key_entry *entry) {
+    struct ael_bytes id = {entry->id, entry->id_len};
+    const struct ael_key_entry *latest = ael_key_table_find_latest(&cache->table, entry->id_hash, id);
+    return latest != NULL && entry->created_s > latest->created_s;
+}
+
+/* Puts a loaded key into the table; *loaded is what everybody is to use. Without memory the cache goes on without. */
+static size_t install(struct ael_key_cache *cache, const struct visit *visit, struct ael_cached_key **loaded) {
+    const struct ael_flight_key *key = &visit->key;
+    int64_t created_s = key->latest ? ael_crypto_key_created_s((*loaded)->key) : key->created_s;
+    struct ael_key_entry *entry = ael_key_table_find(&cache->table, key->id_hash, key->id, created_s);
+    size_t before = cache->table.count;
+    if (entry != NULL) {
+        merge(entry, loaded);
+        ael_evictor_touch(&cache->table.evictor, &entry->node);
+    } else {
+        entry = ael_key_table_add(&cache->table, key->id_hash, key->id, created_s, *loaded);
+        if (entry == NULL) {
+            return 0;
+        }
+        (void)ael_cached_key_acquire(*loaded);
+    }
+    entry->retry_ns = 0;
+    if (key->latest || is_newer_than_latest(cache, entry)) {
+        ael_key_table_set_latest(&cache->table, entry);
+    }
+    size_t evicted = ael_key_table_evict(&cache->table);
+    atomic_fetch_add_explicit(&cache->counters->cached, cache->table.count - before, memory_order_relaxed);
+    return evicted;
+}
+
+static void note_failure(struct ael_key_cache *cache, const struct visit *visit, enum ael_status status) {
+    int64_t pause = cache->rules->interval_ns / RETRY_PART_OF_INTERVAL;
+    struct ael_key_entry *entry = find(cache, visit);
+    if (entry != NULL) {
+        entry->retry_ns = visit->now_ns + (pause > k_retry_min_ns ? pause : k_retry_min_ns);
+    }
+    if (status == AEL_E_KEY_NOT_FOUND && !visit->key.latest
+        && !ael_expiry_is_recent(cache->rules, visit->key.created_s, visit->now_s)) {
+        uint64_t dated = ael_id_hash_dated(visit->key.id_hash, visit->key.created_s);
+        ael_negative_cache_add(&cache->negative, dated, visit->key.id, visit->key.created_s, visit->now_ns);
+    }
+}
+
+/* Failures of an edge or the system, after which a key within its interval goes on; all others tell about the key. */
+static bool is_passing(enum ael_status status) {
+    return (status >> 8) >= 4 && status != AEL_E_BACKEND_DATA && status != AEL_E_CORRUPTED;
+}
+
+/* After a failed load: may the key that is there serve this visit all the same? */
+static enum ael_status settle_failure(
+    struct ael_key_cache *cache, struct visit *visit, const struct ael_flight_outcome *outcome,
+    struct ael_cached_key **key, struct ael_error *err) {
+    look_at_clocks(visit);
+    struct ael_key_entry *entry = find(cache, visit);
+    enum verdict verdict = judge(cache, visit, entry);
+    if (verdict >= VERDICT_DUE && is_passing(outcome->status)) {
+        *key = use(cache, entry);
+        return AEL_OK;
+    }
+    if (verdict != VERDICT_STALE || !outcome->metastore_unreachable) {
+        if (err != NULL) {
+            *err = outcome->error;
+        }
+        return outcome->status;
+    }
+    if (visit->now_ns - ael_cached_key_checked_ns(entry->key) >= cache->rules->max_stale_ns) {
+        return ael_error_set(
+            err, AEL_E_KEY_STALE, 0, k_component,
+            "the metastore cannot be reached and the key's last check is older than max_stale allows");
+    }
+    *key = use(cache, entry);
+    return AEL_OK;
+}
+
+static void call_source(
+    struct ael_key_cache *cache, struct visit *visit, const int64_t *worn_s, bool recheck,
+    struct ael_flight_outcome *outcome) {
+    struct ael_key_load load = {
+        .id = visit->key.id,
+        .created_s = visit->key.created_s,
+        .latest = visit->key.latest,
+        .recheck = recheck || cache->rules->interval_ns == 0,
+        .worn_s = worn_s,
+        .started_ns = visit->now_ns,
+        .call = visit->call,
+    };
+    *outcome = (struct ael_flight_outcome){.status = AEL_OK};
+    outcome->status = visit->source->load(
+        visit->source->context, &load, &outcome->key, &outcome->metastore_unreachable, &outcome->error);
+}
+
+/* Loads as the leader. Takes the lock held, gives it back held; the source is called without. */
+static void load_as_leader(
+    struct ael_key_cache *cache, struct visit *visit, const struct ael_key_entry *entry,
+    struct ael_key_flight *flight, struct ael_flight_outcome *outcome, size_t *evicted) {
+    bool worn = entry != NULL && visit->key.latest && ael_crypto_key_is_worn(entry->key->key);
+    int64_t worn_s = worn ? entry->created_s : 0;
+    bool recheck = entry != NULL;
+    ael_mutex_unlock(&cache->lock);
+    call_source(cache, visit, worn ? &worn_s : NULL, recheck, outcome);
+    ael_mutex_lock(&cache->lock);
+    if (outcome->status == AEL_OK) {
+        *evicted = install(cache, visit, &outcome->key);
+    } else {
+        note_failure(cache, visit, outcome->status);
+    }
+    ael_flights_land(&cache->flights, flight, outcome);
+}
+
+static enum ael_status lead(
+    struct ael_key_cache *cache, struct visit *visit, const struct ael_key_entry *entry,
+    struct ael_cached_key **key, size_t *evicted, struct ael_error *err) {
+    struct ael_key_flight *flight = NULL;
+    struct ael_flight_outcome outcome;
+    enum ael_status status = ael_flights_take_off(&cache->flights, &visit->key, &flight);
+    if (status != AEL_OK) {
+        return ael_error_set(err, status, 0, k_component, "no resources for a load");
+    }
+    load_as_leader(cache, visit, entry, flight, &outcome, evicted);
+    if (outcome.status != AEL_OK) {
+        return settle_failure(cache, visit, &outcome, key, err);
+    }
+    *key = outcome.key;
+    return AEL_OK;
+}
+
+/* A leader's own deadline or token is no business of its followers': they try again themselves. */
+static bool is_the_leaders_own(enum ael_status status) {
+    return status == AEL_E_TIMEOUT || status == AEL_E_CANCELLED;
+}
+
+/* Waits for the leader. *done is false when the caller must look again. */
+static enum ael_status follow(
+    struct ael_key_cache *cache, struct visit *visit, struct ael_key_flight *flight, struct ael_cached_key **key,
+    bool *done, struct ael_error *err) {
+    struct ael_flight_outcome outcome;
+    enum ael_status status = ael_flight_follow(flight, &cache->lock, visit->call, &outcome);
+    *done = true;
+    if (status != AEL_OK) {
+        return ael_error_set(err, status, 0, k_component, "while another call was loading the key");
+    }
+    look_at_clocks(visit);
+    if (outcome.status == AEL_OK && judge_key(cache, visit, outcome.key) >= VERDICT_DUE) {
+        *key = outcome.key;
+        return AEL_OK;
+    }
+    if (outcome.status != AEL_OK && !is_the_leaders_own(outcome.status)) {
+        return settle_failure(cache, visit, &outcome, key, err);
+    }
+    ael_cached_key_release(outcome.key);
+    *done = false;
+    return AEL_OK;
+}
+
+static bool is_known_absent(const struct ael_key_cache *cache, const struct visit *visit) {
+    const struct ael_flight_key *key = &visit->key;
+    uint64_t dated = ael_id_hash_dated(key->id_hash, key->created_s);
+    return !key->latest
+           && ael_negative_cache_has(&cache->negative, dated, key->id, key->created_s, visit->now_ns);
+}
+
+/* One look at the table and what follows from it. *done is false when the caller must look again. */
+static enum ael_status look(
+    struct ael_key_cache *cache, struct visit *visit, struct ael_cached_key **key, size_t *evicted, bool *done,
+    struct ael_error *err) {
+    look_at_clocks(visit);
+    struct ael_key_entry *entry = find(cache, visit);
+    enum verdict verdict = judge(cache, visit, entry);
+    struct ael_key_flight *flight = verdict == VERDICT_FRESH ? NULL : ael_flights_find(&cache->flights, &visit->key);
+    bool served = serves_now(visit, entry, verdict, flight != NULL);
+    note_found(visit, verdict, served);
+    *done = true;
+    if (served) {
+        *key = use(cache, entry);
+        return AEL_OK;
+    }
+    if (flight != NULL) {
+        return follow(cache, visit, flight, key, done, err);
+    }
+    if (verdict == VERDICT_ABSENT && is_known_absent(cache, visit)) {
+        return ael_error_set(err, AEL_E_KEY_NOT_FOUND, 0, k_component, "the metastore had no such key a moment ago");
+    }
+    return lead(cache, visit, entry, key, evicted, err);
+}
+
+static enum ael_status load_uncached(
+    struct ael_key_cache *cache, struct visit *visit, struct ael_cached_key **key, struct ael_error *err) {
+    struct ael_flight_outcome outcome;
+    look_at_clocks(visit);
+    call_source(cache, visit, NULL, true, &outcome);
+    count_visit(cache->counters, FOUND_MISS, 0);
+    if (outcome.status != AEL_OK && err != NULL) {
+        *err = outcome.error;
+    }
+    *key = outcome.key;
+    return outcome.status;
+}
+
+static enum ael_status
+get(struct ael_key_cache *cache, struct visit *visit, struct ael_cached_key **key, struct ael_error *err) {
+    *key = NULL;
+    if (!cache->enabled) {
+        return load_uncached(cache, visit, key, err);
+    }
+    visit->key.id_hash = ael_id_hash_of(&cache->hash, visit->key.id);
+    visit->began_ns = ael_clock_boot_ns();
+    bool done = false;
+    size_t evicted = 0;
+    enum ael_status status = AEL_OK;
+    ael_mutex_lock(&cache->lock);
+    while (!done) {
+        status = look(cache, visit, key, &evicted, &done, err);
+    }
+    ael_mutex_unlock(&cache->lock);
+    count_visit(cache->counters, visit->found, evicted);
+    return status;
+}
+
+/* see appencryption/key_cache.h */
+enum ael_status ael_key_cache_get_or_load(
+    struct ael_key_cache *cache, const struct ael_key_source *source, struct ael_bytes id, int64_t created_s,
+    const struct ael_call *call, struct ael_cached_key **key, struct ael_error *err) {
+    struct visit visit = {.source = source, .call = call};
+    visit.key.id = id;
+    visit.key.created_s = created_s;
+    return get(cache, &visit, key, err);
+}
+
+/* see appencryption/key_cache.h */
+enum ael_status ael_key_cache_get_or_load_latest(
+    struct ael_key_cache *cache, const struct ael_key_source *source, struct ael_bytes id,
+    const struct ael_call *call, struct ael_cached_key **key, struct ael_error *err) {
+    struct visit visit = {.source = source, .call = call};
+    visit.key.id = id;
+    visit.key.latest = true;
+    return get(cache, &visit, key, err);
+}

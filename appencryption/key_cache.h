@@ -1,0 +1,89 @@
+/*
+ * appencryption/key_cache.h - system or intermediate keys of a factory (or of one session), by (id, created), with the
+ * latest of each id.
+ *
+ * - A missing key is loaded by one caller, outside the lock; callers of the same key wait for it with their own deadline
+ *   and token, callers of other keys do not notice.
+ * - From 80 % of the check interval one caller that uses a key loads it again while the others go on with it; past the
+ *   interval a load must come first. With an interval of 0 each call loads, or shares a load that began after it.
+ * - Where that load failed because the metastore could not be reached, the key serves on until max_stale after its last
+ *   successful check, then AEL_E_KEY_STALE. No other failure lets a key past its interval serve.
+ * - A load of the latest that gives another key adopts that; one that gives the same key marks it revoked in place.
+ * - Keys that are not there are remembered for 1 s (negative_cache.h).
+ *
+ * Layer: appencryption. Threads: any. The lock is never held while the source is called.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef AEL_APPENCRYPTION_KEY_CACHE_H
+#define AEL_APPENCRYPTION_KEY_CACHE_H
+
+#include "appencryption/cached_key.h"
+
+#include <ael/call.h>
+#include <stdatomic.h>
+
+/* Opaque. */
+struct ael_key_cache;
+
+/* What a cache tells about itself. Shared by all caches of a kind; sums only, so relaxed order is enough. */
+struct ael_cache_counters {
+    atomic_uint_least64_t hits, misses, stale, evictions;
+    atomic_size_t cached;
+    const char *hit_name, *miss_name, *stale_name, *evict_name; /* of the metrics */
+};
+
+/* One load, as the source sees it. */
+struct ael_key_load {
+    struct ael_bytes id;
+    int64_t created_s;           /* 0 when the latest is wanted */
+    bool latest;                 /* load the latest, or make a new one when it may not encrypt */
+    bool recheck;                /* a key is known already and is to be checked: only the primary's word counts */
+    const int64_t *worn_s;       /* a latest key with this created or an older one is used up; may be NULL */
+    int64_t started_ns;          /* what the loaded key's checked_ns is to be */
+    const struct ael_call *call; /* with a deadline */
+};
+
+/*
+ * Loads a key. On AEL_OK *key belongs to the cache. Otherwise *metastore_unreachable tells whether the metastore (and
+ * not the KMS) could not be reached.
+ */
+typedef enum ael_status (*ael_key_load_fn)(
+    void *context, const struct ael_key_load *load, struct ael_cached_key **key, bool *metastore_unreachable,
+    struct ael_error *err);
+
+struct ael_key_source {
+    ael_key_load_fn load;
+    void *context;
+};
+
+/**
+ * Makes a cache.
+ *
+ * @param rules, counters  must outlive it.
+ * @param enabled  false: every call loads, nothing is kept.
+ * @return AEL_OK; AEL_E_NO_MEMORY; AEL_E_SYSTEM; or as ael_random_fill. Ownership: the caller frees it.
+ */
+AEL_MUST_CHECK enum ael_status ael_key_cache_new(
+    const struct ael_rules *rules, const struct ael_cache_bound *bound, bool enabled,
+    struct ael_cache_counters *counters, struct ael_key_cache **cache);
+
+/** Frees a cache that nobody uses any more; keys in use live on. NULL is accepted. */
+void ael_key_cache_free(struct ael_key_cache *cache);
+
+/**
+ * Gives the key (id, created), whether it may encrypt or not.
+ *
+ * @param call  with a deadline (never 0).
+ * @param key   receives the key; the caller releases it.
+ * @return AEL_OK; AEL_E_KEY_NOT_FOUND; AEL_E_KEY_STALE; AEL_E_TIMEOUT; AEL_E_CANCELLED; or the source's.
+ */
+AEL_MUST_CHECK enum ael_status ael_key_cache_get_or_load(
+    struct ael_key_cache *cache, const struct ael_key_source *source, struct ael_bytes id, int64_t created_s,
+    const struct ael_call *call, struct ael_cached_key **key, struct ael_error *err);
+
+/** Gives the latest key of an id, which may encrypt; otherwise as ael_key_cache_get_or_load. */
+AEL_MUST_CHECK enum ael_status ael_key_cache_get_or_load_latest(
+    struct ael_key_cache *cache, const struct ael_key_source *source, struct ael_bytes id,
+    const struct ael_call *call, struct ael_cached_key **key, struct ael_error *err);
+
+#endif /* AEL_APPENCRYPTION_KEY_CACHE_H */

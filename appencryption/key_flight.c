@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "appencryption/key_flight.h"
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "base/clock.h"
+
+#include <string.h>
+
+/* A token is triggered without a wake-up (it may happen in a signal handler), so it is looked at this often. */
+static const int64_t k_cancel_poll_ns = 10000000;
+
+static size_t bucket_of(const struct ael_flight_key *key) {
+    return (size_t)(key->id_hash % AEL_FLIGHT_BUCKETS);
+}
+
+static bool is_same(const struct ael_flight_key *a, const struct ael_flight_key *b) {
+    return a->id_hash == b->id_hash && a->latest == b->latest && a->created_s == b->created_s
+           && a->id.len == b->id.len && memcmp(a->id.data, b->id.data, a->id.len) == 0;
+}
+
+/* see appencryption/key_flight.h */
+struct ael_key_flight *ael_flights_find(const struct ael_flights *flights, const struct ael_flight_key *key) {
+    struct ael_key_flight *flight = flights->buckets[bucket_of(key)];
+    while (flight != NULL && !is_same(&flight->key, key)) {
+        flight = flight->next;
+    }
+    return flight;
+}
+
+/* see appencryption/key_flight.h */
+enum ael_status ael_flights_take_off(
+    struct ael_flights *flights, const struct ael_flight_key *key, struct ael_key_flight **flight) {
+    struct ael_key_flight *made = ael_alloc(sizeof *made);
+    if (made == NULL) {
+        return AEL_E_NO_MEMORY;
+    }
+    enum ael_status status = ael_cond_init(&made->landed_cond);
+    if (status != AEL_OK) {
+        ael_free(made);
+        return status;
+    }
+    made->key = *key;
+    made->holders = 1;
+    made->next = flights->buckets[bucket_of(key)];
+    flights->buckets[bucket_of(key)] = made;
+    *flight = made;
+    return AEL_OK;
+}
+
+static void let_go(struct ael_key_flight *flight) {
+    if (--flight->holders > 0) {
+        return;
+    }
+    ael_cached_key_release(flight->outcome.key);
+    ael_cond_clear(&flight->landed_cond);
+    ael_free(flight);
+}
+
+/* see appencryption/key_flight.h */
+void ael_flights_land(
+    struct ael_flights *flights, struct ael_key_flight *flight, const struct ael_flight_outcome *outcome) {
+    struct ael_key_flight **link = &flights->buckets[bucket_of(&flight->key)];
+    while (*link != flight) {
+        link = &(*link)->next;
+    }
+    *link = flight->next;
+    flight->outcome = *outcome;
+    if (outcome->key != NULL) {
+        (void)ael_cached_key_acquire(outcome->key);
+    }
+    flight->landed = true;
+    ael_cond_broadcast(&flight->landed_cond);
+    let_go(flight);
+}
+
+/* Waits once, until the flight lands, the call is over or it is time to look at the token. */
+static enum ael_status wait_once(struct ael_key_flight *flight, struct ael_mutex *lock, const struct ael_call *call) {
+    AEL_TRY(ael_call_check(call));
+    int64_t until = call->deadline_ns;
+    if (call->cancel != NULL) {
+        int64_t poll = ael_clock_boot_ns() + k_cancel_poll_ns;
+        until = poll < until ? poll : until;
+    }
+    enum ael_status status = ael_cond_wait_until(&flight->landed_cond, lock, until);
+    bool is_over = status == AEL_E_TIMEOUT && until == call->deadline_ns && !flight->landed;
+    return is_over ? AEL_E_TIMEOUT : AEL_OK;
+}
+
+/* see appencryption/key_flight.h */
+enum ael_status ael_flight_follow(
+    struct ael_key_flight *flight, struct ael_mutex *lock, const struct ael_call *call,
+    struct ael_flight_outcome *outcome) {
+    enum ael_status status = AEL_OK;
+    flight->holders++;
+    while (!flight->landed && status == AEL_OK) {
+        status = wait_once(flight, lock, call);
+    }
+    if (status == AEL_OK) {
+        *outcome = flight->outcome;
+        if (outcome->key != NULL) {
+            (void)ael_cached_key_acquire(outcome->key);
+        }
+    }
+    let_go(flight);
+    return status;
+}

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bench/bench.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { SAMPLE_NS = 50000000, QUICK_SAMPLE_NS = 5000000, NAME_WIDTH = 30 };
+
+static int64_t now_ns(void) {
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* see bench/bench.h */
+int bench_fail(const char *what, enum ael_status status) {
+    (void)fprintf(stderr, "bench: %s: %s [%s]\n", what, ael_status_text(status), ael_status_name(status));
+    return 1;
+}
+
+static int usage(FILE *to, const char *program) {
+    (void)fprintf(to,
+                  "Usage: %s [--json] [--quick] [--case PREFIX]\n"
+                  "  --json         one line of JSON a case\n"
+                  "  --quick        short samples: to see that everything runs, not to compare\n"
+                  "  --case PREFIX  only the cases whose names start so, and their floors\n",
+                  program);
+    return to == stderr ? 2 : 0;
+}
+
+/* see bench/bench.h */
+int bench_init(struct bench *bench, int argc, char **argv) {
+    memset(bench, 0, sizeof *bench);
+    bench->prefix = "";
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--json") == 0) {
+            bench->json = true;
+        } else if (strcmp(argv[i], "--quick") == 0) {
+            bench->quick = true;
+        } else if (strcmp(argv[i], "--case") == 0 && i + 1 < argc) {
+            bench->prefix = argv[++i];
+        } else if (strcmp(argv[i], "--help") == 0) {
+            bench->help = true;
+            return usage(stdout, argv[0]);
+        } else {
+            return usage(stderr, argv[0]);
+        }
+    }
+    return 0;
+}
+
+/* see bench/bench.h */
+bool bench_wants(const struct bench *bench, const char *name) {
+    return strncmp(name, bench->prefix, strlen(bench->prefix)) == 0;
+}
+
+static struct bench_entry *
+add_entry(struct bench *bench, const char *name, const char *engine, unsigned threads, struct bench_work work) {
+    if (bench->count == sizeof bench->entries / sizeof bench->entries[0] || threads > BENCH_THREADS_MAX) {
+        bench->overflow = true;
+        return NULL;
+    }
+    struct bench_entry *entry = &bench->entries[bench->count++];
+    (void)snprintf(entry->name, sizeof entry->name, "%s", name);
+    entry->engine = engine;
+    entry->threads = threads;
+    entry->work = work;
+    for (int i = 0; i < BENCH_FLOORS; i++) {
+        entry->floors[i] = -1;
+    }
+    return entry;
+}
+
+/* see bench/bench.h */
+int bench_add_floor(
+    struct bench *bench, const char *name, const char *engine, unsigned threads, struct bench_work work) {
+    struct bench_entry *entry = add_entry(bench, name, engine, threads, work);
+    if (entry == NULL) {
+        return -1;
+    }
+    entry->is_floor = true;
+    return bench->count - 1;
+}
+
+/* see bench/bench.h */
+struct bench_entry *bench_add(
+    struct bench *bench, const char *name, const char *engine, unsigned threads, struct bench_work work, int floor_a,
+    int floor_b) {
+    struct bench_entry *entry = bench_wants(bench, name) ? add_entry(bench, name, engine, threads, work) : NULL;
+    if (entry != NULL) {
+        entry->floors[0] = floor_a;
+        entry->floors[1] = floor_b;
+    }
+    return entry;
+}
+
+/* ---- one sample ---- */
+
+struct runner {
+    const struct bench_work *work;
+    pthread_barrier_t *start;
+    unsigned index;
+    uint64_t operations;
+    int64_t started_ns, ended_ns;
+    enum ael_status status;
+    pthread_t thread;
+};
+
+static void *runner_main(void *runner_) {
+    struct runner *runner = runner_;
+    if (runner->start != NULL) {
+        (void)pthread_barrier_wait(runner->start);
+    }
+    runner->started_ns = now_ns();
+    runner->status = runner->work->run(runner->work->context, runner->index, runner->operations);
+    runner->ended_ns = now_ns();
+    return NULL;
+}
+
+/* From the first start to the last end; the first failure. */
+static enum ael_status wall_time(const struct runner *runners, unsigned threads, int64_t *elapsed_ns) {
+    int64_t started_ns = INT64_MAX;
+    int64_t ended_ns = 0;
+    enum ael_status status = AEL_OK;
+    for (unsigned i = 0; i < threads; i++) {
+        started_ns = runners[i].started_ns < started_ns ? runners[i].started_ns : started_ns;
+        ended_ns = runners[i].ended_ns > ended_ns ? runners[i].ended_ns : ended_ns;
+        status = status == AEL_OK ? runners[i].status : status;
+    }
+    *elapsed_ns = ended_ns - started_ns;
+    return status;
+}
+
+/* A benchmark without its threads measures nothing: there is no going on. */
+static void spawn(struct runner *runner) {
+    if (pthread_create(&runner->thread, NULL, runner_main, runner) != 0) {
+        (void)fprintf(stderr, "bench: cannot start a thread\n");
+        exit(1);
+    }
+}
+
+static void run_threads(struct runner *runners, unsigned threads) {
+    pthread_barrier_t start;
+    if (pthread_barrier_init(&start, NULL, threads) != 0) {
+        (void)fprintf(stderr, "bench: cannot make a barrier\n");
+        exit(1);
+    }
+    for (unsigned i = 0; i < threads; i++) {
+        runners[i].start = &start;
+        spawn(&runners[i]);
+    }
+    for (unsigned i = 0; i < threads; i++) {
+        (void)pthread_join(runners[i].thread, NULL);
+    }
+    (void)pthread_barrier_destroy(&start);
+}
+
+/* Measures entry->operations operations a thread. One thread needs no barrier and runs right here. */
+static enum ael_status take_sample(const struct bench_entry *entry, int64_t *elapsed_ns) {
+    struct runner runners[BENCH_THREADS_MAX];
+    if (entry->work.prepare != NULL) {
+        enum ael_status status = entry->work.prepare(entry->work.context, entry->threads, entry->operations);
+        if (status != AEL_OK) {
+            return status;
+        }
+    }
+    for (unsigned i = 0; i < entry->threads; i++) {
+        runners[i] = (struct runner){.work = &entry->work, .index = i, .operations = entry->operations};
+    }
+    if (entry->threads == 1) {
+        (void)runner_main(&runners[0]);
+    } else {
+        run_threads(runners, entry->threads);
+    }
+    return wall_time(runners, entry->threads, elapsed_ns);
+}
+
+static uint64_t limited(const struct bench_entry *entry, uint64_t operations) {
+    return entry->max_operations != 0 && operations > entry->max_operations ? entry->max_operations : operations;
+}
+
+/* Warms up, and finds how many operations fill a sample: doubles until a quarter is reached, then scales up. */
+static enum ael_status calibrate(struct bench_entry *entry, int64_t sample_ns) {
+    int64_t elapsed_ns = 0;
+    for (entry->operations = 1;; entry->operations = limited(entry, entry->operations * 2)) {
+        enum ael_status status = take_sample(entry, &elapsed_ns);
+        if (status != AEL_OK) {
+            return status;
+        }
+        if (elapsed_ns >= sample_ns / 4 || entry->operations == entry->max_operations) {
+            break;
+        }
+    }
+    double scaled = (double)entry->operations * (double)sample_ns / (double)(elapsed_ns > 0 ? elapsed_ns : 1);
+    entry->operations = limited(entry, scaled < 1 ? 1 : (uint64_t)scaled);
+    return AEL_OK;
+}
+
+/* ---- rounds ---- */
+
+static int compare_doubles(const void *a_, const void *b_) {
+    const double *a = a_;
+    const double *b = b_;
+    return (*a > *b) - (*a < *b);
+}
+
+static void summarize(struct bench_entry *entry, int rounds) {
+    qsort(entry->samples, (size_t)rounds, sizeof entry->samples[0], compare_doubles);
+    entry->median = entry->samples[rounds / 2]; /* rounds is odd */
+    entry->min = entry->samples[0];
+    entry->max = entry->samples[rounds - 1];
+}
+
+static int calibrate_all(struct bench *bench) {
+    for (int i = 0; i < bench->count; i++) {
+        enum ael_status status = calibrate(&bench->entries[i], bench->quick ? QUICK_SAMPLE_NS : SAMPLE_NS);
+        if (status != AEL_OK) {
+            return bench_fail(bench->entries[i].name, status);
+        }
+    }
+    return 0;
+}
+
+static int run_round(struct bench *bench, int round) {
+    for (int i = 0; i < bench->count; i++) {
+        struct bench_entry *entry = &bench->entries[i];
+        int64_t elapsed_ns = 0;
+        enum ael_status status = take_sample(entry, &elapsed_ns);
+        if (status != AEL_OK) {
+            return bench_fail(entry->name, status);
+        }
+        entry->samples[round] = (double)elapsed_ns / (double)(entry->operations * entry->threads);
+    }
+    return 0;
+}
+
+/* ---- output ---- */
+
+/* The fastest of an entry's floors; 0 = it has none. */
+static double floor_of(const struct bench *bench, const struct bench_entry *entry) {
+    double least = 0;
+    for (int i = 0; i < BENCH_FLOORS; i++) {
+        if (entry->floors[i] >= 0) {
+            double floor = bench->entries[entry->floors[i]].median;
+            least = least == 0 || floor < least ? floor : least;
+        }
+    }
+    return least;
+}
+
+static const char *level_in_force(void) {
+    struct ael_memory_stats stats = AEL_MEMORY_STATS_INIT;
+    enum ael_status status = ael_memory_stats(&stats);
+    return ael_protection_level_name(status == AEL_OK ? stats.level : (enum ael_protection_level)0);
+}
+
+static void print_json(const struct bench_entry *entry, const char *level, double floor) {
+    (void)printf("{\"case\": \"%s\", \"impl\": \"%s\", \"level\": \"%s\", \"engine\": \"%s\", \"threads\": %u, "
+                 "\"ns_per_op\": %.2f, \"min\": %.2f, \"max\": %.2f, ",
+                 entry->name, entry->is_floor ? "floor" : "ael", entry->is_floor ? "none" : level, entry->engine,
+                 entry->threads, entry->median, entry->min, entry->max);
+    if (floor > 0) {
+        (void)printf("\"floor_ns\": %.2f, \"ratio_floor\": %.3f}\n", floor, entry->median / floor);
+    } else {
+        (void)printf("\"floor_ns\": null, \"ratio_floor\": null}\n");
+    }
+}
+
+static void print_row(const struct bench_entry *entry, double floor) {
+    (void)printf("%-*s %-10s %7u %12.1f %12.1f %12.1f", NAME_WIDTH, entry->name, entry->engine, entry->threads,
+                 entry->median, entry->min, entry->max);
+    if (floor > 0) {
+        (void)printf(" %12.1f %8.2f", floor, entry->median / floor);
+    }
+    (void)printf("\n");
+}
+
+static void print_heading(const struct bench *bench, const char *level) {
+    (void)printf("level %s, %d rounds%s; ns an operation\n", level, bench->quick ? BENCH_QUICK_ROUNDS : BENCH_ROUNDS,
+                 bench->quick ? " (--quick: not for comparisons)" : "");
+    (void)printf("%-*s %-10s %7s %12s %12s %12s %12s %8s\n", NAME_WIDTH, "case", "engine", "threads", "median", "min",
+                 "max", "floor", "ratio");
+}
+
+static int print_all(const struct bench *bench) {
+    const char *level = level_in_force();
+    if (!bench->json) {
+        print_heading(bench, level);
+    }
+    for (int i = 0; i < bench->count; i++) {
+        const struct bench_entry *entry = &bench->entries[i];
+        if (bench->json) {
+            print_json(entry, level, floor_of(bench, entry));
+        } else {
+            print_row(entry, floor_of(bench, entry));
+        }
+    }
+    return fflush(stdout) == 0 && !ferror(stdout) ? 0 : 1;
+}
+
+static int check_entries(const struct bench *bench) {
+    if (bench->overflow) {
+        (void)fprintf(stderr, "bench: more cases or threads than the table holds\n");
+        return 1;
+    }
+    for (int i = 0; i < bench->count; i++) {
+        if (!bench->entries[i].is_floor) {
+            return 0;
+        }
+    }
+    (void)fprintf(stderr, "bench: no case starts with \"%s\"\n", bench->prefix);
+    return 1;
+}
+
+/* see bench/bench.h */
+int bench_run(struct bench *bench) {
+    int rounds = bench->quick ? BENCH_QUICK_ROUNDS : BENCH_ROUNDS;
+    int result = check_entries(bench);
+    if (result == 0) {
+        result = calibrate_all(bench);
+    }
+    for (int round = 0; round < rounds && result == 0; round++) {
+        result = run_round(bench, round);
+    }
+    for (int i = 0; i < bench->count && result == 0; i++) {
+        summarize(&bench->entries[i], rounds);
+    }
+    return result == 0 ? print_all(bench) : result;
+}

@@ -1,0 +1,79 @@
+/*
+ * bench/bench.h - what the benchmark programs share: command line, rounds, threads, output.
+ *
+ *     bench_<group> [--json] [--quick] [--case PREFIX]
+ *
+ * A group adds its cases and the floors they are held against, then runs them. Everything runs once to warm up and to
+ * find how many operations make a sample of some 50 ms (5 ms with --quick); then rounds, at least 5, each taking one
+ * sample of every floor and case in turn (A B C A B C), so that a slow moment of the machine spoils one sample of
+ * many and no case alone. Reported: the median, the least and the greatest sample; a case's floor is the median of the
+ * fastest of its floors.
+ *
+ * ns_per_op is wall time, from the first thread's start to the last one's end (CLOCK_MONOTONIC), over the operations of
+ * all threads.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef AEL_BENCH_BENCH_H
+#define AEL_BENCH_BENCH_H
+
+#include <ael/ael.h>
+
+enum { BENCH_THREADS_MAX = 16, BENCH_NAME_BYTES = 64, BENCH_ROUNDS = 7, BENCH_QUICK_ROUNDS = 5, BENCH_FLOORS = 2 };
+
+/* What is measured. Several threads call run at once, each with its number 0 .. threads - 1. */
+struct bench_work {
+    /* Does so many operations; the first failure ends it. */
+    enum ael_status (*run)(void *context, unsigned thread, uint64_t operations);
+    /* Before each sample, outside the time; may be NULL. operations is one thread's. */
+    enum ael_status (*prepare)(void *context, unsigned threads, uint64_t operations);
+    void *context;
+};
+
+struct bench_entry {
+    char name[BENCH_NAME_BYTES];
+    const char *engine; /* static */
+    unsigned threads;
+    struct bench_work work;
+    bool is_floor;
+    int floors[BENCH_FLOORS]; /* numbers from bench_add_floor; -1 = none */
+    uint64_t max_operations;  /* of one thread in one sample; 0 = as many as the sample's time holds */
+    uint64_t operations;      /* of one thread in one sample */
+    double samples[BENCH_ROUNDS];
+    double median, min, max;
+};
+
+struct bench {
+    bool json, quick, help;
+    const char *prefix; /* "" = every case */
+    struct bench_entry entries[96];
+    int count;
+    bool overflow; /* more were added than fit: bench_run fails */
+};
+
+/** Reads the command line. @return 0; 2 after a message. With help set there is nothing more to do. */
+int bench_init(struct bench *bench, int argc, char **argv);
+
+/** Tells whether a case of this name is asked for, so that its fixture can be left out if not. */
+bool bench_wants(const struct bench *bench, const char *name);
+
+/** Adds a floor; returns its number, for bench_add. */
+int bench_add_floor(
+    struct bench *bench, const char *name, const char *engine, unsigned threads, struct bench_work work);
+
+/** Adds a case if it is asked for. floor_a and floor_b: numbers of floors, or -1. */
+struct bench_entry *bench_add(
+    struct bench *bench, const char *name, const char *engine, unsigned threads, struct bench_work work, int floor_a,
+    int floor_b);
+
+/** Runs everything and prints. @return the exit code: 0; 1 after a message when a case failed or none is asked for. */
+int bench_run(struct bench *bench);
+
+/** Prints what failed; returns 1. */
+int bench_fail(const char *what, enum ael_status status);
+
+/** Makes the compiler believe that the memory behind p is read and written here. */
+static inline void bench_keep(const void *p) {
+    __asm__ volatile("" : : "r"(p) : "memory");
+}
+
+#endif /* AEL_BENCH_BENCH_H */

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+# Headers, libraries, CMake package with components, pkg-config files.
+set(AEL_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/ael)
+
+install(DIRECTORY include/ael DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+  FILES_MATCHING PATTERN "*.h"
+  PATTERN "metastore_sqlite.h" EXCLUDE)
+install(FILES ${PROJECT_BINARY_DIR}/generated/include/ael/version.h
+  DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ael)
+if(TARGET ael_sqlite_shared)
+  install(FILES include/ael/metastore_sqlite.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ael)
+endif()
+
+# One export set a library and kind, so that linking the shared library asks for
+# none of the packages that it is made with.
+foreach(name ael ael_sqlite)
+  foreach(kind shared static)
+    if(TARGET ${name}_${kind})
+      install(TARGETS ${name}_${kind} EXPORT ${name}_${kind}
+        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+      install(EXPORT ${name}_${kind} NAMESPACE ael:: FILE ${name}_${kind}.cmake
+        DESTINATION ${AEL_CMAKE_DIR})
+    endif()
+  endforeach()
+endforeach()
+
+configure_package_config_file(cmake/config.in ${PROJECT_BINARY_DIR}/aelConfig.cmake
+  INSTALL_DESTINATION ${AEL_CMAKE_DIR})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/aelConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/aelConfig.cmake ${PROJECT_BINARY_DIR}/aelConfigVersion.cmake
+  DESTINATION ${AEL_CMAKE_DIR})
+
+file(RELATIVE_PATH AEL_PC_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+foreach(name ael ael-sqlite)
+  string(REPLACE "-" "_" target ${name})
+  if(TARGET ${target}_shared)
+    configure_file(cmake/${name}.pc.in ${PROJECT_BINARY_DIR}/${name}.pc @ONLY)
+    install(FILES ${PROJECT_BINARY_DIR}/${name}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+  endif()
+endforeach()

@@ -1,0 +1,50 @@
+/*
+ * securememory/generator.h - the random generator behind securememory/random.h: eight shards in one protected page.
+ *
+ * Fast key erasure: a shard's key makes a block of ChaCha20 output; its first 32 bytes become the next key, the rest is
+ * handed out and wiped as it goes. So nothing that was handed out can be computed from what is there.
+ * Layer: securememory.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef AEL_SECUREMEMORY_GENERATOR_H
+#define AEL_SECUREMEMORY_GENERATOR_H
+
+#include "securememory/region.h"
+
+#include <stdbool.h>
+
+enum {
+    AEL_GENERATOR_SHARDS = 8,
+    AEL_GENERATOR_SEED_BYTES = 32,
+    AEL_GENERATOR_BLOCK_BYTES = 480,
+    AEL_GENERATOR_RESEED_BYTES = 1 << 20,
+    AEL_GENERATOR_RESEED_S = 60,
+};
+
+/* In ordinary memory: nothing here tells anything about the output. */
+struct ael_generator_shard {
+    struct ael_mutex lock; /* guards the shard and its part of the page */
+    bool seeded;
+    size_t available; /* unused bytes at the end of the block */
+    size_t drawn;     /* bytes since the last seed */
+    int64_t seeded_ns;
+    uint8_t padding[64]; /* shards are used by different CPUs */
+};
+
+struct ael_generator {
+    struct ael_region region;
+    struct ael_generator_shard shards[AEL_GENERATOR_SHARDS];
+};
+
+/** Maps the page; seeds are drawn when a shard is first used. @return as ael_region_init. */
+AEL_MUST_CHECK enum ael_status ael_generator_init(
+    struct ael_generator *generator, const struct ael_pages_policy *policy, struct ael_error *err);
+
+/** Wipes and unmaps. A zeroed struct is accepted. */
+void ael_generator_clear(struct ael_generator *generator);
+
+/** Fills out from one shard. @return AEL_OK; AEL_E_RANDOM or AEL_E_SYSTEM (out zeroed). Threads: any. */
+AEL_MUST_CHECK enum ael_status
+ael_generator_fill(struct ael_generator *generator, uint32_t shard, uint8_t *out, size_t len);
+
+#endif /* AEL_SECUREMEMORY_GENERATOR_H */

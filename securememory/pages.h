@@ -1,0 +1,66 @@
+/*
+ * securememory/pages.h - whole pages of protected memory between two guard pages.
+ *
+ *     guard (never accessible) | pages | guard
+ *
+ * The pages are a mapping of their own whose kernel flags differ from the guards', so that changing their protection
+ * never splits or merges mappings. They and the guards are absent in children. Closed (inaccessible) at first.
+ * Backing: memfd_secret (out of the kernel's own map, of ptrace and of dumps by itself), else anonymous memory that is
+ * locked and left out of dumps.
+ * Layer: securememory.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef AEL_SECUREMEMORY_PAGES_H
+#define AEL_SECUREMEMORY_PAGES_H
+
+#include <ael/memory.h>
+
+struct ael_pages {
+    uint8_t *bytes; /* NULL when there are none */
+    size_t len;     /* a multiple of the page size */
+    bool locked;
+};
+
+struct ael_pages_policy {
+    enum ael_backing backing; /* not AEL_BACKING_AUTO */
+    bool lock;                /* false: for benchmarks */
+};
+
+enum ael_pages_access {
+    AEL_PAGES_CLOSED = 0,
+    AEL_PAGES_READ = 1,
+    AEL_PAGES_WRITE = 2, /* and read */
+};
+
+/**
+ * Finds the backing to use.
+ *
+ * @param wanted  what the host asked for. @param lock  without locking there is anonymous memory only.
+ * @return AEL_OK; AEL_E_PROTECTION (the kernel lacks it); AEL_E_ARGUMENT (memfd_secret without locking);
+ *         AEL_E_SYSTEM.
+ */
+AEL_MUST_CHECK enum ael_status ael_pages_choose(
+    enum ael_backing wanted, bool lock, struct ael_pages_policy *policy, struct ael_error *err);
+
+/**
+ * Maps pages for at least len bytes, zeroed and closed.
+ *
+ * @return AEL_OK; AEL_E_LOCK_LIMIT; AEL_E_NO_MEMORY; AEL_E_SYSTEM. pages is zeroed on failure.
+ * Threads: any.
+ */
+AEL_MUST_CHECK enum ael_status ael_pages_map(
+    size_t len, const struct ael_pages_policy *policy, struct ael_pages *pages, struct ael_error *err);
+
+/** Changes what may be done with the pages: one system call. @return AEL_OK; AEL_E_SYSTEM (unchanged). */
+AEL_MUST_CHECK enum ael_status ael_pages_set_access(const struct ael_pages *pages, enum ael_pages_access access);
+
+/** Wipes and unmaps the pages and their guards, and zeroes the struct; none are accepted. */
+void ael_pages_unmap(struct ael_pages *pages);
+
+/** Returns the bytes locked by all pages that are mapped now. Threads: any. */
+size_t ael_pages_locked_bytes(void);
+
+/** In the fork handler of a child, where no pages are: forgets the parent's. */
+void ael_pages_forked(void);
+
+#endif /* AEL_SECUREMEMORY_PAGES_H */

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/check.h"
+#include "base/wipe.h"
+#include "securememory/pages.h"
+#include "securememory/sys_seam.h"
+
+#include <ael/sys/error.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+
+static const char k_component[] = "securememory";
+
+static atomic_size_t g_locked_bytes; /* a statistic: relaxed */
+
+static enum ael_status fail(struct ael_error *err, enum ael_status status, const char *call) {
+    return ael_error_set(err, status, errno, k_component, "%s failed with errno %d", call, errno);
+}
+
+/* The ways in which kernels say that RLIMIT_MEMLOCK does not allow it: mlock, and mmap of memfd_secret. */
+static enum ael_status fail_lock(struct ael_error *err, const char *call, size_t len) {
+    int code = errno;
+    if (code != EAGAIN && code != ENOMEM && code != EPERM) {
+        return fail(err, AEL_E_SYSTEM, call);
+    }
+    struct rlimit limit = {0, 0};
+    (void)ael_sys()->getrlimit(RLIMIT_MEMLOCK, &limit);
+    return ael_error_set(
+        err, AEL_E_LOCK_LIMIT, code, k_component,
+        "locking %zu more bytes failed: the limit RLIMIT_MEMLOCK is %llu bytes; raise it (ulimit -l, "
+        "LimitMEMLOCK=, --ulimit memlock)",
+        len, (unsigned long long)limit.rlim_cur);
+}
+
+static bool kernel_lacks_memfd_secret(int code) {
+    return code == ENOSYS || code == EPERM;
+}
+
+/* see securememory/pages.h */
+enum ael_status ael_pages_choose(
+    enum ael_backing wanted, bool lock, struct ael_pages_policy *policy, struct ael_error *err) {
+    policy->lock = lock;
+    policy->backing = AEL_BACKING_ANONYMOUS;
+    if (wanted == AEL_BACKING_ANONYMOUS || (wanted == AEL_BACKING_AUTO && !lock)) {
+        return AEL_OK;
+    }
+    if (!lock) {
+        return ael_error_set(
+            err, AEL_E_ARGUMENT, 0, k_component, "memfd_secret is always locked; choose another backing for no_mlock");
+    }
+    int fd = ael_sys()->memfd_secret(O_CLOEXEC);
+    if (fd >= 0) {
+        (void)ael_sys()->close(fd);
+        policy->backing = AEL_BACKING_MEMFD_SECRET;
+        return AEL_OK;
+    }
+    if (!kernel_lacks_memfd_secret(errno)) {
+        return fail(err, AEL_E_SYSTEM, "memfd_secret");
+    }
+    if (wanted == AEL_BACKING_AUTO) {
+        return AEL_OK;
+    }
+    return ael_error_set(
+        err, AEL_E_PROTECTION, errno, k_component,
+        "this kernel offers no memfd_secret (Linux 6.5, or 5.14 with secretmem.enable=1); choose another backing");
+}
+
+/* Makes the kernel back each page now: a page that it cannot give would be SIGBUS later; through a system call that
+ * writes to it, it is an error here. */
+static enum ael_status populate(uint8_t *bytes, size_t len, struct ael_error *err) {
+    for (size_t at = 0; at < len; at += ael_sys_page_bytes()) {
+        if (ael_sys()->getrandom(bytes + at, 1, 0) != 1) {
+            return errno == EFAULT ? fail(err, AEL_E_NO_MEMORY, "memfd_secret")
+                                   : fail(err, AEL_E_RANDOM, "getrandom");
+        }
+        bytes[at] = 0;
+    }
+    return AEL_OK;
+}
+
+static enum ael_status map_secret_file(uint8_t *bytes, size_t len, int fd, struct ael_error *err) {
+    const struct ael_sys *sys = ael_sys();
+    if (sys->ftruncate(fd, (off_t)len) != 0) {
+        return fail(err, AEL_E_SYSTEM, "ftruncate of memfd_secret");
+    }
+    if (sys->mmap(bytes, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
+        return fail_lock(err, "mmap of memfd_secret", len);
+    }
+    if (sys->madvise(bytes, len, MADV_DONTFORK) != 0) {
+        return fail(err, AEL_E_SYSTEM, "madvise DONTFORK");
+    }
+    return populate(bytes, len, err);
+}
+
+/* The kernel itself keeps these pages out of dumps. */
+static enum ael_status back_with_secret(uint8_t *bytes, size_t len, struct ael_error *err) {
+    int fd = ael_sys()->memfd_secret(O_CLOEXEC);
+    if (fd < 0) {
+        return fail(err, AEL_E_SYSTEM, "memfd_secret");
+    }
+    enum ael_status status = map_secret_file(bytes, len, fd, err);
+    (void)ael_sys()->close(fd);
+    return status;
+}
+
+static enum ael_status back_with_anonymous(uint8_t *bytes, size_t len, bool lock, struct ael_error *err) {
+    const struct ael_sys *sys = ael_sys();
+    if (sys->madvise(bytes, len, MADV_DONTDUMP) != 0) {
+        return fail(err, AEL_E_SYSTEM, "madvise DONTDUMP");
+    }
+    if (sys->mprotect(bytes, len, PROT_READ | PROT_WRITE) != 0) {
+        return fail(err, AEL_E_SYSTEM, "mprotect");
+    }
+    if (lock && sys->mlock(bytes, len) != 0) {
+        return fail_lock(err, "mlock", len);
+    }
+    return AEL_OK;
+}
+
+static enum ael_status back_and_close(
+    const struct ael_pages *pages, const struct ael_pages_policy *policy, struct ael_error *err) {
+    if (policy->backing == AEL_BACKING_MEMFD_SECRET) {
+        AEL_TRY(back_with_secret(pages->bytes, pages->len, err));
+    } else {
+        AEL_TRY(back_with_anonymous(pages->bytes, pages->len, policy->lock, err));
+    }
+    if (ael_pages_set_access(pages, AEL_PAGES_CLOSED) != AEL_OK) {
+        return fail(err, AEL_E_SYSTEM, "mprotect");
+    }
+    return AEL_OK;
+}
+
+/* Address space for guard, pages, guard; inaccessible, and absent in children. */
+static enum ael_status reserve(size_t len, uint8_t **start, struct ael_error *err) {
+    void *memory = ael_sys()->mmap(NULL, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) {
+        return fail(err, AEL_E_NO_MEMORY, "mmap");
+    }
+    if (ael_sys()->madvise(memory, len, MADV_DONTFORK) != 0) {
+        enum ael_status status = fail(err, AEL_E_SYSTEM, "madvise DONTFORK");
+        (void)ael_sys()->munmap(memory, len);
+        return status;
+    }
+    *start = memory;
+    return AEL_OK;
+}
+
+/* see securememory/pages.h */
+enum ael_status ael_pages_map(
+    size_t len, const struct ael_pages_policy *policy, struct ael_pages *pages, struct ael_error *err) {
+    size_t page = ael_sys_page_bytes();
+    size_t rounded = (len + page - 1) / page * page;
+    uint8_t *start = NULL;
+
+    *pages = (struct ael_pages){NULL, 0, false};
+    AEL_TRY(reserve(rounded + 2 * page, &start, err));
+    struct ael_pages made = {start + page, rounded, policy->lock};
+    enum ael_status status = back_and_close(&made, policy, err);
+    if (status != AEL_OK) {
+        (void)ael_sys()->munmap(start, rounded + 2 * page);
+        return status;
+    }
+    if (policy->lock) {
+        atomic_fetch_add_explicit(&g_locked_bytes, rounded, memory_order_relaxed);
+    }
+    *pages = made;
+    return AEL_OK;
+}
+
+/* see securememory/pages.h */
+enum ael_status ael_pages_set_access(const struct ael_pages *pages, enum ael_pages_access access) {
+    static const int k_protection[] = {PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE};
+    return ael_sys()->mprotect(pages->bytes, pages->len, k_protection[access]) == 0 ? AEL_OK : AEL_E_SYSTEM;
+}
+
+/* see securememory/pages.h */
+void ael_pages_unmap(struct ael_pages *pages) {
+    if (pages->bytes == NULL) {
+        return;
+    }
+    /* Pages that cannot be opened for wiping are cleared by the kernel before anybody else gets them. */
+    if (ael_pages_set_access(pages, AEL_PAGES_WRITE) == AEL_OK) {
+        ael_wipe(pages->bytes, pages->len);
+    }
+    size_t page = ael_sys_page_bytes();
+    (void)ael_sys()->munmap(pages->bytes - page, pages->len + 2 * page);
+    if (pages->locked) {
+        atomic_fetch_sub_explicit(&g_locked_bytes, pages->len, memory_order_relaxed);
+    }
+    *pages = (struct ael_pages){NULL, 0, false};
+}
+
+/* see securememory/pages.h */
+size_t ael_pages_locked_bytes(void) {
+    return atomic_load_explicit(&g_locked_bytes, memory_order_relaxed);
+}
+
+/* see securememory/pages.h */
+void ael_pages_forked(void) {
+    atomic_store(&g_locked_bytes, 0);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "securememory/process.h"
+
+#include "securememory/sys_seam.h"
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <sys/mman.h>
+
+static uint32_t g_number = 1; /* inherited by children; changed in the fork handler only */
+static atomic_uint_least32_t g_before_watch = 1;
+
+/* Points to the word that tells the number. Release when it moves, acquire in ael_process_number: a reader of the
+ * pointer also sees the number that was stored behind it. */
+static _Atomic(atomic_uint_least32_t *) g_word = &g_before_watch;
+
+/* see securememory/process.h */
+enum ael_status ael_process_watch(void) {
+    if (atomic_load_explicit(&g_word, memory_order_acquire) != &g_before_watch) {
+        return AEL_OK;
+    }
+    size_t page = ael_sys_page_bytes();
+    void *memory = ael_sys()->mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) {
+        return AEL_E_NO_MEMORY;
+    }
+    /* Kernels before 4.14 refuse this: then only the fork handlers tell. */
+    (void)ael_sys()->madvise(memory, page, MADV_WIPEONFORK);
+    atomic_uint_least32_t *word = memory;
+    atomic_store(word, g_number);
+    atomic_store_explicit(&g_word, word, memory_order_release);
+    return AEL_OK;
+}
+
+/* see securememory/process.h */
+uint32_t ael_process_number(void) {
+    atomic_uint_least32_t *word = atomic_load_explicit(&g_word, memory_order_acquire);
+    return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+/* see securememory/process.h */
+void ael_process_forked(void) {
+    g_number++;
+    atomic_store(atomic_load(&g_word), g_number);
+}

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "securememory/protected.h"
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "base/hooks.h"
+#include "base/sync.h"
+#include "securememory/process.h"
+#include "securememory/sys_seam.h"
+
+#include <ael/sys/error.h>
+
+#include <pthread.h>
+#include <string.h>
+
+enum {
+    LEAST_SECRET_SLOTS = 8,
+    MOST_SECRET_SLOTS = 64,
+    FIXED_PAGES = 6, /* root key, random generator, scratch */
+};
+
+static const char k_component[] = "securememory";
+
+/* The gate: how many are inside, and these two bits. Acquire on entering pairs with the release in publish: who enters
+ * sees the parts. Release on leaving pairs with the acquire in take_down: the work inside comes before the unmapping. */
+static const uint64_t k_present = UINT64_C(1) << 63;
+static const uint64_t k_closing = UINT64_C(1) << 62;
+static atomic_uint_least64_t g_gate;
+
+/* The epoch, readable outside the gate. */
+static atomic_uint_least32_t g_epoch;
+
+static struct ael_mutex g_lock = AEL_MUTEX_INIT; /* held to set up, to shut down and over fork */
+static struct ael_cond g_left;                   /* signalled when the last one leaves a closing gate */
+static bool g_ready;                             /* under g_lock: fork handlers and g_left are there */
+static struct ael_protected g_protected;
+
+/* see securememory/protected.h */
+struct ael_protected *ael_protected(void) {
+    return &g_protected;
+}
+
+/* -- fork -- */
+
+static void before_fork(void) {
+    ael_mutex_lock(&g_lock);
+}
+
+static void after_fork_in_parent(void) {
+    ael_mutex_unlock(&g_lock);
+}
+
+/* The parent's pages are not here; nothing of the old parts is touched again. Whoever was inside the gate in another
+ * thread of the parent does not exist here, and what this thread had open is over. */
+static void after_fork_in_child(void) {
+    ael_process_forked();
+    ael_pages_forked();
+    atomic_store(&g_gate, 0);
+    ael_free(g_protected.slots.slots);
+    memset(&g_protected, 0, sizeof g_protected);
+    g_ready = ael_cond_init(&g_left) == AEL_OK;
+    ael_mutex_unlock(&g_lock);
+}
+
+/* Under the lock, before the first set-up in the process. The handlers are registered once and inherited. */
+static enum ael_status make_ready(void) {
+    static bool handlers;
+
+    AEL_TRY(ael_process_watch());
+    if (!g_ready) {
+        AEL_TRY(ael_cond_init(&g_left));
+        g_ready = true;
+    }
+    if (!handlers) {
+        if (pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0) {
+            return AEL_E_NO_MEMORY;
+        }
+        handlers = true;
+    }
+    return AEL_OK;
+}
+
+/* -- setting up; under the lock -- */
+
+static size_t locked_memory_limit(void) {
+    struct rlimit limit = {0, 0};
+    if (ael_sys()->getrlimit(RLIMIT_MEMLOCK, &limit) != 0) {
+        return 0;
+    }
+    return limit.rlim_cur > SIZE_MAX ? SIZE_MAX : (size_t)limit.rlim_cur;
+}
+
+/* A quarter of the limit at most, when nobody said how many: the host may lock memory of its own. */
+static size_t most_slots(const struct ael_memory_options *options) {
+    if (options->secret_slots != 0) {
+        return options->secret_slots;
+    }
+    size_t slots = locked_memory_limit() / 4 / ael_sys_page_bytes();
+    return slots < LEAST_SECRET_SLOTS ? LEAST_SECRET_SLOTS : slots > MOST_SECRET_SLOTS ? MOST_SECRET_SLOTS : slots;
+}
+
+static enum ael_status map_slots(
+    struct ael_protected *memory, const struct ael_memory_options *options, struct ael_error *err) {
+    size_t most = most_slots(options);
+    size_t least = options->secret_slots != 0 ? most : LEAST_SECRET_SLOTS;
+    return ael_secret_slots_init(&memory->slots, least, most, &memory->policy, err);
+}
+
+static void clear_parts(struct ael_protected *memory) {
+    ael_own_pages_list_unmap_all(&memory->large);
+    ael_secret_slots_clear(&memory->slots);
+    ael_generator_clear(&memory->generator);
+    ael_scratch_pool_clear(&memory->scratch);
+    ael_roots_clear(&memory->roots);
+}
+
+static enum ael_status map_parts(
+    struct ael_protected *memory, const struct ael_memory_options *options, struct ael_error *err) {
+    AEL_TRY(ael_roots_init(&memory->roots, memory->epoch, &memory->policy, err));
+    AEL_TRY(ael_scratch_pool_init(&memory->scratch, &memory->policy, err));
+    AEL_TRY(ael_generator_init(&memory->generator, &memory->policy, err));
+    return map_slots(memory, options, err);
+}
+
+/* Says all that is needed, where the failing part knew its own pages only. */
+static enum ael_status explain(
+    enum ael_status status, const struct ael_memory_options *options, struct ael_error *err) {
+    if (status == AEL_E_LOCK_LIMIT) {
+        size_t slots = options->secret_slots != 0 ? options->secret_slots : LEAST_SECRET_SLOTS;
+        return ael_error_set(
+            err, status, err == NULL ? 0 : err->native_code, k_component,
+            "the locked-memory limit RLIMIT_MEMLOCK is %zu bytes; %zu are needed; raise it with ulimit -l, systemd "
+            "LimitMEMLOCK= or docker --ulimit memlock=, or have fewer pages locked",
+            locked_memory_limit(), (FIXED_PAGES + slots) * ael_sys_page_bytes());
+    }
+    if (err != NULL && err->status != status) {
+        return ael_error_set(err, status, 0, k_component, "protected memory was not set up: %s", ael_status_text(status));
+    }
+    return status;
+}
+
+/* The build switch for benchmarks is the compile definition AEL_NO_MLOCK. */
+#ifdef AEL_NO_MLOCK
+static bool build_locks(void) {
+    return false;
+}
+#else
+static bool build_locks(void) {
+    return true;
+}
+#endif
+
+static enum ael_status set_up(const struct ael_memory_options *options, struct ael_error *err) {
+    struct ael_protected *memory = &g_protected;
+
+    AEL_TRY(make_ready());
+    memset(memory, 0, sizeof *memory);
+    memory->epoch = atomic_fetch_add(&g_epoch, 1) + 1;
+    memory->level = options->level;
+    AEL_TRY(ael_mutex_init(&memory->large.lock));
+    enum ael_status status =
+        ael_pages_choose(options->backing, build_locks() && !options->no_mlock, &memory->policy, err);
+    if (status == AEL_OK) {
+        status = map_parts(memory, options, err);
+    }
+    if (status != AEL_OK) {
+        clear_parts(memory);
+        ael_mutex_clear(&memory->large.lock);
+        return status;
+    }
+    atomic_store_explicit(&g_gate, k_present, memory_order_release);
+    return AEL_OK;
+}
+
+/* The hooks are the host's; they are called without the lock. */
+static void report_set_up(enum ael_status status, bool locked, const struct ael_error *err) {
+    if (status != AEL_OK && status != AEL_E_STATE) {
+        ael_log(AEL_LOG_ERROR, k_component, "%s", err->detail);
+    } else if (status == AEL_OK && !locked) {
+        ael_log(AEL_LOG_WARN, k_component, "secrets are not locked into memory and may be swapped out (no_mlock)");
+    }
+}
+
+/* see securememory/protected.h */
+enum ael_status ael_protected_configure(const struct ael_memory_options *options, struct ael_error *err) {
+    struct ael_error detail = {AEL_OK, 0, NULL, ""};
+    if (ael_process_number() == 0) {
+        return ael_error_set(err, AEL_E_FORKED, 0, k_component, "this child was made without fork handlers");
+    }
+    ael_mutex_lock(&g_lock);
+    enum ael_status status = AEL_E_STATE;
+    if (atomic_load(&g_gate) == 0) {
+        status = set_up(options, &detail);
+    }
+    bool locked = g_protected.policy.lock;
+    ael_mutex_unlock(&g_lock);
+    if (status != AEL_OK) {
+        status = explain(status, options, &detail);
+        if (err != NULL) {
+            *err = detail;
+        }
+    }
+    report_set_up(status, locked, &detail);
+    return status;
+}
+
+/* -- the gate -- */
+
+/* Goes in when memory is present and the gate has none of the bits `refuse`. */
+static bool pass(uint64_t refuse) {
+    uint64_t gate = atomic_load_explicit(&g_gate, memory_order_relaxed);
+    while ((gate & k_present) != 0 && (gate & refuse) == 0) {
+        if (atomic_compare_exchange_weak_explicit(
+                &g_gate, &gate, gate + 1, memory_order_acquire, memory_order_relaxed)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum ael_status enter_or_set_up(uint64_t refuse) {
+    static const struct ael_memory_options k_defaults = AEL_MEMORY_OPTIONS_INIT;
+    for (;;) {
+        if (ael_process_number() == 0) {
+            return AEL_E_FORKED;
+        }
+        if (pass(refuse)) {
+            return AEL_OK;
+        }
+        if ((atomic_load(&g_gate) & refuse) != 0) {
+            return AEL_E_CLOSED;
+        }
+        enum ael_status status = ael_protected_configure(&k_defaults, NULL);
+        if (status != AEL_OK && status != AEL_E_STATE) {
+            return status;
+        }
+    }
+}
+
+/* see securememory/protected.h */
+enum ael_status ael_protected_enter(void) {
+    return enter_or_set_up(k_closing);
+}
+
+/* see securememory/protected.h */
+enum ael_status ael_protected_enter_within(void) {
+    return enter_or_set_up(0);
+}
+
+static enum ael_status enter_present(uint64_t refuse) {
+    if (ael_process_number() == 0) {
+        return AEL_E_FORKED;
+    }
+    return pass(refuse) ? AEL_OK : AEL_E_CLOSED;
+}
+
+static enum ael_status enter_epoch(uint32_t epoch, uint64_t refuse) {
+    AEL_TRY(enter_present(refuse));
+    if (g_protected.epoch != epoch) {
+        ael_protected_leave();
+        return AEL_E_CLOSED;
+    }
+    return AEL_OK;
+}
+
+/* see securememory/protected.h */
+enum ael_status ael_protected_enter_epoch(uint32_t epoch) {
+    return enter_epoch(epoch, k_closing);
+}
+
+/* see securememory/protected.h */
+enum ael_status ael_protected_enter_to_end(uint32_t epoch) {
+    return enter_epoch(epoch, 0);
+}
+
+/* see securememory/protected.h */
+enum ael_status ael_protected_enter_present(void) {
+    return enter_present(0);
+}
+
+/* see securememory/protected.h */
+void ael_protected_leave(void) {
+    uint64_t before = atomic_fetch_sub_explicit(&g_gate, 1, memory_order_release);
+    if (before == (k_present | k_closing | 1)) {
+        ael_mutex_lock(&g_lock);
+        ael_cond_broadcast(&g_left);
+        ael_mutex_unlock(&g_lock);
+    }
+}
+
+/* see securememory/protected.h */
+bool ael_protected_is_present(uint32_t epoch) {
+    return (atomic_load(&g_gate) & k_present) != 0 && atomic_load(&g_epoch) == epoch;
+}
+
+/* -- shutting down -- */
+
+/* Under the lock: unmaps all when nobody is inside; nobody gets in from the moment that the gate is 0. */
+static bool take_down(void) {
+    uint64_t nobody = k_present | k_closing;
+    if (!atomic_compare_exchange_strong_explicit(
+            &g_gate, &nobody, 0, memory_order_acquire, memory_order_relaxed)) {
+        return false;
+    }
+    clear_parts(&g_protected);
+    ael_mutex_clear(&g_protected.large.lock);
+    return true;
+}
+
+/* Under the lock: takes down, or waits and tells whether to look again. Each look closes the gate anew, because another
+ * shut-down that gave up has opened it. */
+static enum ael_status take_down_or_wait(int64_t deadline_ns) {
+    atomic_fetch_or(&g_gate, k_closing);
+    if (take_down()) {
+        return AEL_OK;
+    }
+    enum ael_status status = ael_cond_wait_until(&g_left, &g_lock, deadline_ns);
+    if (status != AEL_OK) {
+        atomic_fetch_and(&g_gate, ~k_closing);
+    }
+    return status;
+}
+
+/* see securememory/protected.h */
+enum ael_status ael_protected_shutdown(int64_t deadline_ns) {
+    enum ael_status status = AEL_OK;
+
+    ael_mutex_lock(&g_lock);
+    uint32_t epoch = atomic_load(&g_epoch);
+    while (status == AEL_OK && ael_protected_is_present(epoch)) {
+        status = take_down_or_wait(deadline_ns);
+    }
+    if (!ael_protected_is_present(epoch)) {
+        status = AEL_OK;
+    }
+    ael_mutex_unlock(&g_lock);
+    return status;
+}
+
+/* see securememory/protected.h */
+void ael_protected_settle(void) {
+    ael_mutex_lock(&g_lock);
+    ael_mutex_unlock(&g_lock);
+}

@@ -1,0 +1,70 @@
+/*
+ * securememory/protected.h - the one protected memory of this process: its parts, and the gate through which every
+ * operation enters them.
+ *
+ *     absent --enter (sets up)--> open --shut down--> closing --last leave--> absent
+ *
+ * Inside the gate the parts stay mapped. Objects remember the epoch (one a set-up) in which they were made; those of
+ * an earlier epoch are closed. In a child after fork memory is absent again, and the number of the process differs.
+ * Layer: securememory.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef AEL_SECUREMEMORY_PROTECTED_H
+#define AEL_SECUREMEMORY_PROTECTED_H
+
+#include "securememory/generator.h"
+#include "securememory/own_pages.h"
+#include "securememory/roots.h"
+#include "securememory/scratch_pool.h"
+#include "securememory/secret_slots.h"
+
+struct ael_protected {
+    uint32_t epoch; /* of the present or the last set-up; changes only while memory is absent */
+    enum ael_protection_level level;
+    struct ael_pages_policy policy;
+    struct ael_roots roots;
+    struct ael_scratch_pool scratch;
+    struct ael_generator generator;
+    struct ael_secret_slots slots;
+    struct ael_own_pages_list large;
+};
+
+/** Returns the process's instance. Its parts may be touched between enter and leave only. */
+struct ael_protected *ael_protected(void);
+
+/**
+ * Enters to begin new work, setting memory up with the defaults when it is absent.
+ *
+ * @return AEL_OK; AEL_E_CLOSED (it is being shut down); AEL_E_FORKED; or the failure of setting up. Threads: any.
+ */
+AEL_MUST_CHECK enum ael_status ael_protected_enter(void);
+
+/** As ael_protected_enter, but a part of work already begun, which a shut-down waits for. */
+AEL_MUST_CHECK enum ael_status ael_protected_enter_within(void);
+
+/** Enters for new work on what was made in an epoch. @return AEL_OK; AEL_E_CLOSED; AEL_E_FORKED. Threads: any. */
+AEL_MUST_CHECK enum ael_status ael_protected_enter_epoch(uint32_t epoch);
+
+/** As ael_protected_enter_epoch, to end what was made, also while memory is being shut down. */
+AEL_MUST_CHECK enum ael_status ael_protected_enter_to_end(uint32_t epoch);
+
+/** Enters memory that is there, to look at it. @return AEL_OK; AEL_E_CLOSED (absent); AEL_E_FORKED. Threads: any. */
+AEL_MUST_CHECK enum ael_status ael_protected_enter_present(void);
+
+/** Leaves. */
+void ael_protected_leave(void);
+
+/** Sets memory up; AEL_E_STATE when it is there already. As ael_memory_configure. */
+AEL_MUST_CHECK enum ael_status
+ael_protected_configure(const struct ael_memory_options *options, struct ael_error *err);
+
+/** Shuts down, waiting until deadline_ns for all to leave. @return AEL_OK; AEL_E_TIMEOUT (nothing was shut down). */
+AEL_MUST_CHECK enum ael_status ael_protected_shutdown(int64_t deadline_ns);
+
+/** Waits until a shut-down under way has done with what it unmaps. */
+void ael_protected_settle(void);
+
+/** Tells whether what was made in this process and epoch is still alive. Threads: any. */
+bool ael_protected_is_present(uint32_t epoch);
+
+#endif /* AEL_SECUREMEMORY_PROTECTED_H */

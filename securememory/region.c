@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "securememory/region.h"
+
+#include "base/check.h"
+
+#include <string.h>
+
+static const uint32_t k_writable = UINT32_C(1) << 31;
+static const uint32_t k_users = (UINT32_C(1) << 31) - 1;
+
+/* see securememory/region.h */
+enum ael_status ael_region_init(
+    struct ael_region *region, size_t len, const struct ael_pages_policy *policy, struct ael_error *err) {
+    memset(region, 0, sizeof *region);
+    AEL_TRY(ael_mutex_init(&region->lock));
+    enum ael_status status = ael_pages_map(len, policy, &region->pages, err);
+    if (status != AEL_OK) {
+        ael_mutex_clear(&region->lock);
+    }
+    return status;
+}
+
+/* see securememory/region.h */
+void ael_region_clear(struct ael_region *region) {
+    if (region->pages.bytes != NULL) {
+        ael_pages_unmap(&region->pages);
+        ael_mutex_clear(&region->lock);
+    }
+}
+
+/* Joins a region that others hold open widely enough. Acquire pairs with the release in open_first: who sees the
+ * count also sees the pages opened. */
+static bool join(struct ael_region *region, enum ael_pages_access access) {
+    uint32_t word = atomic_load_explicit(&region->word, memory_order_relaxed);
+    while ((word & k_users) != 0 && (access != AEL_PAGES_WRITE || (word & k_writable) != 0)) {
+        if (atomic_compare_exchange_weak_explicit(
+                &region->word, &word, word + 1, memory_order_acquire, memory_order_relaxed)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Under the lock: opens the pages, or opens them wider, and counts the caller. */
+static enum ael_status open_first(struct ael_region *region, enum ael_pages_access access) {
+    AEL_TRY(ael_pages_set_access(&region->pages, access));
+    if (access == AEL_PAGES_WRITE) {
+        atomic_fetch_or_explicit(&region->word, k_writable, memory_order_relaxed);
+    }
+    atomic_fetch_add_explicit(&region->word, 1, memory_order_release);
+    return AEL_OK;
+}
+
+/* see securememory/region.h */
+enum ael_status ael_region_begin(struct ael_region *region, enum ael_pages_access access) {
+    if (join(region, access)) {
+        return AEL_OK;
+    }
+    ael_mutex_lock(&region->lock);
+    enum ael_status status = join(region, access) ? AEL_OK : open_first(region, access);
+    ael_mutex_unlock(&region->lock);
+    return status;
+}
+
+/* Leaves while others stay. Release: the user's work comes before the last one's closing. */
+static bool leave(struct ael_region *region) {
+    uint32_t word = atomic_load_explicit(&region->word, memory_order_relaxed);
+    while ((word & k_users) > 1) {
+        if (atomic_compare_exchange_weak_explicit(
+                &region->word, &word, word - 1, memory_order_release, memory_order_relaxed)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Under the lock, so nobody becomes the first user meanwhile; others may still have joined. The writable bit falls
+ * together with the count, or a joiner could count itself into pages that are closing. */
+static enum ael_status close_last(struct ael_region *region) {
+    uint32_t word = atomic_load_explicit(&region->word, memory_order_relaxed);
+    uint32_t next = 0;
+    do {
+        next = (word & k_users) > 1 ? word - 1 : 0;
+    } while (!atomic_compare_exchange_weak_explicit(
+        &region->word, &word, next, memory_order_acq_rel, memory_order_relaxed));
+    return next == 0 ? ael_pages_set_access(&region->pages, AEL_PAGES_CLOSED) : AEL_OK;
+}
+
+/* see securememory/region.h */
+enum ael_status ael_region_end(struct ael_region *region) {
+    if (leave(region)) {
+        return AEL_OK;
+    }
+    ael_mutex_lock(&region->lock);
+    enum ael_status status = close_last(region);
+    ael_mutex_unlock(&region->lock);
+    return status;
+}

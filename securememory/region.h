@@ -1,0 +1,42 @@
+/*
+ * securememory/region.h - protected pages that are open while somebody uses them.
+ *
+ *     closed --first begin: mprotect--> open(n users) --last end: mprotect--> closed
+ *
+ * Users are counted in one atomic word. Joining and leaving an open region is one compare-and-swap, without lock and
+ * system call; the two transitions run under a mutex.
+ * Layer: securememory.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef AEL_SECUREMEMORY_REGION_H
+#define AEL_SECUREMEMORY_REGION_H
+
+#include "base/sync.h"
+#include "securememory/pages.h"
+
+#include <stdatomic.h>
+
+struct ael_region {
+    struct ael_pages pages;
+    struct ael_mutex lock;      /* held for transitions */
+    atomic_uint_least32_t word; /* users, and the top bit while the pages are writable */
+};
+
+/** Maps the pages. @return as ael_pages_map; AEL_E_SYSTEM. Nothing to clear after a failure. */
+AEL_MUST_CHECK enum ael_status ael_region_init(
+    struct ael_region *region, size_t len, const struct ael_pages_policy *policy, struct ael_error *err);
+
+/** Wipes and unmaps; nobody uses the region any more. A zeroed struct is accepted. */
+void ael_region_clear(struct ael_region *region);
+
+/**
+ * Becomes a user: the pages are readable, with AEL_PAGES_WRITE also writable (then for all its users), until the end.
+ *
+ * @return AEL_OK; AEL_E_SYSTEM (not a user). Threads: any.
+ */
+AEL_MUST_CHECK enum ael_status ael_region_begin(struct ael_region *region, enum ael_pages_access access);
+
+/** Ceases to be a user. @return AEL_OK; AEL_E_SYSTEM (not a user any more, but the pages stayed open). Threads: any. */
+AEL_MUST_CHECK enum ael_status ael_region_end(struct ael_region *region);
+
+#endif /* AEL_SECUREMEMORY_REGION_H */

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "securememory/scratch_pool.h"
+
+#include "base/check.h"
+#include "base/wipe.h"
+#include "securememory/sys_seam.h"
+
+#include <string.h>
+
+enum { ALL_FREE = (1 << AEL_SCRATCH_SLOTS) - 1, DEFAULT_TIMEOUT_MS = 30000 };
+
+_Static_assert(AEL_SCRATCH_STRIDE == 1024, "four slots fill a page");
+
+static uint8_t *canary_of(const struct ael_scratch_pool *pool, uint32_t slot) {
+    return pool->region.pages.bytes + (size_t)slot * AEL_SCRATCH_STRIDE;
+}
+
+/* see securememory/scratch_pool.h */
+uint8_t *ael_scratch_pool_bytes(const struct ael_scratch_pool *pool, uint32_t slot) {
+    return canary_of(pool, slot) + AEL_SCRATCH_CANARY_BYTES;
+}
+
+static enum ael_status write_canaries(struct ael_scratch_pool *pool) {
+    AEL_TRY(ael_sys_seed(pool->canary, sizeof pool->canary));
+    AEL_TRY(ael_region_begin(&pool->region, AEL_PAGES_WRITE));
+    for (uint32_t slot = 0; slot < AEL_SCRATCH_SLOTS; slot++) {
+        memcpy(canary_of(pool, slot), pool->canary, sizeof pool->canary);
+    }
+    return ael_region_end(&pool->region);
+}
+
+/* see securememory/scratch_pool.h */
+enum ael_status ael_scratch_pool_init(
+    struct ael_scratch_pool *pool, const struct ael_pages_policy *policy, struct ael_error *err) {
+    memset(pool, 0, sizeof *pool);
+    AEL_TRY(ael_mutex_init(&pool->lock));
+    enum ael_status status =
+        ael_region_init(&pool->region, (size_t)AEL_SCRATCH_SLOTS * AEL_SCRATCH_STRIDE, policy, err);
+    if (status == AEL_OK) {
+        status = write_canaries(pool);
+    }
+    if (status != AEL_OK) {
+        ael_region_clear(&pool->region);
+        ael_mutex_clear(&pool->lock);
+        return status;
+    }
+    pool->free_slots = ALL_FREE;
+    return AEL_OK;
+}
+
+/* see securememory/scratch_pool.h */
+void ael_scratch_pool_clear(struct ael_scratch_pool *pool) {
+    if (pool->region.pages.bytes != NULL) {
+        ael_region_clear(&pool->region);
+        ael_mutex_clear(&pool->lock);
+    }
+}
+
+/* Under the lock. */
+static enum ael_status wait_for_slot(struct ael_scratch_pool *pool, const struct ael_call *call, uint32_t *slot) {
+    struct ael_call bounded = AEL_CALL_INIT;
+    if (call != NULL) {
+        bounded.deadline_ns = call->deadline_ns;
+        bounded.cancel = call->cancel;
+    }
+    if (bounded.deadline_ns == 0) {
+        bounded.deadline_ns = ael_deadline_in_ms(DEFAULT_TIMEOUT_MS);
+    }
+    return ael_waiters_wait(&pool->waiters, &pool->lock, &bounded, slot);
+}
+
+static enum ael_status take_slot(struct ael_scratch_pool *pool, const struct ael_call *call, uint32_t *slot) {
+    enum ael_status status = AEL_OK;
+    ael_mutex_lock(&pool->lock);
+    if (pool->free_slots != 0) {
+        *slot = (uint32_t)__builtin_ctz(pool->free_slots);
+        pool->free_slots &= pool->free_slots - 1;
+    } else {
+        status = wait_for_slot(pool, call, slot);
+    }
+    ael_mutex_unlock(&pool->lock);
+    return status;
+}
+
+static void give_slot(struct ael_scratch_pool *pool, uint32_t slot) {
+    ael_mutex_lock(&pool->lock);
+    if (!ael_waiters_give(&pool->waiters, slot)) {
+        pool->free_slots |= UINT32_C(1) << slot;
+    }
+    ael_mutex_unlock(&pool->lock);
+}
+
+/* see securememory/scratch_pool.h */
+enum ael_status ael_scratch_pool_take(
+    struct ael_scratch_pool *pool, const struct ael_call *call, uint32_t *slot) {
+    AEL_TRY(take_slot(pool, call, slot));
+    enum ael_status status = ael_region_begin(&pool->region, AEL_PAGES_WRITE);
+    if (status != AEL_OK) {
+        give_slot(pool, *slot);
+    }
+    return status;
+}
+
+/* Under the lock. A canary that is not intact is written anew, so that one stray write is reported once. */
+static bool canary_is_intact(struct ael_scratch_pool *pool, uint32_t slot) {
+    if (slot == AEL_SCRATCH_SLOTS) {
+        return true; /* behind the last slot is the guard page */
+    }
+    bool intact = ael_equal_constant_time(canary_of(pool, slot), pool->canary, sizeof pool->canary);
+    if (!intact) {
+        memcpy(canary_of(pool, slot), pool->canary, sizeof pool->canary);
+    }
+    return intact;
+}
+
+static bool canaries_around_are_intact(struct ael_scratch_pool *pool, uint32_t slot) {
+    ael_mutex_lock(&pool->lock);
+    bool before = canary_is_intact(pool, slot);
+    bool behind = canary_is_intact(pool, slot + 1);
+    ael_mutex_unlock(&pool->lock);
+    return before && behind;
+}
+
+/* see securememory/scratch_pool.h */
+enum ael_status ael_scratch_pool_give(struct ael_scratch_pool *pool, uint32_t slot) {
+    ael_wipe(ael_scratch_pool_bytes(pool, slot), AEL_SCRATCH_BYTES);
+    bool intact = canaries_around_are_intact(pool, slot);
+    give_slot(pool, slot);
+    enum ael_status status = ael_region_end(&pool->region);
+    return intact ? status : AEL_E_CORRUPTED;
+}
+
+/* see securememory/scratch_pool.h */
+uint32_t ael_scratch_pool_in_use(struct ael_scratch_pool *pool) {
+    ael_mutex_lock(&pool->lock);
+    uint32_t in_use = AEL_SCRATCH_SLOTS - (uint32_t)__builtin_popcount(pool->free_slots);
+    ael_mutex_unlock(&pool->lock);
+    return in_use;
+}

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <ael/secret.h>
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "base/hooks.h"
+#include "base/wipe.h"
+#include "securememory/process.h"
+#include "securememory/protected.h"
+#include "securememory/random.h"
+#include "securememory/secret_state.h"
+
+enum { MAX_LEN = 0x7fffffff };
+
+/* Statistics, and numbers that keep one secret's seal from passing for another's: relaxed. */
+static atomic_uint_least64_t g_made;
+static atomic_uint_least64_t g_closed;
+static atomic_uint_least64_t g_next_number;
+
+/* see securememory/secret_state.h */
+void ael_secret_totals(uint64_t *allocated, uint64_t *in_use) {
+    uint64_t closed = atomic_load_explicit(&g_closed, memory_order_relaxed);
+    *allocated = atomic_load_explicit(&g_made, memory_order_relaxed);
+    *in_use = *allocated - closed;
+}
+
+static void count_made(void) {
+    atomic_fetch_add_explicit(&g_made, 1, memory_order_relaxed);
+    ael_metric_count("secret.allocated", 1);
+    ael_metric_count("secret.inuse", 1);
+}
+
+/* -- the object -- */
+
+static enum ael_status init_sync(struct ael_secret *secret) {
+    AEL_TRY(ael_mutex_init(&secret->lock));
+    enum ael_status status = ael_cond_init(&secret->changed);
+    if (status != AEL_OK) {
+        ael_mutex_clear(&secret->lock);
+    }
+    return status;
+}
+
+static bool needs_own_pages(size_t len) {
+    return len > AEL_SECRET_SLOT_MAX_LEN;
+}
+
+static size_t object_size(size_t len) {
+    return sizeof(struct ael_secret) + (needs_own_pages(len) ? 0 : len + AEL_SEAL_TAG_BYTES);
+}
+
+/* Inside the gate. */
+static enum ael_status object_new(size_t len, struct ael_secret **made) {
+    struct ael_secret *secret = ael_alloc(object_size(len));
+    if (secret == NULL) {
+        return AEL_E_NO_MEMORY;
+    }
+    enum ael_status status = init_sync(secret);
+    if (status != AEL_OK) {
+        ael_free(secret);
+        return status;
+    }
+    atomic_init(&secret->word, 0);
+    ael_refcount_init(&secret->holders);
+    secret->len = len;
+    secret->process = ael_process_number();
+    secret->epoch = ael_protected()->epoch;
+    secret->binding.kind = AEL_KEY_KIND_SECRET;
+    secret->binding.generation = atomic_fetch_add_explicit(&g_next_number, 1, memory_order_relaxed);
+    *made = secret;
+    return AEL_OK;
+}
+
+/* see securememory/secret_state.h */
+void ael_secret_free(struct ael_secret *secret) {
+    if (secret->process == ael_process_number()) { /* a lock that was held at fork cannot be destroyed */
+        ael_cond_clear(&secret->changed);
+        ael_mutex_clear(&secret->lock);
+    }
+    ael_free(secret->own);
+    ael_free_wiped(secret, object_size(secret->len));
+}
+
+/* -- filling it; inside the gate. A source of NULL asks for random bytes. -- */
+
+static enum ael_status copy_or_draw(uint8_t *out, const uint8_t *source, size_t len) {
+    if (source == NULL) {
+        return ael_random_fill(out, len);
+    }
+    for (size_t i = 0; i < len; i++) {
+        out[i] = source[i];
+    }
+    return AEL_OK;
+}
+
+static enum ael_status seal(struct ael_secret *secret, const uint8_t *plain) {
+    struct ael_bytes bytes = {plain, secret->len};
+    return ael_roots_seal(
+        &ael_protected()->roots, &secret->binding, bytes, secret->sealed, &secret->root, &secret->nonce);
+}
+
+static enum ael_status seal_random_in_scratch(struct ael_secret *secret) {
+    struct ael_scratch scratch;
+    AEL_TRY(ael_scratch_begin(&scratch, NULL));
+    enum ael_status status = ael_random_fill(scratch.bytes, secret->len);
+    if (status == AEL_OK) {
+        status = seal(secret, scratch.bytes);
+    }
+    enum ael_status end = ael_scratch_end(&scratch);
+    return status != AEL_OK ? status : end;
+}
+
+/* Too long for scratch: pages for the moment. A slot would be the user's, and may be long in coming. */
+static enum ael_status seal_random_in_pages(struct ael_secret *secret) {
+    struct ael_own_pages pages;
+    AEL_TRY(ael_own_pages_map(&pages, secret->len, &ael_protected()->policy));
+    enum ael_status status = ael_random_fill(ael_own_pages_data(&pages), secret->len);
+    if (status == AEL_OK) {
+        status = seal(secret, ael_own_pages_data(&pages));
+    }
+    ael_own_pages_unmap(&pages);
+    return status;
+}
+
+static enum ael_status fill_own_pages(struct ael_secret *secret, const uint8_t *source) {
+    struct ael_own_pages *own = ael_alloc(sizeof *own);
+    if (own == NULL) {
+        return AEL_E_NO_MEMORY;
+    }
+    secret->own = own;
+    AEL_TRY(ael_own_pages_map(own, secret->len, &ael_protected()->policy));
+    enum ael_status status = copy_or_draw(ael_own_pages_data(own), source, secret->len);
+    if (status == AEL_OK) {
+        status = ael_pages_set_access(&own->pages, AEL_PAGES_CLOSED);
+    }
+    if (status != AEL_OK) {
+        ael_own_pages_unmap(own);
+        return status;
+    }
+    ael_own_pages_list_add(&ael_protected()->large, own);
+    return AEL_OK;
+}
+
+static enum ael_status fill(struct ael_secret *secret, const uint8_t *source) {
+    if (needs_own_pages(secret->len)) {
+        return fill_own_pages(secret, source);
+    }
+    if (source != NULL) {
+        return seal(secret, source);
+    }
+    return secret->len <= AEL_SCRATCH_BYTES ? seal_random_in_scratch(secret) : seal_random_in_pages(secret);
+}
+
+static enum ael_status make_inside(const uint8_t *source, size_t len, struct ael_secret **out) {
+    struct ael_secret *secret = NULL;
+    AEL_TRY(object_new(len, &secret));
+    enum ael_status status = fill(secret, source);
+    if (status != AEL_OK) {
+        ael_secret_free(secret);
+        return status;
+    }
+    count_made();
+    *out = secret;
+    return AEL_OK;
+}
+
+static enum ael_status make(const uint8_t *source, size_t len, struct ael_secret **secret) {
+    int64_t start = ael_metric_start();
+    enum ael_status status = ael_protected_enter();
+    if (status == AEL_OK) {
+        status = make_inside(source, len, secret);
+        ael_protected_leave();
+    }
+    ael_metric_timer("secret.alloctimer", start);
+    return status;
+}
+
+/* see ael/secret.h */
+enum ael_status ael_secret_new(uint8_t *source, size_t len, struct ael_secret **secret) {
+    enum ael_status status = AEL_E_ARGUMENT;
+    if (secret != NULL) {
+        *secret = NULL;
+    }
+    if (source == NULL || len == 0 || len > MAX_LEN) {
+        return AEL_E_ARGUMENT; /* nothing is wiped by a length that cannot be believed */
+    }
+    if (secret != NULL) {
+        status = make(source, len, secret);
+    }
+    ael_wipe(source, len);
+    return status;
+}
+
+/* see ael/secret.h */
+enum ael_status ael_secret_new_random(size_t len, struct ael_secret **secret) {
+    if (secret == NULL) {
+        return AEL_E_ARGUMENT;
+    }
+    *secret = NULL;
+    if (len == 0 || len > MAX_LEN) {
+        return AEL_E_ARGUMENT;
+    }
+    return make(NULL, len, secret);
+}
+
+/* see ael/secret.h */
+size_t ael_secret_len(const struct ael_secret *secret) {
+    return secret == NULL ? 0 : secret->len;
+}
+
+/* see ael/secret.h */
+struct ael_secret *ael_secret_acquire(struct ael_secret *secret) {
+    if (secret != NULL) {
+        ael_refcount_acquire(&secret->holders);
+    }
+    return secret;
+}
+
+/* see ael/secret.h */
+void ael_secret_release(struct ael_secret *secret) {
+    if (secret == NULL || !ael_refcount_release(&secret->holders)) {
+        return;
+    }
+    if (secret->process != ael_process_number()) {
+        ael_secret_forget_accesses(secret);
+    } else if (ael_secret_is_open_here(secret)) {
+        /* Against the contract, but not to be punished with freed memory: the end of the last access frees it. */
+        atomic_fetch_or(&secret->word, AEL_SECRET_CLOSING | AEL_SECRET_RELEASED);
+        return;
+    }
+    (void)ael_secret_close_and_wait(secret);
+    ael_secret_free(secret);
+}
+
+/* -- closing -- */
+
+static bool is_busy(struct ael_secret *secret) {
+    return secret->opening || (atomic_load(&secret->word) & (AEL_SECRET_READERS | AEL_SECRET_BORROWERS)) != 0;
+}
+
+static enum ael_status unmap_own_pages(struct ael_own_pages *own) {
+    enum ael_status status = AEL_OK;
+    if (ael_pages_set_access(&own->pages, AEL_PAGES_READ) == AEL_OK && !ael_own_pages_are_intact(own)) {
+        status = AEL_E_CORRUPTED;
+    }
+    ael_own_pages_list_remove(&ael_protected()->large, own);
+    ael_own_pages_unmap(own);
+    return status;
+}
+
+/* Under the lock. After a shut-down there is nothing left to wipe but the seal. */
+static enum ael_status wipe(struct ael_secret *secret) {
+    enum ael_status status = AEL_OK;
+    if (ael_protected_enter_to_end(secret->epoch) == AEL_OK) {
+        status = secret->own != NULL ? unmap_own_pages(secret->own)
+                                     : ael_secret_slots_forget(&ael_protected()->slots, &secret->slot);
+        ael_protected_leave();
+    } else {
+        ael_protected_settle(); /* a shut-down may be unmapping secret->own */
+    }
+    if (secret->own == NULL) {
+        ael_wipe(secret->sealed, secret->len + AEL_SEAL_TAG_BYTES);
+    }
+    atomic_fetch_or(&secret->word, AEL_SECRET_CLOSED);
+    return status;
+}
+
+/* see securememory/secret_state.h */
+enum ael_status ael_secret_close_and_wait(struct ael_secret *secret) {
+    enum ael_status status = AEL_OK;
+    if (secret->process != ael_process_number()) {
+        return AEL_E_FORKED;
+    }
+    atomic_fetch_or(&secret->word, AEL_SECRET_CLOSING);
+    ael_mutex_lock(&secret->lock);
+    while (is_busy(secret)) {
+        ael_cond_wait(&secret->changed, &secret->lock);
+    }
+    bool first = (atomic_load(&secret->word) & AEL_SECRET_CLOSED) == 0;
+    if (first) {
+        status = wipe(secret);
+    }
+    ael_mutex_unlock(&secret->lock);
+    if (first) {
+        atomic_fetch_add_explicit(&g_closed, 1, memory_order_relaxed);
+        ael_metric_count("secret.inuse", -1);
+    }
+    return status;
+}
+
+/* see ael/secret.h */
+enum ael_status ael_secret_close(struct ael_secret *secret) {
+    if (secret == NULL) {
+        return AEL_E_ARGUMENT;
+    }
+    if (secret->process == ael_process_number() && ael_secret_is_open_here(secret)) {
+        return AEL_E_BUSY;
+    }
+    return ael_secret_close_and_wait(secret);
+}
+
+/* see ael/secret.h */
+bool ael_secret_is_closed(const struct ael_secret *secret) {
+    if (secret == NULL) {
+        return true;
+    }
+    bool closed = (atomic_load(&secret->word) & AEL_SECRET_CLOSED) != 0;
+    return closed || (secret->process == ael_process_number() && !ael_protected_is_present(secret->epoch));
+}

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "securememory/secret_slots.h"
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/hooks.h"
+#include "base/wipe.h"
+#include "securememory/sys_seam.h"
+
+#include <string.h>
+
+enum { WIPED_AT_ONCE = 2 }; /* bounds what one access pays for others' idle slots */
+
+static const char k_component[] = "securememory";
+static const int64_t k_slot_idle_ns = 1000000000;
+
+/* -- the lists of slots that are not in use; under the lock -- */
+
+static void list_remove(struct ael_secret_slot_list *list, struct ael_secret_slot *slot) {
+    *(slot->older == NULL ? &list->oldest : &slot->older->newer) = slot->newer;
+    *(slot->newer == NULL ? &list->newest : &slot->newer->older) = slot->older;
+    slot->older = NULL;
+    slot->newer = NULL;
+}
+
+static void list_add(struct ael_secret_slot_list *list, struct ael_secret_slot *slot) {
+    slot->older = list->newest;
+    *(list->newest == NULL ? &list->oldest : &list->newest->newer) = slot;
+    list->newest = slot;
+}
+
+static void unbind(struct ael_secret_slot *slot) {
+    if (slot->owner != NULL) {
+        *slot->owner = NULL;
+        slot->owner = NULL;
+    }
+}
+
+/* -- set-up and end -- */
+
+static void unmap_slots(struct ael_secret_slots *slots) {
+    for (size_t i = 0; i < slots->count; i++) {
+        ael_pages_unmap(&slots->slots[i].pages);
+    }
+    ael_free(slots->slots);
+}
+
+static enum ael_status map_slots(
+    struct ael_secret_slots *slots, size_t least, size_t most, const struct ael_pages_policy *policy,
+    struct ael_error *err) {
+    while (slots->count < most) {
+        struct ael_secret_slot *slot = &slots->slots[slots->count];
+        enum ael_status status =
+            ael_pages_map(AEL_SECRET_SLOT_MAX_LEN, policy, &slot->pages, slots->count < least ? err : NULL);
+        if (status != AEL_OK) {
+            return slots->count < least ? status : AEL_OK;
+        }
+        slot->index = (uint32_t)slots->count++;
+        list_add(&slots->free, slot);
+    }
+    return AEL_OK;
+}
+
+/* see securememory/secret_slots.h */
+enum ael_status ael_secret_slots_init(
+    struct ael_secret_slots *slots, size_t least, size_t most, const struct ael_pages_policy *policy,
+    struct ael_error *err) {
+    memset(slots, 0, sizeof *slots);
+    AEL_TRY(ael_sys_seed(slots->canary, sizeof slots->canary));
+    slots->slots = ael_alloc_array(most, sizeof *slots->slots);
+    if (slots->slots == NULL) {
+        return AEL_E_NO_MEMORY;
+    }
+    enum ael_status status = map_slots(slots, least, most, policy, err);
+    if (status == AEL_OK) {
+        status = ael_mutex_init(&slots->lock);
+    }
+    if (status != AEL_OK) {
+        unmap_slots(slots);
+        memset(slots, 0, sizeof *slots);
+    }
+    return status;
+}
+
+/* see securememory/secret_slots.h */
+void ael_secret_slots_clear(struct ael_secret_slots *slots) {
+    if (slots->slots == NULL) {
+        return;
+    }
+    unmap_slots(slots); /* owners are left as they are: they may be gone, and ask no more */
+    ael_mutex_clear(&slots->lock);
+    memset(slots, 0, sizeof *slots);
+}
+
+/* -- content; by whoever has the slot -- */
+
+/* see securememory/secret_slots.h */
+const uint8_t *ael_secret_slots_data(const struct ael_secret_slot *slot) {
+    return slot->pages.bytes + slot->pages.len - slot->len;
+}
+
+static uint8_t *canary_of(const struct ael_secret_slot *slot) {
+    return slot->pages.bytes + slot->pages.len - slot->len - AEL_SECRET_CANARY_BYTES;
+}
+
+static bool is_intact(const struct ael_secret_slots *slots, const struct ael_secret_slot *slot) {
+    return ael_equal_constant_time(canary_of(slot), slots->canary, sizeof slots->canary);
+}
+
+/* Leaves the slot writable. A slot that cannot be opened stays filled and is wiped by its next taker. */
+static enum ael_status wipe_slot(struct ael_secret_slots *slots, struct ael_secret_slot *slot, bool *intact) {
+    *intact = true;
+    AEL_TRY(ael_pages_set_access(&slot->pages, AEL_PAGES_WRITE));
+    if (slot->len != 0) {
+        *intact = is_intact(slots, slot);
+        ael_wipe(canary_of(slot), AEL_SECRET_CANARY_BYTES + slot->len);
+        slot->len = 0;
+    }
+    return AEL_OK;
+}
+
+/* Gives a wiped slot to whoever waits, else to the free ones. */
+static void give_back(struct ael_secret_slots *slots, struct ael_secret_slot *slot) {
+    ael_mutex_lock(&slots->lock);
+    unbind(slot);
+    if (!ael_waiters_give(&slots->waiters, slot->index)) {
+        slots->in_use--;
+        list_add(&slots->free, slot);
+    }
+    ael_mutex_unlock(&slots->lock);
+}
+
+static bool wipe_and_give_back(struct ael_secret_slots *slots, struct ael_secret_slot *slot) {
+    bool intact = true;
+    if (wipe_slot(slots, slot, &intact) == AEL_OK && ael_pages_set_access(&slot->pages, AEL_PAGES_CLOSED) != AEL_OK) {
+        ael_log(AEL_LOG_WARN, k_component, "an empty slot could not be closed");
+    }
+    give_back(slots, slot);
+    return intact;
+}
+
+static void report_corruption(void) {
+    ael_log(AEL_LOG_ERROR, k_component, "the bytes before an idle secret were overwritten; it was wiped");
+}
+
+/* -- slots whose owner did not come back -- */
+
+static struct ael_secret_slot *detach_long_idle(struct ael_secret_slots *slots, int64_t now) {
+    ael_mutex_lock(&slots->lock);
+    struct ael_secret_slot *slot = slots->idle.oldest;
+    if (slot != NULL && now - slot->idle_since_ns >= k_slot_idle_ns) {
+        list_remove(&slots->idle, slot);
+        slots->in_use++;
+        unbind(slot);
+    } else {
+        slot = NULL;
+    }
+    ael_mutex_unlock(&slots->lock);
+    return slot;
+}
+
+static void wipe_long_idle(struct ael_secret_slots *slots, int64_t now) {
+    for (int i = 0; i < WIPED_AT_ONCE; i++) {
+        struct ael_secret_slot *slot = detach_long_idle(slots, now);
+        if (slot == NULL) {
+            return;
+        }
+        if (!wipe_and_give_back(slots, slot)) {
+            report_corruption();
+        }
+    }
+}
+
+/* -- use -- */
+
+/* Takes the owner's idle slot; NULL when it has none. */
+static struct ael_secret_slot *detach_bound(struct ael_secret_slots *slots, struct ael_secret_slot **owner) {
+    ael_mutex_lock(&slots->lock);
+    struct ael_secret_slot *slot = *owner;
+    if (slot != NULL) {
+        list_remove(&slots->idle, slot);
+        slots->in_use++;
+    }
+    ael_mutex_unlock(&slots->lock);
+    return slot;
+}
+
+/* see securememory/secret_slots.h */
+enum ael_status ael_secret_slots_reopen(struct ael_secret_slots *slots, struct ael_secret_slot **owner) {
+    struct ael_secret_slot *slot = detach_bound(slots, owner);
+    if (slot == NULL) {
+        return AEL_E_STATE;
+    }
+    enum ael_status status = ael_pages_set_access(&slot->pages, AEL_PAGES_READ);
+    if (status != AEL_OK) {
+        ael_secret_slots_discard(slots, slot);
+    }
+    return status;
+}
+
+/* Under the lock: a free slot, or the one that was idle longest. */
+static struct ael_secret_slot *detach_oldest(struct ael_secret_slots *slots) {
+    struct ael_secret_slot_list *list = slots->free.oldest != NULL ? &slots->free : &slots->idle;
+    struct ael_secret_slot *slot = list->oldest;
+    if (slot != NULL) {
+        list_remove(list, slot);
+        slots->in_use++;
+        unbind(slot);
+    }
+    return slot;
+}
+
+static enum ael_status
+take_any(struct ael_secret_slots *slots, int64_t deadline_ns, struct ael_secret_slot **slot) {
+    struct ael_call call = AEL_CALL_INIT;
+    enum ael_status status = AEL_OK;
+    uint32_t index = 0;
+
+    call.deadline_ns = deadline_ns;
+    ael_mutex_lock(&slots->lock);
+    *slot = detach_oldest(slots);
+    if (*slot == NULL) {
+        status = ael_waiters_wait(&slots->waiters, &slots->lock, &call, &index);
+        *slot = status == AEL_OK ? &slots->slots[index] : NULL;
+    }
+    ael_mutex_unlock(&slots->lock);
+    return status;
+}
+
+/* see securememory/secret_slots.h */
+enum ael_status ael_secret_slots_take(
+    struct ael_secret_slots *slots, int64_t deadline_ns, struct ael_secret_slot **slot) {
+    struct ael_secret_slot *taken = NULL;
+    bool intact = true;
+
+    *slot = NULL;
+    wipe_long_idle(slots, ael_clock_boot_ns());
+    AEL_TRY(take_any(slots, deadline_ns, &taken));
+    enum ael_status status = wipe_slot(slots, taken, &intact);
+    if (status != AEL_OK) {
+        give_back(slots, taken);
+        return status;
+    }
+    if (!intact) {
+        report_corruption();
+    }
+    *slot = taken;
+    return AEL_OK;
+}
+
+/* see securememory/secret_slots.h */
+uint8_t *ael_secret_slots_place(struct ael_secret_slots *slots, struct ael_secret_slot *slot, size_t len) {
+    slot->len = len;
+    memcpy(canary_of(slot), slots->canary, sizeof slots->canary);
+    return slot->pages.bytes + slot->pages.len - len;
+}
+
+/* see securememory/secret_slots.h */
+enum ael_status ael_secret_slots_bind(
+    struct ael_secret_slots *slots, struct ael_secret_slot *slot, struct ael_secret_slot **owner) {
+    enum ael_status status = ael_pages_set_access(&slot->pages, AEL_PAGES_READ);
+    if (status != AEL_OK) {
+        ael_secret_slots_discard(slots, slot);
+        return status;
+    }
+    ael_mutex_lock(&slots->lock);
+    slot->owner = owner;
+    *owner = slot;
+    ael_mutex_unlock(&slots->lock);
+    return AEL_OK;
+}
+
+/* Keeps the slot for its owner, unless others wait for one: they come first. */
+static bool keep_bound(struct ael_secret_slots *slots, struct ael_secret_slot *slot, int64_t now) {
+    ael_mutex_lock(&slots->lock);
+    slot->idle_since_ns = now;
+    bool wanted = slots->waiters.first != NULL;
+    if (wanted) {
+        unbind(slot);
+        (void)ael_waiters_give(&slots->waiters, slot->index);
+    } else {
+        slots->in_use--;
+        list_add(&slots->idle, slot);
+    }
+    ael_mutex_unlock(&slots->lock);
+    return !wanted;
+}
+
+/* see securememory/secret_slots.h */
+enum ael_status ael_secret_slots_rest(struct ael_secret_slots *slots, struct ael_secret_slot *slot) {
+    int64_t now = ael_clock_boot_ns();
+    if (!is_intact(slots, slot)) {
+        (void)wipe_and_give_back(slots, slot);
+        return AEL_E_CORRUPTED;
+    }
+    enum ael_status status = ael_pages_set_access(&slot->pages, AEL_PAGES_CLOSED);
+    if (keep_bound(slots, slot, now)) {
+        wipe_long_idle(slots, now);
+    }
+    return status;
+}
+
+/* see securememory/secret_slots.h */
+void ael_secret_slots_discard(struct ael_secret_slots *slots, struct ael_secret_slot *slot) {
+    (void)wipe_and_give_back(slots, slot);
+}
+
+/* see securememory/secret_slots.h */
+enum ael_status ael_secret_slots_forget(struct ael_secret_slots *slots, struct ael_secret_slot **owner) {
+    struct ael_secret_slot *slot = detach_bound(slots, owner);
+    if (slot == NULL) {
+        return AEL_OK;
+    }
+    return wipe_and_give_back(slots, slot) ? AEL_OK : AEL_E_CORRUPTED;
+}
+
+/* see securememory/secret_slots.h */
+void ael_secret_slots_count(struct ael_secret_slots *slots, size_t *in_use, size_t *filled) {
+    ael_mutex_lock(&slots->lock);
+    *in_use = slots->in_use;
+    *filled = slots->in_use;
+    for (struct ael_secret_slot *slot = slots->idle.oldest; slot != NULL; slot = slot->newer) {
+        (*filled)++;
+    }
+    ael_mutex_unlock(&slots->lock);
+}

@@ -1,0 +1,106 @@
+/*
+ * securememory/secret_slots.h - the pages into which secrets are opened for reading, one secret a page.
+ *
+ *     guard | zero ... canary data | guard        (data ends at the rear guard)
+ *
+ *     free --take, fill, bind--> in use --rest--> idle (bound, inaccessible) --reopen--> in use
+ *     idle --take by another, close, or 1 s--> free (wiped)
+ *
+ * A bound slot is named by its owner's pointer, which the pool sets to NULL when it takes the slot away.
+ * Layer: securememory.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef AEL_SECUREMEMORY_SECRET_SLOTS_H
+#define AEL_SECUREMEMORY_SECRET_SLOTS_H
+
+#include "base/sync.h"
+#include "securememory/pages.h"
+#include "securememory/waiters.h"
+
+enum {
+    AEL_SECRET_SLOT_MAX_LEN = 4000,
+    AEL_SECRET_CANARY_BYTES = 64,
+    AEL_SECRET_SLOTS_MAX = 4096,
+};
+
+struct ael_secret_slot {
+    struct ael_pages pages;
+    uint32_t index;
+    size_t len;                     /* bytes it holds; 0 = wiped. Whoever has the slot may change it */
+    struct ael_secret_slot **owner; /* what follows is guarded by the pool's lock; NULL = free */
+    struct ael_secret_slot *older;  /* in its list, when not in use */
+    struct ael_secret_slot *newer;
+    int64_t idle_since_ns;
+};
+
+struct ael_secret_slot_list {
+    struct ael_secret_slot *oldest;
+    struct ael_secret_slot *newest;
+};
+
+struct ael_secret_slots {
+    struct ael_mutex lock;
+    struct ael_secret_slot *slots;
+    size_t count;
+    size_t in_use;
+    struct ael_secret_slot_list free;
+    struct ael_secret_slot_list idle; /* bound, by the time of their last use */
+    struct ael_waiters waiters;
+    uint8_t canary[AEL_SECRET_CANARY_BYTES];
+};
+
+/**
+ * Maps slots.
+ *
+ * @param least  slots without which it fails. @param most  slots to try for.
+ * @return AEL_OK; as ael_pages_map; AEL_E_RANDOM. Nothing to clear after a failure.
+ */
+AEL_MUST_CHECK enum ael_status ael_secret_slots_init(
+    struct ael_secret_slots *slots, size_t least, size_t most, const struct ael_pages_policy *policy,
+    struct ael_error *err);
+
+/** Wipes and unmaps; no slot is in use. A zeroed struct is accepted. */
+void ael_secret_slots_clear(struct ael_secret_slots *slots);
+
+/**
+ * Makes the slot that *owner names, if any, readable again: one system call.
+ *
+ * @return AEL_OK (*owner is in use); AEL_E_STATE (no slot is bound); AEL_E_SYSTEM. Threads: any.
+ */
+AEL_MUST_CHECK enum ael_status ael_secret_slots_reopen(struct ael_secret_slots *slots, struct ael_secret_slot **owner);
+
+/**
+ * Takes a slot, writable and wiped, bound to nobody; waits for one until deadline_ns.
+ *
+ * @return AEL_OK; AEL_E_TIMEOUT; AEL_E_SYSTEM. Threads: any.
+ */
+AEL_MUST_CHECK enum ael_status ael_secret_slots_take(
+    struct ael_secret_slots *slots, int64_t deadline_ns, struct ael_secret_slot **slot);
+
+/** Writes the canary and returns where len bytes of data go. The slot is writable. */
+uint8_t *ael_secret_slots_place(struct ael_secret_slots *slots, struct ael_secret_slot *slot, size_t len);
+
+/** Binds a filled slot to its owner and makes it read-only. @return AEL_OK; AEL_E_SYSTEM (given back). */
+AEL_MUST_CHECK enum ael_status ael_secret_slots_bind(
+    struct ael_secret_slots *slots, struct ael_secret_slot *slot, struct ael_secret_slot **owner);
+
+/** Returns the data of a slot that is in use. */
+const uint8_t *ael_secret_slots_data(const struct ael_secret_slot *slot);
+
+/**
+ * Ends the use of a bound slot: inaccessible from now on.
+ *
+ * @return AEL_OK; AEL_E_SYSTEM (still readable); AEL_E_CORRUPTED (canary overwritten: wiped, not bound any more).
+ */
+AEL_MUST_CHECK enum ael_status ael_secret_slots_rest(struct ael_secret_slots *slots, struct ael_secret_slot *slot);
+
+/** Gives back a slot in use that is not to be kept: wiped, bound to nobody. */
+void ael_secret_slots_discard(struct ael_secret_slots *slots, struct ael_secret_slot *slot);
+
+/** Wipes the idle slot that *owner names, if any. @return AEL_OK; AEL_E_CORRUPTED (its canary was overwritten). */
+AEL_MUST_CHECK enum ael_status ael_secret_slots_forget(struct ael_secret_slots *slots, struct ael_secret_slot **owner);
+
+/** Counts slots in use, and slots that hold a secret's bytes. Threads: any. */
+void ael_secret_slots_count(struct ael_secret_slots *slots, size_t *in_use, size_t *filled);
+
+#endif /* AEL_SECUREMEMORY_SECRET_SLOTS_H */

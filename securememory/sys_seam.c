@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "securememory/sys_seam.h"
+
+#include "base/wipe.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef SYS_memfd_secret
+#define SYS_memfd_secret 447 /* one number on all architectures; headers older than Linux 5.14 lack it */
+#endif
+
+static int memfd_secret(unsigned flags) {
+    return (int)syscall(SYS_memfd_secret, flags);
+}
+
+static int resource_limit(int resource, struct rlimit *limit) {
+    return getrlimit((__rlimit_resource_t)resource, limit);
+}
+
+static const struct ael_sys k_native = {
+    .mmap = mmap,
+    .munmap = munmap,
+    .mprotect = mprotect,
+    .mlock = mlock,
+    .madvise = madvise,
+    .memfd_secret = memfd_secret,
+    .ftruncate = ftruncate,
+    .close = close,
+    .getrandom = getrandom,
+    .getrlimit = resource_limit,
+};
+
+/* Relaxed: only tests change it, while nothing else runs. */
+static _Atomic(const struct ael_sys *) g_table = &k_native;
+
+/* see securememory/sys_seam.h */
+const struct ael_sys *ael_sys(void) {
+    return atomic_load_explicit(&g_table, memory_order_relaxed);
+}
+
+/* see securememory/sys_seam.h */
+void ael_sys_set_for_test(const struct ael_sys *table) {
+    atomic_store(&g_table, table == NULL ? &k_native : table);
+}
+
+/* see securememory/sys_seam.h */
+const struct ael_sys *ael_sys_native(void) {
+    return &k_native;
+}
+
+/* see securememory/sys_seam.h */
+size_t ael_sys_page_bytes(void) {
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* see securememory/sys_seam.h */
+enum ael_status ael_sys_seed(uint8_t *out, size_t len) {
+    for (size_t have = 0; have < len;) {
+        ssize_t got = ael_sys()->getrandom(out + have, len - have, 0);
+        if (got > 0) {
+            have += (size_t)got;
+        } else if (got == 0 || errno != EINTR) {
+            ael_wipe(out, len);
+            return AEL_E_RANDOM;
+        }
+    }
+    return AEL_OK;
+}

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+# Checks of the tree and of what is installed. Sanitized libraries export and need other things: not there.
+set(scripts ${PROJECT_SOURCE_DIR}/scripts)
+
+if(AEL_PYTHON)
+  foreach(check layers mistakes)
+    add_test(NAME tree.${check} COMMAND ${scripts}/check-${check} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+    set_tests_properties(tree.${check} PROPERTIES LABELS tree TIMEOUT 60)
+  endforeach()
+endif()
+
+if(AEL_SANITIZE OR AEL_COVERAGE OR AEL_FUZZ OR AEL_TEST_LAUNCHER)
+  return()
+endif()
+
+foreach(library ${AEL_SHARED_LIBRARIES})
+  list(APPEND built $<TARGET_FILE:${library}>)
+endforeach()
+add_test(NAME abi.symbols COMMAND ${scripts}/check-abi ${built})
+set_tests_properties(abi.symbols PROPERTIES LABELS abi TIMEOUT 60)
+
+# The consumer project is built against an install into the build folder.
+set(prefix ${PROJECT_BINARY_DIR}/installed)
+add_test(NAME consumer.install COMMAND ${CMAKE_COMMAND} --install ${PROJECT_BINARY_DIR} --prefix ${prefix})
+set_tests_properties(consumer.install PROPERTIES LABELS consumer TIMEOUT 60 FIXTURES_SETUP installed)
+foreach(way cmake pkgconfig)
+  foreach(kind shared static)
+    add_test(NAME consumer.${way}_${kind}
+      COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/consumer/run ${way} ${kind} ${prefix}/${CMAKE_INSTALL_LIBDIR}
+        ${PROJECT_BINARY_DIR}/consumer_${way}_${kind})
+    set_tests_properties(consumer.${way}_${kind} PROPERTIES LABELS consumer TIMEOUT 120
+      FIXTURES_REQUIRED installed
+      ENVIRONMENT "CC=${CMAKE_C_COMPILER};AEL_CONSUMER_SQLITE=$<BOOL:${AEL_SQLITE}>")
+  endforeach()
+endforeach()
+
+# The program at the heart of the README is compiled as it stands there.
+file(STRINGS ${PROJECT_SOURCE_DIR}/README.md fence REGEX "^```c$")
+if(fence AND TARGET ael_sqlite_shared)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/README.md)
+  file(READ ${PROJECT_SOURCE_DIR}/README.md readme)
+  string(FIND "${readme}" "```c\n" begin)
+  string(SUBSTRING "${readme}" ${begin} -1 readme)
+  string(REPLACE "```c\n" "" readme "${readme}")
+  string(FIND "${readme}" "```" end)
+  string(SUBSTRING "${readme}" 0 ${end} readme)
+  file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/readme.c CONTENT "${readme}" @ONLY)
+  add_executable(readme ${CMAKE_CURRENT_BINARY_DIR}/readme.c)
+  ael_build_flags(readme)
+  target_link_libraries(readme PRIVATE ael_sqlite_shared ael_shared)
+endif()

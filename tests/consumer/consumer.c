@@ -1,0 +1,75 @@
+/*
+ * A stranger's program: one record encrypted and decrypted with nothing but the installed headers.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <ael/ael.h>
+#ifdef WANT_SQLITE
+#include <ael/metastore_sqlite.h>
+#endif
+
+#include <stdio.h>
+#include <string.h>
+
+static enum ael_status open_metastore(const char *path, struct ael_metastore **metastore, struct ael_error *err) {
+#ifdef WANT_SQLITE
+    struct ael_metastore_sqlite_options options = AEL_METASTORE_SQLITE_OPTIONS_INIT;
+    options.path = path;
+    return ael_metastore_sqlite_new(&options, metastore, err);
+#else
+    (void)path;
+    (void)err;
+    return ael_metastore_memory_new(metastore);
+#endif
+}
+
+static enum ael_status round_trip(struct ael_session *session, struct ael_error *err) {
+    static const char text[] = "a stranger's payload";
+    struct ael_buf json = AEL_BUF_INIT;
+    struct ael_buf plain = AEL_BUF_INIT;
+
+    enum ael_status status =
+        ael_session_encrypt_json(session, ael_bytes_from_text(text), &json, NULL, err);
+    if (status == AEL_OK) {
+        status = ael_session_decrypt_json(session, ael_buf_view(&json), &plain, NULL, err);
+    }
+    if (status == AEL_OK && (plain.len != strlen(text) || memcmp(plain.data, text, plain.len) != 0)) {
+        status = AEL_E_STATE;
+    }
+    ael_buf_clear(&plain);
+    ael_buf_clear(&json);
+    return status;
+}
+
+int main(int argc, char **argv) {
+    uint8_t key[32] = {7, 1, 7};
+    struct ael_error err = {AEL_OK, 0, NULL, ""};
+    struct ael_kms *kms = NULL;
+    struct ael_metastore *metastore = NULL;
+    struct ael_session_factory *factory = NULL;
+    struct ael_session *session = NULL;
+
+    enum ael_status status = ael_kms_static_from_bytes(key, sizeof key, &kms, &err);
+    if (status == AEL_OK) {
+        status = open_metastore(argc > 1 ? argv[1] : "consumer.db", &metastore, &err);
+    }
+    if (status == AEL_OK) {
+        struct ael_session_factory_options options = AEL_SESSION_FACTORY_OPTIONS_INIT;
+        options.service = "consumer";
+        options.product = "test";
+        options.kms = kms;
+        options.metastore = metastore;
+        status = ael_session_factory_new(&options, &factory, &err);
+    }
+    if (status == AEL_OK) {
+        status = ael_session_acquire(factory, "tenant", &session, &err);
+    }
+    if (status == AEL_OK) {
+        status = round_trip(session, &err);
+    }
+    ael_session_release(session);
+    ael_session_factory_free(factory);
+    ael_metastore_release(metastore);
+    ael_kms_release(kms);
+    printf("ael %s: %s %s\n", ael_version(), ael_status_name(status), err.detail);
+    return status == AEL_OK ? 0 : 1;
+}

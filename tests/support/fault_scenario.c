@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/support/fault_scenario.h"
+
+#include <string.h>
+
+static const char k_payload[] = "what was encrypted must come back";
+
+static struct ael_bytes payload(void) {
+    return (struct ael_bytes){(const uint8_t *)k_payload, sizeof k_payload};
+}
+
+static bool is_payload(const struct ael_buf *plain) {
+    return plain->len == sizeof k_payload && memcmp(plain->data, k_payload, sizeof k_payload) == 0;
+}
+
+static void violate(struct fault_run *run, const char *what) {
+    run->violation = run->violation == NULL ? what : run->violation;
+}
+
+/* Notes a step; true when it went well. Outputs must be right after AEL_OK and empty after a failure. */
+static bool note(struct fault_run *run, const char *step, enum ael_status status, bool right, bool empty) {
+    if (status == AEL_OK && !right) {
+        violate(run, "AEL_OK with a wrong output");
+    } else if (status != AEL_OK && !empty) {
+        violate(run, "output after a failure");
+    }
+    if (status != AEL_OK && run->status == AEL_OK) {
+        run->status = status;
+        run->step = step;
+    }
+    return status == AEL_OK;
+}
+
+/* see tests/support/fault_scenario.h */
+enum ael_status fault_scenario_kms(void *context, struct ael_kms **kms, struct ael_error *err) {
+    (void)context;
+    uint8_t key[32];
+    static const uint8_t zero[32] = {0};
+    memset(key, 0x5a, sizeof key);
+    enum ael_status status = ael_kms_static_from_bytes(key, sizeof key, kms, err);
+    return memcmp(key, zero, sizeof key) == 0 ? status
+                                              : AEL_E_CORRUPTED; /* not wiped: shows as an odd status */
+}
+
+/* see tests/support/fault_scenario.h */
+enum ael_status
+fault_scenario_memory(void *context, struct ael_metastore **metastore, struct ael_error *err) {
+    (void)context;
+    (void)err;
+    return ael_metastore_memory_new(metastore);
+}
+
+static enum ael_status
+make_factory(struct ael_metastore *metastore, struct ael_kms *kms, struct ael_session_factory **factory) {
+    struct ael_session_factory_options options = AEL_SESSION_FACTORY_OPTIONS_INIT;
+    options.service = "service";
+    options.product = "product";
+    options.metastore = metastore;
+    options.kms = kms;
+    return ael_session_factory_new(&options, factory, NULL);
+}
+
+static void walk_struct(struct ael_session *session, struct fault_run *run) {
+    struct ael_buf plain = AEL_BUF_INIT;
+    enum ael_status status = ael_session_encrypt(session, payload(), &run->record, NULL, NULL);
+    bool empty =
+        run->record.storage.len == 0 && run->record.record.data.len == 0 && run->record.record.key.len == 0;
+    if (note(run, "encrypt", status, run->record.record.data.len == sizeof k_payload + 28, empty)) {
+        status = ael_session_decrypt(session, &run->record.record, &plain, NULL, NULL);
+        note(run, "decrypt", status, is_payload(&plain), plain.len == 0);
+    }
+    ael_buf_clear(&plain);
+}
+
+static void walk_json(struct ael_session *session, struct fault_run *run) {
+    struct ael_buf plain = AEL_BUF_INIT;
+    enum ael_status status = ael_session_encrypt_json(session, payload(), &run->json, NULL, NULL);
+    if (note(run, "encrypt_json", status, run->json.len > 0, run->json.len == 0)) {
+        status = ael_session_decrypt_json(session, ael_buf_view(&run->json), &plain, NULL, NULL);
+        note(run, "decrypt_json", status, is_payload(&plain), plain.len == 0);
+    }
+    ael_buf_clear(&plain);
+}
+
+static enum ael_status keep_record(void *context, const struct ael_record *record, void **key) {
+    *key = context;
+    return ael_record_buf_set(context, record);
+}
+
+static enum ael_status give_record(void *context, const void *key, struct ael_record_buf *out) {
+    (void)context;
+    const struct ael_record_buf *kept = key;
+    return ael_record_buf_set(out, &kept->record);
+}
+
+static void walk_callbacks(struct ael_session *session, struct fault_run *run) {
+    struct ael_record_buf kept = AEL_RECORD_BUF_INIT;
+    struct ael_buf plain = AEL_BUF_INIT;
+    void *key = NULL;
+    enum ael_status status = ael_session_store(session, payload(), keep_record, &kept, &key, NULL, NULL);
+    if (note(run, "store", status, key == &kept, true)) {
+        status = ael_session_load(session, key, give_record, NULL, &plain, NULL, NULL);
+        note(run, "load", status, is_payload(&plain), plain.len == 0);
+    }
+    ael_record_buf_clear(&kept);
+    ael_buf_clear(&plain);
+}
+
+static void walk_session(struct ael_session_factory *factory, struct fault_run *run) {
+    struct ael_session *session = NULL;
+    enum ael_status status = ael_session_acquire(factory, "partition", &session, NULL);
+    if (note(run, "session_acquire", status, session != NULL, session == NULL)) {
+        walk_struct(session, run);
+        walk_json(session, run);
+        walk_callbacks(session, run);
+    }
+    ael_session_release(session);
+}
+
+static void walk_factory(struct ael_kms *kms, struct fault_run *run) {
+    struct ael_session_factory *factory = NULL;
+    enum ael_status status = make_factory(run->metastore, kms, &factory);
+    if (note(run, "session_factory_new", status, factory != NULL, factory == NULL)) {
+        walk_session(factory, run);
+    }
+    ael_session_factory_free(factory);
+}
+
+/* see tests/support/fault_scenario.h */
+void fault_scenario_walk(const struct fault_edges *edges, struct fault_run *run) {
+    *run = (struct fault_run){AEL_OK, "", NULL, NULL, AEL_RECORD_BUF_INIT, AEL_BUF_INIT};
+    struct ael_kms *kms = NULL;
+    enum ael_status status = edges->open_metastore(edges->context, &run->metastore, NULL);
+    if (note(run, "open_metastore", status, run->metastore != NULL, run->metastore == NULL)) {
+        status = edges->open_kms(edges->context, &kms, NULL);
+        if (note(run, "open_kms", status, kms != NULL, kms == NULL)) {
+            walk_factory(kms, run);
+        }
+    }
+    ael_kms_release(kms);
+    if (run->status == AEL_E_CORRUPTED) {
+        violate(run, "corruption that nobody made");
+    }
+}
+
+static bool opens(struct ael_session *session, struct fault_run *run) {
+    struct ael_buf plain = AEL_BUF_INIT;
+    bool good = true;
+    if (run->record.record.data.len != 0) {
+        good = ael_session_decrypt(session, &run->record.record, &plain, NULL, NULL) == AEL_OK &&
+               is_payload(&plain);
+    }
+    if (good && run->json.len != 0) {
+        good = ael_session_decrypt_json(session, ael_buf_view(&run->json), &plain, NULL, NULL) == AEL_OK &&
+               is_payload(&plain);
+    }
+    ael_buf_clear(&plain);
+    return good;
+}
+
+static bool opens_elsewhere(struct fault_run *run) {
+    struct ael_kms *kms = NULL;
+    struct ael_session_factory *factory = NULL;
+    struct ael_session *session = NULL;
+    bool good = fault_scenario_kms(NULL, &kms, NULL) == AEL_OK &&
+                make_factory(run->metastore, kms, &factory) == AEL_OK &&
+                ael_session_acquire(factory, "partition", &session, NULL) == AEL_OK && opens(session, run);
+    ael_session_release(session);
+    ael_session_factory_free(factory);
+    ael_kms_release(kms);
+    return good;
+}
+
+/* see tests/support/fault_scenario.h */
+bool fault_scenario_check(struct fault_run *run) {
+    if (run->metastore != NULL && !opens_elsewhere(run)) {
+        violate(run, "a record that nobody else can decrypt");
+    }
+    ael_record_buf_clear(&run->record);
+    ael_buf_clear(&run->json);
+    ael_metastore_release(run->metastore);
+    run->metastore = NULL;
+    return run->violation == NULL;
+}
