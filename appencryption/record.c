@@ -98,8 +98,8 @@ size_t ael_record_json_bound(const struct ael_record *record) {
     }
     struct ael_key_record envelope = envelope_of(record);
     size_t total = sizeof(k_start) - 1 + sizeof(k_data) - 1 + sizeof("\"\"") - 1 + sizeof(k_end) - 1;
-    bool fits = ael_add_size(total, ael_key_codec_json_len(&envelope), &total)
-        && ael_add_size(total, ael_base64_encoded_len(record->data.len), &total);
+    bool fits = ael_add_size(total, ael_key_codec_json_len(&envelope), &total) &&
+                ael_add_size(total, ael_base64_encoded_len(record->data.len), &total);
     return fits ? total : SIZE_MAX;
 }
 
@@ -179,7 +179,8 @@ read_record(struct ael_json_reader *reader, struct ael_bytes json, struct ael_re
 }
 
 /* see ael/record.h */
-enum ael_status ael_record_from_json(struct ael_bytes json, struct ael_record_buf *out, struct ael_error *err) {
+enum ael_status
+ael_record_from_json(struct ael_bytes json, struct ael_record_buf *out, struct ael_error *err) {
     if (out == NULL) {
         return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "out is NULL");
     }

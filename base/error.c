@@ -25,7 +25,11 @@ static void drop_incomplete_character(char *text) {
 
 /* see ael/sys/error.h */
 enum ael_status ael_error_set(
-    struct ael_error *err, enum ael_status status, int32_t native_code, const char *component, const char *format,
+    struct ael_error *err,
+    enum ael_status status,
+    int32_t native_code,
+    const char *component,
+    const char *format,
     ...) {
     if (err == NULL) {
         return status;

@@ -33,8 +33,8 @@ static const struct ael_hooks *current_hooks(void) {
 }
 
 static bool hooks_equal(const struct ael_hooks *a, const struct ael_hooks *b) {
-    return a->context == b->context && a->log == b->log && a->log_level == b->log_level
-        && a->metric == b->metric;
+    return a->context == b->context && a->log == b->log && a->log_level == b->log_level &&
+           a->metric == b->metric;
 }
 
 static struct hooks_copy *find_copy(const struct ael_hooks *hooks) {
@@ -64,7 +64,8 @@ enum ael_status ael_hooks_set(const struct ael_hooks *hooks) {
         atomic_store_explicit(&g_current, NULL, memory_order_release);
         return AEL_OK;
     }
-    if (hooks->size != sizeof(*hooks) || hooks->log_level < AEL_LOG_DEBUG || hooks->log_level > AEL_LOG_ERROR) {
+    if (hooks->size != sizeof(*hooks) || hooks->log_level < AEL_LOG_DEBUG ||
+        hooks->log_level > AEL_LOG_ERROR) {
         return AEL_E_ARGUMENT;
     }
     struct hooks_copy *copy = find_copy(hooks);

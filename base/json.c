@@ -65,8 +65,8 @@ static bool try_byte(struct ael_json_reader *reader, int byte) {
 /* Consumes the word when it comes next. */
 static bool try_word(struct ael_json_reader *reader, const char *word) {
     size_t len = strlen(word);
-    if (peek(reader) != word[0] || reader->text.len - reader->at < len
-        || memcmp(reader->text.data + reader->at, word, len) != 0) {
+    if (peek(reader) != word[0] || reader->text.len - reader->at < len ||
+        memcmp(reader->text.data + reader->at, word, len) != 0) {
         return false;
     }
     reader->at += len;
@@ -112,7 +112,11 @@ static int find_name(struct ael_bytes raw, const char *const *names, size_t name
 
 /* see base/json.h */
 bool ael_json_next_member(
-    struct ael_json_reader *reader, size_t *index, const char *const *names, size_t name_count, unsigned *seen,
+    struct ael_json_reader *reader,
+    size_t *index,
+    const char *const *names,
+    size_t name_count,
+    unsigned *seen,
     int *which) {
     *which = -1;
     if (!next_element(reader, index, '}')) {
@@ -156,8 +160,8 @@ static bool is_byte_at(const struct ael_json_reader *reader, uint8_t byte) {
 }
 
 static bool is_digit_at(const struct ael_json_reader *reader) {
-    return reader->status == AEL_OK && reader->at < reader->text.len && reader->text.data[reader->at] >= '0'
-        && reader->text.data[reader->at] <= '9';
+    return reader->status == AEL_OK && reader->at < reader->text.len &&
+           reader->text.data[reader->at] >= '0' && reader->text.data[reader->at] <= '9';
 }
 
 static void skip_digits(struct ael_json_reader *reader) {
@@ -258,8 +262,8 @@ static void skip_escape(struct ael_json_reader *reader) {
     if (left >= 2 && data[1] != '\0' && strchr("\"\\/bfnrt", data[1]) != NULL) {
         reader->at += 2;
     } else if (
-        left >= 6 && data[1] == 'u' && is_hex_digit(data[2]) && is_hex_digit(data[3]) && is_hex_digit(data[4])
-        && is_hex_digit(data[5])) {
+        left >= 6 && data[1] == 'u' && is_hex_digit(data[2]) && is_hex_digit(data[3]) &&
+        is_hex_digit(data[4]) && is_hex_digit(data[5])) {
         reader->at += 6;
     } else {
         expected(reader, "an escape that is none");

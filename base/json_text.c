@@ -12,7 +12,8 @@ struct character {
 static uint32_t hex_value(const uint8_t *digits) {
     uint32_t value = 0;
     for (size_t i = 0; i < 4; i++) {
-        uint32_t digit = digits[i] <= '9' ? (uint32_t)digits[i] - '0' : ((uint32_t)digits[i] | 0x20u) - 'a' + 10;
+        uint32_t digit =
+            digits[i] <= '9' ? (uint32_t)digits[i] - '0' : ((uint32_t)digits[i] | 0x20u) - 'a' + 10;
         value = value << 4 | digit;
     }
     return value;
@@ -21,8 +22,8 @@ static uint32_t hex_value(const uint8_t *digits) {
 /* Reads a \u escape at the start of raw, together with the low half of a pair where one follows (RFC 8259, 7). */
 static struct character read_unicode_escape(struct ael_bytes raw) {
     struct character character = {hex_value(raw.data + 2), 6};
-    if (character.code < 0xd800 || character.code > 0xdbff || raw.len < 12 || raw.data[6] != '\\'
-        || raw.data[7] != 'u') {
+    if (character.code < 0xd800 || character.code > 0xdbff || raw.len < 12 || raw.data[6] != '\\' ||
+        raw.data[7] != 'u') {
         return character;
     }
     uint32_t low = hex_value(raw.data + 8);
@@ -106,8 +107,8 @@ bool ael_json_raw_is(struct ael_bytes raw, const char *text) {
     struct piece piece;
     size_t left = strlen(text);
     while (raw.len > 0) {
-        if (take_piece(&raw, &piece) != AEL_OK || piece.bytes.len > left
-            || memcmp(piece.bytes.data, text, piece.bytes.len) != 0) {
+        if (take_piece(&raw, &piece) != AEL_OK || piece.bytes.len > left ||
+            memcmp(piece.bytes.data, text, piece.bytes.len) != 0) {
             return false;
         }
         text += piece.bytes.len;

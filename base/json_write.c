@@ -50,7 +50,8 @@ static struct ael_bytes escape_of(struct ael_bytes text, char out[LONGEST_ESCAPE
 }
 
 static bool may_need_escape(uint8_t byte) {
-    return byte < 0x20 || byte == '"' || byte == '\\' || byte == '<' || byte == '>' || byte == '&' || byte == 0xe2;
+    return byte < 0x20 || byte == '"' || byte == '\\' || byte == '<' || byte == '>' || byte == '&' ||
+           byte == 0xe2;
 }
 
 /* Takes the next piece off text: a run as it is, or the escape of one character (in out). */

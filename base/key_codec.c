@@ -162,7 +162,9 @@ ael_key_codec_decoded_len(struct ael_json_reader *reader, const struct ael_key_r
 
 /* see base/key_codec.h */
 enum ael_status ael_key_codec_decode(
-    struct ael_json_reader *reader, const struct ael_key_record *text, struct ael_buf *storage,
+    struct ael_json_reader *reader,
+    const struct ael_key_record *text,
+    struct ael_buf *storage,
     struct ael_key_record *record) {
     *record = *text;
     AEL_TRY(ael_key_codec_base64_decode(reader, text->key, storage, &record->key));
@@ -205,15 +207,17 @@ static size_t text_len(const char *text) {
 }
 
 static bool add_parent_len(const struct ael_key_record *record, size_t *total) {
-    size_t fixed = text_len(k_parent) + text_len(k_parent_created) + text_len(k_end)
-        + ael_json_int64_len(record->parent_created_s);
-    return ael_add_size(*total, fixed, total) && ael_add_size(*total, ael_json_string_len(record->parent_id), total);
+    size_t fixed = text_len(k_parent) + text_len(k_parent_created) + text_len(k_end) +
+                   ael_json_int64_len(record->parent_created_s);
+    return ael_add_size(*total, fixed, total) &&
+           ael_add_size(*total, ael_json_string_len(record->parent_id), total);
 }
 
 /* see base/key_codec.h */
 size_t ael_key_codec_json_len(const struct ael_key_record *record) {
-    size_t total = text_len(record->revoked ? k_start_revoked : k_start) + ael_json_int64_len(record->created_s)
-        + text_len(k_key) + text_len("\"\"") + text_len(k_end);
+    size_t total = text_len(record->revoked ? k_start_revoked : k_start) +
+                   ael_json_int64_len(record->created_s) + text_len(k_key) + text_len("\"\"") +
+                   text_len(k_end);
     if (!ael_add_size(total, ael_base64_encoded_len(record->key.len), &total)) {
         return SIZE_MAX;
     }
@@ -256,7 +260,8 @@ struct ael_bytes ael_key_codec_keep(struct ael_buf *storage, struct ael_bytes by
 }
 
 /* see base/key_codec.h */
-struct ael_key_record ael_key_codec_keep_record(struct ael_buf *storage, const struct ael_key_record *record) {
+struct ael_key_record
+ael_key_codec_keep_record(struct ael_buf *storage, const struct ael_key_record *record) {
     struct ael_key_record copy = {.revoked = record->revoked, .created_s = record->created_s};
     copy.key = ael_key_codec_keep(storage, record->key);
     if (record->has_parent) {

@@ -32,7 +32,9 @@ ael_key_codec_decoded_len(struct ael_json_reader *reader, const struct ael_key_r
  * @return AEL_OK; AEL_E_FORMAT.
  */
 AEL_MUST_CHECK enum ael_status ael_key_codec_decode(
-    struct ael_json_reader *reader, const struct ael_key_record *text, struct ael_buf *storage,
+    struct ael_json_reader *reader,
+    const struct ael_key_record *text,
+    struct ael_buf *storage,
     struct ael_key_record *record);
 
 /** The same two steps for a raw base64 text by itself. */
@@ -51,7 +53,8 @@ AEL_MUST_CHECK enum ael_status ael_key_codec_check(const struct ael_key_record *
 size_t ael_key_codec_json_len(const struct ael_key_record *record);
 
 /** Appends the canonical JSON of a checked record. @return as ael_buf_reserve; nothing fails with room made before. */
-AEL_MUST_CHECK enum ael_status ael_key_codec_append(const struct ael_key_record *record, struct ael_buf *json);
+AEL_MUST_CHECK enum ael_status
+ael_key_codec_append(const struct ael_key_record *record, struct ael_buf *json);
 
 /** Copies bytes to the end of storage, which has the room, and returns the view of the copy. */
 struct ael_bytes ael_key_codec_keep(struct ael_buf *storage, struct ael_bytes bytes);

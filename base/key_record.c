@@ -46,12 +46,12 @@ static bool bytes_equal(struct ael_bytes a, struct ael_bytes b) {
 
 /* see ael/sys/key_record.h. Ciphertext and ids: nothing that a time could tell. */
 bool ael_key_record_equal(const struct ael_key_record *a, const struct ael_key_record *b) {
-    if (a->revoked != b->revoked || a->created_s != b->created_s || a->has_parent != b->has_parent
-        || !bytes_equal(a->key, b->key)) {
+    if (a->revoked != b->revoked || a->created_s != b->created_s || a->has_parent != b->has_parent ||
+        !bytes_equal(a->key, b->key)) {
         return false;
     }
-    return !a->has_parent
-        || (a->parent_created_s == b->parent_created_s && bytes_equal(a->parent_id, b->parent_id));
+    return !a->has_parent ||
+           (a->parent_created_s == b->parent_created_s && bytes_equal(a->parent_id, b->parent_id));
 }
 
 /* see ael/sys/key_record.h */

@@ -22,7 +22,8 @@ static size_t multibyte_len(const uint8_t *data, size_t len) {
     if (len >= 4 && data[0] >= 0xf0 && data[0] <= 0xf4) {
         uint8_t low = data[0] == 0xf0 ? 0x90 : 0x80;
         uint8_t high = data[0] == 0xf4 ? 0x8f : 0xbf;
-        return data[1] >= low && data[1] <= high && is_continuation(data[2]) && is_continuation(data[3]) ? 4 : 0;
+        return data[1] >= low && data[1] <= high && is_continuation(data[2]) && is_continuation(data[3]) ? 4
+                                                                                                         : 0;
     }
     return 0;
 }

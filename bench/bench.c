@@ -22,12 +22,13 @@ int bench_fail(const char *what, enum ael_status status) {
 }
 
 static int usage(FILE *to, const char *program) {
-    (void)fprintf(to,
-                  "Usage: %s [--json] [--quick] [--case PREFIX]\n"
-                  "  --json         one line of JSON a case\n"
-                  "  --quick        short samples: to see that everything runs, not to compare\n"
-                  "  --case PREFIX  only the cases whose names start so, and their floors\n",
-                  program);
+    (void)fprintf(
+        to,
+        "Usage: %s [--json] [--quick] [--case PREFIX]\n"
+        "  --json         one line of JSON a case\n"
+        "  --quick        short samples: to see that everything runs, not to compare\n"
+        "  --case PREFIX  only the cases whose names start so, and their floors\n",
+        program);
     return to == stderr ? 2 : 0;
 }
 
@@ -57,8 +58,8 @@ bool bench_wants(const struct bench *bench, const char *name) {
     return strncmp(name, bench->prefix, strlen(bench->prefix)) == 0;
 }
 
-static struct bench_entry *
-add_entry(struct bench *bench, const char *name, const char *engine, unsigned threads, struct bench_work work) {
+static struct bench_entry *add_entry(
+    struct bench *bench, const char *name, const char *engine, unsigned threads, struct bench_work work) {
     if (bench->count == sizeof bench->entries / sizeof bench->entries[0] || threads > BENCH_THREADS_MAX) {
         bench->overflow = true;
         return NULL;
@@ -87,9 +88,15 @@ int bench_add_floor(
 
 /* see bench/bench.h */
 struct bench_entry *bench_add(
-    struct bench *bench, const char *name, const char *engine, unsigned threads, struct bench_work work, int floor_a,
+    struct bench *bench,
+    const char *name,
+    const char *engine,
+    unsigned threads,
+    struct bench_work work,
+    int floor_a,
     int floor_b) {
-    struct bench_entry *entry = bench_wants(bench, name) ? add_entry(bench, name, engine, threads, work) : NULL;
+    struct bench_entry *entry =
+        bench_wants(bench, name) ? add_entry(bench, name, engine, threads, work) : NULL;
     if (entry != NULL) {
         entry->floors[0] = floor_a;
         entry->floors[1] = floor_b;
@@ -179,10 +186,13 @@ static enum ael_status take_sample(const struct bench_entry *entry, int64_t *ela
 }
 
 static uint64_t limited(const struct bench_entry *entry, uint64_t operations) {
-    return entry->max_operations != 0 && operations > entry->max_operations ? entry->max_operations : operations;
+    return entry->max_operations != 0 && operations > entry->max_operations ? entry->max_operations
+                                                                            : operations;
 }
 
-/* Warms up, and finds how many operations fill a sample: doubles until a quarter is reached, then scales up. */
+/*
+ * Warms up, and finds how many operations fill a sample: doubles until a quarter is reached, then scales up.
+ */
 static enum ael_status calibrate(struct bench_entry *entry, int64_t sample_ns) {
     int64_t elapsed_ns = 0;
     for (entry->operations = 1;; entry->operations = limited(entry, entry->operations * 2)) {
@@ -258,10 +268,11 @@ static const char *level_in_force(void) {
 }
 
 static void print_json(const struct bench_entry *entry, const char *level, double floor) {
-    (void)printf("{\"case\": \"%s\", \"impl\": \"%s\", \"level\": \"%s\", \"engine\": \"%s\", \"threads\": %u, "
-                 "\"ns_per_op\": %.2f, \"min\": %.2f, \"max\": %.2f, ",
-                 entry->name, entry->is_floor ? "floor" : "ael", entry->is_floor ? "none" : level, entry->engine,
-                 entry->threads, entry->median, entry->min, entry->max);
+    (void)printf(
+        "{\"case\": \"%s\", \"impl\": \"%s\", \"level\": \"%s\", \"engine\": \"%s\", \"threads\": %u, "
+        "\"ns_per_op\": %.2f, \"min\": %.2f, \"max\": %.2f, ",
+        entry->name, entry->is_floor ? "floor" : "ael", entry->is_floor ? "none" : level, entry->engine,
+        entry->threads, entry->median, entry->min, entry->max);
     if (floor > 0) {
         (void)printf("\"floor_ns\": %.2f, \"ratio_floor\": %.3f}\n", floor, entry->median / floor);
     } else {
@@ -270,8 +281,9 @@ static void print_json(const struct bench_entry *entry, const char *level, doubl
 }
 
 static void print_row(const struct bench_entry *entry, double floor) {
-    (void)printf("%-*s %-10s %7u %12.1f %12.1f %12.1f", NAME_WIDTH, entry->name, entry->engine, entry->threads,
-                 entry->median, entry->min, entry->max);
+    (void)printf(
+        "%-*s %-10s %7u %12.1f %12.1f %12.1f", NAME_WIDTH, entry->name, entry->engine, entry->threads,
+        entry->median, entry->min, entry->max);
     if (floor > 0) {
         (void)printf(" %12.1f %8.2f", floor, entry->median / floor);
     }
@@ -279,10 +291,12 @@ static void print_row(const struct bench_entry *entry, double floor) {
 }
 
 static void print_heading(const struct bench *bench, const char *level) {
-    (void)printf("level %s, %d rounds%s; ns an operation\n", level, bench->quick ? BENCH_QUICK_ROUNDS : BENCH_ROUNDS,
-                 bench->quick ? " (--quick: not for comparisons)" : "");
-    (void)printf("%-*s %-10s %7s %12s %12s %12s %12s %8s\n", NAME_WIDTH, "case", "engine", "threads", "median", "min",
-                 "max", "floor", "ratio");
+    (void)printf(
+        "level %s, %d rounds%s; ns an operation\n", level, bench->quick ? BENCH_QUICK_ROUNDS : BENCH_ROUNDS,
+        bench->quick ? " (--quick: not for comparisons)" : "");
+    (void)printf(
+        "%-*s %-10s %7s %12s %12s %12s %12s %8s\n", NAME_WIDTH, "case", "engine", "threads", "median", "min",
+        "max", "floor", "ratio");
 }
 
 static int print_all(const struct bench *bench) {

@@ -3,14 +3,14 @@
  *
  *     bench_<group> [--json] [--quick] [--case PREFIX]
  *
- * A group adds its cases and the floors they are held against, then runs them. Everything runs once to warm up and to
- * find how many operations make a sample of some 50 ms (5 ms with --quick); then rounds, at least 5, each taking one
- * sample of every floor and case in turn (A B C A B C), so that a slow moment of the machine spoils one sample of
- * many and no case alone. Reported: the median, the least and the greatest sample; a case's floor is the median of the
- * fastest of its floors.
+ * A group adds its cases and the floors they are held against, then runs them. Everything runs once to warm
+ * up and to find how many operations make a sample of some 50 ms (5 ms with --quick); then rounds, at least
+ * 5, each taking one sample of every floor and case in turn (A B C A B C), so that a slow moment of the
+ * machine spoils one sample of many and no case alone. Reported: the median, the least and the greatest
+ * sample; a case's floor is the median of the fastest of its floors.
  *
- * ns_per_op is wall time, from the first thread's start to the last one's end (CLOCK_MONOTONIC), over the operations of
- * all threads.
+ * ns_per_op is wall time, from the first thread's start to the last one's end (CLOCK_MONOTONIC), over the
+ * operations of all threads.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef AEL_BENCH_BENCH_H
@@ -18,7 +18,13 @@
 
 #include <ael/ael.h>
 
-enum { BENCH_THREADS_MAX = 16, BENCH_NAME_BYTES = 64, BENCH_ROUNDS = 7, BENCH_QUICK_ROUNDS = 5, BENCH_FLOORS = 2 };
+enum {
+    BENCH_THREADS_MAX = 16,
+    BENCH_NAME_BYTES = 64,
+    BENCH_ROUNDS = 7,
+    BENCH_QUICK_ROUNDS = 5,
+    BENCH_FLOORS = 2
+};
 
 /* What is measured. Several threads call run at once, each with its number 0 .. threads - 1. */
 struct bench_work {
@@ -62,10 +68,18 @@ int bench_add_floor(
 
 /** Adds a case if it is asked for. floor_a and floor_b: numbers of floors, or -1. */
 struct bench_entry *bench_add(
-    struct bench *bench, const char *name, const char *engine, unsigned threads, struct bench_work work, int floor_a,
+    struct bench *bench,
+    const char *name,
+    const char *engine,
+    unsigned threads,
+    struct bench_work work,
+    int floor_a,
     int floor_b);
 
-/** Runs everything and prints. @return the exit code: 0; 1 after a message when a case failed or none is asked for. */
+/**
+ * Runs everything and prints. @return the exit code: 0; 1 after a message when a case failed or none is asked
+ * for.
+ */
 int bench_run(struct bench *bench);
 
 /** Prints what failed; returns 1. */

@@ -1,9 +1,11 @@
 /*
- * bench_keycache - the cache of system and intermediate keys alone, with the cases that Go's key cache is measured by.
+ * bench_keycache - the cache of system and intermediate keys alone, with the cases that Go's key cache is
+ * measured by.
  *
- * Each sample starts with a cache of its own: so many keys loaded beforehand, just now or 100 minutes ago (past the
- * check interval of 60). Loads hand out a holder of one key made beforehand, so that the cache is measured and not the
- * sealing. Afterwards the number of loads and of entries is checked. See docs/benchmarks.md.
+ * Each sample starts with a cache of its own: so many keys loaded beforehand, just now or 100 minutes ago
+ * (past the check interval of 60). Loads hand out a holder of one key made beforehand, so that the cache is
+ * measured and not the sealing. Afterwards the number of loads and of entries is checked. See
+ * docs/benchmarks.md.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "appencryption/key_cache.h"
@@ -54,7 +56,10 @@ hold(struct ael_crypto_key *key, const struct ael_key_load *load, struct ael_cac
 
 /* Loads before the sample. */
 static enum ael_status load_known(
-    void *fixture_, const struct ael_key_load *load, struct ael_cached_key **key, bool *metastore_unreachable,
+    void *fixture_,
+    const struct ael_key_load *load,
+    struct ael_cached_key **key,
+    bool *metastore_unreachable,
     struct ael_error *err) {
     const struct fixture *fixture = fixture_;
     (void)metastore_unreachable;
@@ -64,7 +69,10 @@ static enum ael_status load_known(
 
 /* Loads during the sample. */
 static enum ael_status load_found(
-    void *fixture_, const struct ael_key_load *load, struct ael_cached_key **key, bool *metastore_unreachable,
+    void *fixture_,
+    const struct ael_key_load *load,
+    struct ael_cached_key **key,
+    bool *metastore_unreachable,
     struct ael_error *err) {
     struct fixture *fixture = fixture_;
     (void)metastore_unreachable;
@@ -78,15 +86,15 @@ static enum ael_status load_found(
 /* A number in hexadecimal digits: cheap, so that ids cost little beside what is measured. */
 static struct ael_bytes make_id(uint64_t number, uint8_t id[static ID_BYTES]) {
     for (int i = ID_BYTES - 1; i >= 0; i--, number >>= 4) {
-        id[i] = (uint8_t)"0123456789abcdef"[number & 15];
+        id[i] = (uint8_t) "0123456789abcdef"[number & 15];
     }
     return (struct ael_bytes){id, ID_BYTES};
 }
 
 static enum ael_status get(struct fixture *fixture, struct ael_bytes id) {
     struct ael_cached_key *key = NULL;
-    AEL_TRY(ael_key_cache_get_or_load(fixture->cache, &fixture->source, id, fixture->created_s, &fixture->call, &key,
-                                      NULL));
+    AEL_TRY(ael_key_cache_get_or_load(
+        fixture->cache, &fixture->source, id, fixture->created_s, &fixture->call, &key, NULL));
     bench_keep(key);
     ael_cached_key_release(key);
     return AEL_OK;
@@ -94,7 +102,8 @@ static enum ael_status get(struct fixture *fixture, struct ael_bytes id) {
 
 static enum ael_status get_latest(struct fixture *fixture, struct ael_bytes id) {
     struct ael_cached_key *key = NULL;
-    AEL_TRY(ael_key_cache_get_or_load_latest(fixture->cache, &fixture->source, id, &fixture->call, &key, NULL));
+    AEL_TRY(
+        ael_key_cache_get_or_load_latest(fixture->cache, &fixture->source, id, &fixture->call, &key, NULL));
     bench_keep(key);
     ael_cached_key_release(key);
     return AEL_OK;
@@ -168,7 +177,12 @@ static const struct scenario k_scenarios[] = {
     {.name = "keycache/read_existing", .preset = 1, .run = run_get},
     {.name = "keycache/write_same", .loads_max = 2, .run = run_write_same},
     {.name = "keycache/write_unique", .writes_unique = true, .loads_max = NO_LIMIT, .run = run_write_unique},
-    {.name = "keycache/read_revoked", .preset = 1, .aged = true, .revoked = true, .loads_max = 1, .run = run_get},
+    {.name = "keycache/read_revoked",
+     .preset = 1,
+     .aged = true,
+     .revoked = true,
+     .loads_max = 1,
+     .run = run_get},
     {.name = "keycache/need_reload", .preset = 1, .aged = true, .loads_max = 1, .run = run_get},
     {.name = "keycache/read_unique", .preset = UNIQUE_KEYS, .run = run_get_unique},
     {.name = "keycache/latest_existing", .preset = 1, .latest = true, .run = run_get_latest},
@@ -204,8 +218,9 @@ static enum ael_status check(struct fixture *fixture) {
     ok = ok && (!scenario->aged || loads == 1);
     ok = ok && (!scenario->revoked || ael_crypto_key_is_revoked(fixture->known));
     if (!ok) {
-        (void)fprintf(stderr, "bench: %s: %lld loads, %llu entries\n", scenario->name, (long long)loads,
-                      (unsigned long long)kept);
+        (void)fprintf(
+            stderr, "bench: %s: %lld loads, %llu entries\n", scenario->name, (long long)loads,
+            (unsigned long long)kept);
     }
     return ok ? AEL_OK : AEL_E_STATE;
 }
@@ -242,8 +257,8 @@ static enum ael_status prepare(void *fixture_, unsigned threads, uint64_t operat
     fixture->created_s = ael_clock_wall_s() - CREATED_AGO_S;
     AEL_TRY(make_key(fixture->created_s, false, &fixture->known));
     AEL_TRY(make_key(fixture->created_s, fixture->scenario->revoked, &fixture->found));
-    AEL_TRY(ael_key_cache_new(fixture->rules, &fixture->rules->intermediate_keys, true, &fixture->counters,
-                              &fixture->cache));
+    AEL_TRY(ael_key_cache_new(
+        fixture->rules, &fixture->rules->intermediate_keys, true, &fixture->counters, &fixture->cache));
     AEL_TRY(preload_at_its_time(fixture));
     fixture->source = (struct ael_key_source){load_found, fixture};
     fixture->call.deadline_ns = ael_deadline_in_ms(60000);
@@ -260,8 +275,9 @@ static void add_cases(struct bench *bench, struct fixture *fixtures, const struc
         fixtures[i].rules = rules;
         fixtures[i].call.size = sizeof fixtures[i].call;
         for (size_t t = 0; t < sizeof k_threads / sizeof k_threads[0]; t++) {
-            (void)bench_add(bench, k_scenarios[i].name, k_engine, k_threads[t],
-                            (struct bench_work){k_scenarios[i].run, prepare, &fixtures[i]}, -1, -1);
+            (void)bench_add(
+                bench, k_scenarios[i].name, k_engine, k_threads[t],
+                (struct bench_work){k_scenarios[i].run, prepare, &fixtures[i]}, -1, -1);
         }
     }
 }

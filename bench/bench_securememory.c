@@ -85,8 +85,8 @@ static enum ael_status read_all(struct ael_secret_reader *reader) {
     return status == AEL_EOF && len == SECRET_BYTES ? AEL_OK : AEL_E_CORRUPTED;
 }
 
-static enum ael_status
-run_reader(struct ael_secret *secret, uint64_t operations, enum ael_status (*use)(struct ael_secret_reader *)) {
+static enum ael_status run_reader(
+    struct ael_secret *secret, uint64_t operations, enum ael_status (*use)(struct ael_secret_reader *)) {
     for (uint64_t i = 0; i < operations; i++) {
         struct ael_secret_reader *reader = NULL;
         AEL_TRY(ael_secret_reader_new(secret, &reader));
@@ -210,8 +210,8 @@ static const struct access_case {
     enum ael_status (*run)(void *secret, unsigned thread, uint64_t operations);
     bool has_floor;
 } k_accesses[] = {
-    {"secret/strict/lone", run_with_bytes, true},       {"secret/strict/nested", run_nested, false},
-    {"secret/reader/read", run_read, true},             {"secret/reader/read_full", run_read_full, true},
+    {"secret/strict/lone", run_with_bytes, true},   {"secret/strict/nested", run_nested, false},
+    {"secret/reader/read", run_read, true},         {"secret/reader/read_full", run_read_full, true},
     {"secret/reader/read_all", run_read_all, true},
 };
 
@@ -227,8 +227,8 @@ static bool wants_a_floor(const struct bench *bench) {
 }
 
 /*
- * lone_floor: of one thread. Several threads are held against it too, since mprotect calls of several threads wait for
- * each other: the floor is what is faster.
+ * lone_floor: of one thread. Several threads are held against it too, since mprotect calls of several threads
+ * wait for each other: the floor is what is faster.
  */
 static void add_accesses(struct bench *bench, struct ael_secret *secret, unsigned threads, int *lone_floor) {
     int floor = -1;
@@ -239,17 +239,20 @@ static void add_accesses(struct bench *bench, struct ael_secret *secret, unsigne
         *lone_floor = *lone_floor < 0 ? floor : *lone_floor;
     }
     for (size_t i = 0; i < ACCESSES; i++) {
-        (void)bench_add(bench, k_accesses[i].name, k_engine, threads,
-                        (struct bench_work){k_accesses[i].run, NULL, secret}, k_accesses[i].has_floor ? floor : -1,
-                        k_accesses[i].has_floor ? *lone_floor : -1);
+        (void)bench_add(
+            bench, k_accesses[i].name, k_engine, threads,
+            (struct bench_work){k_accesses[i].run, NULL, secret}, k_accesses[i].has_floor ? floor : -1,
+            k_accesses[i].has_floor ? *lone_floor : -1);
     }
 }
 
 static void add_making(struct bench *bench, struct sealed_keys *keys, unsigned threads) {
-    (void)bench_add(bench, "secret/create_random", k_engine, threads,
-                    (struct bench_work){run_create_random, NULL, NULL}, -1, -1);
+    (void)bench_add(
+        bench, "secret/create_random", k_engine, threads, (struct bench_work){run_create_random, NULL, NULL},
+        -1, -1);
     (void)bench_add(bench, "key/seal", k_engine, threads, (struct bench_work){run_seal, NULL, NULL}, -1, -1);
-    (void)bench_add(bench, "key/cycle", k_engine, threads, (struct bench_work){run_cycle, NULL, keys}, -1, -1);
+    (void)bench_add(
+        bench, "key/cycle", k_engine, threads, (struct bench_work){run_cycle, NULL, keys}, -1, -1);
 }
 
 int main(int argc, char **argv) {

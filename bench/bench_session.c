@@ -58,7 +58,8 @@ static enum ael_status run_encrypt_json(void *context, unsigned thread, uint64_t
     struct fixture *fixture = context;
     struct lane *lane = &fixture->lanes[thread];
     for (uint64_t i = 0; i < operations; i++) {
-        AEL_TRY(ael_session_encrypt_json(fixture->session, payload_of(fixture, lane), &lane->json, NULL, NULL));
+        AEL_TRY(
+            ael_session_encrypt_json(fixture->session, payload_of(fixture, lane), &lane->json, NULL, NULL));
         bench_keep(lane->json_memory);
     }
     return AEL_OK;
@@ -68,7 +69,8 @@ static enum ael_status run_decrypt_json(void *context, unsigned thread, uint64_t
     struct fixture *fixture = context;
     struct lane *lane = &fixture->lanes[thread];
     for (uint64_t i = 0; i < operations; i++) {
-        AEL_TRY(ael_session_decrypt_json(fixture->session, ael_buf_view(&lane->json), &lane->plain, NULL, NULL));
+        AEL_TRY(
+            ael_session_decrypt_json(fixture->session, ael_buf_view(&lane->json), &lane->plain, NULL, NULL));
         bench_keep(lane->plain_memory);
     }
     return lane->plain.len == fixture->payload ? AEL_OK : AEL_E_CORRUPTED;
@@ -93,8 +95,8 @@ static enum ael_status make_lane(struct fixture *fixture, struct lane *lane) {
         return AEL_E_NO_MEMORY;
     }
     memset(lane->payload, 'x', payload);
-    AEL_TRY(make_fixed(&lane->record.storage, &lane->record_memory,
-                       ael_session_record_bound(fixture->session, payload)));
+    AEL_TRY(make_fixed(
+        &lane->record.storage, &lane->record_memory, ael_session_record_bound(fixture->session, payload)));
     AEL_TRY(make_fixed(&lane->json, &lane->json_memory, ael_session_json_bound(fixture->session, payload)));
     AEL_TRY(make_fixed(&lane->plain, &lane->plain_memory, payload));
     AEL_TRY(ael_session_encrypt(fixture->session, payload_of(fixture, lane), &lane->record, NULL, NULL));
@@ -159,7 +161,8 @@ add_case(struct bench *bench, struct fixture *fixture, const struct kind *kind, 
         evp = kind->add_floor(bench, FLOOR_EVP, fixture->payload, threads);
         sodium = kind->add_floor(bench, FLOOR_LIBSODIUM, fixture->payload, threads);
     }
-    (void)bench_add(bench, name, k_engine, threads, (struct bench_work){kind->run, NULL, fixture}, evp, sodium);
+    (void)bench_add(
+        bench, name, k_engine, threads, (struct bench_work){kind->run, NULL, fixture}, evp, sodium);
     return AEL_OK;
 }
 

@@ -11,7 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { KEY = 32, NONCE = 12, TAG = 16, DRAWN = KEY + NONCE + NONCE, POOL = 4096, FLOORS_MAX = 32 };
+enum { KEY = 32, NONCE = 12, TAG = 16, DRAWN = KEY + NONCE + NONCE, POOL = 4096, FLOORS_MAX = 64 };
 
 static bool sodium_has_aes(void) {
     return sodium_init() >= 0 && crypto_aead_aes256gcm_is_available() == 1;
@@ -52,7 +52,10 @@ static void *map_secret_page(void *at, size_t len) {
     return page;
 }
 
-/* A page in the middle of three; undumped and not inherited, so that the kernel keeps it apart from its guards. */
+/*
+ * A page in the middle of three; undumped and not inherited, so that the kernel keeps it apart from its
+ * guards.
+ */
 static uint8_t *map_own_page(size_t len) {
     uint8_t *area = mmap(NULL, 3 * len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (area == MAP_FAILED) {
@@ -109,7 +112,8 @@ static bool unseal(struct access_lane *lane) {
     static const uint8_t k_nonce[NONCE] = {0};
     unsigned long long len = 0;
     int failed = crypto_aead_aes256gcm_decrypt_afternm(
-        lane->opened, &len, NULL, lane->sealed, sizeof lane->sealed, NULL, 0, k_nonce, (const void *)&lane->state);
+        lane->opened, &len, NULL, lane->sealed, sizeof lane->sealed, NULL, 0, k_nonce,
+        (const void *)&lane->state);
     bench_keep(lane->opened);
     return failed == 0;
 }
@@ -142,7 +146,10 @@ static enum ael_status run_access(void *context, unsigned thread, uint64_t opera
 }
 
 static int add_access_floor(
-    struct bench *bench, const char *name, const char *engine, unsigned threads,
+    struct bench *bench,
+    const char *name,
+    const char *engine,
+    unsigned threads,
     enum ael_status (*run)(void *, unsigned, uint64_t)) {
     if (!sodium_has_aes() || !access_ready(threads)) {
         return -1;
@@ -201,7 +208,12 @@ static const uint8_t *draw(struct envelope_lane *lane) {
 
 /* out: ciphertext || tag || nonce. key NULL = the context's own. */
 static bool evp_seal(
-    EVP_CIPHER_CTX *context, const uint8_t *key, const uint8_t *nonce, const uint8_t *plain, size_t len, uint8_t *out) {
+    EVP_CIPHER_CTX *context,
+    const uint8_t *key,
+    const uint8_t *nonce,
+    const uint8_t *plain,
+    size_t len,
+    uint8_t *out) {
     int n = 0;
     bool ok = EVP_EncryptInit_ex2(context, NULL, key, nonce, NULL) == 1 &&
               EVP_EncryptUpdate(context, out, &n, plain, (int)len) == 1 &&
@@ -211,7 +223,8 @@ static bool evp_seal(
     return ok;
 }
 
-static bool evp_open(EVP_CIPHER_CTX *context, const uint8_t *key, uint8_t *sealed, size_t len, uint8_t *plain) {
+static bool
+evp_open(EVP_CIPHER_CTX *context, const uint8_t *key, uint8_t *sealed, size_t len, uint8_t *plain) {
     int n = 0;
     return EVP_DecryptInit_ex2(context, NULL, key, sealed + len + TAG, NULL) == 1 &&
            EVP_DecryptUpdate(context, plain, &n, sealed, (int)len) == 1 &&
@@ -220,13 +233,17 @@ static bool evp_open(EVP_CIPHER_CTX *context, const uint8_t *key, uint8_t *seale
 }
 
 static void sodium_seal(
-    const crypto_aead_aes256gcm_state *state, const uint8_t *nonce, const uint8_t *plain, size_t len, uint8_t *out) {
+    const crypto_aead_aes256gcm_state *state,
+    const uint8_t *nonce,
+    const uint8_t *plain,
+    size_t len,
+    uint8_t *out) {
     (void)crypto_aead_aes256gcm_encrypt_afternm(out, NULL, plain, len, NULL, 0, NULL, nonce, state);
     memcpy(out + len + TAG, nonce, NONCE);
 }
 
-static bool sodium_open(
-    const crypto_aead_aes256gcm_state *state, const uint8_t *sealed, size_t len, uint8_t *plain) {
+static bool
+sodium_open(const crypto_aead_aes256gcm_state *state, const uint8_t *sealed, size_t len, uint8_t *plain) {
     return crypto_aead_aes256gcm_decrypt_afternm(
                plain, NULL, NULL, sealed, len + TAG, NULL, 0, sealed + len + TAG, state) == 0;
 }
@@ -333,13 +350,18 @@ static struct envelope_floor *new_envelope(size_t payload, unsigned threads, boo
 }
 
 static int add_envelope(
-    struct bench *bench, const char *direction, enum floor_engine engine, size_t payload, unsigned threads,
+    struct bench *bench,
+    const char *direction,
+    enum floor_engine engine,
+    size_t payload,
+    unsigned threads,
     enum ael_status (*run)(void *, unsigned, uint64_t)) {
     char name[BENCH_NAME_BYTES];
     const char *engine_name = engine == FLOOR_EVP ? "evp" : "libsodium";
     struct envelope_floor *floor = new_envelope(payload, threads, direction[0] == 'e');
     if (floor == NULL) {
-        (void)fprintf(stderr, "bench: the floor floor/%s/%zu cannot run here and is left out\n", direction, payload);
+        (void)fprintf(
+            stderr, "bench: the floor floor/%s/%zu cannot run here and is left out\n", direction, payload);
         return -1;
     }
     (void)snprintf(name, sizeof name, "floor/%s/%zu", direction, payload);
@@ -348,14 +370,16 @@ static int add_envelope(
 
 /* see bench/floor.h */
 int floor_add_encrypt(struct bench *bench, enum floor_engine engine, size_t payload, unsigned threads) {
-    return add_envelope(bench, "encrypt", engine, payload, threads,
-                        engine == FLOOR_EVP ? run_evp_encrypt : run_sodium_encrypt);
+    return add_envelope(
+        bench, "encrypt", engine, payload, threads,
+        engine == FLOOR_EVP ? run_evp_encrypt : run_sodium_encrypt);
 }
 
 /* see bench/floor.h */
 int floor_add_decrypt(struct bench *bench, enum floor_engine engine, size_t payload, unsigned threads) {
-    return add_envelope(bench, "decrypt", engine, payload, threads,
-                        engine == FLOOR_EVP ? run_evp_decrypt : run_sodium_decrypt);
+    return add_envelope(
+        bench, "decrypt", engine, payload, threads,
+        engine == FLOOR_EVP ? run_evp_decrypt : run_sodium_decrypt);
 }
 
 static void clear_lane(struct envelope_lane *lane) {

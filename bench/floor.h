@@ -1,8 +1,10 @@
 /*
- * bench/floor.h - the bare work under a case: direct calls of the kernel and the crypto libraries, nothing of ours.
+ * bench/floor.h - the bare work under a case: direct calls of the kernel and the crypto libraries, nothing of
+ * ours.
  *
- * Each adds one floor and returns its number (see bench_add), -1 where this machine cannot run it (libsodium's AES needs
- * the CPU's instructions). Each thread has its own memory and contexts. The floors do not wipe.
+ * Each adds one floor and returns its number (see bench_add), -1 where this machine cannot run it
+ * (libsodium's AES needs the CPU's instructions). Each thread has its own memory and contexts. The floors do
+ * not wipe.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef AEL_BENCH_FLOOR_H
@@ -15,15 +17,17 @@ enum floor_engine { FLOOR_EVP, FLOOR_LIBSODIUM };
 /** mprotect READ and NONE on a page with a VMA of its own, of the backing in force, and one read of it. */
 int floor_add_mprotect_pair(struct bench *bench, unsigned threads);
 
-/** Opening 32 sealed bytes with libsodium's AES-256-GCM, the key expanded beforehand: the engine of our seals. */
+/**
+ * Opening 32 sealed bytes with libsodium's AES-256-GCM, the key expanded beforehand: the engine of our seals.
+ */
 int floor_add_unseal(struct bench *bench, unsigned threads);
 
 /** The two together: the least that a lone access at strict can cost. */
 int floor_add_strict_access(struct bench *bench, unsigned threads);
 
 /**
- * An envelope encrypted: 56 random bytes drawn in bulk (ChaCha20, 4 KiB at a time), set-up of the data key, the
- * payload's AES-256-GCM, the data key's under an expanded intermediate key.
+ * An envelope encrypted: 56 random bytes drawn in bulk (ChaCha20, 4 KiB at a time), set-up of the data key,
+ * the payload's AES-256-GCM, the data key's under an expanded intermediate key.
  */
 int floor_add_encrypt(struct bench *bench, enum floor_engine engine, size_t payload, unsigned threads);
 

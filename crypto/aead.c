@@ -16,7 +16,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-/* Fetched once; lives as long as the process. The release of the exchange pairs with the acquire of the load. */
+/* Fetched once, for the life of the process. The exchange's release pairs with the load's acquire. */
 static _Atomic(EVP_CIPHER *) s_cipher;
 
 static const EVP_CIPHER *gcm_cipher(void) {
@@ -40,33 +40,26 @@ static enum ael_status seal_in(
     EVP_CIPHER_CTX *ctx, const uint8_t *key, const uint8_t *nonce, struct ael_bytes plain, uint8_t *sealed) {
     uint8_t *tag = sealed + plain.len;
     int written = 0;
-    if (EVP_EncryptInit_ex2(ctx, gcm_cipher(), key, nonce, NULL) != 1) {
-        return AEL_E_CRYPTO;
-    }
-    if (plain.len > 0 && EVP_EncryptUpdate(ctx, sealed, &written, plain.data, (int)plain.len) != 1) {
-        return AEL_E_CRYPTO;
-    }
-    if (EVP_EncryptFinal_ex(ctx, tag, &written) != 1) {
-        return AEL_E_CRYPTO;
-    }
-    return EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, AEL_AEAD_TAG_BYTES, tag) == 1 ? AEL_OK
-                                                                                         : AEL_E_CRYPTO;
+    bool done =
+        EVP_EncryptInit_ex2(ctx, gcm_cipher(), key, nonce, NULL) == 1 &&
+        (plain.len == 0 || EVP_EncryptUpdate(ctx, sealed, &written, plain.data, (int)plain.len) == 1) &&
+        EVP_EncryptFinal_ex(ctx, tag, &written) == 1 &&
+        EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, AEL_AEAD_TAG_BYTES, tag) == 1;
+    return done ? AEL_OK : AEL_E_CRYPTO;
 }
 
 static enum ael_status
 open_in(EVP_CIPHER_CTX *ctx, const uint8_t *key, struct ael_bytes sealed, uint8_t *plain) {
     size_t len = sealed.len - AEL_AEAD_OVERHEAD_BYTES;
+    const uint8_t *nonce = sealed.data + len + AEL_AEAD_TAG_BYTES;
     uint8_t tag[AEL_AEAD_TAG_BYTES]; /* EVP wants it writable */
     uint8_t end[EVP_MAX_BLOCK_LENGTH];
     int written = 0;
     memcpy(tag, sealed.data + len, sizeof tag);
-    if (EVP_DecryptInit_ex2(ctx, gcm_cipher(), key, sealed.data + len + sizeof tag, NULL) != 1) {
-        return AEL_E_CRYPTO;
-    }
-    if (EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, AEL_AEAD_TAG_BYTES, tag) != 1) {
-        return AEL_E_CRYPTO;
-    }
-    if (len > 0 && EVP_DecryptUpdate(ctx, plain, &written, sealed.data, (int)len) != 1) {
+    bool ready = EVP_DecryptInit_ex2(ctx, gcm_cipher(), key, nonce, NULL) == 1 &&
+                 EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, AEL_AEAD_TAG_BYTES, tag) == 1 &&
+                 (len == 0 || EVP_DecryptUpdate(ctx, plain, &written, sealed.data, (int)len) == 1);
+    if (!ready) {
         return AEL_E_CRYPTO;
     }
     return EVP_DecryptFinal_ex(ctx, end, &written) == 1 ? AEL_OK : AEL_E_AUTHENTICATION;

@@ -12,7 +12,7 @@
 
 #include <sodium.h>
 
-/* A key is worn long before its counted nonces could meet those of another start (birthday bound over 96 bits). */
+/* A key is worn long before its counted nonces could meet those of another start in 96 bits. */
 static const uint64_t k_worn_after_wraps = UINT64_C(1) << 30;
 /* NIST SP 800-38D section 8.3: no more calls than this with one key. */
 static const uint64_t k_max_wraps = UINT64_C(1) << 32;

@@ -48,8 +48,9 @@ bool cli_number(const char *option, const char *text, uint64_t min, uint64_t max
     errno = 0;
     unsigned long long number = is_decimal(text) ? strtoull(text, NULL, 10) : 0;
     if (!is_decimal(text) || errno != 0 || number < min || number > max) {
-        (void)cli_usage_error("--%s takes a whole number from %llu to %llu, not \"%s\"", option,
-                              (unsigned long long)min, (unsigned long long)max, text);
+        (void)cli_usage_error(
+            "--%s takes a whole number from %llu to %llu, not \"%s\"", option, (unsigned long long)min,
+            (unsigned long long)max, text);
         return false;
     }
     *value = number;
@@ -63,7 +64,8 @@ static const char *after_kind(const char *name, const char *kind) {
 }
 
 /* see cli.h */
-enum ael_status cli_open_metastore(const char *name, struct ael_metastore **metastore, struct ael_error *err) {
+enum ael_status
+cli_open_metastore(const char *name, struct ael_metastore **metastore, struct ael_error *err) {
     if (strcmp(name, "memory") == 0) {
         return ael_metastore_memory_new(metastore);
     }
@@ -73,7 +75,8 @@ enum ael_status cli_open_metastore(const char *name, struct ael_metastore **meta
         options.path = file;
         return ael_metastore_sqlite_new(&options, metastore, err);
     }
-    return ael_error_set(err, AEL_E_ARGUMENT, 0, "cli", "a metastore is `memory` or `sqlite:FILE`, not \"%s\"", name);
+    return ael_error_set(
+        err, AEL_E_ARGUMENT, 0, "cli", "a metastore is `memory` or `sqlite:FILE`, not \"%s\"", name);
 }
 
 /* see cli.h */
@@ -93,7 +96,8 @@ static int io_error(const char *what) {
 /* see cli.h */
 int cli_read_all(int fd, struct ael_buf *in) {
     uint8_t chunk[16384];
-    int result = CLI_EXIT_OK;
+    enum ael_status reserved = ael_buf_reserve(in, sizeof chunk);
+    int result = reserved == AEL_OK ? CLI_EXIT_OK : cli_fail("cannot take the input", reserved, NULL);
     while (result == CLI_EXIT_OK) {
         ssize_t n = read(fd, chunk, sizeof chunk);
         if (n == 0) {

@@ -1,6 +1,6 @@
 /*
- * examples/cli.h - what the example programs share: exit codes, reading options, opening edges by name, whole reads
- * and writes of file descriptors.
+ * examples/cli.h - what the example programs share: exit codes, reading options, opening edges by name, whole
+ * reads and writes of file descriptors.
  *
  * Edges are named <kind>:<rest>: metastores `memory` and `sqlite:FILE`, KMS `static:FILE`.
  * SPDX-License-Identifier: Apache-2.0
@@ -12,25 +12,32 @@
 
 enum cli_exit {
     CLI_EXIT_OK = 0,
-    CLI_EXIT_CHECK = 1,   /* a check of the program's own failed */
-    CLI_EXIT_USAGE = 2,   /* the command line */
-    CLI_EXIT_IO = 3,      /* standard input or output, or a file of the program's */
-    CLI_EXIT_STATUS = 10, /* + the status' class: 11 caller, 12 data, 13 key, 14 KMS or metastore, 15 system */
+    CLI_EXIT_CHECK = 1, /* a check of the program's own failed */
+    CLI_EXIT_USAGE = 2, /* the command line */
+    CLI_EXIT_IO = 3,    /* standard input or output, or a file of the program's */
+    CLI_EXIT_STATUS = 10, /* + the class: 11 caller, 12 data, 13 key, 14 KMS or metastore, 15 system */
 };
 
 /** Sets the name that starts each message; text must stay valid. */
 void cli_set_program(const char *name);
 
-/** Prints "program: message" on standard error; returns CLI_EXIT_USAGE, so that a check can end in one line. */
+/**
+ * Prints "program: message" on standard error; returns CLI_EXIT_USAGE, so that a check can end in one line.
+ */
 __attribute__((format(printf, 1, 2))) int cli_usage_error(const char *format, ...);
 
 /** Prints what failed and why on standard error; returns the status' exit code. err may be NULL. */
 int cli_fail(const char *what, enum ael_status status, const struct ael_error *err);
 
-/** Reads a whole number min .. max (decimal digits only). @return false when text is none, after a message. */
+/**
+ * Reads a whole number min .. max (decimal digits only). @return false when text is none, after a message.
+ */
 bool cli_number(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *value);
 
-/** Opens a metastore by name. @return AEL_OK; AEL_E_ARGUMENT (no such kind); or the failure. The caller releases it. */
+/**
+ * Opens a metastore by name. @return AEL_OK; AEL_E_ARGUMENT (no such kind); or the failure. The caller
+ * releases it.
+ */
 enum ael_status cli_open_metastore(const char *name, struct ael_metastore **metastore, struct ael_error *err);
 
 /** Opens a KMS by name; as cli_open_metastore. */
@@ -38,8 +45,8 @@ enum ael_status cli_open_kms(const char *name, struct ael_kms **kms, struct ael_
 
 /**
  * Reads a descriptor to its end, past short reads and signals, without stdio's buffer; in is appended to.
- * @return CLI_EXIT_OK; or, after a message, CLI_EXIT_IO or the exit code of AEL_E_TOO_LARGE (beyond in->max) or
- *         AEL_E_NO_MEMORY.
+ * @return CLI_EXIT_OK; or, after a message, CLI_EXIT_IO or the exit code of AEL_E_TOO_LARGE (beyond in->max)
+ *         or AEL_E_NO_MEMORY.
  */
 int cli_read_all(int fd, struct ael_buf *in);
 

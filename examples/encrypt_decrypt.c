@@ -1,12 +1,12 @@
 /*
- * encrypt_decrypt - a filter: payload on standard input, data row record (one line of JSON) on standard output, or the
- * reverse.
+ * encrypt_decrypt - a filter: payload on standard input, data row record (one line of JSON) on standard
+ * output, or the reverse.
  *
  *     encrypt_decrypt --service orders --product shop --partition tenant-42
  *                     --metastore sqlite:keys.db --kms static:master.key encrypt <payload >record.json
  *
- * The heart is transform(): a factory, a session, one call. Around it: options, whole reads and writes, and exit
- * codes by who can do something about a failure (see k_usage).
+ * The heart is transform(): a factory, a session, one call. Around it: options, whole reads and writes, and
+ * exit codes by who can do something about a failure (see k_usage).
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "cli.h"
@@ -36,8 +36,10 @@ static const char k_usage[] =
     "  --help                this text\n"
     "\n"
     "Payloads are any bytes, up to 64 MiB. On failure nothing is written to standard output.\n"
-    "Exit code: 0 done; 2 the command line is wrong; 3 standard input or output failed; else by the status' class:\n"
-    "11 an argument, id or size is refused; 12 the record is not authentic, malformed or of another partition;\n"
+    "Exit code: 0 done; 2 the command line is wrong; 3 standard input or output failed; else by the status' "
+    "class:\n"
+    "11 an argument, id or size is refused; 12 the record is not authentic, malformed or of another "
+    "partition;\n"
     "13 a key or the key file (missing, wrong size, too open); 14 the KMS or the metastore; 15 the system.\n";
 
 struct filter {
@@ -49,15 +51,32 @@ struct filter {
 /* Stores the value of one option. */
 static bool take_option(struct filter *filter, int option) {
     switch (option) {
-    case 's': filter->factory.service = optarg; return true;
-    case 'p': filter->factory.product = optarg; return true;
-    case 'i': filter->partition = optarg; return true;
-    case 'r': filter->factory.region_suffix = optarg; return true;
-    case 'm': filter->metastore = optarg; return true;
-    case 'k': filter->kms = optarg; return true;
-    case 'v': filter->factory.verbose_errors = true; return true;
-    case 'h': filter->help = true; return true;
-    default: return false;
+    case 's':
+        filter->factory.service = optarg;
+        return true;
+    case 'p':
+        filter->factory.product = optarg;
+        return true;
+    case 'i':
+        filter->partition = optarg;
+        return true;
+    case 'r':
+        filter->factory.region_suffix = optarg;
+        return true;
+    case 'm':
+        filter->metastore = optarg;
+        return true;
+    case 'k':
+        filter->kms = optarg;
+        return true;
+    case 'v':
+        filter->factory.verbose_errors = true;
+        return true;
+    case 'h':
+        filter->help = true;
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -75,10 +94,14 @@ static int take_direction(struct filter *filter, int count, char **words) {
 
 static int parse(int argc, char **argv, struct filter *filter) {
     static const struct option k_options[] = {
-        {"service", required_argument, NULL, 's'},       {"product", required_argument, NULL, 'p'},
-        {"partition", required_argument, NULL, 'i'},     {"metastore", required_argument, NULL, 'm'},
-        {"kms", required_argument, NULL, 'k'},           {"verbose", no_argument, NULL, 'v'},
-        {"region-suffix", required_argument, NULL, 'r'}, {"help", no_argument, NULL, 'h'},
+        {"service", required_argument, NULL, 's'},
+        {"product", required_argument, NULL, 'p'},
+        {"partition", required_argument, NULL, 'i'},
+        {"metastore", required_argument, NULL, 'm'},
+        {"kms", required_argument, NULL, 'k'},
+        {"verbose", no_argument, NULL, 'v'},
+        {"region-suffix", required_argument, NULL, 'r'},
+        {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
     int option;
@@ -97,7 +120,8 @@ static int parse(int argc, char **argv, struct filter *filter) {
     return take_direction(filter, argc - optind, argv + optind);
 }
 
-static void log_to_stderr(void *context, enum ael_log_level level, const char *component, const char *message) {
+static void
+log_to_stderr(void *context, enum ael_log_level level, const char *component, const char *message) {
     (void)context;
     (void)level;
     (void)fprintf(stderr, "%s: %s\n", component, message);
@@ -110,8 +134,10 @@ static enum ael_status open_edges(struct filter *filter, struct ael_error *err) 
         status = cli_open_metastore(filter->metastore, &filter->factory.metastore, err);
     }
     if (status == AEL_OK && filter->encrypt && strcmp(filter->metastore, "memory") == 0) {
-        (void)fputs("encrypt_decrypt: note: a metastore in memory forgets its keys now; nobody can decrypt this "
-                    "record\n", stderr);
+        (void)fputs(
+            "encrypt_decrypt: note: a metastore in memory forgets its keys now; nobody can decrypt this "
+            "record\n",
+            stderr);
     }
     return status;
 }

@@ -6,8 +6,8 @@
 enum { SUB_BUCKETS = 1 << HISTOGRAM_SUB_BITS };
 
 /*
- * Values below 64 have a bucket each. Above, shift is how far a value goes down until it lies in 64 .. 127; the six
- * bits below its leading one choose among the 64 buckets of that power of two.
+ * Values below 64 have a bucket each. Above, shift is how far a value goes down until it lies in 64 .. 127;
+ * the six bits below its leading one choose among the 64 buckets of that power of two.
  */
 static size_t bucket_of(uint64_t ns) {
     if (ns < SUB_BUCKETS) {

@@ -1,7 +1,8 @@
 /*
  * examples/histogram.h - how often each latency came, in logarithmic buckets.
  *
- * 64 buckets for each power of two of nanoseconds: a value is told to 1.6 % or better, and exactly below 128 ns.
+ * 64 buckets for each power of two of nanoseconds: a value is told to 1.6 % or better, and exactly below 128
+ * ns.
  * Threads: one at a time per histogram; give each thread its own and merge.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -30,8 +31,8 @@ void histogram_add(struct histogram *histogram, uint64_t ns);
 void histogram_merge(struct histogram *into, const struct histogram *from);
 
 /**
- * Returns the value that per_million of a million values do not exceed: the upper end of its bucket, at most the
- * maximum; 0 when empty.
+ * Returns the value that per_million of a million values do not exceed: the upper end of its bucket, at most
+ * the maximum; 0 when empty.
  */
 uint64_t histogram_percentile(const struct histogram *histogram, uint64_t per_million);
 

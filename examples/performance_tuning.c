@@ -1,5 +1,6 @@
 /*
- * performance_tuning - measures encrypt and decrypt with the caches, edges and protection that a service would use.
+ * performance_tuning - measures encrypt and decrypt with the caches, edges and protection that a service
+ * would use.
  *
  * main() opens the edges and a factory, run() starts the workers (tuning_worker.h), waits for them
  * (tuning_progress.h) and reports (tuning_report.h). Every figure printed is measured.
@@ -40,8 +41,8 @@ static bool fill_random(void *bytes, size_t len) {
 }
 
 /*
- * A master key that nobody has seen and nobody will have again. Its service id is one of its own, so that keys left in
- * a durable metastore are in nobody's way.
+ * A master key that nobody has seen and nobody will have again. Its service id is one of its own, so that
+ * keys left in a durable metastore are in nobody's way.
  */
 static enum ael_status make_random_kms(struct program *program, struct ael_error *err) {
     uint8_t master_key[32];
@@ -50,9 +51,11 @@ static enum ael_status make_random_kms(struct program *program, struct ael_error
         return ael_error_set(err, AEL_E_RANDOM, errno, "performance_tuning", "getrandom failed");
     }
     (void)snprintf(program->service, sizeof program->service, "%s-%016" PRIx64, k_service, tag);
-    (void)fprintf(stderr, "performance_tuning: no --kms given: made a random master key in memory; it is gone at the "
-                          "end, and with it everything encrypted now\n");
-    return ael_kms_static_from_bytes(master_key, sizeof master_key, &program->kms, err); /* wipes master_key */
+    (void)fprintf(
+        stderr, "performance_tuning: no --kms given: made a random master key in memory; it is gone at the "
+                "end, and with it everything encrypted now\n");
+    return ael_kms_static_from_bytes(
+        master_key, sizeof master_key, &program->kms, err); /* wipes master_key */
 }
 
 static enum ael_status open_edges(struct program *program, struct ael_error *err) {
@@ -66,7 +69,8 @@ static enum ael_status open_edges(struct program *program, struct ael_error *err
     (void)snprintf(program->service, sizeof program->service, "%s", k_service);
     status = program->options.kms != NULL ? cli_open_kms(program->options.kms, &program->kms, err)
                                           : make_random_kms(program, err);
-    return status == AEL_OK ? cli_open_metastore(program->options.metastore, &program->metastore, err) : status;
+    return status == AEL_OK ? cli_open_metastore(program->options.metastore, &program->metastore, err)
+                            : status;
 }
 
 static struct ael_policy make_policy(const struct tuning_options *options) {
@@ -145,8 +149,8 @@ static enum ael_status init_run(struct program *program) {
     atomic_init(&run->stop, false);
     bool ok = pthread_condattr_init(&attributes) == 0 &&
               pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0 &&
-              pthread_cond_init(&run->changed, &attributes) == 0 && pthread_cond_init(&run->begin, NULL) == 0 &&
-              pthread_mutex_init(&run->lock, NULL) == 0;
+              pthread_cond_init(&run->changed, &attributes) == 0 &&
+              pthread_cond_init(&run->begin, NULL) == 0 && pthread_mutex_init(&run->lock, NULL) == 0;
     return ok ? AEL_OK : AEL_E_SYSTEM;
 }
 
@@ -157,8 +161,9 @@ static enum ael_status start_workers(struct program *program, struct ael_error *
         struct tuning_worker *worker = program->workers[run->started];
         int error = pthread_create(&worker->thread, NULL, tuning_worker_main, worker);
         if (error != 0) {
-            return ael_error_set(err, AEL_E_SYSTEM, error, "performance_tuning", "cannot start thread %" PRIu64 ": %s",
-                                 run->started + 1, strerror(error));
+            return ael_error_set(
+                err, AEL_E_SYSTEM, error, "performance_tuning", "cannot start thread %" PRIu64 ": %s",
+                run->started + 1, strerror(error));
         }
     }
     return AEL_OK;
@@ -240,7 +245,8 @@ static int write_record(struct program *program) {
     tuning_partition_name(0, name);
     enum ael_status status = ael_session_acquire(program->factory, name, &session, &err);
     if (status == AEL_OK) {
-        status = ael_session_encrypt_json(session, ael_buf_view(&program->workers[0]->payload), &json, NULL, &err);
+        status =
+            ael_session_encrypt_json(session, ael_buf_view(&program->workers[0]->payload), &json, NULL, &err);
     }
     if (status == AEL_OK) {
         status = ael_buf_append(&json, ael_bytes_from_text("\n"));
@@ -262,8 +268,9 @@ static int write_record(struct program *program) {
 static void hold(uint64_t seconds) {
     struct timespec left = {(time_t)seconds, 0};
     if (seconds > 0) {
-        (void)fprintf(stderr, "performance_tuning: process %ld stays warm and idle for %" PRIu64 " s\n",
-                      (long)getpid(), seconds);
+        (void)fprintf(
+            stderr, "performance_tuning: process %ld stays warm and idle for %" PRIu64 " s\n", (long)getpid(),
+            seconds);
     }
     while (nanosleep(&left, &left) != 0 && errno == EINTR) {
     }

@@ -19,7 +19,8 @@ static const char k_usage[] =
     "  --payload BYTES       size of a payload, 0 .. 67108864 (1024)\n"
     "  --threads N           1 .. 4096 (as many as CPUs)\n"
     "  --partitions N        partitions, chosen at random for each encrypt (1)\n"
-    "  --mix PERCENT         per cent of operations that encrypt; the others decrypt one of the thread's last\n"
+    "  --mix PERCENT         per cent of operations that encrypt; the others decrypt one of the thread's "
+    "last\n"
     "                        records and compare it with what was encrypted (50)\n"
     "  --records FORM        struct | json (struct)\n"
     "With what:\n"
@@ -27,7 +28,8 @@ static const char k_usage[] =
     "  --key-cache N         entries of the system key and of the intermediate key cache, 0 = off (1000)\n"
     "  --eviction POLICY     simple | lru | slru (lru)\n"
     "  --metastore NAME      memory | sqlite:FILE (memory)\n"
-    "  --kms NAME            static:FILE, a file of 32 bytes or 64 hexadecimal digits (a random master key in memory)\n"
+    "  --kms NAME            static:FILE, a file of 32 bytes or 64 hexadecimal digits (a random master key "
+    "in memory)\n"
     "  --protection LEVEL    strict (strict)\n"
     "  --no-mlock            do not lock protected memory: for comparisons only, it can be swapped out\n"
     "Afterwards:\n"
@@ -37,7 +39,8 @@ static const char k_usage[] =
     "  --json                report as one line of JSON\n"
     "  --help                this text\n"
     "\n"
-    "Exit code: 0 done; 1 a decrypted payload differed; 2 the command line is wrong; 3 input or output failed; else\n"
+    "Exit code: 0 done; 1 a decrypted payload differed; 2 the command line is wrong; 3 input or output "
+    "failed; else\n"
     "by the status' class: 11 caller, 12 data, 13 key or key file, 14 KMS or metastore, 15 system.\n";
 
 enum { DEFAULT_OPERATIONS = 256, MAX_ENTRIES = 1000000000 };
@@ -78,7 +81,8 @@ struct number_option {
     size_t offset;
 };
 
-#define NUMBER(name, min, max, member) {name, min, max, offsetof(struct tuning_options, member)}
+#define NUMBER(name, min, max, member)                                                                       \
+    { name, min, max, offsetof(struct tuning_options, member) }
 
 static const struct number_option k_numbers[] = {
     NUMBER("operations", 1, UINT64_C(1000000000000), operations),
@@ -92,7 +96,8 @@ static const struct number_option k_numbers[] = {
     NUMBER("hold", 0, 1000000, hold_s),
 };
 
-static bool take_number(struct tuning_options *options, const struct number_option *number, const char *text) {
+static bool
+take_number(struct tuning_options *options, const struct number_option *number, const char *text) {
     uint64_t value = 0;
     if (!cli_number(number->name, text, number->min, number->max, &value)) {
         return false;
@@ -130,16 +135,33 @@ static bool take_records(struct tuning_options *options, const char *text) {
 /* Stores the value of an option that takes no number. */
 static bool take_word(struct tuning_options *options, int option, const char *text) {
     switch (option) {
-    case 'e': return take_eviction(options, text);
-    case 'P': return take_protection(text);
-    case 'r': return take_records(options, text);
-    case 'm': options->metastore = text; return true;
-    case 'k': options->kms = text; return true;
-    case 'o': options->record_out = text; return true;
-    case 'l': options->no_mlock = true; return true;
-    case 'j': options->json = true; return true;
-    case 'h': options->help = true; return true;
-    default: (void)cli_usage_error("an option is unknown or lacks its value"); return false;
+    case 'e':
+        return take_eviction(options, text);
+    case 'P':
+        return take_protection(text);
+    case 'r':
+        return take_records(options, text);
+    case 'm':
+        options->metastore = text;
+        return true;
+    case 'k':
+        options->kms = text;
+        return true;
+    case 'o':
+        options->record_out = text;
+        return true;
+    case 'l':
+        options->no_mlock = true;
+        return true;
+    case 'j':
+        options->json = true;
+        return true;
+    case 'h':
+        options->help = true;
+        return true;
+    default:
+        (void)cli_usage_error("an option is unknown or lacks its value");
+        return false;
     }
 }
 

@@ -13,14 +13,14 @@ struct tuning_options {
     uint64_t payload; /* bytes */
     uint64_t threads;
     uint64_t partitions;
-    uint64_t mix; /* per cent of operations that encrypt */
+    uint64_t mix;           /* per cent of operations that encrypt */
     uint64_t session_cache; /* entries; 0 = off */
     uint64_t key_cache;     /* the same, for system and for intermediate keys */
     uint64_t hold_s;
     const char *eviction_name;
     enum ael_eviction eviction;
     const char *metastore;
-    const char *kms; /* NULL = a random master key, made on the spot */
+    const char *kms;        /* NULL = a random master key, made on the spot */
     const char *record_out; /* NULL = none */
     enum ael_protection_level protection;
     bool json_records;

@@ -18,18 +18,18 @@ static uint64_t done_so_far(const struct tuning_run *run, struct tuning_worker *
 
 /* How much of the run is over, 0 .. 1. */
 static double part_over(const struct tuning_run *run, uint64_t done, int64_t elapsed_ns) {
-    double part = run->options->operations > 0
-                      ? (double)done / (double)run->options->operations
-                      : (double)elapsed_ns / 1e9 / (double)run->options->duration_s;
+    double part = run->options->operations > 0 ? (double)done / (double)run->options->operations
+                                               : (double)elapsed_ns / 1e9 / (double)run->options->duration_s;
     return part < 1 ? part : 1;
 }
 
 static void draw_bar(const struct tuning_run *run, uint64_t done, int64_t elapsed_ns) {
     double part = part_over(run, done, elapsed_ns);
     int full = (int)(part * BAR_CHARS);
-    (void)fprintf(stderr, "\r[%.*s%*s] %3.0f %%  %" PRIu64 " operations, %.0f/s ", full,
-                  "########################################", BAR_CHARS - full, "", part * 100, done,
-                  (double)done / ((double)elapsed_ns / 1e9));
+    (void)fprintf(
+        stderr, "\r[%.*s%*s] %3.0f %%  %" PRIu64 " operations, %.0f/s ", full,
+        "########################################", BAR_CHARS - full, "", part * 100, done,
+        (double)done / ((double)elapsed_ns / 1e9));
     (void)fflush(stderr);
 }
 

@@ -1,6 +1,6 @@
 /*
- * examples/tuning_progress.h - waits for the workers of performance_tuning, with a bar on standard error meanwhile when
- * that is a terminal and the run takes more than a second.
+ * examples/tuning_progress.h - waits for the workers of performance_tuning, with a bar on standard error
+ * meanwhile when that is a terminal and the run takes more than a second.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef AEL_EXAMPLES_TUNING_PROGRESS_H

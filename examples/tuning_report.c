@@ -12,13 +12,17 @@ static const struct {
     const char *label, *name;
     uint64_t per_million;
 } k_percentiles[] = {
-    {"p50", "p50", 500000}, {"p90", "p90", 900000}, {"p99", "p99", 990000}, {"p99.9", "p99_9", 999000},
+    {"p50", "p50", 500000},
+    {"p90", "p90", 900000},
+    {"p99", "p99", 990000},
+    {"p99.9", "p99_9", 999000},
 };
 
 enum { PERCENTILES = sizeof k_percentiles / sizeof k_percentiles[0] };
 
 /* see tuning_report.h */
-void tuning_report_since(struct ael_session_factory_stats *after, const struct ael_session_factory_stats *before) {
+void tuning_report_since(
+    struct ael_session_factory_stats *after, const struct ael_session_factory_stats *before) {
     after->system_key_hits -= before->system_key_hits;
     after->system_key_misses -= before->system_key_misses;
     after->system_key_stale -= before->system_key_stale;
@@ -77,13 +81,30 @@ struct cache_row {
 enum { CACHES = 3 };
 
 static void list_caches(const struct ael_session_factory_stats *stats, struct cache_row rows[static CACHES]) {
-    rows[0] = (struct cache_row){"sessions", "session", stats->session_hits, stats->session_misses, 0,
-                                 stats->session_evictions, stats->sessions_cached};
-    rows[1] = (struct cache_row){"intermediate keys", "intermediate_key", stats->intermediate_key_hits,
-                                 stats->intermediate_key_misses, stats->intermediate_key_stale,
-                                 stats->intermediate_key_evictions, stats->intermediate_keys_cached};
-    rows[2] = (struct cache_row){"system keys", "system_key", stats->system_key_hits, stats->system_key_misses,
-                                 stats->system_key_stale, stats->system_key_evictions, stats->system_keys_cached};
+    rows[0] = (struct cache_row){
+        "sessions",
+        "session",
+        stats->session_hits,
+        stats->session_misses,
+        0,
+        stats->session_evictions,
+        stats->sessions_cached};
+    rows[1] = (struct cache_row){
+        "intermediate keys",
+        "intermediate_key",
+        stats->intermediate_key_hits,
+        stats->intermediate_key_misses,
+        stats->intermediate_key_stale,
+        stats->intermediate_key_evictions,
+        stats->intermediate_keys_cached};
+    rows[2] = (struct cache_row){
+        "system keys",
+        "system_key",
+        stats->system_key_hits,
+        stats->system_key_misses,
+        stats->system_key_stale,
+        stats->system_key_evictions,
+        stats->system_keys_cached};
 }
 
 static uint64_t look_ups(const struct cache_row *row) {
@@ -94,14 +115,16 @@ static uint64_t look_ups(const struct cache_row *row) {
 
 static void table_settings(const struct tuning_report *report) {
     const struct tuning_options *options = report->options;
-    (void)printf("%" PRIu64 " operations (%" PRIu64 " encrypts, %" PRIu64 " decrypts, %" PRIu64 " %% encrypt asked), "
-                 "payload %" PRIu64 " bytes, records as %s\n",
-                 report->all.count, report->encrypts.count, report->decrypts.count, options->mix, options->payload,
-                 options->json_records ? "json" : "struct");
-    (void)printf("%" PRIu64 " threads, %" PRIu64 " partitions, metastore %s, kms %s; caches: %s, sessions %" PRIu64
-                 ", keys %" PRIu64 "\n\n",
-                 options->threads, options->partitions, metastore_of(report), kms_of(report), options->eviction_name,
-                 options->session_cache, options->key_cache);
+    (void)printf(
+        "%" PRIu64 " operations (%" PRIu64 " encrypts, %" PRIu64 " decrypts, %" PRIu64 " %% encrypt asked), "
+        "payload %" PRIu64 " bytes, records as %s\n",
+        report->all.count, report->encrypts.count, report->decrypts.count, options->mix, options->payload,
+        options->json_records ? "json" : "struct");
+    (void)printf(
+        "%" PRIu64 " threads, %" PRIu64 " partitions, metastore %s, kms %s; caches: %s, sessions %" PRIu64
+        ", keys %" PRIu64 "\n\n",
+        options->threads, options->partitions, metastore_of(report), kms_of(report), options->eviction_name,
+        options->session_cache, options->key_cache);
 }
 
 static void table_latency(const char *label, const struct histogram *histogram) {
@@ -126,8 +149,9 @@ static void table_latencies(const struct tuning_report *report) {
 static void table_caches(const struct tuning_report *report) {
     struct cache_row rows[CACHES];
     list_caches(&report->stats, rows);
-    (void)printf("\n  %-18s %9s %11s %9s %9s %9s %9s\n", "cache", "hit rate", "hits", "misses", "stale", "evicted",
-                 "entries");
+    (void)printf(
+        "\n  %-18s %9s %11s %9s %9s %9s %9s\n", "cache", "hit rate", "hits", "misses", "stale", "evicted",
+        "entries");
     for (int i = 0; i < CACHES; i++) {
         const struct cache_row *row = &rows[i];
         (void)printf("  %-18s ", row->label);
@@ -136,36 +160,41 @@ static void table_caches(const struct tuning_report *report) {
         } else {
             (void)printf("%7.2f %%", 100.0 * (double)row->hits / (double)look_ups(row));
         }
-        (void)printf(" %11" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9zu\n", row->hits, row->misses,
-                     row->stale, row->evictions, row->entries);
+        (void)printf(
+            " %11" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9zu\n", row->hits, row->misses,
+            row->stale, row->evictions, row->entries);
     }
 }
 
 static void table_edges(const struct tuning_report *report) {
     const struct ael_session_factory_stats *stats = &report->stats;
     const struct ael_memory_stats *memory = &report->memory;
-    (void)printf("\nmetastore calls: %" PRIu64 " load, %" PRIu64 " load latest, %" PRIu64 " store; kms calls: %" PRIu64
-                 " encrypt, %" PRIu64 " decrypt\n",
-                 stats->metastore_loads, stats->metastore_loads_latest, stats->metastore_stores, stats->kms_encrypts,
-                 stats->kms_decrypts);
-    (void)printf("protected memory: level %s, backing %s, %zu bytes %s; resident %.1f MiB\n",
-                 ael_protection_level_name(memory->level), ael_backing_name(memory->backing), memory->locked_bytes,
-                 memory->locked ? "locked" : "NOT LOCKED", (double)report->resident_bytes / (1 << 20));
+    (void)printf(
+        "\nmetastore calls: %" PRIu64 " load, %" PRIu64 " load latest, %" PRIu64 " store; kms calls: %" PRIu64
+        " encrypt, %" PRIu64 " decrypt\n",
+        stats->metastore_loads, stats->metastore_loads_latest, stats->metastore_stores, stats->kms_encrypts,
+        stats->kms_decrypts);
+    (void)printf(
+        "protected memory: level %s, backing %s, %zu bytes %s; resident %.1f MiB\n",
+        ael_protection_level_name(memory->level), ael_backing_name(memory->backing), memory->locked_bytes,
+        memory->locked ? "locked" : "NOT LOCKED", (double)report->resident_bytes / (1 << 20));
 }
 
 static void print_table(const struct tuning_report *report) {
     table_settings(report);
-    (void)printf("%.0f operations/s, %.1f MiB/s of payload, in %.3f ms\n\n", operations_per_second(report),
-                 operations_per_second(report) * (double)report->options->payload / (1 << 20),
-                 report->seconds * 1000);
+    (void)printf(
+        "%.0f operations/s, %.1f MiB/s of payload, in %.3f ms\n\n", operations_per_second(report),
+        operations_per_second(report) * (double)report->options->payload / (1 << 20), report->seconds * 1000);
     table_latencies(report);
     table_caches(report);
     table_edges(report);
     if (report->set_up_operations > 0) {
-        (void)printf("before the start: %" PRIu64 " encrypts, in none of these figures\n", report->set_up_operations);
+        (void)printf(
+            "before the start: %" PRIu64 " encrypts, in none of these figures\n", report->set_up_operations);
     }
     if (report->mismatches > 0) {
-        (void)printf("FAILED: %" PRIu64 " decrypted payloads differ from what was encrypted\n", report->mismatches);
+        (void)printf(
+            "FAILED: %" PRIu64 " decrypted payloads differ from what was encrypted\n", report->mismatches);
     }
 }
 
@@ -173,26 +202,30 @@ static void print_table(const struct tuning_report *report) {
 
 static void json_settings(const struct tuning_report *report) {
     const struct tuning_options *options = report->options;
-    (void)printf("{\"program\":\"performance_tuning\",\"operations\":%" PRIu64 ",\"encrypts\":%" PRIu64
-                 ",\"decrypts\":%" PRIu64 ",\"set_up_operations\":%" PRIu64 ",\"mismatches\":%" PRIu64,
-                 report->all.count, report->encrypts.count, report->decrypts.count, report->set_up_operations,
-                 report->mismatches);
-    (void)printf(",\"payload_bytes\":%" PRIu64 ",\"threads\":%" PRIu64 ",\"partitions\":%" PRIu64
-                 ",\"mix_percent_encrypt\":%" PRIu64 ",\"records\":\"%s\"",
-                 options->payload, options->threads, options->partitions, options->mix,
-                 options->json_records ? "json" : "struct");
-    (void)printf(",\"metastore\":\"%s\",\"kms\":\"%s\",\"eviction\":\"%s\",\"session_cache\":%" PRIu64
-                 ",\"key_cache\":%" PRIu64,
-                 metastore_of(report), kms_of(report), options->eviction_name, options->session_cache,
-                 options->key_cache);
+    (void)printf(
+        "{\"program\":\"performance_tuning\",\"operations\":%" PRIu64 ",\"encrypts\":%" PRIu64
+        ",\"decrypts\":%" PRIu64 ",\"set_up_operations\":%" PRIu64 ",\"mismatches\":%" PRIu64,
+        report->all.count, report->encrypts.count, report->decrypts.count, report->set_up_operations,
+        report->mismatches);
+    (void)printf(
+        ",\"payload_bytes\":%" PRIu64 ",\"threads\":%" PRIu64 ",\"partitions\":%" PRIu64
+        ",\"mix_percent_encrypt\":%" PRIu64 ",\"records\":\"%s\"",
+        options->payload, options->threads, options->partitions, options->mix,
+        options->json_records ? "json" : "struct");
+    (void)printf(
+        ",\"metastore\":\"%s\",\"kms\":\"%s\",\"eviction\":\"%s\",\"session_cache\":%" PRIu64
+        ",\"key_cache\":%" PRIu64,
+        metastore_of(report), kms_of(report), options->eviction_name, options->session_cache,
+        options->key_cache);
     (void)printf(",\"seconds\":%.9f,\"ops_per_second\":%.3f", report->seconds, operations_per_second(report));
 }
 
 static void json_latency(const char *before, const struct histogram *histogram) {
     (void)printf("%s{", before);
     for (int i = 0; i < PERCENTILES; i++) {
-        (void)printf("\"%s\":%" PRIu64 ",", k_percentiles[i].name,
-                     histogram_percentile(histogram, k_percentiles[i].per_million));
+        (void)printf(
+            "\"%s\":%" PRIu64 ",", k_percentiles[i].name,
+            histogram_percentile(histogram, k_percentiles[i].per_million));
     }
     (void)printf("\"max\":%" PRIu64 ",\"mean\":%.1f}", histogram->max_ns, mean_ns(histogram));
 }
@@ -209,9 +242,10 @@ static void json_caches(const struct tuning_report *report) {
         } else {
             (void)printf("%.6f", (double)row->hits / (double)look_ups(row));
         }
-        (void)printf(",\"hits\":%" PRIu64 ",\"misses\":%" PRIu64 ",\"stale\":%" PRIu64 ",\"evictions\":%" PRIu64
-                     ",\"entries\":%zu}",
-                     row->hits, row->misses, row->stale, row->evictions, row->entries);
+        (void)printf(
+            ",\"hits\":%" PRIu64 ",\"misses\":%" PRIu64 ",\"stale\":%" PRIu64 ",\"evictions\":%" PRIu64
+            ",\"entries\":%zu}",
+            row->hits, row->misses, row->stale, row->evictions, row->entries);
     }
     (void)printf("}");
 }
@@ -219,14 +253,16 @@ static void json_caches(const struct tuning_report *report) {
 static void json_edges(const struct tuning_report *report) {
     const struct ael_session_factory_stats *stats = &report->stats;
     const struct ael_memory_stats *memory = &report->memory;
-    (void)printf(",\"metastore_calls\":{\"load\":%" PRIu64 ",\"load_latest\":%" PRIu64 ",\"store\":%" PRIu64
-                 "},\"kms_calls\":{\"encrypt\":%" PRIu64 ",\"decrypt\":%" PRIu64 "}",
-                 stats->metastore_loads, stats->metastore_loads_latest, stats->metastore_stores, stats->kms_encrypts,
-                 stats->kms_decrypts);
-    (void)printf(",\"protection_level\":\"%s\",\"backing\":\"%s\",\"locked\":%s,\"locked_bytes\":%zu"
-                 ",\"resident_bytes\":%" PRIu64 "}\n",
-                 ael_protection_level_name(memory->level), ael_backing_name(memory->backing),
-                 memory->locked ? "true" : "false", memory->locked_bytes, report->resident_bytes);
+    (void)printf(
+        ",\"metastore_calls\":{\"load\":%" PRIu64 ",\"load_latest\":%" PRIu64 ",\"store\":%" PRIu64
+        "},\"kms_calls\":{\"encrypt\":%" PRIu64 ",\"decrypt\":%" PRIu64 "}",
+        stats->metastore_loads, stats->metastore_loads_latest, stats->metastore_stores, stats->kms_encrypts,
+        stats->kms_decrypts);
+    (void)printf(
+        ",\"protection_level\":\"%s\",\"backing\":\"%s\",\"locked\":%s,\"locked_bytes\":%zu"
+        ",\"resident_bytes\":%" PRIu64 "}\n",
+        ael_protection_level_name(memory->level), ael_backing_name(memory->backing),
+        memory->locked ? "true" : "false", memory->locked_bytes, report->resident_bytes);
 }
 
 static void print_json(const struct tuning_report *report) {

@@ -20,7 +20,8 @@ struct tuning_report {
 };
 
 /** Leaves in after what happened since before; the counts of entries are after's. */
-void tuning_report_since(struct ael_session_factory_stats *after, const struct ael_session_factory_stats *before);
+void tuning_report_since(
+    struct ael_session_factory_stats *after, const struct ael_session_factory_stats *before);
 
 /** Reads the process's resident memory; 0 when the kernel does not tell. */
 uint64_t tuning_resident_bytes(void);

@@ -44,10 +44,12 @@ static void stamp_payload(struct tuning_worker *worker, uint64_t stamp) {
 static bool payload_matches(struct tuning_worker *worker, uint64_t stamp) {
     stamp_payload(worker, stamp);
     return worker->plain.len == worker->payload.len &&
-           (worker->plain.len == 0 || memcmp(worker->plain.data, worker->payload.data, worker->plain.len) == 0);
+           (worker->plain.len == 0 ||
+            memcmp(worker->plain.data, worker->payload.data, worker->plain.len) == 0);
 }
 
-static enum ael_status acquire(struct tuning_worker *worker, uint64_t partition, struct ael_session **session) {
+static enum ael_status
+acquire(struct tuning_worker *worker, uint64_t partition, struct ael_session **session) {
     char name[PARTITION_NAME_BYTES];
     tuning_partition_name(partition, name);
     return ael_session_acquire(worker->run->factory, name, session, &worker->err);
@@ -78,7 +80,8 @@ static enum ael_status decrypt(struct tuning_worker *worker, const struct kept_r
         return status;
     }
     if (worker->run->options->json_records) {
-        status = ael_session_decrypt_json(session, ael_buf_view(&kept->json), &worker->plain, NULL, &worker->err);
+        status =
+            ael_session_decrypt_json(session, ael_buf_view(&kept->json), &worker->plain, NULL, &worker->err);
     } else {
         status = ael_session_decrypt(session, &kept->record.record, &worker->plain, NULL, &worker->err);
     }
@@ -228,8 +231,8 @@ static size_t record_bound(const struct ael_session *session, const struct tunin
 }
 
 /* see tuning_worker.h */
-enum ael_status
-tuning_worker_init(struct tuning_worker *worker, struct tuning_run *run, unsigned index, struct ael_error *err) {
+enum ael_status tuning_worker_init(
+    struct tuning_worker *worker, struct tuning_run *run, unsigned index, struct ael_error *err) {
     struct ael_session *session = NULL;
 
     worker->run = run;

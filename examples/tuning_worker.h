@@ -1,9 +1,9 @@
 /*
- * examples/tuning_worker.h - one thread's share of performance_tuning: encrypt, keep the last records, decrypt some of
- * them again, compare, time each operation.
+ * examples/tuning_worker.h - one thread's share of performance_tuning: encrypt, keep the last records,
+ * decrypt some of them again, compare, time each operation.
  *
- * An operation is acquire a session, encrypt or decrypt into memory set up beforehand, release the session. Comparing
- * and drawing lots are not in an operation's latency, but in the run's length.
+ * An operation is acquire a session, encrypt or decrypt into memory set up beforehand, release the session.
+ * Comparing and drawing lots are not in an operation's latency, but in the run's length.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef AEL_EXAMPLES_TUNING_WORKER_H
@@ -39,7 +39,8 @@ struct kept_record {
 enum { KEPT_RECORDS_MAX = 16, PARTITION_NAME_BYTES = 32 };
 
 struct tuning_worker {
-    _Alignas(64) atomic_uint_least64_t done; /* operations; read by the progress bar, relaxed: only a number */
+    _Alignas(64)
+        atomic_uint_least64_t done; /* operations; read by the progress bar, relaxed: only a number */
     struct tuning_run *run;
     uint64_t share; /* operations to do; 0 = until the time is over */
     uint64_t random;
@@ -66,10 +67,13 @@ void tuning_partition_name(uint64_t partition, char name[static PARTITION_NAME_B
  * Prepares a worker, zero so far: its memory, and the first records when it only decrypts.
  * @param index  distinguishes it. @return AEL_OK, or the failure; clear it in both cases.
  */
-enum ael_status
-tuning_worker_init(struct tuning_worker *worker, struct tuning_run *run, unsigned index, struct ael_error *err);
+enum ael_status tuning_worker_init(
+    struct tuning_worker *worker, struct tuning_run *run, unsigned index, struct ael_error *err);
 
-/** The thread's function: waits for run->go, works, tells that it finished. worker is a struct tuning_worker *. */
+/**
+ * The thread's function: waits for run->go, works, tells that it finished. worker is a struct tuning_worker
+ * *.
+ */
 void *tuning_worker_main(void *worker);
 
 /** Wipes and releases a worker's memory. */

@@ -17,8 +17,8 @@
  *
  * @param flags  enum ael_key_file_flags, or 0.
  * @param key    receives a secret of 32 bytes; NULL on failure.
- * @return AEL_OK; AEL_E_ARGUMENT (a NULL or empty path, or unknown flags); AEL_E_KEY_FILE; or as ael_scratch_begin
- *         and ael_secret_new. Threads: any.
+ * @return AEL_OK; AEL_E_ARGUMENT (a NULL or empty path, or unknown flags); AEL_E_KEY_FILE; or as
+ *         ael_scratch_begin and ael_secret_new. Threads: any.
  */
 AEL_MUST_CHECK enum ael_status
 ael_key_file_read(const char *path, unsigned flags, struct ael_secret **key, struct ael_error *err);

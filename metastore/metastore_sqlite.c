@@ -72,21 +72,30 @@ static enum ael_status sqlite_replace(
     return status;
 }
 
-/* Takes the write lock, writes nothing and lets go: only a file that can be read and written allows it. */
+/* Takes the write lock, reads, writes nothing and lets go. SQLite lets a read-only file begin, so that is asked first. */
+static enum ael_status check_usable(struct ael_sqlite_conn *conn, struct ael_error *err) {
+    if (sqlite3_db_readonly(conn->db, "main") != 0) {
+        return ael_error_set(err, AEL_E_BACKEND, SQLITE_READONLY, AEL_SQLITE_COMPONENT, "the file is read-only");
+    }
+    enum ael_status status = ael_sqlite_exec(conn, "BEGIN IMMEDIATE", err);
+    if (status != AEL_OK) {
+        return status;
+    }
+    struct ael_key_record_buf out = AEL_KEY_RECORD_BUF_INIT;
+    status = ael_sqlite_row_load_latest(conn, ael_bytes_from_text("__ael_health__"), &out, err);
+    ael_key_record_buf_clear(&out);
+    return status == AEL_E_KEY_NOT_FOUND ? AEL_OK : status;
+}
+
 static enum ael_status sqlite_health(void *self, const struct ael_call *call, struct ael_error *err) {
     struct ael_sqlite_conn *conn = NULL;
     enum ael_status status = ael_sqlite_pool_borrow(self, call, &conn, err);
     if (status != AEL_OK) {
         return status;
     }
-    struct ael_key_record_buf out = AEL_KEY_RECORD_BUF_INIT;
-    status = ael_sqlite_exec(conn, "BEGIN IMMEDIATE", err);
-    if (status == AEL_OK) {
-        status = ael_sqlite_row_load_latest(conn, ael_bytes_from_text("__ael_health__"), &out, err);
-    }
-    ael_key_record_buf_clear(&out);
+    status = check_usable(conn, err);
     ael_sqlite_pool_return(self, conn);
-    return status == AEL_E_KEY_NOT_FOUND ? AEL_OK : status;
+    return status;
 }
 
 static enum ael_status sqlite_ensure_schema(void *self, const struct ael_call *call, struct ael_error *err) {

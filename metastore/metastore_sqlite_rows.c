@@ -129,8 +129,8 @@ static bool starts_with(struct ael_bytes text, struct ael_bytes prefix) {
 static enum ael_status list_row(
     sqlite3_stmt *statement, struct ael_bytes prefix, ael_metastore_visit_fn visit, void *context, bool *go_on,
     struct ael_error *err) {
+    bool is_text = sqlite3_column_type(statement, COLUMN_ID) == SQLITE_TEXT; /* before it is read as text */
     struct ael_bytes id = column_text(statement, COLUMN_ID);
-    bool is_text = sqlite3_column_type(statement, COLUMN_ID) == SQLITE_TEXT;
     *go_on = is_text && id.data != NULL && starts_with(id, prefix);
     if (!*go_on) {
         return AEL_OK;

@@ -18,6 +18,11 @@ static int memfd_secret(unsigned flags) {
     return (int)syscall(SYS_memfd_secret, flags);
 }
 
+/* Not the function of libc: the sanitizers replace that by one that does nothing. */
+static int lock_memory(const void *address, size_t len) {
+    return (int)syscall(SYS_mlock, address, len);
+}
+
 static int resource_limit(int resource, struct rlimit *limit) {
     return getrlimit((__rlimit_resource_t)resource, limit);
 }
@@ -26,7 +31,7 @@ static const struct ael_sys k_native = {
     .mmap = mmap,
     .munmap = munmap,
     .mprotect = mprotect,
-    .mlock = mlock,
+    .mlock = lock_memory,
     .madvise = madvise,
     .memfd_secret = memfd_secret,
     .ftruncate = ftruncate,

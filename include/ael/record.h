@@ -41,8 +41,9 @@ AEL_BEGIN_DECLS
 /**
  * Appends the canonical JSON of a record.
  *
- * @return AEL_OK; AEL_E_ARGUMENT (NULL, no parent, an id with NUL or not UTF-8); AEL_E_TOO_LARGE (an id over
- *         AEL_ID_MAX_BYTES); AEL_E_BUFFER_TOO_SMALL; AEL_E_NO_MEMORY. On failure json is unchanged.
+ * @return AEL_OK; AEL_E_ARGUMENT (NULL, no key, no parent, an id with NUL or not UTF-8); AEL_E_TOO_LARGE (an id over
+ *         AEL_ID_MAX_BYTES, a key over 16 KiB, JSON over 65 MiB x 4/3); AEL_E_BUFFER_TOO_SMALL;
+ *         AEL_E_NO_MEMORY. On failure json is unchanged.
  * Ownership: borrows record. Threads: one at a time per buffer.
  * Source: formats of the Go and Rust SDKs, byte for byte (Go's escapes).
  */
@@ -53,7 +54,10 @@ AEL_API AEL_MUST_CHECK enum ael_status ael_record_to_json(const struct ael_recor
  * ids, whole numbers, canonical padded base64, nothing after the closing brace; any order, white space and
  * unknown members are fine.
  *
- * @param out  views into its storage, which is emptied first.
+ * Key, its Created and Key, and Data must be there; ParentKeyMeta may be missing or null.
+ *
+ * @param json  up to 65 MiB x 4/3.
+ * @param out   views into its storage, which is emptied first; a fixed one as long as json always suffices.
  * @return AEL_OK; AEL_E_ARGUMENT; AEL_E_FORMAT (err tells what and where, no contents); AEL_E_TOO_LARGE;
  *         AEL_E_BUFFER_TOO_SMALL; AEL_E_NO_MEMORY. On failure out is empty.
  */

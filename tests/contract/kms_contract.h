@@ -15,7 +15,7 @@
 
 #include <ael/sys/kms_backend.h>
 
-/* check: what was tried, in words. detail: what was seen instead; empty when it passed. Called on one thread. */
+/* check: what was tried, in words. detail: what was seen instead; empty when it passed. On one thread. */
 typedef void (*ael_kms_contract_report_fn)(void *context, const char *check, bool passed, const char *detail);
 
 struct ael_kms_contract_options {
@@ -50,8 +50,8 @@ struct ael_kms_contract_options {
 /**
  * Runs every check.
  *
- * @return the number of checks that failed, 0 when the KMS keeps the contract; -1 when options or its kms is NULL or
- *         its size is another.
+ * @return the number of checks that failed, 0 when the KMS keeps the contract; -1 when options or its kms is
+ *         NULL or its size is another.
  * Threads: one run at a time per kms.
  */
 int ael_kms_contract_run(const struct ael_kms_contract_options *options);

@@ -22,10 +22,10 @@ static bool bytes_equal(struct ael_bytes a, struct ael_bytes b) {
 }
 
 static bool records_equal(const struct ael_record *a, const struct ael_record *b) {
-    return bytes_equal(a->data, b->data) && bytes_equal(a->key, b->key)
-        && bytes_equal(a->parent_key_id, b->parent_key_id) && a->created_s == b->created_s
-        && a->revoked == b->revoked && a->has_parent == b->has_parent
-        && a->parent_created_s == b->parent_created_s;
+    return bytes_equal(a->data, b->data) && bytes_equal(a->key, b->key) &&
+           bytes_equal(a->parent_key_id, b->parent_key_id) && a->created_s == b->created_s &&
+           a->revoked == b->revoked && a->has_parent == b->has_parent &&
+           a->parent_created_s == b->parent_created_s;
 }
 
 static void write_and_read_back(const struct ael_record *record) {

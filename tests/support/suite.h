@@ -38,8 +38,8 @@ static inline int test_suite_run(const char *name, const struct test_case *cases
     if (suite != NULL) {
         CU_basic_set_mode(CU_BRM_VERBOSE);
         CU_ErrorCode ran = CU_basic_run_tests();
-        if (ran == CUE_SUCCESS && count > 0 && CU_get_number_of_tests_run() == count
-            && CU_get_number_of_failure_records() == 0) {
+        if (ran == CUE_SUCCESS && count > 0 && CU_get_number_of_tests_run() == count &&
+            CU_get_number_of_failure_records() == 0) {
             result = EXIT_SUCCESS;
         }
     }
@@ -47,9 +47,9 @@ static inline int test_suite_run(const char *name, const struct test_case *cases
     return result;
 }
 
-#define TEST_SUITE_MAIN(suite_name, suite_cases)                                                              \
-    int main(void) {                                                                                          \
-        return test_suite_run(suite_name, suite_cases, sizeof(suite_cases) / sizeof((suite_cases)[0]));       \
+#define TEST_SUITE_MAIN(suite_name, suite_cases)                                                             \
+    int main(void) {                                                                                         \
+        return test_suite_run(suite_name, suite_cases, sizeof(suite_cases) / sizeof((suite_cases)[0]));      \
     }
 
 #endif /* TESTS_SUPPORT_SUITE_H */

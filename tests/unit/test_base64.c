@@ -56,10 +56,13 @@ static void test_ael_base64__agrees_with_openssl(void) {
 }
 
 static void test_ael_base64_decode__refuses_what_is_not_canonical(void) {
-    static const char *const k_bad[] = {
-        "Q",    "QQ",       "QQ=",      "QUI",      "====",     "=QQQ", "Q===", "QQ=Q",  "QQ==QQ==", "QUJD====",
-        "QR==", "QUJ=",     "QUF/QUF=", "QU D",     "QUJ\n",    "-_-_", "QUJ*", "*UJD",  "Q*JD",     "QU*D",
-        "Q*==", "*Q==",     "QU*=",     "\xc3\xa9QQ", "QUJDQ\r\n=", "QUI=\n\n\n\n", "QUI=QUJD", "QUJDQUJ.QUJD"};
+    static const char *const k_bad[] = {"Q",          "QQ",           "QQ=",      "QUI",
+                                        "====",       "=QQQ",         "Q===",     "QQ=Q",
+                                        "QQ==QQ==",   "QUJD====",     "QR==",     "QUJ=",
+                                        "QUF/QUF=",   "QU D",         "QUJ\n",    "-_-_",
+                                        "QUJ*",       "*UJD",         "Q*JD",     "QU*D",
+                                        "Q*==",       "*Q==",         "QU*=",     "\xc3\xa9QQ",
+                                        "QUJDQ\r\n=", "QUI=\n\n\n\n", "QUI=QUJD", "QUJDQUJ.QUJD"};
     for (size_t i = 0; i < sizeof(k_bad) / sizeof(k_bad[0]); i++) {
         uint8_t out[32];
         size_t len = 0;

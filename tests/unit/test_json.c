@@ -17,9 +17,25 @@ static enum ael_status read_any(struct ael_bytes text, size_t *at) {
 
 static void test_ael_json_skip_value__accepts_rfc_8259(void) {
     static const char *const k_good[] = {
-        "null", "true", "false", "0", "-0", "10", "-1.5", "1e5", "1E+05", "1.25e-7", "\"\"", "\"a\\n\\u00e9\\ud800\"", "[]",
-        "[ 1 , [ ] , { } ]", "{}", "{ \"a\" : { \"b\" : [ null ] } , \"a\" : 1 }", " \t\r\n1 \t\r\n",
-        "\"12345678 long run of plain text, then \\\\ and \xe2\x82\xac 12345678\"", "\"\x7f\""};
+        "null",
+        "true",
+        "false",
+        "0",
+        "-0",
+        "10",
+        "-1.5",
+        "1e5",
+        "1E+05",
+        "1.25e-7",
+        "\"\"",
+        "\"a\\n\\u00e9\\ud800\"",
+        "[]",
+        "[ 1 , [ ] , { } ]",
+        "{}",
+        "{ \"a\" : { \"b\" : [ null ] } , \"a\" : 1 }",
+        " \t\r\n1 \t\r\n",
+        "\"12345678 long run of plain text, then \\\\ and \xe2\x82\xac 12345678\"",
+        "\"\x7f\""};
     for (size_t i = 0; i < sizeof(k_good) / sizeof(k_good[0]); i++) {
         size_t at = 0;
         CU_ASSERT_EQUAL(read_any(ael_bytes_from_text(k_good[i]), &at), AEL_OK);
@@ -32,12 +48,57 @@ static void test_ael_json_skip_value__refuses_the_rest_where_it_fails(void) {
         const char *text;
         size_t at;
     } k_bad[] = {
-        {"", 0}, {"  ", 2}, {"nul", 0}, {"nulll", 4}, {"tru", 0}, {"falsy", 0}, {"True", 0}, {"01", 2}, {"-", 1}, {"+1", 0},
-        {".5", 0}, {"1.", 2}, {"1e", 2}, {"1e+", 3}, {"0x10", 1}, {"- 1", 1}, {"NaN", 0}, {"'a'", 0}, {"\"", 1}, {"\"a", 2},
-        {"\"\\\"", 3}, {"\"\\", 1}, {"\"\\x\"", 1}, {"\"\\u12\"", 1}, {"\"\\u12g4\"", 1}, {"\"a\nb\"", 2},
-        {"\"12345678\x1f" "12345678\"", 9}, {"[", 1}, {"[1", 2}, {"[1,]", 3}, {"[,1]", 1}, {"[1 2]", 3}, {"]", 0}, {"{", 1},
-        {"{a:1}", 1}, {"{\"a\"}", 4}, {"{\"a\" 1}", 5}, {"{\"a\":}", 5}, {"{\"a\":1", 6}, {"{\"a\":1,}", 7}, {"{1:1}", 1},
-        {"{\"a\":1 \"b\":2}", 7}, {"[}", 1}, {"{]", 1}, {"1 2", 2}, {"{}{}", 2}, {"{} x", 3}, {"\xef\xbb\xbf{}", 0}, {"\"\xff\"", 0},
+        {"", 0},
+        {"  ", 2},
+        {"nul", 0},
+        {"nulll", 4},
+        {"tru", 0},
+        {"falsy", 0},
+        {"True", 0},
+        {"01", 2},
+        {"-", 1},
+        {"+1", 0},
+        {".5", 0},
+        {"1.", 2},
+        {"1e", 2},
+        {"1e+", 3},
+        {"0x10", 1},
+        {"- 1", 1},
+        {"NaN", 0},
+        {"'a'", 0},
+        {"\"", 1},
+        {"\"a", 2},
+        {"\"\\\"", 3},
+        {"\"\\", 1},
+        {"\"\\x\"", 1},
+        {"\"\\u12\"", 1},
+        {"\"\\u12g4\"", 1},
+        {"\"a\nb\"", 2},
+        {"\"12345678\x1f"
+         "12345678\"",
+         9},
+        {"[", 1},
+        {"[1", 2},
+        {"[1,]", 3},
+        {"[,1]", 1},
+        {"[1 2]", 3},
+        {"]", 0},
+        {"{", 1},
+        {"{a:1}", 1},
+        {"{\"a\"}", 4},
+        {"{\"a\" 1}", 5},
+        {"{\"a\":}", 5},
+        {"{\"a\":1", 6},
+        {"{\"a\":1,}", 7},
+        {"{1:1}", 1},
+        {"{\"a\":1 \"b\":2}", 7},
+        {"[}", 1},
+        {"{]", 1},
+        {"1 2", 2},
+        {"{}{}", 2},
+        {"{} x", 3},
+        {"\xef\xbb\xbf{}", 0},
+        {"\"\xff\"", 0},
         {"/**/1", 0}};
     for (size_t i = 0; i < sizeof(k_bad) / sizeof(k_bad[0]); i++) {
         size_t at = 0;
@@ -78,11 +139,33 @@ static void test_ael_json_read_int64__takes_whole_numbers_in_range(void) {
         const char *text;
         int64_t value;
     } k_good[] = {
-        {"0", 0}, {"-0", 0}, {" 7", 7}, {"-7", -7}, {"1795255094", 1795255094}, {"9223372036854775807", INT64_MAX},
-        {"-9223372036854775808", INT64_MIN}, {"-9223372036854775807", -INT64_MAX}};
+        {"0", 0},
+        {"-0", 0},
+        {" 7", 7},
+        {"-7", -7},
+        {"1795255094", 1795255094},
+        {"9223372036854775807", INT64_MAX},
+        {"-9223372036854775808", INT64_MIN},
+        {"-9223372036854775807", -INT64_MAX}};
     static const char *const k_bad[] = {
-        "9223372036854775808", "-9223372036854775809", "18446744073709551616", "99999999999999999999999", "1.0", "1e3", "1E3",
-        "00", "01", "-01", "-", "", "\"1\"", "null", "true", "+1", "0x1", "1 1"};
+        "9223372036854775808",
+        "-9223372036854775809",
+        "18446744073709551616",
+        "99999999999999999999999",
+        "1.0",
+        "1e3",
+        "1E3",
+        "00",
+        "01",
+        "-01",
+        "-",
+        "",
+        "\"1\"",
+        "null",
+        "true",
+        "+1",
+        "0x1",
+        "1 1"};
     int64_t value = 0;
     for (size_t i = 0; i < sizeof(k_good) / sizeof(k_good[0]); i++) {
         CU_ASSERT_EQUAL(read_int(k_good[i].text, &value), AEL_OK);
@@ -99,7 +182,9 @@ static void test_ael_json_next_member__finds_known_names(void) {
     size_t index = 0;
     unsigned seen = 0;
     int which = 9;
-    ael_json_reader_init(&reader, ael_bytes_from_text("{\"x\":1,\"D\\u0061ta\":2,\"key\":3,\"Key\":4,\"Keys\":5,\"Ke\":6,\"\":7,\"x\":8}"));
+    ael_json_reader_init(
+        &reader, ael_bytes_from_text(
+                     "{\"x\":1,\"D\\u0061ta\":2,\"key\":3,\"Key\":4,\"Keys\":5,\"Ke\":6,\"\":7,\"x\":8}"));
     ael_json_enter_object(&reader);
     static const int k_which[] = {-1, 1, -1, 0, -1, -1, -1, -1};
     for (int i = 0; i < 8; i++) {
@@ -137,7 +222,8 @@ static void test_ael_json_next_member__refuses_a_known_name_twice(void) {
 static void test_ael_json_fail__keeps_the_first(void) {
     struct ael_json_reader reader;
     ael_json_reader_init(&reader, ael_bytes_from_text("[1, true]"));
-    CU_ASSERT_EQUAL(ael_json_fail_at(&reader, reader.text.data + 4, AEL_E_TOO_LARGE, "first"), AEL_E_TOO_LARGE);
+    CU_ASSERT_EQUAL(
+        ael_json_fail_at(&reader, reader.text.data + 4, AEL_E_TOO_LARGE, "first"), AEL_E_TOO_LARGE);
     CU_ASSERT_EQUAL(ael_json_fail(&reader, AEL_E_FORMAT, "second"), AEL_E_TOO_LARGE);
     CU_ASSERT_EQUAL(ael_json_fail_at(&reader, reader.text.data, AEL_E_FORMAT, "third"), AEL_E_TOO_LARGE);
     CU_ASSERT_STRING_EQUAL(reader.problem, "first");
@@ -168,7 +254,14 @@ static void test_ael_json_unescape__resolves_every_escape(void) {
 
 static void test_ael_json_unescape__refuses_nul_and_half_pairs(void) {
     static const char *const k_bad[] = {
-        "\\u0000", "a\\u0000b", "\\ud800", "\\udc00", "\\ud83dx", "\\ud83d\\u0041", "\\ud83d\\ud83d\\ude00", "\\ude00\\ud83d",
+        "\\u0000",
+        "a\\u0000b",
+        "\\ud800",
+        "\\udc00",
+        "\\ud83dx",
+        "\\ud83d\\u0041",
+        "\\ud83d\\ud83d\\ude00",
+        "\\ude00\\ud83d",
         "\\ud83d\\n12345"};
     struct ael_buf out = AEL_BUF_INIT;
     for (size_t i = 0; i < sizeof(k_bad) / sizeof(k_bad[0]); i++) {
@@ -187,8 +280,8 @@ static void test_ael_json_unescape__refuses_nul_and_half_pairs(void) {
 static bool writes(struct ael_bytes text, const char *expected) {
     struct ael_buf json = AEL_BUF_INIT;
     enum ael_status status = ael_json_append_string(&json, text);
-    bool same = status == AEL_OK && json.len == strlen(expected) && memcmp(json.data, expected, json.len) == 0
-        && ael_json_string_len(text) == json.len;
+    bool same = status == AEL_OK && json.len == strlen(expected) &&
+                memcmp(json.data, expected, json.len) == 0 && ael_json_string_len(text) == json.len;
     ael_buf_clear(&json);
     return same;
 }
@@ -200,7 +293,8 @@ static void test_ael_json_append_string__writes_the_escapes_of_go(void) {
     CU_ASSERT(writes(ael_bytes_from_text("<a>&\x7f"), "\"\\u003ca\\u003e\\u0026\x7f\""));
     CU_ASSERT(writes(ael_bytes_from_text("\x01\x0b\x1f"), "\"\\u0001\\u000b\\u001f\""));
     CU_ASSERT(writes(
-        ael_bytes_from_text("\xe2\x80\xa7\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaa\xe2\x81\xa8\xc3\xa9\xf0\x9f\x98\x80"),
+        ael_bytes_from_text(
+            "\xe2\x80\xa7\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaa\xe2\x81\xa8\xc3\xa9\xf0\x9f\x98\x80"),
         "\"\xe2\x80\xa7\\u2028\\u2029\xe2\x80\xaa\xe2\x81\xa8\xc3\xa9\xf0\x9f\x98\x80\""));
     struct ael_bytes with_nul = {(const uint8_t *)"a\0", 2};
     CU_ASSERT(writes(with_nul, "\"a\\u0000\""));

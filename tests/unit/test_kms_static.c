@@ -2,13 +2,16 @@
  * tests/unit/test_kms_static.c - the static KMS: its layout, its sources, its refusals.
  * SPDX-License-Identifier: Apache-2.0
  */
+#include <ael/memory.h>
 #include <ael/sys/kms_backend.h>
 
 #include "base/alloc.h"
 #include "crypto/aead.h"
+#include "securememory/sys_seam.h"
 #include "tests/support/hex.h"
 #include "tests/support/suite.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -252,6 +255,101 @@ static void test_wipe_env__overwrites_and_removes(void) {
     CU_ASSERT_EQUAL(ael_wipe_env("A=B"), AEL_E_ARGUMENT);
 }
 
+/* ---- protected memory that fails ---- */
+
+static int s_mprotect_left; /* calls that still succeed */
+
+static int failing_mprotect(void *address, size_t len, int protection) {
+    if (s_mprotect_left-- <= 0) {
+        errno = ENOMEM;
+        return -1;
+    }
+    return ael_sys_native()->mprotect(address, len, protection);
+}
+
+/* Calls attempt with the nth mprotect refused, and all after it, until it succeeds. */
+static void sweep_mprotect(enum ael_status (*attempt)(void *context), void *context) {
+    struct ael_sys table = *ael_sys_native();
+    enum ael_status status = AEL_E_SYSTEM;
+    int nth = 0;
+    table.mprotect = failing_mprotect;
+    for (; nth < 100 && status != AEL_OK; nth++) {
+        s_mprotect_left = nth;
+        ael_sys_set_for_test(&table);
+        status = attempt(context);
+        ael_sys_set_for_test(NULL);
+        CU_ASSERT(status == AEL_OK || status == AEL_E_SYSTEM);
+    }
+    CU_ASSERT_EQUAL(status, AEL_OK);
+    CU_ASSERT(nth > 1);
+}
+
+struct both {
+    struct ael_kms *kms;
+    struct ael_secret *key;
+};
+
+static enum ael_status try_encrypt(void *context) {
+    const struct both *both = context;
+    struct ael_buf encrypted = AEL_BUF_INIT;
+    enum ael_status status = ael_kms_encrypt_key(both->kms, NULL, both->key, &encrypted, NULL);
+    CU_ASSERT(status == AEL_OK || encrypted.len == 0);
+    ael_buf_clear(&encrypted);
+    return status;
+}
+
+static enum ael_status try_decrypt(void *context) {
+    const struct both *both = context;
+    uint8_t stored[60];
+    struct ael_secret *key = NULL;
+    CU_ASSERT_EQUAL(test_hex_decode(k_stored_hex, stored, sizeof stored), sizeof stored);
+    enum ael_status status =
+        ael_kms_decrypt_key(both->kms, NULL, (struct ael_bytes){stored, sizeof stored}, &key, NULL);
+    CU_ASSERT((status == AEL_OK) == (key != NULL));
+    ael_secret_release(key);
+    return status;
+}
+
+static enum ael_status try_health(void *context) {
+    return ael_kms_health(((const struct both *)context)->kms, NULL, NULL);
+}
+
+static enum ael_status try_env(void *context) {
+    struct ael_kms *kms = NULL;
+    (void)context;
+    enum ael_status status = ael_kms_static_from_env("AEL_TEST_SWEEP", &kms, NULL);
+    CU_ASSERT((status == AEL_OK) == (kms != NULL));
+    ael_kms_release(kms);
+    return status;
+}
+
+static void test_kms_static__survives_failing_protection(void) {
+    struct both both = {new_kms(MASTER_TEXT), NULL};
+    CU_ASSERT_EQUAL_FATAL(ael_secret_new_random(32, &both.key), AEL_OK);
+    sweep_mprotect(try_encrypt, &both);
+    sweep_mprotect(try_decrypt, &both);
+    sweep_mprotect(try_health, &both);
+    CU_ASSERT_EQUAL(setenv("AEL_TEST_SWEEP", MASTER_HEX, 1), 0);
+    sweep_mprotect(try_env, NULL);
+    CU_ASSERT_EQUAL(ael_wipe_env("AEL_TEST_SWEEP"), AEL_OK);
+    expect_opens_stored(both.kms);
+    ael_secret_release(both.key);
+    ael_kms_release(both.kms);
+}
+
+static void test_kms_static__is_closed_after_shutdown(void) {
+    struct both both = {new_kms(MASTER_TEXT), NULL};
+    CU_ASSERT_EQUAL_FATAL(ael_secret_new_random(32, &both.key), AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(ael_shutdown(1000), AEL_OK);
+    CU_ASSERT_EQUAL(try_encrypt(&both), AEL_E_CLOSED);
+    CU_ASSERT_EQUAL(try_decrypt(&both), AEL_E_CLOSED);
+    ael_secret_release(both.key);
+    ael_kms_release(both.kms);
+    both.kms = new_kms(MASTER_TEXT); /* and a later one is set up anew */
+    expect_opens_stored(both.kms);
+    ael_kms_release(both.kms);
+}
+
 /* ---- memory ---- */
 
 static int fail_at(void *context) {
@@ -314,6 +412,8 @@ static const struct test_case k_cases[] = {
     {"the environment gives the master key", test_kms_static_from_env__reads_the_master_key},
     {"bad names of variables are refused", test_kms_static_from_env__refuses_bad_arguments},
     {"a variable is overwritten and removed", test_wipe_env__overwrites_and_removes},
+    {"failing protection is a status", test_kms_static__survives_failing_protection},
+    {"after a shut-down it is closed", test_kms_static__is_closed_after_shutdown},
     {"no memory is a status", test_kms_static__fails_without_memory},
 };
 

@@ -29,8 +29,8 @@ static enum ael_status
 puppet_answer(struct puppet *puppet, const struct ael_call *call, struct ael_key_record_buf *out) {
     puppet->calls++;
     puppet->last_call = *call;
-    if (ael_key_record_buf_set(out, &puppet->record) != AEL_OK) { /* also when it reports a failure */
-        return AEL_E_NO_MEMORY;
+    if (ael_key_record_buf_set(out, &puppet->record) != AEL_OK) {
+        out->record = puppet->record; /* a careless backend fills it in by itself */
     }
     return puppet->status;
 }
@@ -182,8 +182,9 @@ static int refuse_nth(void *context) {
 static void test_metastore_new__survives_each_failed_allocation(void) {
     struct puppet puppet = new_puppet();
     struct ael_metastore_vtable table = k_puppet;
-    table.name = "never seen before";
+    static const char *const k_names[] = {"not seen before", "never seen before"};
     for (int nth = 0; nth < 2; nth++) {
+        table.name = k_names[nth]; /* a name that is new is a second allocation */
         int left = nth;
         struct ael_metastore *metastore = NULL;
         ael_alloc_set_fault(refuse_nth, &left);

@@ -29,7 +29,7 @@ static void test_ael_status_text__is_a_sentence_of_its_own(void) {
             CU_ASSERT_STRING_NOT_EQUAL(ael_status_text(k_all[i]), ael_status_text(k_all[j]));
         }
     }
-    CU_ASSERT_STRING_EQUAL(ael_status_text((enum ael_status)-1), "unknown status");
+    CU_ASSERT_STRING_EQUAL(ael_status_text((enum ael_status) - 1), "unknown status");
 }
 
 static void test_ael_status__numbers_stay(void) {
@@ -43,7 +43,8 @@ static void test_ael_status__numbers_stay(void) {
 
 static void test_ael_error_set__fills_every_member(void) {
     struct ael_error error = {0};
-    CU_ASSERT_EQUAL(ael_error_set(&error, AEL_E_BACKEND, 5, "metastore/x", "row %d of %s", 7, "a"), AEL_E_BACKEND);
+    CU_ASSERT_EQUAL(
+        ael_error_set(&error, AEL_E_BACKEND, 5, "metastore/x", "row %d of %s", 7, "a"), AEL_E_BACKEND);
     CU_ASSERT_EQUAL(error.status, AEL_E_BACKEND);
     CU_ASSERT_EQUAL(error.native_code, 5);
     CU_ASSERT_STRING_EQUAL(error.component, "metastore/x");
@@ -53,8 +54,7 @@ static void test_ael_error_set__fills_every_member(void) {
 
 static void fill(char *text, size_t len, const char *tail) {
     memset(text, 'a', len);
-    text[len] = '\0';
-    strcat(text, tail);
+    memcpy(text + len, tail, strlen(tail) + 1);
 }
 
 static void test_ael_error_set__cuts_between_characters(void) {
@@ -73,7 +73,7 @@ static void test_ael_error_set__cuts_between_characters(void) {
             CU_ASSERT_EQUAL(strlen(error.detail), ROOM - kept);
         }
         fill(text, ROOM - len, k_characters[i]);
-        strcat(text, "more");
+        memcpy(text + ROOM, "more", sizeof("more"));
         (void)ael_error_set(&error, AEL_E_KMS, 0, "x", "%s", text);
         CU_ASSERT_EQUAL(strlen(error.detail), ROOM);
     }

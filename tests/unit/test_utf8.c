@@ -11,9 +11,20 @@ static bool is_valid(const char *text) {
 
 static void test_ael_utf8_is_valid__accepts_text(void) {
     static const char *const k_good[] = {
-        "", "a", "plain text that is longer than a word", "\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80",
-        "\xed\x9f\xbf", "\xee\x80\x80", "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf",
-        "1234567\xc3\xa9" "12345678\xe2\x82\xac\xf0\x9f\x98\x80z"};
+        "",
+        "a",
+        "plain text that is longer than a word",
+        "\x7f",
+        "\xc2\x80",
+        "\xdf\xbf",
+        "\xe0\xa0\x80",
+        "\xed\x9f\xbf",
+        "\xee\x80\x80",
+        "\xef\xbf\xbf",
+        "\xf0\x90\x80\x80",
+        "\xf4\x8f\xbf\xbf",
+        ("1234567\xc3\xa9"
+         "12345678\xe2\x82\xac\xf0\x9f\x98\x80z")};
     for (size_t i = 0; i < sizeof(k_good) / sizeof(k_good[0]); i++) {
         CU_ASSERT(is_valid(k_good[i]));
     }
@@ -21,10 +32,37 @@ static void test_ael_utf8_is_valid__accepts_text(void) {
 
 static void test_ael_utf8_is_valid__refuses_the_rest(void) {
     static const char *const k_bad[] = {
-        "\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xc2", "\xc2" "a", "\xc2\xc2\x80", "\xe0\x9f\xbf", "\xe0\xa0",
-        "\xe1\x80" "a", "\xe1" "a\x80", "\xed\xa0\x80", "\xed\xbf\xbf", "\xf0\x8f\xbf\xbf", "\xf0\x90\x80", "\xf1\x80\x80" "a",
-        "\xf1\x80" "a\x80", "\xf1" "a\x80\x80", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "\xfe", "12345678\xff",
-        "1234567\xff" "8"};
+        "\x80",
+        "\xbf",
+        "\xc0\x80",
+        "\xc1\xbf",
+        "\xc2",
+        "\xc2"
+        "a",
+        "\xc2\xc2\x80",
+        "\xe0\x9f\xbf",
+        "\xe0\xa0",
+        "\xe1\x80"
+        "a",
+        "\xe1"
+        "a\x80",
+        "\xed\xa0\x80",
+        "\xed\xbf\xbf",
+        "\xf0\x8f\xbf\xbf",
+        "\xf0\x90\x80",
+        "\xf1\x80\x80"
+        "a",
+        "\xf1\x80"
+        "a\x80",
+        "\xf1"
+        "a\x80\x80",
+        "\xf4\x90\x80\x80",
+        "\xf5\x80\x80\x80",
+        "\xff",
+        "\xfe",
+        "12345678\xff",
+        "1234567\xff"
+        "8"};
     for (size_t i = 0; i < sizeof(k_bad) / sizeof(k_bad[0]); i++) {
         CU_ASSERT(!is_valid(k_bad[i]));
     }
@@ -35,8 +73,8 @@ static void test_ael_utf8_is_valid__knows_every_code_point(void) {
     size_t wrong = 0;
     for (uint32_t code = 0x800; code < 0x120000; code++) {
         uint8_t bytes[4] = {
-            (uint8_t)(0xf0 | code >> 18), (uint8_t)(0x80 | (code >> 12 & 63)), (uint8_t)(0x80 | (code >> 6 & 63)),
-            (uint8_t)(0x80 | (code & 63))};
+            (uint8_t)(0xf0 | code >> 18), (uint8_t)(0x80 | (code >> 12 & 63)),
+            (uint8_t)(0x80 | (code >> 6 & 63)), (uint8_t)(0x80 | (code & 63))};
         struct ael_bytes view = {bytes, 4};
         if (code < 0x10000) {
             bytes[1] = (uint8_t)(0xe0 | code >> 12);

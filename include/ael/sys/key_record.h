@@ -35,7 +35,8 @@ AEL_BEGIN_DECLS
 /**
  * Copies a record into out, which is emptied first.
  *
- * @return AEL_OK; AEL_E_TOO_LARGE; AEL_E_NO_MEMORY. On failure out is empty.
+ * @return AEL_OK; AEL_E_ARGUMENT (NULL, no key, an id that is not UTF-8 or has a NUL); AEL_E_TOO_LARGE;
+ *         AEL_E_NO_MEMORY. On failure out is empty.
  */
 AEL_API AEL_MUST_CHECK enum ael_status
 ael_key_record_buf_set(struct ael_key_record_buf *out, const struct ael_key_record *record);
@@ -49,15 +50,16 @@ AEL_API bool ael_key_record_equal(const struct ael_key_record *a, const struct a
 /**
  * Appends the canonical JSON: Revoked (only when true), Created, Key, ParentKeyMeta (only with a parent).
  *
- * @return AEL_OK; AEL_E_ARGUMENT (an id that is not UTF-8 or has a NUL); AEL_E_TOO_LARGE; AEL_E_BUFFER_TOO_SMALL;
- *         AEL_E_NO_MEMORY. On failure json is unchanged.
+ * @return AEL_OK; AEL_E_ARGUMENT (NULL, no key, an id that is not UTF-8 or has a NUL); AEL_E_TOO_LARGE;
+ *         AEL_E_BUFFER_TOO_SMALL; AEL_E_NO_MEMORY. On failure json is unchanged.
  */
 AEL_API AEL_MUST_CHECK enum ael_status ael_key_record_to_json(const struct ael_key_record *record, struct ael_buf *json);
 
 /**
- * Reads a record, by the rules of ael_record_from_json.
+ * Reads a record, by the rules of ael_record_from_json; json is up to 64 KiB.
  *
- * @return AEL_OK; AEL_E_FORMAT (err tells what and where); AEL_E_TOO_LARGE; AEL_E_NO_MEMORY. On failure out is empty.
+ * @return AEL_OK; AEL_E_ARGUMENT (NULL); AEL_E_FORMAT (err tells what and where); AEL_E_TOO_LARGE;
+ *         AEL_E_NO_MEMORY. On failure out is empty.
  */
 AEL_API AEL_MUST_CHECK enum ael_status
 ael_key_record_from_json(struct ael_bytes json, struct ael_key_record_buf *out, struct ael_error *err);

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "appencryption/envelope.h"
+
+#include "appencryption/key_hierarchy.h"
+#include "base/check.h"
+#include "base/wipe.h"
+#include "crypto/aead.h"
+#include "securememory/random.h"
+
+/* Where the keys lie in the slot. */
+enum {
+    DATA_KEY_AT = 0,
+    INTERMEDIATE_AT = 64,
+};
+
+static enum ael_status seal_in(
+    uint8_t *slot, struct ael_crypto_key *intermediate, struct ael_bytes plain, uint8_t *data, uint8_t *key) {
+    uint8_t nonce[AEL_AEAD_NONCE_BYTES];
+    struct ael_bytes data_key = {slot + DATA_KEY_AT, AEL_KEY_BYTES};
+    AEL_TRY(ael_random_fill(slot + DATA_KEY_AT, AEL_KEY_BYTES));
+    AEL_TRY(ael_random_fill(nonce, sizeof nonce));
+    AEL_TRY(ael_aead_seal(slot + DATA_KEY_AT, nonce, plain, data));
+    AEL_TRY(ael_crypto_key_open(intermediate, slot + INTERMEDIATE_AT));
+    return ael_crypto_key_wrap(intermediate, slot + INTERMEDIATE_AT, data_key, key);
+}
+
+/* see appencryption/envelope.h */
+enum ael_status ael_envelope_seal(
+    struct ael_crypto_key *intermediate, struct ael_bytes plain, const struct ael_call *call, uint8_t *data,
+    uint8_t key[static AEL_SEALED_KEY_BYTES]) {
+    struct ael_scratch scratch;
+    enum ael_status status = ael_scratch_begin(&scratch, call);
+    if (status == AEL_OK) {
+        status = ael_hierarchy_end(&scratch, seal_in(scratch.bytes, intermediate, plain, data, key));
+    }
+    if (status != AEL_OK) {
+        ael_wipe(data, plain.len + AEL_SEALED_OVERHEAD_BYTES);
+        ael_wipe(key, AEL_SEALED_KEY_BYTES);
+    }
+    return status;
+}
+
+static enum ael_status open_in(
+    uint8_t *slot, const struct ael_crypto_key *intermediate, struct ael_bytes key, struct ael_bytes data,
+    uint8_t *plain) {
+    AEL_TRY(ael_crypto_key_open(intermediate, slot + INTERMEDIATE_AT));
+    AEL_TRY(ael_aead_open(slot + INTERMEDIATE_AT, key, slot + DATA_KEY_AT));
+    return ael_aead_open(slot + DATA_KEY_AT, data, plain);
+}
+
+/* see appencryption/envelope.h */
+enum ael_status ael_envelope_open(
+    const struct ael_crypto_key *intermediate, struct ael_bytes key, struct ael_bytes data,
+    const struct ael_call *call, uint8_t *plain) {
+    struct ael_scratch scratch;
+    if (data.len < AEL_SEALED_OVERHEAD_BYTES) {
+        return AEL_E_AUTHENTICATION;
+    }
+    enum ael_status status = key.len == AEL_SEALED_KEY_BYTES ? AEL_OK : AEL_E_AUTHENTICATION;
+    if (status == AEL_OK) {
+        status = ael_scratch_begin(&scratch, call);
+    }
+    if (status == AEL_OK) {
+        status = ael_hierarchy_end(&scratch, open_in(scratch.bytes, intermediate, key, data, plain));
+    }
+    if (status != AEL_OK) {
+        ael_wipe(plain, data.len - AEL_SEALED_OVERHEAD_BYTES);
+    }
+    return status;
+}

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "appencryption/session_parts.h"
+
+#include "appencryption/envelope.h"
+#include "base/alloc.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/hooks.h"
+#include "base/utf8.h"
+#include "base/wipe.h"
+
+#include <string.h>
+
+static const char k_component[] = "session";
+
+enum {
+    DEFAULT_TIMEOUT_MS = 30000,
+    SESSION_HELD_BYTES = 256,    /* the allocator's share and the like */
+    OWN_CACHE_HELD_BYTES = 4096, /* a key cache of the session's own, with its first key */
+    SHOWN_ID_BYTES = 80,         /* of an id in a verbose error */
+};
+
+static enum ael_status make_key_cache(struct ael_session *session) {
+    struct ael_session_factory *factory = session->factory;
+    session->intermediate_keys = factory->intermediate_keys;
+    session->owns_intermediate_keys = factory->intermediate_keys == NULL;
+    if (!session->owns_intermediate_keys) {
+        return AEL_OK;
+    }
+    const struct ael_rules *rules = &factory->rules;
+    return ael_key_cache_new(
+        rules, &rules->intermediate_keys, rules->cache_intermediate_keys, &factory->intermediate_key_counters,
+        &session->intermediate_keys);
+}
+
+/* see appencryption/session_parts.h */
+enum ael_status ael_session_new(
+    struct ael_session_factory *factory, struct ael_bytes partition, struct ael_session **session) {
+    struct ael_session *made = ael_alloc(sizeof *made);
+    if (made == NULL) {
+        return AEL_E_NO_MEMORY;
+    }
+    ael_refcount_init(&made->count);
+    made->factory = ael_session_factory_hold(factory);
+    made->intermediate_key_id = (struct ael_buf)AEL_BUF_INIT;
+    enum ael_status status = ael_naming_intermediate_key_id(
+        &factory->naming, partition, &made->intermediate_key_id, &made->core_len);
+    if (status == AEL_OK) {
+        status = make_key_cache(made);
+    }
+    if (status != AEL_OK) {
+        ael_session_release(made);
+        return status;
+    }
+    *session = made;
+    return AEL_OK;
+}
+
+/* see appencryption/session_parts.h */
+struct ael_session *ael_session_hold(struct ael_session *session) {
+    ael_refcount_acquire(&session->count);
+    return session;
+}
+
+/* see ael/session.h */
+void ael_session_release(struct ael_session *session) {
+    if (session == NULL || !ael_refcount_release(&session->count)) {
+        return;
+    }
+    if (session->owns_intermediate_keys) {
+        ael_key_cache_free(session->intermediate_keys);
+    }
+    ael_buf_clear(&session->intermediate_key_id);
+    ael_session_factory_let_go(session->factory);
+    ael_free(session);
+}
+
+/* see appencryption/session_parts.h */
+size_t ael_session_bytes(const struct ael_session *session) {
+    size_t own = session->owns_intermediate_keys ? (size_t)OWN_CACHE_HELD_BYTES : 0;
+    return sizeof *session + session->intermediate_key_id.cap + own + SESSION_HELD_BYTES;
+}
+
+/* see appencryption/session_parts.h */
+enum ael_status ael_session_check_open(const struct ael_session *session, struct ael_error *err) {
+    bool closed = atomic_load_explicit(&session->factory->closed, memory_order_relaxed);
+    return closed ? ael_error_set(err, AEL_E_CLOSED, 0, k_component, "the session's factory was closed") : AEL_OK;
+}
+
+/* see appencryption/session_parts.h */
+enum ael_status ael_session_begin_call(
+    const struct ael_session *session, const struct ael_call *call, struct ael_call *begun, struct ael_error *err) {
+    AEL_TRY(ael_session_check_open(session, err));
+    *begun = (struct ael_call)AEL_CALL_INIT;
+    if (call != NULL) {
+        if (call->size != sizeof *call) {
+            return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "call's size is none; use AEL_CALL_INIT");
+        }
+        *begun = *call;
+    }
+    if (begun->deadline_ns == 0) {
+        begun->deadline_ns = ael_deadline_in_ms(DEFAULT_TIMEOUT_MS);
+    }
+    enum ael_status status = ael_call_check(begun);
+    return status == AEL_OK ? AEL_OK
+                            : ael_error_set(err, status, 0, k_component, "the call was over before it began");
+}
+
+/* see appencryption/session_parts.h */
+enum ael_status ael_session_refuse(
+    const struct ael_session *session, enum ael_status status, struct ael_error *err) {
+    if (session->factory->verbose_errors) {
+        return status;
+    }
+    switch (status) {
+    case AEL_E_AUTHENTICATION:
+    case AEL_E_FORMAT:
+    case AEL_E_WRONG_PARTITION:
+        return ael_error_set(err, AEL_E_RECORD, 0, k_component, "%s", ael_status_text(AEL_E_RECORD));
+    case AEL_E_KEY_NOT_FOUND:
+        return ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
+    default:
+        return status;
+    }
+}
+
+/* see appencryption/session_parts.h */
+void ael_session_empty(struct ael_buf *buf) {
+    ael_wipe(buf->data, buf->len);
+    buf->len = 0;
+}
+
+/* see appencryption/session_parts.h */
+bool ael_session_is_payload(struct ael_bytes plain) {
+    return plain.data != NULL || plain.len == 0;
+}
+
+/* see ael/session.h */
+size_t ael_session_record_bound(const struct ael_session *session, size_t plain_len) {
+    size_t bound = AEL_SEALED_OVERHEAD_BYTES + AEL_SEALED_KEY_BYTES;
+    bool fits = session != NULL && ael_add_size(bound, session->intermediate_key_id.len, &bound)
+                && ael_add_size(bound, plain_len, &bound);
+    return fits ? bound : SIZE_MAX;
+}
+
+/* Lays the record's parts out in its storage: data, key, id of the parent. */
+static enum ael_status lay_out(
+    struct ael_session *session, const struct ael_cached_key *key, size_t plain_len, struct ael_record_buf *out,
+    struct ael_error *err) {
+    struct ael_bytes id = ael_buf_view(&session->intermediate_key_id);
+    size_t len = ael_session_record_bound(session, plain_len);
+    enum ael_status status = ael_buf_reserve(&out->storage, len);
+    if (status != AEL_OK) {
+        return ael_error_set(err, status, 0, k_component, "the record takes %zu bytes of storage", len);
+    }
+    uint8_t *at = out->storage.data;
+    struct ael_record *record = &out->record;
+    record->data = (struct ael_bytes){at, plain_len + AEL_SEALED_OVERHEAD_BYTES};
+    record->key = (struct ael_bytes){at + record->data.len, AEL_SEALED_KEY_BYTES};
+    record->parent_key_id = (struct ael_bytes){at + record->data.len + AEL_SEALED_KEY_BYTES, id.len};
+    memcpy(at + record->data.len + AEL_SEALED_KEY_BYTES, id.data, id.len);
+    record->created_s = ael_clock_wall_s();
+    record->has_parent = true;
+    record->parent_created_s = ael_crypto_key_created_s(key->key);
+    out->storage.len = len;
+    return AEL_OK;
+}
+
+static enum ael_status seal_record(
+    const struct ael_cached_key *key, struct ael_bytes plain, const struct ael_call *call, struct ael_record_buf *out,
+    struct ael_error *err) {
+    uint8_t *data = out->storage.data;
+    enum ael_status status =
+        ael_envelope_seal(key->key, plain, call, data, data + plain.len + AEL_SEALED_OVERHEAD_BYTES);
+    return status == AEL_OK
+               ? AEL_OK
+               : ael_error_set(err, status, 0, k_component, "the payload could not be encrypted: %s",
+                               ael_status_text(status));
+}
+
+/* Empties a record but keeps its storage. */
+static void empty_record(struct ael_record_buf *out) {
+    ael_session_empty(&out->storage);
+    out->record = (struct ael_record){.created_s = 0};
+}
+
+/* see appencryption/session_parts.h */
+enum ael_status ael_session_check_payload(
+    const struct ael_session *session, struct ael_bytes plain, struct ael_error *err) {
+    if (!ael_session_is_payload(plain)) {
+        return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "plain has a length but no data");
+    }
+    if (plain.len > session->factory->rules.max_payload) {
+        return ael_error_set(
+            err, AEL_E_TOO_LARGE, 0, k_component, "the payload is longer than the policy's max_payload, %zu bytes",
+            session->factory->rules.max_payload);
+    }
+    return AEL_OK;
+}
+
+/* see appencryption/session_parts.h */
+enum ael_status ael_session_latest_key(
+    struct ael_session *session, const struct ael_call *call, struct ael_cached_key **key, struct ael_error *err) {
+    struct ael_bytes id = ael_buf_view(&session->intermediate_key_id);
+    return ael_key_loader_latest_intermediate(
+        &session->factory->loader, session->intermediate_keys, id, call, key, err);
+}
+
+static enum ael_status encrypt(
+    struct ael_session *session, struct ael_bytes plain, struct ael_record_buf *out, const struct ael_call *call,
+    struct ael_error *err) {
+    struct ael_call begun;
+    struct ael_cached_key *key = NULL;
+    AEL_TRY(ael_session_check_payload(session, plain, err));
+    AEL_TRY(ael_session_begin_call(session, call, &begun, err));
+    AEL_TRY(ael_session_latest_key(session, &begun, &key, err));
+    enum ael_status status = lay_out(session, key, plain.len, out, err);
+    if (status == AEL_OK) {
+        status = seal_record(key, plain, &begun, out, err);
+    }
+    ael_cached_key_release(key);
+    return status;
+}
+
+/* see ael/session.h */
+enum ael_status ael_session_encrypt(
+    struct ael_session *session, struct ael_bytes plain, struct ael_record_buf *out, const struct ael_call *call,
+    struct ael_error *err) {
+    if (session == NULL || out == NULL) {
+        return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "session or out is NULL");
+    }
+    int64_t start = ael_metric_start();
+    empty_record(out);
+    enum ael_status status = encrypt(session, plain, out, call, err);
+    if (status != AEL_OK) {
+        empty_record(out);
+    }
+    ael_metric_timer("ael.drr.encrypt", start);
+    return status;
+}
+
+static enum ael_status refuse_partition(
+    const struct ael_session *session, struct ael_bytes id, struct ael_error *err) {
+    bool shown = session->factory->verbose_errors && id.len <= SHOWN_ID_BYTES && ael_id_is_text(id);
+    return ael_error_set(
+        err, AEL_E_WRONG_PARTITION, 0, k_component, "the record's key is of another partition: %.*s",
+        shown ? (int)id.len : 0, shown ? (const char *)id.data : "");
+}
+
+/* The gate, and the sizes, before anything is allocated or loaded. */
+static enum ael_status
+admit(const struct ael_session *session, const struct ael_record *record, struct ael_error *err) {
+    if (!record->has_parent || record->key.len != AEL_SEALED_KEY_BYTES
+        || record->data.len < AEL_SEALED_OVERHEAD_BYTES) {
+        return ael_error_set(
+            err, AEL_E_FORMAT, 0, k_component,
+            "the record has no parent key, or its key or data is not as long as it must be");
+    }
+    if (record->data.len - AEL_SEALED_OVERHEAD_BYTES > session->factory->rules.max_payload) {
+        return ael_error_set(
+            err, AEL_E_TOO_LARGE, 0, k_component, "the payload is longer than the policy's max_payload, %zu bytes",
+            session->factory->rules.max_payload);
+    }
+    struct ael_bytes own = ael_buf_view(&session->intermediate_key_id);
+    return ael_naming_accepts(&session->factory->naming, own, session->core_len, record->parent_key_id)
+               ? AEL_OK
+               : refuse_partition(session, record->parent_key_id, err);
+}
+
+static enum ael_status open_payload(
+    const struct ael_cached_key *key, const struct ael_record *record, const struct ael_call *call,
+    struct ael_buf *plain, struct ael_error *err) {
+    enum ael_status status = ael_envelope_open(key->key, record->key, record->data, call, plain->data);
+    if (status != AEL_OK) {
+        return ael_error_set(
+            err, status, 0, k_component, "the record could not be decrypted: %s", ael_status_text(status));
+    }
+    plain->len = record->data.len - AEL_SEALED_OVERHEAD_BYTES;
+    return AEL_OK;
+}
+
+/* One byte more than nothing, so that an empty payload has an address to be written to. */
+static enum ael_status reserve_plain(struct ael_buf *plain, size_t len, struct ael_error *err) {
+    enum ael_status status = ael_buf_reserve(plain, len > 0 || plain->fixed ? len : 1);
+    return status == AEL_OK ? AEL_OK
+                            : ael_error_set(err, status, 0, k_component, "the payload is %zu bytes long", len);
+}
+
+/* see appencryption/session_parts.h */
+enum ael_status ael_session_open_record(
+    struct ael_session *session, const struct ael_record *record, struct ael_buf *plain, const struct ael_call *call,
+    struct ael_error *err) {
+    struct ael_call begun;
+    struct ael_cached_key *key = NULL;
+    AEL_TRY(ael_session_begin_call(session, call, &begun, err));
+    AEL_TRY(admit(session, record, err));
+    AEL_TRY(reserve_plain(plain, record->data.len - AEL_SEALED_OVERHEAD_BYTES, err));
+    AEL_TRY(ael_key_loader_intermediate(
+        &session->factory->loader, session->intermediate_keys, record->parent_key_id, record->parent_created_s,
+        &begun, &key, err));
+    enum ael_status status = open_payload(key, record, &begun, plain, err);
+    ael_cached_key_release(key);
+    return status;
+}
+
+/* see ael/session.h */
+enum ael_status ael_session_decrypt(
+    struct ael_session *session, const struct ael_record *record, struct ael_buf *plain, const struct ael_call *call,
+    struct ael_error *err) {
+    if (plain != NULL) {
+        ael_session_empty(plain);
+    }
+    if (session == NULL || record == NULL || plain == NULL) {
+        return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "session, record or plain is NULL");
+    }
+    int64_t start = ael_metric_start();
+    enum ael_status status = ael_session_open_record(session, record, plain, call, err);
+    ael_metric_timer("ael.drr.decrypt", start);
+    return ael_session_refuse(session, status, err);
+}

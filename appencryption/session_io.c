@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "appencryption/session_parts.h"
+
+#include "appencryption/envelope.h"
+#include "base/base64.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/hooks.h"
+#include "base/wipe.h"
+
+#include <string.h>
+
+static const char k_component[] = "session";
+
+enum {
+    /* JSON of 65 MiB of data, in base64: what ael_record_from_json reads, and the default payload with some room. */
+    JSON_MAX_BYTES = 65 * 1024 * 1024 * 4 / 3,
+    CHUNK_BYTES = 3072, /* of ciphertext, encoded at a time: a multiple of 3 */
+};
+
+/* What comes after the data in a record's JSON, and after the empty data of a record without. */
+static const char k_tail[] = "\"}";
+
+/* A record's JSON is made in the caller's buffer: head, room for the base64, and the ciphertext at the very end. */
+struct json_work {
+    uint8_t key[AEL_SEALED_KEY_BYTES];
+    struct ael_record record; /* without data */
+    size_t total;             /* bytes of JSON */
+    size_t data_len;          /* of ciphertext */
+};
+
+static void describe(struct ael_session *session, int64_t parent_created_s, size_t plain_len, struct json_work *work) {
+    work->data_len = plain_len + AEL_SEALED_OVERHEAD_BYTES;
+    work->record = (struct ael_record){
+        .key = {work->key, sizeof work->key},
+        .created_s = ael_clock_wall_s(),
+        .has_parent = true,
+        .parent_key_id = ael_buf_view(&session->intermediate_key_id),
+        .parent_created_s = parent_created_s,
+    };
+    struct ael_record whole = work->record;
+    whole.data.len = work->data_len;
+    work->total = ael_record_json_bound(&whole);
+}
+
+/* Writes the base64 of the ciphertext, which ends where json's room ends, from the front; it never catches up. */
+static void encode_tail(struct ael_buf *json, const struct json_work *work) {
+    uint8_t chunk[CHUNK_BYTES];
+    const uint8_t *from = json->data + work->total - work->data_len;
+    for (size_t left = work->data_len; left > 0;) {
+        size_t len = left < sizeof chunk ? left : sizeof chunk;
+        memcpy(chunk, from, len);
+        ael_base64_encode(chunk, len, (char *)json->data + json->len);
+        json->len += ael_base64_encoded_len(len);
+        from += len;
+        left -= len;
+    }
+    memcpy(json->data + json->len, k_tail, sizeof k_tail - 1);
+    json->len += sizeof k_tail - 1;
+}
+
+static enum ael_status write_json(struct json_work *work, struct ael_buf *json, struct ael_error *err) {
+    enum ael_status status = ael_record_to_json(&work->record, json);
+    if (status != AEL_OK) {
+        return ael_error_set(err, status, 0, k_component, "the record's JSON: %s", ael_status_text(status));
+    }
+    json->len -= sizeof k_tail - 1;
+    encode_tail(json, work);
+    return AEL_OK;
+}
+
+static enum ael_status seal_json(
+    struct ael_session *session, struct ael_cached_key *key, struct ael_bytes plain, struct ael_buf *json,
+    const struct ael_call *call, struct ael_error *err) {
+    struct json_work work;
+    describe(session, ael_crypto_key_created_s(key->key), plain.len, &work);
+    enum ael_status status = work.total > JSON_MAX_BYTES ? AEL_E_TOO_LARGE : ael_buf_reserve(json, work.total);
+    if (status != AEL_OK) {
+        return ael_error_set(err, status, 0, k_component, "the JSON takes %zu bytes", work.total);
+    }
+    status = ael_envelope_seal(key->key, plain, call, json->data + work.total - work.data_len, work.key);
+    if (status != AEL_OK) {
+        return ael_error_set(
+            err, status, 0, k_component, "the payload could not be encrypted: %s", ael_status_text(status));
+    }
+    return write_json(&work, json, err);
+}
+
+static enum ael_status encrypt_json(
+    struct ael_session *session, struct ael_bytes plain, struct ael_buf *json, const struct ael_call *call,
+    struct ael_error *err) {
+    struct ael_call begun;
+    struct ael_cached_key *key = NULL;
+    AEL_TRY(ael_session_check_payload(session, plain, err));
+    AEL_TRY(ael_session_begin_call(session, call, &begun, err));
+    AEL_TRY(ael_session_latest_key(session, &begun, &key, err));
+    enum ael_status status = seal_json(session, key, plain, json, &begun, err);
+    ael_cached_key_release(key);
+    return status;
+}
+
+/* see ael/session.h */
+enum ael_status ael_session_encrypt_json(
+    struct ael_session *session, struct ael_bytes plain, struct ael_buf *json, const struct ael_call *call,
+    struct ael_error *err) {
+    if (json != NULL) {
+        ael_session_empty(json);
+    }
+    if (session == NULL || json == NULL) {
+        return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "session or json is NULL");
+    }
+    int64_t start = ael_metric_start();
+    enum ael_status status = encrypt_json(session, plain, json, call, err);
+    if (status != AEL_OK) {
+        ael_session_empty(json);
+    }
+    ael_metric_timer("ael.drr.encrypt", start);
+    return status;
+}
+
+/* see ael/session.h */
+size_t ael_session_json_bound(const struct ael_session *session, size_t plain_len) {
+    size_t data_len = 0;
+    if (session == NULL || !ael_add_size(plain_len, AEL_SEALED_OVERHEAD_BYTES, &data_len)) {
+        return SIZE_MAX;
+    }
+    static const uint8_t k_key[AEL_SEALED_KEY_BYTES] = {0};
+    struct ael_record record = {
+        .data = {NULL, data_len},
+        .key = {k_key, sizeof k_key},
+        .created_s = INT64_MIN, /* the longest of all numbers */
+        .has_parent = true,
+        .parent_key_id = ael_buf_view(&session->intermediate_key_id),
+        .parent_created_s = INT64_MIN,
+    };
+    return ael_record_json_bound(&record);
+}
+
+/* Base64 of the largest payload, and 1 MiB for all the rest. */
+static uint64_t json_limit(const struct ael_session *session) {
+    return ((uint64_t)session->factory->rules.max_payload + (1u << 20)) / 3 * 4 + 4;
+}
+
+static enum ael_status decrypt_json(
+    struct ael_session *session, struct ael_bytes json, struct ael_buf *plain, const struct ael_call *call,
+    struct ael_error *err) {
+    struct ael_record_buf record = AEL_RECORD_BUF_INIT;
+    if (json.len > json_limit(session)) {
+        return ael_error_set(err, AEL_E_TOO_LARGE, 0, k_component, "the JSON is longer than max_payload can make it");
+    }
+    AEL_TRY(ael_session_check_open(session, err));
+    enum ael_status status = ael_record_from_json(json, &record, err);
+    if (status == AEL_OK) {
+        status = ael_session_open_record(session, &record.record, plain, call, err);
+    }
+    ael_record_buf_clear(&record);
+    return status;
+}
+
+/* see ael/session.h */
+enum ael_status ael_session_decrypt_json(
+    struct ael_session *session, struct ael_bytes json, struct ael_buf *plain, const struct ael_call *call,
+    struct ael_error *err) {
+    if (plain != NULL) {
+        ael_session_empty(plain);
+    }
+    if (session == NULL || plain == NULL || !ael_session_is_payload(json)) {
+        return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "session, json or plain is NULL");
+    }
+    int64_t start = ael_metric_start();
+    enum ael_status status = decrypt_json(session, json, plain, call, err);
+    ael_metric_timer("ael.drr.decrypt", start);
+    return ael_session_refuse(session, status, err);
+}
+
+/* see ael/session.h */
+enum ael_status ael_session_store(
+    struct ael_session *session, struct ael_bytes plain, ael_record_store_fn store, void *context, void **key,
+    const struct ael_call *call, struct ael_error *err) {
+    struct ael_record_buf record = AEL_RECORD_BUF_INIT;
+    void *stored_as = NULL;
+    if (key != NULL) {
+        *key = NULL;
+    }
+    if (session == NULL || store == NULL) {
+        return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "session or store is NULL");
+    }
+    AEL_TRY(ael_session_encrypt(session, plain, &record, call, err));
+    enum ael_status status = store(context, &record.record, &stored_as);
+    ael_record_buf_clear(&record);
+    if (status != AEL_OK) {
+        return ael_error_set(
+            err, AEL_E_CALLBACK, 0, k_component, "the store callback returned %s", ael_status_name(status));
+    }
+    if (key != NULL) {
+        *key = stored_as;
+    }
+    return AEL_OK;
+}
+
+static enum ael_status
+fetch(ael_record_load_fn load, void *context, const void *key, struct ael_record_buf *record, struct ael_error *err) {
+    enum ael_status status = load(context, key, record);
+    if (status == AEL_OK) {
+        return AEL_OK;
+    }
+    if (status == AEL_E_KEY_NOT_FOUND) {
+        return ael_error_set(err, status, 0, k_component, "the load callback found no record");
+    }
+    return ael_error_set(
+        err, AEL_E_CALLBACK, 0, k_component, "the load callback returned %s", ael_status_name(status));
+}
+
+/* see ael/session.h */
+enum ael_status ael_session_load(
+    struct ael_session *session, const void *key, ael_record_load_fn load, void *context, struct ael_buf *plain,
+    const struct ael_call *call, struct ael_error *err) {
+    struct ael_record_buf record = AEL_RECORD_BUF_INIT;
+    if (plain != NULL) {
+        ael_session_empty(plain);
+    }
+    if (session == NULL || load == NULL || plain == NULL) {
+        return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "session, load or plain is NULL");
+    }
+    AEL_TRY(ael_session_check_open(session, err));
+    enum ael_status status = fetch(load, context, key, &record, err);
+    if (status == AEL_OK) {
+        status = ael_session_decrypt(session, &record.record, plain, call, err);
+    }
+    ael_record_buf_clear(&record);
+    return status;
+}

@@ -1,0 +1,104 @@
+/*
+ * appencryption/session_parts.h - what factories and sessions are made of, for the files that work on them.
+ *
+ * A session holds its factory; the factory's session cache holds sessions until the factory is closed, which breaks the
+ * circle. Keys go with the factory's last holder.
+ * Layer: appencryption.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef AEL_APPENCRYPTION_SESSION_PARTS_H
+#define AEL_APPENCRYPTION_SESSION_PARTS_H
+
+#include "appencryption/key_loader.h"
+#include "appencryption/partition.h"
+#include "appencryption/session_cache.h"
+#include "base/refcount.h"
+
+#include <ael/session.h>
+
+/* Immutable but for its parts, which lock for themselves, and closed. */
+struct ael_session_factory {
+    struct ael_refcount count;
+    /* Goes up once; a call that still saw false goes on as one under way, so relaxed order is enough. */
+    atomic_bool closed;
+    bool verbose_errors;
+    struct ael_rules rules;
+    struct ael_naming naming;
+    struct ael_buf system_key_id;
+    struct ael_edges edges;
+    struct ael_cache_counters system_key_counters;
+    struct ael_cache_counters intermediate_key_counters;
+    struct ael_cache_counters session_counters;
+    struct ael_key_cache *system_keys;
+    struct ael_key_cache *intermediate_keys; /* NULL: each session has its own */
+    struct ael_session_cache *sessions;      /* NULL: not cached */
+    struct ael_key_loader loader;
+};
+
+/* Immutable. */
+struct ael_session {
+    struct ael_refcount count;
+    struct ael_session_factory *factory;
+    struct ael_buf intermediate_key_id;
+    size_t core_len; /* of the id, without its suffix */
+    struct ael_key_cache *intermediate_keys;
+    bool owns_intermediate_keys;
+};
+
+/** Adds a holder and returns the same session. Threads: any. */
+struct ael_session *ael_session_hold(struct ael_session *session);
+
+/** Adds a holder and returns the same factory. Threads: any. */
+struct ael_session_factory *ael_session_factory_hold(struct ael_session_factory *factory);
+/** Drops a holder; the last one frees. Threads: any. */
+void ael_session_factory_let_go(struct ael_session_factory *factory);
+
+/** Makes a session of a checked partition, outside the cache. @return AEL_OK; AEL_E_NO_MEMORY; or as the key cache's. */
+AEL_MUST_CHECK enum ael_status ael_session_new(
+    struct ael_session_factory *factory, struct ael_bytes partition, struct ael_session **session);
+
+/** Returns about how much memory a session takes. */
+size_t ael_session_bytes(const struct ael_session *session);
+
+/** Refuses a session whose factory is closed. @return AEL_OK; AEL_E_CLOSED. */
+AEL_MUST_CHECK enum ael_status ael_session_check_open(const struct ael_session *session, struct ael_error *err);
+
+/** Checks a payload before anything is done with it. @return AEL_OK; AEL_E_ARGUMENT; AEL_E_TOO_LARGE. */
+AEL_MUST_CHECK enum ael_status ael_session_check_payload(
+    const struct ael_session *session, struct ael_bytes plain, struct ael_error *err);
+
+/** Gives the session's latest key, for encrypting. @return as ael_key_loader_latest_intermediate. */
+AEL_MUST_CHECK enum ael_status ael_session_latest_key(
+    struct ael_session *session, const struct ael_call *call, struct ael_cached_key **key, struct ael_error *err);
+
+/**
+ * Begins a call: refuses it when the factory is closed or the call is over, fills in the default deadline.
+ *
+ * @param call  may be NULL. @param begun  receives a copy with a deadline.
+ * @return AEL_OK; AEL_E_CLOSED; AEL_E_ARGUMENT (a size that is none); AEL_E_TIMEOUT; AEL_E_CANCELLED.
+ */
+AEL_MUST_CHECK enum ael_status ael_session_begin_call(
+    const struct ael_session *session, const struct ael_call *call, struct ael_call *begun, struct ael_error *err);
+
+/**
+ * Turns what is wrong with a record into what may be told: one status and one sentence for everything that tells
+ * records apart, unless verbose_errors.
+ */
+enum ael_status ael_session_refuse(
+    const struct ael_session *session, enum ael_status status, struct ael_error *err);
+
+/** Wipes a buffer's content and keeps its storage for the next. */
+void ael_session_empty(struct ael_buf *buf);
+
+/** True for bytes with a pointer, or none at all. */
+bool ael_session_is_payload(struct ael_bytes plain);
+
+/**
+ * Checks and decrypts a record, without the outer checks of arguments and without a timer; plain is empty.
+ * @return as ael_session_decrypt, before ael_session_refuse.
+ */
+AEL_MUST_CHECK enum ael_status ael_session_open_record(
+    struct ael_session *session, const struct ael_record *record, struct ael_buf *plain, const struct ael_call *call,
+    struct ael_error *err);
+
+#endif /* AEL_APPENCRYPTION_SESSION_PARTS_H */

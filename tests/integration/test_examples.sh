@@ -1,0 +1,165 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# tests/integration/test_examples.sh <folder of the built examples>
+#
+# Runs encrypt_decrypt and performance_tuning as a user would: records cross between processes over one SQLite file,
+# refusals have their exit codes and sentences, reports are plausible.
+set -uo pipefail
+
+bin=${1:?usage: test_examples.sh <folder of the built examples>}
+here=$(mktemp -d "${TMPDIR:-/tmp}/ael-examples.XXXXXX") || exit 1
+trap 'rm -rf "$here"' EXIT
+cd "$here" || exit 1
+umask 077
+failures=0 checks=0
+
+# check <what> <command>...: the command must succeed.
+check() {
+    local what=$1
+    shift
+    checks=$((checks + 1))
+    if ! "$@"; then
+        failures=$((failures + 1))
+        echo "FAILED: $what" >&2
+    fi
+}
+
+# expect <exit code> <what> <command>...: standard output to out, standard error to err; a refusal writes nothing to
+# standard output and one sentence or more to standard error.
+expect() {
+    local want=$1 what=$2 got=0
+    shift 2
+    "$@" >out 2>err || got=$?
+    checks=$((checks + 1))
+    if [ "$got" != "$want" ] || { [ "$want" != 0 ] && { [ -s out ] || [ ! -s err ]; }; }; then
+        failures=$((failures + 1))
+        echo "FAILED: $what: exit code $got instead of $want; standard error: $(head -c 400 err)" >&2
+    fi
+}
+
+# crypt <partition> encrypt|decrypt [more options]
+crypt() {
+    local partition=$1 direction=$2
+    shift 2
+    "$bin/encrypt_decrypt" --service service --product product --partition "$partition" \
+        --metastore sqlite:keys.db --kms static:master.key "$@" "$direction"
+}
+
+# round_trip <file>: encrypted by one process, decrypted by another.
+round_trip() {
+    expect 0 "encrypt $1" crypt tenant encrypt <"$1"
+    mv out record.json
+    check "$1: one line" test "$(wc -l <record.json)" = 1
+    expect 0 "decrypt $1" crypt tenant decrypt <record.json
+    check "$1 comes back" cmp -s "$1" out
+}
+
+head -c 32 /dev/urandom >master.key
+: >empty
+printf 'hello' >text
+printf 'gr\xc3\xbc\xc3\x9fe \xe6\x97\xa5\xe6\x9c\xac' >utf8
+head -c 70000 /dev/urandom >binary
+printf '\000\001\000\n' >zeros
+for payload in text empty utf8 binary zeros; do
+    round_trip "$payload"
+done
+
+# A region's suffix is part of the key id, and the record says so.
+expect 0 "encrypt with a suffix" crypt tenant encrypt --region-suffix us-west-2 <text
+mv out suffixed.json
+check "the suffix is in the record" grep -q '"_IK_tenant_service_product_us-west-2"' suffixed.json
+expect 0 "decrypt with the suffix" crypt tenant decrypt --region-suffix us-west-2 <suffixed.json
+check "the payload with a suffix comes back" cmp -s text out
+
+# Refusals.
+expect 0 "a record to tamper with" crypt tenant encrypt <text
+mv out record.json
+expect 12 "another partition" crypt other decrypt <record.json
+expect 12 "another partition, verbose" crypt other decrypt --verbose <record.json
+check "verbose tells why" grep -q AEL_E_WRONG_PARTITION err
+expect 12 "a partition that is a prefix" crypt tenan decrypt <record.json
+sed -E 's/"Data":"(.)/"Data":"\1A/; s/"Data":"(..)./"Data":"\1/' record.json >tampered.json
+expect 12 "a tampered record" crypt tenant decrypt <tampered.json
+head -c 40 record.json >cut.json
+expect 12 "half a record" crypt tenant decrypt <cut.json
+expect 12 "no record" crypt tenant decrypt <empty
+expect 12 "trailing bytes" crypt tenant decrypt < <(cat record.json; printf x)
+expect 11 "an empty partition" crypt '' encrypt <text
+
+static() { "$bin/encrypt_decrypt" --service s --product p --partition i --metastore memory --kms "static:$1" encrypt; }
+head -c 31 master.key >short.key
+cp master.key loose.key && chmod 644 loose.key
+ln -s master.key link.key
+head -c 32 /dev/urandom >other.key
+expect 13 "no key file" static missing.key <text
+expect 13 "a key of 31 bytes" static short.key <text
+expect 13 "a world-readable key" static loose.key <text
+expect 13 "a link for a key" static link.key <text
+expect 14 "another master key" "$bin/encrypt_decrypt" --service service --product product --partition tenant \
+    --metastore sqlite:keys.db --kms static:other.key decrypt <record.json
+expect 2 "no options" "$bin/encrypt_decrypt"
+expect 2 "no direction" "$bin/encrypt_decrypt" --service s --product p --partition i --metastore memory --kms static:k
+expect 2 "an unknown option" crypt tenant encrypt --colour </dev/null
+expect 3 "a closed standard output" bash -c '"$0" --service s --product p --partition i --metastore memory \
+    --kms static:master.key encrypt <text >/dev/full' "$bin/encrypt_decrypt"
+expect 0 "help" "$bin/encrypt_decrypt" --help
+
+# What no sentence may show: the payload.
+check "no payload in a sentence" bash -c '! grep -q hello err'
+
+# performance_tuning. plausible <python expression over r>: about the last report.
+plausible() {
+    local expression=$1
+    python3 - "$expression" <<'PYTHON'
+import json, sys
+r = json.load(open("out"))
+l = r["latency_ns"]["all"]
+ordered = 0 < l["p50"] <= l["p90"] <= l["p99"] <= l["p99_9"] <= l["max"] and l["mean"] <= l["max"]
+rate = abs(r["ops_per_second"] * r["seconds"] - r["operations"]) <= 0.001 * r["operations"]
+# All threads together cannot be busy with operations for longer than there was time.
+busy = l["mean"] * r["operations"] <= 1.02e9 * r["seconds"] * r["threads"]
+# Each percentile is told to 1.6 %, so the maximum of a single operation cannot lie under the mean.
+whole = r["encrypts"] + r["decrypts"] == r["operations"] and r["mismatches"] == 0
+if not (ordered and rate and busy and whole and eval(sys.argv[1])):
+    sys.exit(f"{(ordered, rate, busy, whole)}, {sys.argv[1]}: {r}")
+PYTHON
+}
+
+tune() { "$bin/performance_tuning" --json "$@"; }
+expect 0 "the defaults" tune
+check "the defaults are 256 operations of 1 KiB" plausible \
+    'r["operations"] == 256 and r["payload_bytes"] == 1024 and r["session_cache"] == r["key_cache"] == 1000 and r["eviction"] == "lru"'
+check "protection is told" plausible \
+    'r["protection_level"] == "strict" and r["backing"] in ("memfd_secret", "anonymous") and r["locked"] and r["locked_bytes"] >= 4096'
+check "one system key, one intermediate key" plausible \
+    'r["metastore_calls"]["store"] == 2 and r["kms_calls"] == {"encrypt": 1, "decrypt": 0}'
+check "a random master key is told" grep -q 'random master key' err
+expect 0 "only decrypts" tune --operations 300 --mix 0 --threads 2
+check "only decrypts" plausible 'r["encrypts"] == 0 and r["set_up_operations"] > 0 and r["caches"]["intermediate_key"]["hit_rate"] == 1'
+expect 0 "only encrypts, as json" tune --operations 301 --mix 100 --threads 3 --records json --payload 0
+check "only encrypts" plausible 'r["decrypts"] == 0 and r["operations"] == 301'
+expect 0 "small caches" tune --operations 400 --partitions 50 --session-cache 5 --key-cache 5 --eviction slru --threads 2
+check "small caches evict" plausible 'r["caches"]["session"]["evictions"] > 0 and r["caches"]["session"]["entries"] <= 5'
+expect 0 "no caches" tune --operations 50 --session-cache 0 --key-cache 0
+check "without caches the metastore is asked each time" plausible 'sum(r["metastore_calls"].values()) >= 50'
+expect 0 "over SQLite" tune --metastore sqlite:tuning.db --kms static:master.key --record-out tuned.json --duration 1
+check "a second long" plausible '0.9 < r["seconds"] < 20 and r["metastore"] == "sqlite" and r["kms"] == "static"'
+expect 0 "a second process over SQLite" tune --metastore sqlite:tuning.db --kms static:master.key
+check "it finds the keys" plausible 'r["metastore_calls"]["store"] == 0 and r["kms_calls"]["encrypt"] == 0'
+expect 0 "encrypt_decrypt reads its record" "$bin/encrypt_decrypt" --service performance --product tuning \
+    --partition partition-0000000000 --metastore sqlite:tuning.db --kms static:master.key decrypt <tuned.json
+check "its record has 1 KiB" test "$(wc -c <out)" = 1024
+expect 0 "no locked memory" tune --no-mlock
+check "it says so" plausible 'r["locked"] is False'
+expect 0 "the table" "$bin/performance_tuning" --operations 64
+check "the table has percentiles" grep -q 'p99.9' out
+expect 2 "a level that is not there" tune --protection open
+check "the level is named" grep -q strict err
+expect 2 "no operations" tune --operations 0
+expect 2 "a number that is none" tune --payload 1k
+expect 2 "count and time" tune --operations 1 --duration 1
+expect 11 "an unknown metastore" tune --metastore paper
+expect 13 "a missing key file" tune --kms static:missing.key
+
+echo "test_examples: $checks checks, $failures failed"
+[ "$failures" = 0 ]

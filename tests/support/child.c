@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/support/child.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { CANNOT_LIMIT = 126, NOBODY = 65534 };
+
+/* So that the coverage of what children do counts, too; defined in coverage builds only. */
+extern void __gcov_dump(void) __attribute__((weak));
+
+static void become_plain(void) {
+    struct rlimit none = {0, 0};
+    (void)setrlimit(RLIMIT_CORE, &none);
+    (void)signal(SIGSEGV, SIG_DFL);
+    (void)signal(SIGBUS, SIG_DFL);
+}
+
+static void leave(int result) {
+    if (__gcov_dump != NULL) {
+        __gcov_dump();
+    }
+    _exit(result);
+}
+
+static int result_of(pid_t child) {
+    int status = 0;
+    if (child < 0 || waitpid(child, &status, 0) != child) {
+        return -1;
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : CHILD_KILLED + WTERMSIG(status);
+}
+
+int child_run(int (*fn)(void)) {
+    pid_t child = fork();
+    if (child == 0) {
+        become_plain();
+        leave(fn());
+    }
+    return result_of(child);
+}
+
+int child_run_with_lock_limit(size_t bytes, int (*fn)(void)) {
+    pid_t child = fork();
+    if (child == 0) {
+        struct rlimit limit = {bytes, bytes};
+        become_plain();
+        if (setrlimit(RLIMIT_MEMLOCK, &limit) != 0 || (geteuid() == 0 && setresuid(NOBODY, NOBODY, NOBODY) != 0)) {
+            leave(CANNOT_LIMIT);
+        }
+        leave(fn());
+    }
+    return result_of(child);
+}

@@ -1,0 +1,19 @@
+/*
+ * tests/support/child.h - runs a function in a child process, with a limit on locked memory if asked.
+ * Layer: tests.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TESTS_SUPPORT_CHILD_H
+#define TESTS_SUPPORT_CHILD_H
+
+#include <stddef.h>
+
+enum { CHILD_KILLED = 1000 }; /* added to the signal's number */
+
+/** Returns fn's result (0 .. 127), or CHILD_KILLED + the signal that ended the child. */
+int child_run(int (*fn)(void));
+
+/** As child_run, as a user without privileges, with bytes of locked memory allowed. */
+int child_run_with_lock_limit(size_t bytes, int (*fn)(void));
+
+#endif /* TESTS_SUPPORT_CHILD_H */

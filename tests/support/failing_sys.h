@@ -1,0 +1,36 @@
+/*
+ * tests/support/failing_sys.h - a table of system calls in which one chosen call fails.
+ * Layer: tests.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TESTS_SUPPORT_FAILING_SYS_H
+#define TESTS_SUPPORT_FAILING_SYS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum failing_call {
+    FAIL_ANY = 0, /* any but munmap, close and getrlimit, whose failures undo nothing */
+    FAIL_MMAP,
+    FAIL_MPROTECT,
+    FAIL_MLOCK,
+    FAIL_MADVISE,
+    FAIL_MEMFD_SECRET,
+    FAIL_FTRUNCATE,
+    FAIL_GETRANDOM,
+    FAIL_GETRLIMIT,
+};
+
+/** From now on the nth call (1 = the next) of a kind fails with errno code; repeat: so do all after it. */
+void failing_sys_install(enum failing_call kind, unsigned nth, int code, bool repeat);
+
+/** Puts the system's own table back; tells whether a call was failed. */
+bool failing_sys_remove(void);
+
+/** Counts the calls of mprotect since failing_sys_install. */
+unsigned failing_sys_mprotect_calls(void);
+
+/** Returns the bytes mapped and not unmapped again since failing_sys_install. */
+size_t failing_sys_mapped_bytes(void);
+
+#endif /* TESTS_SUPPORT_FAILING_SYS_H */

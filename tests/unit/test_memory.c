@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/alloc.h"
+#include "securememory/random.h"
+#include "securememory/scratch.h"
+#include "securememory/sealed_key.h"
+#include "securememory/sys_seam.h"
+#include "tests/support/child.h"
+#include "tests/support/failing_sys.h"
+#include "tests/support/suite.h"
+
+#include <ael/hooks.h>
+#include <ael/memory.h>
+#include <ael/secret.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct ael_secret *secret_of(size_t len) {
+    static uint8_t source[8192];
+    struct ael_secret *secret = NULL;
+    memset(source, 's', len);
+    return ael_secret_new(source, len, &secret) == AEL_OK ? secret : NULL;
+}
+
+static struct ael_memory_stats stats_now(void) {
+    struct ael_memory_stats stats = AEL_MEMORY_STATS_INIT;
+    CU_ASSERT_EQUAL(ael_memory_stats(&stats), AEL_OK);
+    return stats;
+}
+
+static void check_round_trip(void) {
+    struct ael_secret *secret = secret_of(32);
+    struct ael_secret_access access;
+    CU_ASSERT_PTR_NOT_NULL_FATAL(secret);
+    CU_ASSERT_EQUAL(ael_secret_access_begin(secret, &access), AEL_OK);
+    CU_ASSERT_EQUAL(access.bytes.data[31], 's');
+    CU_ASSERT_EQUAL(ael_secret_access_end(&access), AEL_OK);
+    ael_secret_release(secret);
+}
+
+static void test_memory_stats__are_zero_before_set_up(void) {
+    CU_ASSERT_EQUAL(ael_shutdown(0), AEL_OK);
+    struct ael_memory_stats stats = stats_now();
+    CU_ASSERT_EQUAL(stats.secret_slots, 0);
+    CU_ASSERT_EQUAL(stats.locked_bytes, 0);
+    CU_ASSERT_EQUAL(stats.backing, AEL_BACKING_AUTO);
+    CU_ASSERT_STRING_EQUAL(ael_protection_level_name(stats.level), "none");
+}
+
+static void test_memory_stats__write_no_more_than_asked(void) {
+    struct ael_memory_stats stats;
+    memset(&stats, 0xee, sizeof stats);
+    stats.size = offsetof(struct ael_memory_stats, secrets_in_use);
+    CU_ASSERT_EQUAL(ael_memory_stats(&stats), AEL_OK);
+    CU_ASSERT_EQUAL(stats.size, offsetof(struct ael_memory_stats, secrets_in_use));
+    CU_ASSERT_EQUAL(stats.secrets_in_use, UINT64_C(0xeeeeeeeeeeeeeeee));
+    stats.size = 0;
+    CU_ASSERT_EQUAL(ael_memory_stats(&stats), AEL_E_ARGUMENT);
+    stats.size = sizeof stats + 1;
+    CU_ASSERT_EQUAL(ael_memory_stats(&stats), AEL_E_ARGUMENT);
+    CU_ASSERT_EQUAL(ael_memory_stats(NULL), AEL_E_ARGUMENT);
+}
+
+static void test_memory__has_names(void) {
+    CU_ASSERT_STRING_EQUAL(ael_protection_level_name(AEL_PROTECTION_STRICT), "strict");
+    CU_ASSERT_STRING_EQUAL(ael_backing_name(AEL_BACKING_AUTO), "auto");
+    CU_ASSERT_STRING_EQUAL(ael_backing_name(AEL_BACKING_MEMFD_SECRET), "memfd_secret");
+    CU_ASSERT_STRING_EQUAL(ael_backing_name(AEL_BACKING_ANONYMOUS), "anonymous");
+}
+
+static void check_refused(const struct ael_memory_options *options, enum ael_status expected) {
+    struct ael_error err = {AEL_OK, 0, NULL, ""};
+    CU_ASSERT_EQUAL(ael_memory_configure(options, &err), expected);
+    CU_ASSERT_EQUAL(err.status, expected);
+    CU_ASSERT_NOT_EQUAL(err.detail[0], '\0');
+    CU_ASSERT_EQUAL(stats_now().locked_bytes, 0);
+}
+
+static void test_memory_configure__refuses_bad_options(void) {
+    static const struct ael_memory_options k_good = AEL_MEMORY_OPTIONS_INIT;
+    struct ael_memory_options options = k_good;
+    CU_ASSERT_EQUAL(ael_shutdown(0), AEL_OK);
+    options.size--;
+    check_refused(&options, AEL_E_ARGUMENT);
+    options = k_good;
+    options.level = (enum ael_protection_level)30;
+    check_refused(&options, AEL_E_UNSUPPORTED);
+    options = k_good;
+    options.minimum = (enum ael_protection_level)41;
+    check_refused(&options, AEL_E_PROTECTION);
+    options = k_good;
+    options.backing = (enum ael_backing)9;
+    check_refused(&options, AEL_E_ARGUMENT);
+    options = k_good;
+    options.secret_slots = 5000;
+    check_refused(&options, AEL_E_ARGUMENT);
+    options = k_good;
+    options.backing = AEL_BACKING_MEMFD_SECRET;
+    options.no_mlock = true;
+    check_refused(&options, AEL_E_ARGUMENT);
+}
+
+static void test_memory_configure__works_once_until_shut_down(void) {
+    struct ael_memory_options options = AEL_MEMORY_OPTIONS_INIT;
+    struct ael_error err = {AEL_OK, 0, NULL, ""};
+    options.backing = AEL_BACKING_ANONYMOUS;
+    options.secret_slots = 3;
+    CU_ASSERT_EQUAL(ael_shutdown(0), AEL_OK);
+    CU_ASSERT_EQUAL(ael_memory_configure(&options, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(ael_memory_configure(NULL, &err), AEL_E_STATE);
+    struct ael_memory_stats stats = stats_now();
+    CU_ASSERT_EQUAL(stats.backing, AEL_BACKING_ANONYMOUS);
+    CU_ASSERT_EQUAL(stats.level, AEL_PROTECTION_STRICT);
+    CU_ASSERT_EQUAL(stats.secret_slots, 3);
+    CU_ASSERT_EQUAL(stats.locked_bytes, 9 * ael_sys_page_bytes());
+    CU_ASSERT_TRUE(stats.locked);
+    check_round_trip();
+    CU_ASSERT_EQUAL(ael_shutdown(0), AEL_OK);
+    CU_ASSERT_EQUAL(stats_now().locked_bytes, 0);
+}
+
+static void count_warnings(void *context, enum ael_log_level level, const char *component, const char *message) {
+    (void)component;
+    *(int *)context += level == AEL_LOG_WARN && strstr(message, "no_mlock") != NULL;
+}
+
+static void test_memory_configure__reports_that_nothing_is_locked(void) {
+    int warnings = 0;
+    struct ael_memory_options options = AEL_MEMORY_OPTIONS_INIT;
+    struct ael_hooks hooks = AEL_HOOKS_INIT;
+    hooks.context = &warnings;
+    hooks.log = count_warnings;
+    options.no_mlock = true;
+    CU_ASSERT_EQUAL(ael_hooks_set(&hooks), AEL_OK);
+    CU_ASSERT_EQUAL(ael_memory_configure(&options, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(warnings, 1);
+    CU_ASSERT_FALSE(stats_now().locked);
+    CU_ASSERT_EQUAL(stats_now().locked_bytes, 0);
+    check_round_trip();
+    CU_ASSERT_EQUAL(ael_shutdown(0), AEL_OK);
+    CU_ASSERT_EQUAL(ael_hooks_set(NULL), AEL_OK);
+}
+
+/* -- shutting down -- */
+
+static void check_all_closed(struct ael_secret *secret) {
+    struct ael_secret_access access;
+    uint8_t out[8192];
+    CU_ASSERT_EQUAL(ael_secret_access_begin(secret, &access), AEL_E_CLOSED);
+    CU_ASSERT_EQUAL(ael_secret_open_into(secret, out, sizeof out), AEL_E_CLOSED);
+    CU_ASSERT_TRUE(ael_secret_is_closed(secret));
+    CU_ASSERT_EQUAL(ael_secret_close(secret), AEL_OK);
+    ael_secret_release(secret);
+}
+
+static void test_shutdown__closes_what_was_made_before(void) {
+    struct ael_secret *small = secret_of(32);
+    struct ael_secret *large = secret_of(5000);
+    struct ael_secret *third = secret_of(32);
+    struct ael_secret_access access;
+    CU_ASSERT_EQUAL(ael_secret_access_begin(small, &access), AEL_OK);
+    CU_ASSERT_EQUAL(ael_shutdown(0), AEL_E_BUSY);
+    CU_ASSERT_EQUAL(ael_secret_access_end(&access), AEL_OK);
+    CU_ASSERT_EQUAL(ael_shutdown(0), AEL_OK);
+    CU_ASSERT_EQUAL(ael_shutdown(0), AEL_OK);
+    check_all_closed(small);
+    check_round_trip(); /* all anew */
+    check_all_closed(third);
+    check_all_closed(large);
+}
+
+static void test_shutdown__times_out_while_an_operation_runs(void) {
+    struct ael_scratch scratch;
+    struct ael_secret *secret = secret_of(32);
+    CU_ASSERT_EQUAL(ael_scratch_begin(&scratch, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(ael_shutdown(0), AEL_E_TIMEOUT);
+    CU_ASSERT_EQUAL(ael_shutdown(1), AEL_E_TIMEOUT);
+    check_round_trip();
+    CU_ASSERT_EQUAL(ael_scratch_end(&scratch), AEL_OK);
+    CU_ASSERT_EQUAL(ael_shutdown(0), AEL_OK);
+    ael_secret_release(secret);
+}
+
+/* -- failures -- */
+
+static void sweep_set_up(enum ael_backing backing, int code) {
+    struct ael_memory_options options = AEL_MEMORY_OPTIONS_INIT;
+    bool failed = true;
+    options.backing = backing;
+    options.secret_slots = 2;
+    CU_ASSERT_EQUAL(ael_shutdown(0), AEL_OK);
+    for (unsigned nth = 1; failed; nth++) {
+        struct ael_error err = {AEL_OK, 0, NULL, ""};
+        failing_sys_install(FAIL_ANY, nth, code, false);
+        enum ael_status status = ael_memory_configure(&options, &err);
+        failed = failing_sys_remove();
+        CU_ASSERT_TRUE(nth < 500);
+        CU_ASSERT_EQUAL(status != AEL_OK, failed);
+        CU_ASSERT_EQUAL(err.status, status);
+        if (status != AEL_OK) {
+            CU_ASSERT_EQUAL(failing_sys_mapped_bytes(), 0);
+            CU_ASSERT_EQUAL(stats_now().locked_bytes, 0);
+        }
+    }
+    check_round_trip();
+    CU_ASSERT_EQUAL(ael_shutdown(0), AEL_OK);
+}
+
+static bool has_memfd_secret(void) {
+    CU_ASSERT_EQUAL(ael_shutdown(0), AEL_OK);
+    CU_ASSERT_EQUAL(ael_memory_configure(NULL, NULL), AEL_OK);
+    bool has = stats_now().backing == AEL_BACKING_MEMFD_SECRET;
+    CU_ASSERT_EQUAL(ael_shutdown(0), AEL_OK);
+    return has;
+}
+
+static void test_memory_configure__survives_each_failing_system_call(void) {
+    bool secret = has_memfd_secret();
+    sweep_set_up(AEL_BACKING_ANONYMOUS, ENOMEM);
+    sweep_set_up(AEL_BACKING_ANONYMOUS, EINVAL);
+    if (secret) {
+        sweep_set_up(AEL_BACKING_MEMFD_SECRET, ENOMEM);
+        sweep_set_up(AEL_BACKING_MEMFD_SECRET, EAGAIN);
+    }
+}
+
+static int fail_always(void *context) {
+    (void)context;
+    return 1;
+}
+
+static void test_memory_configure__reports_want_of_memory(void) {
+    struct ael_error err = {AEL_OK, 0, NULL, ""};
+    ael_alloc_set_fault(fail_always, NULL);
+    CU_ASSERT_EQUAL(ael_memory_configure(NULL, &err), AEL_E_NO_MEMORY);
+    ael_alloc_set_fault(NULL, NULL);
+    CU_ASSERT_EQUAL(err.status, AEL_E_NO_MEMORY);
+    CU_ASSERT_EQUAL(stats_now().locked_bytes, 0);
+}
+
+static void test_memory__reports_set_up_failures_from_every_door(void) {
+    uint8_t bytes[32] = {1};
+    struct ael_scratch scratch;
+    struct ael_sealed_key sealed;
+    static const struct ael_key_binding k_binding;
+    struct ael_secret *secret = NULL;
+    CU_ASSERT_EQUAL(ael_shutdown(0), AEL_OK);
+    failing_sys_install(FAIL_MMAP, 1, ENOMEM, true);
+    CU_ASSERT_EQUAL(ael_random_fill(bytes, sizeof bytes), AEL_E_NO_MEMORY);
+    CU_ASSERT_EQUAL(bytes[0], 0);
+    CU_ASSERT_EQUAL(ael_scratch_begin(&scratch, NULL), AEL_E_NO_MEMORY);
+    CU_ASSERT_EQUAL(ael_sealed_key_make(bytes, &k_binding, &sealed), AEL_E_NO_MEMORY);
+    CU_ASSERT_EQUAL(ael_secret_new(bytes, sizeof bytes, &secret), AEL_E_NO_MEMORY);
+    (void)failing_sys_remove();
+}
+
+/* -- limits, in children -- */
+
+static int works_in_64_kib(void) {
+    struct ael_memory_stats stats = AEL_MEMORY_STATS_INIT;
+    struct ael_secret *secrets[100];
+    struct ael_secret_access access[8];
+    for (int i = 0; i < 100; i++) {
+        secrets[i] = secret_of(32);
+        if (secrets[i] == NULL) {
+            return 1;
+        }
+    }
+    for (int i = 0; i < 800; i++) {
+        if (ael_secret_access_begin(secrets[i % 100], &access[i % 8]) != AEL_OK) {
+            return 2;
+        }
+        for (int j = 0; i % 8 == 7 && j < 8; j++) {
+            if (ael_secret_access_end(&access[j]) != AEL_OK) {
+                return 3;
+            }
+        }
+    }
+    if (ael_memory_stats(&stats) != AEL_OK || stats.locked_bytes > 60 * 1024 || stats.secret_slots != 8) {
+        return 4;
+    }
+    return secret_of(8192) == NULL ? 0 : 5; /* three more pages do not fit */
+}
+
+static int works_in_64_kib_anonymous(void) {
+    struct ael_memory_options options = AEL_MEMORY_OPTIONS_INIT;
+    options.backing = AEL_BACKING_ANONYMOUS;
+    return ael_memory_configure(&options, NULL) == AEL_OK ? works_in_64_kib() : 100;
+}
+
+static int refused_with(enum ael_backing backing) {
+    struct ael_memory_options options = AEL_MEMORY_OPTIONS_INIT;
+    struct ael_error err = {AEL_OK, 0, NULL, ""};
+    struct ael_secret *secret = NULL;
+    uint8_t bytes[32];
+    memset(bytes, 1, sizeof bytes);
+    options.backing = backing;
+    if (ael_memory_configure(&options, &err) != AEL_E_LOCK_LIMIT || err.status != AEL_E_LOCK_LIMIT) {
+        return 1;
+    }
+    if (strstr(err.detail, "RLIMIT_MEMLOCK is 0 bytes") == NULL || strstr(err.detail, "57344") == NULL
+        || strstr(err.detail, "ulimit -l") == NULL) {
+        return 2;
+    }
+    return ael_secret_new(bytes, sizeof bytes, &secret) == AEL_E_LOCK_LIMIT && bytes[0] == 0 ? 0 : 3;
+}
+
+static int refused_without_limit(void) {
+    return refused_with(AEL_BACKING_AUTO);
+}
+
+static int refused_without_limit_anonymous(void) {
+    return refused_with(AEL_BACKING_ANONYMOUS);
+}
+
+static void test_memory__works_in_64_kib_of_locked_memory(void) {
+    CU_ASSERT_EQUAL(ael_shutdown(0), AEL_OK);
+    CU_ASSERT_EQUAL(child_run_with_lock_limit(64 * 1024, works_in_64_kib), 0);
+    CU_ASSERT_EQUAL(child_run_with_lock_limit(64 * 1024, works_in_64_kib_anonymous), 0);
+}
+
+static void test_memory__names_the_limit_when_nothing_may_be_locked(void) {
+    CU_ASSERT_EQUAL(ael_shutdown(0), AEL_OK);
+    CU_ASSERT_EQUAL(child_run_with_lock_limit(0, refused_without_limit), 0);
+    CU_ASSERT_EQUAL(child_run_with_lock_limit(0, refused_without_limit_anonymous), 0);
+}
+
+/* -- a child that the fork handlers did not see -- */
+
+static int use_in_raw_child(void) {
+    struct ael_scratch scratch;
+    uint8_t bytes[32] = {1};
+    struct ael_secret *secret = NULL;
+    struct ael_error err = {AEL_OK, 0, NULL, ""};
+    return ael_scratch_begin(&scratch, NULL) == AEL_E_FORKED && ael_random_fill(bytes, 32) == AEL_E_FORKED
+                   && ael_secret_new(bytes, 32, &secret) == AEL_E_FORKED
+                   && ael_memory_configure(NULL, &err) == AEL_E_FORKED
+               ? 0
+               : 1;
+}
+
+static void test_memory__refuses_everything_in_a_child_of_a_raw_clone(void) {
+    int status = 0;
+    check_round_trip();
+    pid_t child = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+    if (child == 0) {
+        _exit(use_in_raw_child());
+    }
+    CU_ASSERT_EQUAL(waitpid(child, &status, 0), child);
+    CU_ASSERT_TRUE(WIFEXITED(status));
+    CU_ASSERT_EQUAL(WEXITSTATUS(status), 0);
+}
+
+static const struct test_case k_cases[] = {
+    {"zeros before set-up", test_memory_stats__are_zero_before_set_up},
+    {"size of statistics", test_memory_stats__write_no_more_than_asked},
+    {"names", test_memory__has_names},
+    {"bad options", test_memory_configure__refuses_bad_options},
+    {"once until shut down", test_memory_configure__works_once_until_shut_down},
+    {"not locked", test_memory_configure__reports_that_nothing_is_locked},
+    {"shut-down closes", test_shutdown__closes_what_was_made_before},
+    {"shut-down times out", test_shutdown__times_out_while_an_operation_runs},
+    {"each failing system call", test_memory_configure__survives_each_failing_system_call},
+    {"want of memory", test_memory_configure__reports_want_of_memory},
+    {"failures from every door", test_memory__reports_set_up_failures_from_every_door},
+    {"64 KiB", test_memory__works_in_64_kib_of_locked_memory},
+    {"no locked memory", test_memory__names_the_limit_when_nothing_may_be_locked},
+    {"raw clone", test_memory__refuses_everything_in_a_child_of_a_raw_clone},
+};
+
+TEST_SUITE_MAIN("memory", k_cases)

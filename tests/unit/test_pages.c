@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "securememory/pages.h"
+#include "securememory/sys_seam.h"
+#include "tests/support/child.h"
+#include "tests/support/failing_sys.h"
+#include "tests/support/maps.h"
+#include "tests/support/suite.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+static const struct ael_pages_policy k_plain = {AEL_BACKING_ANONYMOUS, true};
+
+static struct ael_pages_policy best(void) {
+    struct ael_pages_policy policy;
+    CU_ASSERT_EQUAL(ael_pages_choose(AEL_BACKING_AUTO, true, &policy, NULL), AEL_OK);
+    return policy;
+}
+
+static void check_open_and_close(const struct ael_pages_policy *policy) {
+    struct ael_pages pages;
+    CU_ASSERT_EQUAL(ael_pages_map(5000, policy, &pages, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(pages.len, 2 * ael_sys_page_bytes());
+    size_t closed = maps_count();
+    CU_ASSERT_EQUAL(ael_pages_set_access(&pages, AEL_PAGES_WRITE), AEL_OK);
+    CU_ASSERT_EQUAL(maps_count(), closed);
+    CU_ASSERT_EQUAL(pages.bytes[0], 0);
+    pages.bytes[pages.len - 1] = 7;
+    CU_ASSERT_EQUAL(ael_pages_set_access(&pages, AEL_PAGES_READ), AEL_OK);
+    CU_ASSERT_EQUAL(maps_count(), closed);
+    CU_ASSERT_EQUAL(pages.bytes[pages.len - 1], 7);
+    CU_ASSERT_EQUAL(ael_pages_set_access(&pages, AEL_PAGES_CLOSED), AEL_OK);
+    CU_ASSERT_EQUAL(maps_count(), closed);
+    ael_pages_unmap(&pages);
+    CU_ASSERT_PTR_NULL(pages.bytes);
+    ael_pages_unmap(&pages);
+}
+
+static void test_pages_set_access__never_splits_or_merges_mappings(void) {
+    struct ael_pages_policy policy = best();
+    check_open_and_close(&policy);
+    check_open_and_close(&k_plain);
+    policy = (struct ael_pages_policy){AEL_BACKING_ANONYMOUS, false};
+    check_open_and_close(&policy);
+}
+
+static void test_pages_locked_bytes__follow_the_mappings(void) {
+    struct ael_pages_policy unlocked = {AEL_BACKING_ANONYMOUS, false};
+    struct ael_pages a;
+    struct ael_pages b;
+    size_t before = ael_pages_locked_bytes();
+    CU_ASSERT_EQUAL(ael_pages_map(1, &k_plain, &a, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(ael_pages_map(1, &unlocked, &b, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(ael_pages_locked_bytes(), before + ael_sys_page_bytes());
+    ael_pages_unmap(&a);
+    ael_pages_unmap(&b);
+    CU_ASSERT_EQUAL(ael_pages_locked_bytes(), before);
+}
+
+static struct ael_pages g_pages;
+
+static void touch(volatile uint8_t *byte) {
+    *byte = (uint8_t)(*byte + 1);
+}
+
+/* Children make pages of their own: those of the parent are absent. */
+static int touch_at(ptrdiff_t offset, enum ael_pages_access access) {
+    struct ael_pages_policy policy = best();
+    if (ael_pages_map(1, &policy, &g_pages, NULL) != AEL_OK || ael_pages_set_access(&g_pages, access) != AEL_OK) {
+        return 1;
+    }
+    touch(g_pages.bytes + offset);
+    return 0;
+}
+
+static int touch_inside(void) {
+    return touch_at(0, AEL_PAGES_WRITE);
+}
+
+static int touch_closed(void) {
+    return touch_at(0, AEL_PAGES_CLOSED);
+}
+
+static int write_readable(void) {
+    return touch_at(0, AEL_PAGES_READ);
+}
+
+static int touch_front_guard(void) {
+    return touch_at(-1, AEL_PAGES_WRITE);
+}
+
+static int touch_rear_guard(void) {
+    return touch_at((ptrdiff_t)ael_sys_page_bytes(), AEL_PAGES_WRITE);
+}
+
+static int touch_inherited(void) {
+    touch(g_pages.bytes);
+    return 0;
+}
+
+static void test_pages__fault_when_closed_and_at_the_guards(void) {
+    CU_ASSERT_EQUAL(child_run(touch_inside), 0);
+    CU_ASSERT_EQUAL(child_run(touch_closed), CHILD_KILLED + SIGSEGV);
+    CU_ASSERT_EQUAL(child_run(write_readable), CHILD_KILLED + SIGSEGV);
+    CU_ASSERT_EQUAL(child_run(touch_front_guard), CHILD_KILLED + SIGSEGV);
+    CU_ASSERT_EQUAL(child_run(touch_rear_guard), CHILD_KILLED + SIGSEGV);
+}
+
+static void check_absent_in_child(const struct ael_pages_policy *policy) {
+    CU_ASSERT_EQUAL(ael_pages_map(1, policy, &g_pages, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(ael_pages_set_access(&g_pages, AEL_PAGES_WRITE), AEL_OK);
+    CU_ASSERT_EQUAL(child_run(touch_inherited), CHILD_KILLED + SIGSEGV);
+    ael_pages_unmap(&g_pages);
+}
+
+static void test_pages__are_absent_in_a_child(void) {
+    struct ael_pages_policy policy = best();
+    check_absent_in_child(&policy);
+    check_absent_in_child(&k_plain);
+}
+
+static void check_choice(int code, enum ael_backing wanted, enum ael_status expected) {
+    struct ael_pages_policy policy;
+    struct ael_error err = {AEL_OK, 0, NULL, ""};
+    failing_sys_install(FAIL_MEMFD_SECRET, 1, code, true);
+    CU_ASSERT_EQUAL(ael_pages_choose(wanted, true, &policy, &err), expected);
+    CU_ASSERT_TRUE(failing_sys_remove());
+    CU_ASSERT_EQUAL(err.status, expected);
+    CU_ASSERT_EQUAL(policy.backing, AEL_BACKING_ANONYMOUS);
+}
+
+static void test_pages_choose__falls_back_only_when_the_kernel_lacks_memfd_secret(void) {
+    check_choice(ENOSYS, AEL_BACKING_AUTO, AEL_OK);
+    check_choice(EPERM, AEL_BACKING_AUTO, AEL_OK);
+    check_choice(EMFILE, AEL_BACKING_AUTO, AEL_E_SYSTEM);
+    check_choice(ENOSYS, AEL_BACKING_MEMFD_SECRET, AEL_E_PROTECTION);
+    check_choice(ENFILE, AEL_BACKING_MEMFD_SECRET, AEL_E_SYSTEM);
+}
+
+static void test_pages_choose__takes_anonymous_memory_without_locking(void) {
+    struct ael_pages_policy policy;
+    CU_ASSERT_EQUAL(ael_pages_choose(AEL_BACKING_AUTO, false, &policy, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(policy.backing, AEL_BACKING_ANONYMOUS);
+    CU_ASSERT_FALSE(policy.lock);
+    CU_ASSERT_EQUAL(ael_pages_choose(AEL_BACKING_MEMFD_SECRET, false, &policy, NULL), AEL_E_ARGUMENT);
+}
+
+static void check_failure(
+    const struct ael_pages_policy *policy, enum failing_call call, unsigned nth, int code,
+    enum ael_status expected) {
+    struct ael_pages pages;
+    struct ael_error err = {AEL_OK, 0, NULL, ""};
+    size_t before = maps_count();
+    failing_sys_install(call, nth, code, false);
+    CU_ASSERT_EQUAL(ael_pages_map(1, policy, &pages, &err), expected);
+    CU_ASSERT_TRUE(failing_sys_remove());
+    CU_ASSERT_EQUAL(err.status, expected);
+    CU_ASSERT_EQUAL(err.native_code, code);
+    CU_ASSERT_PTR_NULL(pages.bytes);
+    CU_ASSERT_EQUAL(maps_count(), before);
+}
+
+static void test_pages_map__reports_each_failing_call(void) {
+    check_failure(&k_plain, FAIL_MMAP, 1, ENOMEM, AEL_E_NO_MEMORY);
+    check_failure(&k_plain, FAIL_MADVISE, 1, EINVAL, AEL_E_SYSTEM);
+    check_failure(&k_plain, FAIL_MADVISE, 2, EINVAL, AEL_E_SYSTEM);
+    check_failure(&k_plain, FAIL_MPROTECT, 1, ENOMEM, AEL_E_SYSTEM);
+    check_failure(&k_plain, FAIL_MLOCK, 1, ENOMEM, AEL_E_LOCK_LIMIT);
+    check_failure(&k_plain, FAIL_MLOCK, 1, EPERM, AEL_E_LOCK_LIMIT);
+    check_failure(&k_plain, FAIL_MLOCK, 1, EAGAIN, AEL_E_LOCK_LIMIT);
+    check_failure(&k_plain, FAIL_MLOCK, 1, EINVAL, AEL_E_SYSTEM);
+    check_failure(&k_plain, FAIL_MPROTECT, 2, ENOMEM, AEL_E_SYSTEM);
+}
+
+static void test_pages_map__reports_each_failing_call_of_memfd_secret(void) {
+    struct ael_pages_policy policy = best();
+    if (policy.backing != AEL_BACKING_MEMFD_SECRET) {
+        return; /* this kernel, or valgrind, has none */
+    }
+    check_failure(&policy, FAIL_MEMFD_SECRET, 1, EMFILE, AEL_E_SYSTEM);
+    check_failure(&policy, FAIL_FTRUNCATE, 1, EINVAL, AEL_E_SYSTEM);
+    check_failure(&policy, FAIL_MMAP, 2, EAGAIN, AEL_E_LOCK_LIMIT);
+    check_failure(&policy, FAIL_MADVISE, 2, EINVAL, AEL_E_SYSTEM);
+    check_failure(&policy, FAIL_GETRANDOM, 1, EFAULT, AEL_E_NO_MEMORY);
+    check_failure(&policy, FAIL_GETRANDOM, 1, ENOSYS, AEL_E_RANDOM);
+    check_failure(&policy, FAIL_MPROTECT, 1, ENOMEM, AEL_E_SYSTEM);
+}
+
+static void test_pages_set_access__reports_failure(void) {
+    struct ael_pages pages;
+    CU_ASSERT_EQUAL(ael_pages_map(1, &k_plain, &pages, NULL), AEL_OK);
+    failing_sys_install(FAIL_MPROTECT, 1, ENOMEM, true);
+    CU_ASSERT_EQUAL(ael_pages_set_access(&pages, AEL_PAGES_READ), AEL_E_SYSTEM);
+    ael_pages_unmap(&pages); /* also when it cannot be wiped first */
+    CU_ASSERT_TRUE(failing_sys_remove());
+    CU_ASSERT_PTR_NULL(pages.bytes);
+}
+
+static const struct test_case k_cases[] = {
+    {"protection never splits or merges", test_pages_set_access__never_splits_or_merges_mappings},
+    {"locked bytes follow", test_pages_locked_bytes__follow_the_mappings},
+    {"closed pages and guards fault", test_pages__fault_when_closed_and_at_the_guards},
+    {"absent in a child", test_pages__are_absent_in_a_child},
+    {"falls back only for want", test_pages_choose__falls_back_only_when_the_kernel_lacks_memfd_secret},
+    {"anonymous without locking", test_pages_choose__takes_anonymous_memory_without_locking},
+    {"failing calls", test_pages_map__reports_each_failing_call},
+    {"failing calls of memfd_secret", test_pages_map__reports_each_failing_call_of_memfd_secret},
+    {"failing mprotect", test_pages_set_access__reports_failure},
+};
+
+TEST_SUITE_MAIN("pages", k_cases)

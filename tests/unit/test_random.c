@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "securememory/random.h"
+
+#include "base/clock.h"
+#include "securememory/generator.h"
+#include "tests/support/child.h"
+#include "tests/support/failing_sys.h"
+#include "tests/support/suite.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+static const uint8_t k_zero[4096];
+static const struct ael_pages_policy k_policy = {AEL_BACKING_ANONYMOUS, true};
+
+static void test_random_fill__never_repeats(void) {
+    uint8_t seen[300][16];
+    for (size_t i = 0; i < 300; i++) {
+        CU_ASSERT_EQUAL(ael_random_fill(seen[i], 16), AEL_OK);
+        for (size_t j = 0; j < i; j++) {
+            CU_ASSERT_NOT_EQUAL(memcmp(seen[i], seen[j], 16), 0);
+        }
+    }
+}
+
+static void test_random_fill__fills_every_length(void) {
+    static const size_t k_lens[] = {1, 31, 448, 449, 2000, 4096};
+    uint8_t out[4096 + 1];
+    for (size_t i = 0; i < sizeof k_lens / sizeof k_lens[0]; i++) {
+        memset(out, 0, sizeof out);
+        CU_ASSERT_EQUAL(ael_random_fill(out, k_lens[i]), AEL_OK);
+        CU_ASSERT_EQUAL(out[k_lens[i]], 0);
+        CU_ASSERT_TRUE(k_lens[i] < 16 || memcmp(out + k_lens[i] - 16, k_zero, 16) != 0);
+    }
+    CU_ASSERT_EQUAL(ael_random_fill(out, 0), AEL_OK);
+}
+
+/* Tells whether the next draw asks the kernel for a seed. */
+static bool seeds(struct ael_generator *generator, uint32_t shard) {
+    uint8_t out[16];
+    memset(out, 1, sizeof out);
+    failing_sys_install(FAIL_GETRANDOM, 1, ENOSYS, true);
+    enum ael_status status = ael_generator_fill(generator, shard, out, sizeof out);
+    bool asked = failing_sys_remove();
+    CU_ASSERT_EQUAL(status, asked ? AEL_E_RANDOM : AEL_OK);
+    CU_ASSERT_EQUAL(memcmp(out, k_zero, sizeof out) == 0, asked);
+    return asked;
+}
+
+static void draw(struct ael_generator *generator, size_t len) {
+    static uint8_t out[4096];
+    CU_ASSERT_EQUAL(ael_generator_fill(generator, 0, out, len), AEL_OK);
+}
+
+static void test_generator_fill__reseeds_after_a_mebibyte_and_a_minute(void) {
+    struct ael_generator generator;
+    CU_ASSERT_EQUAL(ael_generator_init(&generator, &k_policy, NULL), AEL_OK);
+    ael_clock_set_for_test(1000, 1000);
+    CU_ASSERT_TRUE(seeds(&generator, 0));
+    draw(&generator, 4096);
+    CU_ASSERT_FALSE(seeds(&generator, 0));
+    CU_ASSERT_TRUE(seeds(&generator, 1));
+    for (int i = 0; i < 255; i++) {
+        draw(&generator, 4096);
+    }
+    CU_ASSERT_TRUE(seeds(&generator, 0));
+    draw(&generator, 1);
+    ael_clock_advance_for_test(59);
+    CU_ASSERT_FALSE(seeds(&generator, 0));
+    ael_clock_advance_for_test(1);
+    CU_ASSERT_TRUE(seeds(&generator, 0));
+    ael_clock_reset_for_test();
+    ael_generator_clear(&generator);
+}
+
+static void test_generator__reports_failing_calls(void) {
+    struct ael_generator generator;
+    uint8_t out[8] = {1};
+    failing_sys_install(FAIL_MLOCK, 1, EPERM, false);
+    CU_ASSERT_EQUAL(ael_generator_init(&generator, &k_policy, NULL), AEL_E_LOCK_LIMIT);
+    (void)failing_sys_remove();
+    CU_ASSERT_EQUAL(ael_generator_init(&generator, &k_policy, NULL), AEL_OK);
+    for (unsigned nth = 1; nth <= 2; nth++) {
+        out[0] = 1;
+        failing_sys_install(FAIL_MPROTECT, nth, ENOMEM, false);
+        CU_ASSERT_EQUAL(ael_generator_fill(&generator, 0, out, sizeof out), AEL_E_SYSTEM);
+        CU_ASSERT_EQUAL(memcmp(out, k_zero, sizeof out), 0);
+        CU_ASSERT_TRUE(failing_sys_remove());
+    }
+    ael_generator_clear(&generator);
+}
+
+static int g_pipe[2];
+
+static int send_draw(void) {
+    uint8_t out[32];
+    return ael_random_fill(out, sizeof out) == AEL_OK && write(g_pipe[1], out, sizeof out) == sizeof out ? 0 : 1;
+}
+
+static void test_random_fill__differs_in_a_child(void) {
+    uint8_t ours[32];
+    uint8_t theirs[32];
+    CU_ASSERT_EQUAL(pipe(g_pipe), 0);
+    CU_ASSERT_EQUAL(child_run(send_draw), 0);
+    CU_ASSERT_EQUAL(read(g_pipe[0], theirs, sizeof theirs), sizeof theirs);
+    CU_ASSERT_EQUAL(ael_random_fill(ours, sizeof ours), AEL_OK);
+    CU_ASSERT_NOT_EQUAL(memcmp(ours, theirs, sizeof ours), 0);
+    (void)close(g_pipe[0]);
+    (void)close(g_pipe[1]);
+}
+
+static const struct test_case k_cases[] = {
+    {"never repeats", test_random_fill__never_repeats},
+    {"every length", test_random_fill__fills_every_length},
+    {"reseeds", test_generator_fill__reseeds_after_a_mebibyte_and_a_minute},
+    {"failing calls", test_generator__reports_failing_calls},
+    {"differs in a child", test_random_fill__differs_in_a_child},
+};
+
+TEST_SUITE_MAIN("random", k_cases)

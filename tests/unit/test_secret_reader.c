@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/alloc.h"
+#include "tests/support/child.h"
+#include "tests/support/failing_sys.h"
+#include "tests/support/suite.h"
+
+#include <ael/secret.h>
+
+#include <errno.h>
+#include <string.h>
+
+static struct ael_secret_reader *g_reader;
+
+static struct ael_secret *digits(void) {
+    uint8_t text[] = "0123456789";
+    struct ael_secret *secret = NULL;
+    CU_ASSERT_EQUAL(ael_secret_new(text, 10, &secret), AEL_OK);
+    CU_ASSERT_EQUAL(ael_secret_reader_new(secret, &g_reader), AEL_OK);
+    return secret;
+}
+
+static void check_read(size_t cap, const char *expected, enum ael_status status) {
+    uint8_t out[16];
+    size_t n = 99;
+    memset(out, 0, sizeof out);
+    CU_ASSERT_EQUAL(ael_secret_reader_read(g_reader, out, cap, &n), status);
+    CU_ASSERT_EQUAL(n, strlen(expected));
+    CU_ASSERT_EQUAL(memcmp(out, expected, strlen(expected)), 0);
+}
+
+static void drop(struct ael_secret *secret) {
+    ael_secret_reader_free(g_reader);
+    ael_secret_release(secret);
+}
+
+static void test_secret_reader_read__gives_the_end_with_the_last_bytes(void) {
+    struct ael_secret *secret = digits();
+    check_read(4, "0123", AEL_OK);
+    check_read(4, "4567", AEL_OK);
+    check_read(0, "", AEL_OK);
+    check_read(1, "8", AEL_OK);
+    check_read(4, "9", AEL_EOF);
+    check_read(4, "", AEL_EOF);
+    check_read(0, "", AEL_EOF);
+    drop(secret);
+}
+
+static void test_secret_reader_read__ends_after_a_full_read(void) {
+    struct ael_secret *secret = digits();
+    check_read(10, "0123456789", AEL_EOF);
+    check_read(1, "", AEL_EOF);
+    drop(secret);
+}
+
+static void test_secret_reader__holds_the_secret(void) {
+    struct ael_secret *secret = digits();
+    ael_secret_release(secret);
+    check_read(16, "0123456789", AEL_EOF);
+    ael_secret_reader_free(g_reader);
+}
+
+static void test_secret_reader__is_independent_of_others(void) {
+    struct ael_secret *secret = digits();
+    struct ael_secret_reader *first = g_reader;
+    CU_ASSERT_EQUAL(ael_secret_reader_new(secret, &g_reader), AEL_OK);
+    check_read(4, "0123", AEL_OK);
+    struct ael_secret_reader *second = g_reader;
+    g_reader = first;
+    check_read(2, "01", AEL_OK);
+    ael_secret_reader_free(second);
+    drop(secret);
+}
+
+static void test_secret_reader_read__answers_closed_after_close(void) {
+    struct ael_secret *secret = digits();
+    check_read(4, "0123", AEL_OK);
+    CU_ASSERT_EQUAL(ael_secret_close(secret), AEL_OK);
+    check_read(4, "", AEL_E_CLOSED);
+    check_read(0, "", AEL_E_CLOSED);
+    drop(secret);
+}
+
+static void test_secret_reader_read__stays_in_place_after_a_failure(void) {
+    struct ael_secret *secret = digits();
+    failing_sys_install(FAIL_MPROTECT, 1, ENOMEM, false);
+    check_read(4, "", AEL_E_SYSTEM);
+    CU_ASSERT_TRUE(failing_sys_remove());
+    check_read(4, "0123", AEL_OK);
+    drop(secret);
+}
+
+static int refuse(void *context) {
+    (void)context;
+    return 1;
+}
+
+static void test_secret_reader__refuses_bad_arguments(void) {
+    struct ael_secret *secret = digits();
+    struct ael_secret_reader *reader = g_reader;
+    uint8_t out[1];
+    size_t n = 1;
+    CU_ASSERT_EQUAL(ael_secret_reader_new(NULL, &reader), AEL_E_ARGUMENT);
+    CU_ASSERT_PTR_NULL(reader);
+    CU_ASSERT_EQUAL(ael_secret_reader_new(secret, NULL), AEL_E_ARGUMENT);
+    CU_ASSERT_EQUAL(ael_secret_reader_read(NULL, out, 1, &n), AEL_E_ARGUMENT);
+    CU_ASSERT_EQUAL(n, 0);
+    CU_ASSERT_EQUAL(ael_secret_reader_read(g_reader, NULL, 1, &n), AEL_E_ARGUMENT);
+    CU_ASSERT_EQUAL(ael_secret_reader_read(g_reader, out, 1, NULL), AEL_E_ARGUMENT);
+    ael_alloc_set_fault(refuse, NULL);
+    CU_ASSERT_EQUAL(ael_secret_reader_new(secret, &reader), AEL_E_NO_MEMORY);
+    ael_alloc_set_fault(NULL, NULL);
+    ael_secret_reader_free(NULL);
+    drop(secret);
+}
+
+static int read_inherited(void) {
+    uint8_t out[4];
+    size_t n = 0;
+    return ael_secret_reader_read(g_reader, out, 4, &n) == AEL_E_FORKED
+                   && ael_secret_reader_read(g_reader, out, 0, &n) == AEL_E_FORKED
+               ? 0
+               : 1;
+}
+
+static void test_secret_reader_read__refuses_after_fork(void) {
+    struct ael_secret *secret = digits();
+    CU_ASSERT_EQUAL(child_run(read_inherited), 0);
+    drop(secret);
+}
+
+static const struct test_case k_cases[] = {
+    {"end with the last bytes", test_secret_reader_read__gives_the_end_with_the_last_bytes},
+    {"end after a full read", test_secret_reader_read__ends_after_a_full_read},
+    {"holds the secret", test_secret_reader__holds_the_secret},
+    {"independent", test_secret_reader__is_independent_of_others},
+    {"closed", test_secret_reader_read__answers_closed_after_close},
+    {"place after failure", test_secret_reader_read__stays_in_place_after_a_failure},
+    {"bad arguments", test_secret_reader__refuses_bad_arguments},
+    {"after fork", test_secret_reader_read__refuses_after_fork},
+};
+
+TEST_SUITE_MAIN("secret_reader", k_cases)
