@@ -4,11 +4,12 @@
  *     custom_metastore                 encrypts and decrypts once over it
  *     custom_metastore --contract      puts it through the suite that every metastore must pass
  *
- * A line is a row: the id in hexadecimal, a blank, created, a blank, the key record as JSON. A later line for the same
- * id and created replaces the earlier one. A last line without its end is what a crash left of a write that nobody was
- * told of: readers pass over it and the next writer cuts it off. Writers take an exclusive lock on the file, readers a
- * shared one, so that several threads and processes may use it. Look-ups read the whole file: fine for thousands of
- * keys, which is what a service has; do not copy that for millions.
+ * A line is a row: the id in hexadecimal, a blank, created, a blank, the key record as JSON. A later line for
+ * the same id and created replaces the earlier one. A last line without its end is what a crash left of a
+ * write that nobody was told of: readers pass over it and the next writer cuts it off. Writers take an
+ * exclusive lock on the file, readers a shared one, so that several threads and processes may use it.
+ * Look-ups read the whole file: fine for thousands of keys, which is what a service has; do not copy that for
+ * millions.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "tests/contract/metastore_contract.h"
@@ -81,7 +82,11 @@ static void view_close(struct view *view) {
 }
 
 static enum ael_status view_open(
-    struct view *view, const struct line_store *store, int kind, const struct ael_call *call, struct ael_error *err) {
+    struct view *view,
+    const struct line_store *store,
+    int kind,
+    const struct ael_call *call,
+    struct ael_error *err) {
     *view = (struct view){.file = fopen(store->path, kind == LOCK_EX ? "r+e" : "re")};
     if (view->file == NULL) {
         return failed(err, "open");
@@ -120,7 +125,8 @@ static bool is_id(const struct row *row, struct ael_bytes id) {
         return false;
     }
     for (size_t i = 0; i < id.len; i++) {
-        if (row->id_hex[2 * i] != k_digits[id.data[i] >> 4] || row->id_hex[2 * i + 1] != k_digits[id.data[i] & 15]) {
+        if (row->id_hex[2 * i] != k_digits[id.data[i] >> 4] ||
+            row->id_hex[2 * i + 1] != k_digits[id.data[i] & 15]) {
             return false;
         }
     }
@@ -129,7 +135,11 @@ static bool is_id(const struct row *row, struct ael_bytes id) {
 
 /* ---- reading ---- */
 
-/* A row that does not read as a key record has a status of its own; only a lack of memory is something else. */
+/*
+
+ * A row that does not read as a key record has a status of its own; only a lack of memory is something else.
+
+ */
 static enum ael_status parse(const char *json, struct ael_key_record_buf *out, struct ael_error *err) {
     enum ael_status status = ael_key_record_from_json(ael_bytes_from_text(json), out, NULL);
     if (status == AEL_OK || status == AEL_E_NO_MEMORY) {
@@ -138,10 +148,18 @@ static enum ael_status parse(const char *json, struct ael_key_record_buf *out, s
     return ael_error_set(err, AEL_E_BACKEND_DATA, 0, COMPONENT, "a line is not a key record");
 }
 
-/* Reads the whole file for the last line of (id, created_s), or of the greatest created when created_s is 0. */
+/*
+
+ * Reads the whole file for the last line of (id, created_s), or of the greatest created when created_s is 0.
+
+ */
 static enum ael_status find(
-    struct view *view, const struct ael_call *call, struct ael_bytes id, int64_t created_s,
-    struct ael_key_record_buf *out, struct ael_error *err) {
+    struct view *view,
+    const struct ael_call *call,
+    struct ael_bytes id,
+    int64_t created_s,
+    struct ael_key_record_buf *out,
+    struct ael_error *err) {
     enum ael_status status = AEL_E_KEY_NOT_FOUND;
     int64_t best = 0;
     struct row row;
@@ -162,7 +180,11 @@ static enum ael_status find(
 }
 
 static enum ael_status lines_load(
-    void *self, const struct ael_call *call, struct ael_bytes id, int64_t created_s, struct ael_key_record_buf *out,
+    void *self,
+    const struct ael_call *call,
+    struct ael_bytes id,
+    int64_t created_s,
+    struct ael_key_record_buf *out,
     struct ael_error *err) {
     struct view view;
     enum ael_status status = view_open(&view, self, LOCK_SH, call, err);
@@ -174,7 +196,10 @@ static enum ael_status lines_load(
 }
 
 static enum ael_status lines_load_latest(
-    void *self, const struct ael_call *call, struct ael_bytes id, struct ael_key_record_buf *out,
+    void *self,
+    const struct ael_call *call,
+    struct ael_bytes id,
+    struct ael_key_record_buf *out,
     struct ael_error *err) {
     return lines_load(self, call, id, 0, out, err); /* the library never asks for created 0 */
 }
@@ -185,7 +210,8 @@ static enum ael_status append_text(struct ael_buf *buf, const char *text) {
     return ael_buf_append(buf, ael_bytes_from_text(text));
 }
 
-static enum ael_status make_line(struct ael_bytes id, const struct ael_key_record *record, struct ael_buf *line) {
+static enum ael_status
+make_line(struct ael_bytes id, const struct ael_key_record *record, struct ael_buf *line) {
     char piece[32];
     enum ael_status status = AEL_OK;
     for (size_t i = 0; i < id.len && status == AEL_OK; i++) {
@@ -202,7 +228,11 @@ static enum ael_status make_line(struct ael_bytes id, const struct ael_key_recor
     return status == AEL_OK ? append_text(line, "\n") : status;
 }
 
-/* Once the bytes may be on their way nobody knows what a failure left: the library then reads the row back. */
+/*
+
+ * Once the bytes may be on their way nobody knows what a failure left: the library then reads the row back.
+
+ */
 static enum ael_status append_line(struct view *view, const struct ael_buf *line, struct ael_error *err) {
     int fd = fileno(view->file);
     if (ftruncate(fd, view->good_end) != 0) {
@@ -215,8 +245,8 @@ static enum ael_status append_line(struct view *view, const struct ael_buf *line
     return AEL_OK;
 }
 
-static enum ael_status
-write_record(struct view *view, struct ael_bytes id, const struct ael_key_record *record, struct ael_error *err) {
+static enum ael_status write_record(
+    struct view *view, struct ael_bytes id, const struct ael_key_record *record, struct ael_error *err) {
     struct ael_buf line = AEL_BUF_INIT;
     enum ael_status status = make_line(id, record, &line);
     if (status == AEL_OK) {
@@ -227,7 +257,11 @@ write_record(struct view *view, struct ael_bytes id, const struct ael_key_record
 }
 
 static enum ael_status lines_store(
-    void *self, const struct ael_call *call, struct ael_bytes id, const struct ael_key_record *record, bool *stored,
+    void *self,
+    const struct ael_call *call,
+    struct ael_bytes id,
+    const struct ael_key_record *record,
+    bool *stored,
     struct ael_error *err) {
     struct view view;
     struct ael_key_record_buf present = AEL_KEY_RECORD_BUF_INIT;
@@ -246,8 +280,13 @@ static enum ael_status lines_store(
 }
 
 static enum ael_status lines_replace(
-    void *self, const struct ael_call *call, struct ael_bytes id, const struct ael_key_record *expected,
-    const struct ael_key_record *desired, bool *replaced, struct ael_error *err) {
+    void *self,
+    const struct ael_call *call,
+    struct ael_bytes id,
+    const struct ael_key_record *expected,
+    const struct ael_key_record *desired,
+    bool *replaced,
+    struct ael_error *err) {
     struct view view;
     struct ael_key_record_buf present = AEL_KEY_RECORD_BUF_INIT;
     enum ael_status status = view_open(&view, self, LOCK_EX, call, err);

@@ -14,7 +14,7 @@
 
 #include <string.h>
 
-#define COMPONENT "metastore"
+#define COMPONENT              "metastore"
 #define HAS(metastore, member) AEL_VT_HAS((metastore)->vtable, struct ael_metastore_vtable, member)
 
 enum {
@@ -29,7 +29,10 @@ struct ael_metastore {
     const struct ael_metastore_metric_names *metrics;
 };
 
-/* One call to a backend: the deadline made absolute once, and an error of its own, so that nothing stale shows. */
+/*
+ * One call to a backend: the deadline made absolute once, and an error of its own, so that nothing stale
+ * shows.
+ */
 struct edge_call {
     struct ael_call call;
     struct ael_error error;
@@ -105,21 +108,25 @@ const char *ael_metastore_region_suffix(struct ael_metastore *metastore) {
 
 static enum ael_status check_id(struct ael_bytes id, struct ael_error *err) {
     if (id.len > AEL_ID_MAX_BYTES) {
-        return ael_error_set(err, AEL_E_TOO_LARGE, 0, COMPONENT, "a key id is longer than %d bytes", AEL_ID_MAX_BYTES);
+        return ael_error_set(
+            err, AEL_E_TOO_LARGE, 0, COMPONENT, "a key id is longer than %d bytes", AEL_ID_MAX_BYTES);
     }
     if (id.data == NULL || id.len == 0 || !ael_id_is_text(id)) {
-        return ael_error_set(err, AEL_E_ARGUMENT, 0, COMPONENT, "a key id is empty, not UTF-8 or holds a NUL");
+        return ael_error_set(
+            err, AEL_E_ARGUMENT, 0, COMPONENT, "a key id is empty, not UTF-8 or holds a NUL");
     }
     return AEL_OK;
 }
 
 static enum ael_status check_record(const struct ael_key_record *record, struct ael_error *err) {
     if (record == NULL || record->created_s < 1) {
-        return ael_error_set(err, AEL_E_ARGUMENT, 0, COMPONENT, "a key record is NULL or created before 1970");
+        return ael_error_set(
+            err, AEL_E_ARGUMENT, 0, COMPONENT, "a key record is NULL or created before 1970");
     }
     if (record->key.len > AEL_KEY_RECORD_MAX_BYTES) {
         return ael_error_set(
-            err, AEL_E_TOO_LARGE, 0, COMPONENT, "an encrypted key is longer than %d bytes", AEL_KEY_RECORD_MAX_BYTES);
+            err, AEL_E_TOO_LARGE, 0, COMPONENT, "an encrypted key is longer than %d bytes",
+            AEL_KEY_RECORD_MAX_BYTES);
     }
     if (record->key.data == NULL || record->key.len == 0) {
         return ael_error_set(err, AEL_E_ARGUMENT, 0, COMPONENT, "a key record holds no key");
@@ -133,8 +140,13 @@ static enum ael_status check_record(const struct ael_key_record *record, struct 
     return check_id(record->parent_id, err);
 }
 
-/* A backend's answer is checked as its input was: what it gave must be a key, and the one that was asked for. */
-static enum ael_status check_answer(const struct ael_key_record *record, int64_t created_s, struct ael_error *err) {
+/*
+
+ * A backend's answer is checked as its input was: what it gave must be a key, and the one that was asked for.
+
+ */
+static enum ael_status
+check_answer(const struct ael_key_record *record, int64_t created_s, struct ael_error *err) {
     if (check_record(record, NULL) != AEL_OK) {
         return ael_error_set(err, AEL_E_BACKEND_DATA, 0, COMPONENT, "the backend's row is not a key record");
     }
@@ -147,8 +159,12 @@ static enum ael_status check_answer(const struct ael_key_record *record, int64_t
 
 /* ---- calls ---- */
 
-/* Copies what the caller's struct holds, makes the default deadline a fixed one, and checks that it is not over. */
-static enum ael_status edge_begin(struct edge_call *edge, const struct ael_call *call, struct ael_error *err) {
+/*
+ * Copies what the caller's struct holds, makes the default deadline a fixed one, and checks that it is not
+ * over.
+ */
+static enum ael_status
+edge_begin(struct edge_call *edge, const struct ael_call *call, struct ael_error *err) {
     *edge = (struct edge_call){.call = AEL_CALL_INIT};
     if (call != NULL) {
         if (call->size < offsetof(struct ael_call, consistency)) {
@@ -168,8 +184,11 @@ static enum ael_status edge_begin(struct edge_call *edge, const struct ael_call 
 }
 
 /* Hands the backend's error on; makes one when the backend left it out. */
-static enum ael_status
-edge_end(const struct ael_metastore *metastore, struct edge_call *edge, enum ael_status status, struct ael_error *err) {
+static enum ael_status edge_end(
+    const struct ael_metastore *metastore,
+    struct edge_call *edge,
+    enum ael_status status,
+    struct ael_error *err) {
     if (status == AEL_OK || err == NULL) {
         return status;
     }
@@ -180,7 +199,8 @@ edge_end(const struct ael_metastore *metastore, struct edge_call *edge, enum ael
     return ael_error_set(err, status, 0, metastore->vtable->name, "%s", ael_status_text(status));
 }
 
-static enum ael_status unsupported(const struct ael_metastore *metastore, const char *what, struct ael_error *err) {
+static enum ael_status
+unsupported(const struct ael_metastore *metastore, const char *what, struct ael_error *err) {
     return ael_error_set(
         err, AEL_E_UNSUPPORTED, 0, COMPONENT, "the metastore %s has no %s", metastore->vtable->name, what);
 }
@@ -191,8 +211,12 @@ static enum ael_status null_argument(struct ael_error *err) {
 
 /* Ends a load: on failure out is empty, on success it holds what was asked for. */
 static enum ael_status load_end(
-    const struct ael_metastore *metastore, struct edge_call *edge, enum ael_status status, int64_t created_s,
-    struct ael_key_record_buf *out, struct ael_error *err) {
+    const struct ael_metastore *metastore,
+    struct edge_call *edge,
+    enum ael_status status,
+    int64_t created_s,
+    struct ael_key_record_buf *out,
+    struct ael_error *err) {
     if (status == AEL_OK) {
         status = check_answer(&out->record, created_s, &edge->error);
     }
@@ -204,8 +228,12 @@ static enum ael_status load_end(
 
 /* see ael/sys/metastore_backend.h */
 enum ael_status ael_metastore_load(
-    struct ael_metastore *metastore, const struct ael_call *call, struct ael_bytes id, int64_t created_s,
-    struct ael_key_record_buf *out, struct ael_error *err) {
+    struct ael_metastore *metastore,
+    const struct ael_call *call,
+    struct ael_bytes id,
+    int64_t created_s,
+    struct ael_key_record_buf *out,
+    struct ael_error *err) {
     if (metastore == NULL || out == NULL) {
         return null_argument(err);
     }
@@ -225,8 +253,11 @@ enum ael_status ael_metastore_load(
 
 /* see ael/sys/metastore_backend.h */
 enum ael_status ael_metastore_load_latest(
-    struct ael_metastore *metastore, const struct ael_call *call, struct ael_bytes id,
-    struct ael_key_record_buf *out, struct ael_error *err) {
+    struct ael_metastore *metastore,
+    const struct ael_call *call,
+    struct ael_bytes id,
+    struct ael_key_record_buf *out,
+    struct ael_error *err) {
     if (metastore == NULL || out == NULL) {
         return null_argument(err);
     }
@@ -235,15 +266,20 @@ enum ael_status ael_metastore_load_latest(
     AEL_TRY(check_id(id, err));
     AEL_TRY(edge_begin(&edge, call, err));
     int64_t start = ael_metric_start();
-    enum ael_status status = metastore->vtable->load_latest(metastore->self, &edge.call, id, out, &edge.error);
+    enum ael_status status =
+        metastore->vtable->load_latest(metastore->self, &edge.call, id, out, &edge.error);
     ael_metric_timer(metastore->metrics->load_latest, start);
     return load_end(metastore, &edge, status, 0, out, err);
 }
 
 /* see ael/sys/metastore_backend.h */
 enum ael_status ael_metastore_store(
-    struct ael_metastore *metastore, const struct ael_call *call, struct ael_bytes id,
-    const struct ael_key_record *record, bool *stored, struct ael_error *err) {
+    struct ael_metastore *metastore,
+    const struct ael_call *call,
+    struct ael_bytes id,
+    const struct ael_key_record *record,
+    bool *stored,
+    struct ael_error *err) {
     if (metastore == NULL || stored == NULL) {
         return null_argument(err);
     }
@@ -253,7 +289,8 @@ enum ael_status ael_metastore_store(
     AEL_TRY(check_record(record, err));
     AEL_TRY(edge_begin(&edge, call, err));
     int64_t start = ael_metric_start();
-    enum ael_status status = metastore->vtable->store(metastore->self, &edge.call, id, record, stored, &edge.error);
+    enum ael_status status =
+        metastore->vtable->store(metastore->self, &edge.call, id, record, stored, &edge.error);
     ael_metric_timer(metastore->metrics->store, start);
     *stored = *stored && status == AEL_OK;
     return edge_end(metastore, &edge, status, err);
@@ -261,8 +298,12 @@ enum ael_status ael_metastore_store(
 
 /* see ael/sys/metastore_backend.h */
 enum ael_status ael_metastore_list(
-    struct ael_metastore *metastore, const struct ael_call *call, struct ael_bytes prefix,
-    ael_metastore_visit_fn visit, void *context, struct ael_error *err) {
+    struct ael_metastore *metastore,
+    const struct ael_call *call,
+    struct ael_bytes prefix,
+    ael_metastore_visit_fn visit,
+    void *context,
+    struct ael_error *err) {
     if (metastore == NULL || visit == NULL || (prefix.data == NULL && prefix.len != 0)) {
         return null_argument(err);
     }
@@ -291,8 +332,12 @@ static enum ael_status check_replacement(
 
 /* see ael/sys/metastore_backend.h */
 enum ael_status ael_metastore_replace(
-    struct ael_metastore *metastore, const struct ael_call *call, struct ael_bytes id,
-    const struct ael_key_record *expected, const struct ael_key_record *desired, bool *replaced,
+    struct ael_metastore *metastore,
+    const struct ael_call *call,
+    struct ael_bytes id,
+    const struct ael_key_record *expected,
+    const struct ael_key_record *desired,
+    bool *replaced,
     struct ael_error *err) {
     if (metastore == NULL || replaced == NULL) {
         return null_argument(err);
@@ -335,8 +380,8 @@ ael_metastore_health(struct ael_metastore *metastore, const struct ael_call *cal
 }
 
 /* see ael/sys/metastore_backend.h */
-enum ael_status
-ael_metastore_ensure_schema(struct ael_metastore *metastore, const struct ael_call *call, struct ael_error *err) {
+enum ael_status ael_metastore_ensure_schema(
+    struct ael_metastore *metastore, const struct ael_call *call, struct ael_error *err) {
     if (metastore == NULL) {
         return null_argument(err);
     }
@@ -351,10 +396,18 @@ ael_metastore_ensure_schema(struct ael_metastore *metastore, const struct ael_ca
 
 /* ---- revocation ---- */
 
-/* One round: *done tells that the key is revoked. A lost race, or an outcome nobody knows, is another round. */
+/*
+
+ * One round: *done tells that the key is revoked. A lost race, or an outcome nobody knows, is another round.
+
+ */
 static enum ael_status revoke_once(
-    struct ael_metastore *metastore, const struct ael_call *call, struct ael_bytes key_id, int64_t created_s,
-    bool *done, struct ael_error *err) {
+    struct ael_metastore *metastore,
+    const struct ael_call *call,
+    struct ael_bytes key_id,
+    int64_t created_s,
+    bool *done,
+    struct ael_error *err) {
     struct ael_key_record_buf present = AEL_KEY_RECORD_BUF_INIT;
     enum ael_status status = ael_metastore_load(metastore, call, key_id, created_s, &present, err);
     if (status == AEL_OK && present.record.revoked) {
@@ -371,7 +424,10 @@ static enum ael_status revoke_once(
 
 /* see ael/metastore.h */
 enum ael_status ael_metastore_mark_revoked(
-    struct ael_metastore *metastore, struct ael_bytes key_id, int64_t created_s, const struct ael_call *call,
+    struct ael_metastore *metastore,
+    struct ael_bytes key_id,
+    int64_t created_s,
+    const struct ael_call *call,
     struct ael_error *err) {
     if (metastore == NULL) {
         return null_argument(err);

@@ -11,8 +11,8 @@
 #define COMPONENT "metastore/memory"
 
 /*
- * A skip list, ordered by id (bytes) and then created: look-up, insertion and "latest" in O(log n), listing in order.
- * A row has level k with probability 4^-k; 12 levels serve 4^12 rows well. Rows are never removed.
+ * A skip list, ordered by id (bytes) and then created: look-up, insertion and "latest" in O(log n), listing
+ * in order. A row has level k with probability 4^-k; 12 levels serve 4^12 rows well. Rows are never removed.
  */
 enum { MAX_LEVELS = 12 };
 
@@ -117,7 +117,11 @@ static enum ael_status absent(struct ael_error *err) {
 }
 
 static enum ael_status memory_load(
-    void *self, const struct ael_call *call, struct ael_bytes id, int64_t created_s, struct ael_key_record_buf *out,
+    void *self,
+    const struct ael_call *call,
+    struct ael_bytes id,
+    int64_t created_s,
+    struct ael_key_record_buf *out,
     struct ael_error *err) {
     (void)call;
     struct memory_store *store = self;
@@ -129,7 +133,10 @@ static enum ael_status memory_load(
 }
 
 static enum ael_status memory_load_latest(
-    void *self, const struct ael_call *call, struct ael_bytes id, struct ael_key_record_buf *out,
+    void *self,
+    const struct ael_call *call,
+    struct ael_bytes id,
+    struct ael_key_record_buf *out,
     struct ael_error *err) {
     (void)call;
     struct memory_store *store = self;
@@ -141,8 +148,11 @@ static enum ael_status memory_load_latest(
 }
 
 /* Puts a new row into each of its levels. The caller holds the mutex. */
-static enum ael_status
-insert(struct memory_store *store, const struct path *path, struct ael_bytes id, const struct ael_key_record *record) {
+static enum ael_status insert(
+    struct memory_store *store,
+    const struct path *path,
+    struct ael_bytes id,
+    const struct ael_key_record *record) {
     size_t levels = throw_levels(store);
     struct row *row = row_new(levels, id, record);
     if (row == NULL) {
@@ -156,7 +166,11 @@ insert(struct memory_store *store, const struct path *path, struct ael_bytes id,
 }
 
 static enum ael_status memory_store_row(
-    void *self, const struct ael_call *call, struct ael_bytes id, const struct ael_key_record *record, bool *stored,
+    void *self,
+    const struct ael_call *call,
+    struct ael_bytes id,
+    const struct ael_key_record *record,
+    bool *stored,
     struct ael_error *err) {
     (void)call;
     (void)err;
@@ -180,7 +194,11 @@ static bool starts_with(struct ael_bytes text, struct ael_bytes prefix) {
 }
 
 static enum ael_status memory_list(
-    void *self, const struct ael_call *call, struct ael_bytes prefix, ael_metastore_visit_fn visit, void *context,
+    void *self,
+    const struct ael_call *call,
+    struct ael_bytes prefix,
+    ael_metastore_visit_fn visit,
+    void *context,
     struct ael_error *err) {
     struct memory_store *store = self;
     struct path path;
@@ -212,8 +230,13 @@ static enum ael_status set_record(struct row *row, const struct ael_key_record *
 }
 
 static enum ael_status memory_replace(
-    void *self, const struct ael_call *call, struct ael_bytes id, const struct ael_key_record *expected,
-    const struct ael_key_record *desired, bool *replaced, struct ael_error *err) {
+    void *self,
+    const struct ael_call *call,
+    struct ael_bytes id,
+    const struct ael_key_record *expected,
+    const struct ael_key_record *desired,
+    bool *replaced,
+    struct ael_error *err) {
     (void)call;
     struct memory_store *store = self;
     enum ael_status status = AEL_OK;

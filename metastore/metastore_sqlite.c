@@ -13,7 +13,11 @@ enum { MAX_CONNECTIONS = 64 };
 /* The members: lend a connection, do the work on it, take it back. self is the pool. */
 
 static enum ael_status sqlite_load(
-    void *self, const struct ael_call *call, struct ael_bytes id, int64_t created_s, struct ael_key_record_buf *out,
+    void *self,
+    const struct ael_call *call,
+    struct ael_bytes id,
+    int64_t created_s,
+    struct ael_key_record_buf *out,
     struct ael_error *err) {
     struct ael_sqlite_conn *conn = NULL;
     enum ael_status status = ael_sqlite_pool_borrow(self, call, &conn, err);
@@ -25,7 +29,10 @@ static enum ael_status sqlite_load(
 }
 
 static enum ael_status sqlite_load_latest(
-    void *self, const struct ael_call *call, struct ael_bytes id, struct ael_key_record_buf *out,
+    void *self,
+    const struct ael_call *call,
+    struct ael_bytes id,
+    struct ael_key_record_buf *out,
     struct ael_error *err) {
     struct ael_sqlite_conn *conn = NULL;
     enum ael_status status = ael_sqlite_pool_borrow(self, call, &conn, err);
@@ -37,7 +44,11 @@ static enum ael_status sqlite_load_latest(
 }
 
 static enum ael_status sqlite_store(
-    void *self, const struct ael_call *call, struct ael_bytes id, const struct ael_key_record *record, bool *stored,
+    void *self,
+    const struct ael_call *call,
+    struct ael_bytes id,
+    const struct ael_key_record *record,
+    bool *stored,
     struct ael_error *err) {
     struct ael_sqlite_conn *conn = NULL;
     enum ael_status status = ael_sqlite_pool_borrow(self, call, &conn, err);
@@ -49,7 +60,11 @@ static enum ael_status sqlite_store(
 }
 
 static enum ael_status sqlite_list(
-    void *self, const struct ael_call *call, struct ael_bytes prefix, ael_metastore_visit_fn visit, void *context,
+    void *self,
+    const struct ael_call *call,
+    struct ael_bytes prefix,
+    ael_metastore_visit_fn visit,
+    void *context,
     struct ael_error *err) {
     struct ael_sqlite_conn *conn = NULL;
     enum ael_status status = ael_sqlite_pool_borrow(self, call, &conn, err);
@@ -61,8 +76,13 @@ static enum ael_status sqlite_list(
 }
 
 static enum ael_status sqlite_replace(
-    void *self, const struct ael_call *call, struct ael_bytes id, const struct ael_key_record *expected,
-    const struct ael_key_record *desired, bool *replaced, struct ael_error *err) {
+    void *self,
+    const struct ael_call *call,
+    struct ael_bytes id,
+    const struct ael_key_record *expected,
+    const struct ael_key_record *desired,
+    bool *replaced,
+    struct ael_error *err) {
     struct ael_sqlite_conn *conn = NULL;
     enum ael_status status = ael_sqlite_pool_borrow(self, call, &conn, err);
     if (status == AEL_OK) {
@@ -72,10 +92,14 @@ static enum ael_status sqlite_replace(
     return status;
 }
 
-/* Takes the write lock, reads, writes nothing and lets go. SQLite lets a read-only file begin, so that is asked first. */
+/*
+ * Takes the write lock, reads, writes nothing and lets go. SQLite lets a read-only file begin, so that is
+ * asked first.
+ */
 static enum ael_status check_usable(struct ael_sqlite_conn *conn, struct ael_error *err) {
     if (sqlite3_db_readonly(conn->db, "main") != 0) {
-        return ael_error_set(err, AEL_E_BACKEND, SQLITE_READONLY, AEL_SQLITE_COMPONENT, "the file is read-only");
+        return ael_error_set(
+            err, AEL_E_BACKEND, SQLITE_READONLY, AEL_SQLITE_COMPONENT, "the file is read-only");
     }
     enum ael_status status = ael_sqlite_exec(conn, "BEGIN IMMEDIATE", err);
     if (status != AEL_OK) {
@@ -142,19 +166,24 @@ static const struct ael_metastore_vtable k_sqlite = {
     .metric_kind = "sql",
 };
 
-/* Names that SQLite takes for something else than a file: each connection would have a store of its own, or none. */
+/*
+ * Names that SQLite takes for something else than a file: each connection would have a store of its own, or
+ * none.
+ */
 static bool is_file_path(const char *path) {
     return path != NULL && path[0] != '\0' && strcmp(path, ":memory:") != 0 && strncmp(path, "file:", 5) != 0;
 }
 
-static enum ael_status check_options(const struct ael_metastore_sqlite_options *options, struct ael_error *err) {
+static enum ael_status
+check_options(const struct ael_metastore_sqlite_options *options, struct ael_error *err) {
     if (options == NULL || options->size != sizeof(*options)) {
         return ael_error_set(
             err, AEL_E_ARGUMENT, 0, AEL_SQLITE_COMPONENT, "start from AEL_METASTORE_SQLITE_OPTIONS_INIT");
     }
     if (!is_file_path(options->path)) {
         return ael_error_set(
-            err, AEL_E_ARGUMENT, 0, AEL_SQLITE_COMPONENT, "path must name a file: not empty, no URI, not :memory:");
+            err, AEL_E_ARGUMENT, 0, AEL_SQLITE_COMPONENT,
+            "path must name a file: not empty, no URI, not :memory:");
     }
     if (options->max_connections < 1 || options->max_connections > MAX_CONNECTIONS) {
         return ael_error_set(
@@ -162,7 +191,8 @@ static enum ael_status check_options(const struct ael_metastore_sqlite_options *
     }
     if (sqlite3_threadsafe() == 0) {
         return ael_error_set(
-            err, AEL_E_BACKEND, 0, AEL_SQLITE_COMPONENT, "this SQLite was built without threads; install another");
+            err, AEL_E_BACKEND, 0, AEL_SQLITE_COMPONENT,
+            "this SQLite was built without threads; install another");
     }
     return AEL_OK;
 }
@@ -180,7 +210,9 @@ static enum ael_status opening_failed(enum ael_status status, struct ael_error *
 
 /* see ael/metastore_sqlite.h */
 enum ael_status ael_metastore_sqlite_new(
-    const struct ael_metastore_sqlite_options *options, struct ael_metastore **metastore, struct ael_error *err) {
+    const struct ael_metastore_sqlite_options *options,
+    struct ael_metastore **metastore,
+    struct ael_error *err) {
     if (metastore == NULL) {
         return ael_error_set(err, AEL_E_ARGUMENT, 0, AEL_SQLITE_COMPONENT, "metastore is NULL");
     }
@@ -190,7 +222,8 @@ enum ael_status ael_metastore_sqlite_new(
         return status;
     }
     struct ael_sqlite_pool *pool = NULL;
-    status = ael_sqlite_pool_new(options->path, options->busy_timeout_ms, options->max_connections, &pool, err);
+    status =
+        ael_sqlite_pool_new(options->path, options->busy_timeout_ms, options->max_connections, &pool, err);
     if (status != AEL_OK) {
         return opening_failed(status, err);
     }

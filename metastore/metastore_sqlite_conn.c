@@ -11,8 +11,8 @@ enum {
 };
 
 /*
- * The table of the Rust SDK, so that both can share a file. created is TEXT 'YYYY-MM-DD HH:MM:SS' in UTC, which sorts
- * as the instants do.
+ * The table of the Rust SDK, so that both can share a file. created is TEXT 'YYYY-MM-DD HH:MM:SS' in UTC,
+ * which sorts as the instants do.
  */
 static const char k_create_table[] = "CREATE TABLE IF NOT EXISTS encryption_key ("
                                      "id TEXT NOT NULL, "
@@ -21,8 +21,8 @@ static const char k_create_table[] = "CREATE TABLE IF NOT EXISTS encryption_key 
                                      "PRIMARY KEY (id, created))";
 
 /*
- * ON CONFLICT with its target instead of INSERT OR IGNORE: the latter would take any other broken constraint for a
- * lost race, and would insert twice into a table without the key.
+ * ON CONFLICT with its target instead of INSERT OR IGNORE: the latter would take any other broken constraint
+ * for a lost race, and would insert twice into a table without the key.
  */
 static const char *const k_sql[AEL_SQLITE_STATEMENTS] = {
     [AEL_SQLITE_LOAD] = "SELECT id, created, key_record FROM encryption_key "
@@ -54,7 +54,11 @@ static int64_t min_ms(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-/* SQLite asks whether to go on waiting for a lock: until the call or the connection's own time-out is over. */
+/*
+
+ * SQLite asks whether to go on waiting for a lock: until the call or the connection's own time-out is over.
+
+ */
 static int on_busy(void *context, int tries) {
     struct ael_sqlite_conn *conn = context;
     if (tries == 0) {
@@ -126,7 +130,8 @@ enum ael_status ael_sqlite_commit_failed(struct ael_sqlite_conn *conn, int resul
         return status;
     }
     return ael_error_set(
-        err, AEL_E_OUTCOME_UNKNOWN, result, AEL_SQLITE_COMPONENT, "while committing: %s", sqlite3_errmsg(conn->db));
+        err, AEL_E_OUTCOME_UNKNOWN, result, AEL_SQLITE_COMPONENT, "while committing: %s",
+        sqlite3_errmsg(conn->db));
 }
 
 /* see metastore/metastore_sqlite_conn.h */
@@ -148,8 +153,10 @@ void ael_sqlite_rollback(struct ael_sqlite_conn *conn) {
 
 /* ---- opening ---- */
 
-static enum ael_status open_file(struct ael_sqlite_conn *conn, const char *path, bool create, struct ael_error *err) {
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE | (create ? SQLITE_OPEN_CREATE : 0);
+static enum ael_status
+open_file(struct ael_sqlite_conn *conn, const char *path, bool create, struct ael_error *err) {
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE |
+                (create ? SQLITE_OPEN_CREATE : 0);
     int result = sqlite3_open_v2(path, &conn->db, flags, NULL);
     if (result != SQLITE_OK) {
         return ael_sqlite_failed(conn, result, err);
@@ -173,7 +180,10 @@ static int step_journal_mode(sqlite3_stmt *statement, bool *is_wal) {
     return result;
 }
 
-/* The step into WAL does not always ask the busy handler when several processes take it at once: asked for it here. */
+/*
+ * The step into WAL does not always ask the busy handler when several processes take it at once: asked for it
+ * here.
+ */
 static int set_wal(struct ael_sqlite_conn *conn, bool *is_wal) {
     sqlite3_stmt *statement = NULL;
     int result = sqlite3_prepare_v2(conn->db, "PRAGMA journal_mode=WAL", -1, &statement, NULL);
@@ -195,15 +205,16 @@ static enum ael_status set_durable(struct ael_sqlite_conn *conn, struct ael_erro
     }
     if (!is_wal) {
         return ael_error_set(
-            err, AEL_E_BACKEND, 0, AEL_SQLITE_COMPONENT, "the file cannot be set to WAL; put it on a local disk");
+            err, AEL_E_BACKEND, 0, AEL_SQLITE_COMPONENT,
+            "the file cannot be set to WAL; put it on a local disk");
     }
     return ael_sqlite_exec(conn, "PRAGMA synchronous=FULL", err);
 }
 
 static enum ael_status prepare_statements(struct ael_sqlite_conn *conn, struct ael_error *err) {
     for (int i = 0; i < AEL_SQLITE_STATEMENTS; i++) {
-        int result = sqlite3_prepare_v3(
-            conn->db, k_sql[i], -1, SQLITE_PREPARE_PERSISTENT, &conn->statements[i], NULL);
+        int result =
+            sqlite3_prepare_v3(conn->db, k_sql[i], -1, SQLITE_PREPARE_PERSISTENT, &conn->statements[i], NULL);
         if (result != SQLITE_OK) {
             return ael_sqlite_failed(conn, result, err);
         }
@@ -216,7 +227,8 @@ enum ael_status ael_sqlite_conn_ensure_table(struct ael_sqlite_conn *conn, struc
     return ael_sqlite_exec(conn, k_create_table, err);
 }
 
-static enum ael_status set_up(struct ael_sqlite_conn *conn, const char *path, bool create, struct ael_error *err) {
+static enum ael_status
+set_up(struct ael_sqlite_conn *conn, const char *path, bool create, struct ael_error *err) {
     enum ael_status status = open_file(conn, path, create, err);
     if (status == AEL_OK) {
         status = set_durable(conn, err);
@@ -232,8 +244,12 @@ static enum ael_status set_up(struct ael_sqlite_conn *conn, const char *path, bo
 
 /* see metastore/metastore_sqlite_conn.h */
 enum ael_status ael_sqlite_conn_open(
-    const char *path, uint32_t busy_timeout_ms, bool create, const struct ael_call *call,
-    struct ael_sqlite_conn **conn, struct ael_error *err) {
+    const char *path,
+    uint32_t busy_timeout_ms,
+    bool create,
+    const struct ael_call *call,
+    struct ael_sqlite_conn **conn,
+    struct ael_error *err) {
     *conn = NULL;
     struct ael_sqlite_conn *made = ael_sys_alloc(sizeof(*made));
     if (made == NULL) {

@@ -1,8 +1,8 @@
 /*
  * metastore/metastore_sqlite_conn.h - one connection to the SQLite file, with its prepared statements.
  *
- * While it works for a call, its waits for other processes' locks and its statements end when the call is over: the
- * busy handler and the progress handler ask. Written against public headers only.
+ * While it works for a call, its waits for other processes' locks and its statements end when the call is
+ * over: the busy handler and the progress handler ask. Written against public headers only.
  * Layer: metastore (libael-sqlite). Threads: one at a time.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -42,8 +42,12 @@ struct ael_sqlite_conn {
  * @return AEL_OK; AEL_E_NO_MEMORY; or as ael_sqlite_failed. Ownership: close it with ael_sqlite_conn_close.
  */
 AEL_MUST_CHECK enum ael_status ael_sqlite_conn_open(
-    const char *path, uint32_t busy_timeout_ms, bool create, const struct ael_call *call,
-    struct ael_sqlite_conn **conn, struct ael_error *err);
+    const char *path,
+    uint32_t busy_timeout_ms,
+    bool create,
+    const struct ael_call *call,
+    struct ael_sqlite_conn **conn,
+    struct ael_error *err);
 
 /** Ends the statements and the connection; NULL is accepted. */
 void ael_sqlite_conn_close(struct ael_sqlite_conn *conn);
@@ -52,21 +56,23 @@ void ael_sqlite_conn_close(struct ael_sqlite_conn *conn);
 bool ael_sqlite_conn_has_moved(struct ael_sqlite_conn *conn);
 
 /** Makes the table when it is missing. As ael_sqlite_exec. */
-AEL_MUST_CHECK enum ael_status ael_sqlite_conn_ensure_table(struct ael_sqlite_conn *conn, struct ael_error *err);
+AEL_MUST_CHECK enum ael_status
+ael_sqlite_conn_ensure_table(struct ael_sqlite_conn *conn, struct ael_error *err);
 
 /** Runs SQL without results. @return AEL_OK; or as ael_sqlite_failed. */
-AEL_MUST_CHECK enum ael_status ael_sqlite_exec(struct ael_sqlite_conn *conn, const char *sql, struct ael_error *err);
+AEL_MUST_CHECK enum ael_status
+ael_sqlite_exec(struct ael_sqlite_conn *conn, const char *sql, struct ael_error *err);
 
 /** Ends a transaction that is open without its changes. */
 void ael_sqlite_rollback(struct ael_sqlite_conn *conn);
 
 /**
- * Turns SQLite's result of a reading step into a status with SQLite's sentence, and marks a connection that is not
- * to be used again.
+ * Turns SQLite's result of a reading step into a status with SQLite's sentence, and marks a connection that
+ * is not to be used again.
  *
- * @return AEL_E_TIMEOUT (locked or interrupted at the deadline, or locked for busy_timeout_ms); AEL_E_CANCELLED;
- *         AEL_E_UNREACHABLE (the file cannot be opened or read); AEL_E_NO_MEMORY; AEL_E_BACKEND (anything else: a full
- *         disk, a read-only or corrupt file, a table of another shape).
+ * @return AEL_E_TIMEOUT (locked or interrupted at the deadline, or locked for busy_timeout_ms);
+ * AEL_E_CANCELLED; AEL_E_UNREACHABLE (the file cannot be opened or read); AEL_E_NO_MEMORY; AEL_E_BACKEND
+ * (anything else: a full disk, a read-only or corrupt file, a table of another shape).
  */
 enum ael_status ael_sqlite_failed(struct ael_sqlite_conn *conn, int result, struct ael_error *err);
 

@@ -14,9 +14,10 @@ struct ael_sqlite_pool {
     char *path;
     uint32_t busy_timeout_ms;
     uint32_t max_connections;
-    pid_t pid; /* whose connections these are; written before others see the pool, and in a child by its only thread */
+    pid_t pid; /* whose connections these are; written before others see the pool, and in a child by its only
+                  thread */
     pthread_mutex_t mutex;
-    pthread_cond_t changed; /* on CLOCK_MONOTONIC */
+    pthread_cond_t changed;       /* on CLOCK_MONOTONIC */
     bool forking;                 /* under mutex: lend nothing */
     uint32_t lent;                /* under mutex */
     struct ael_sqlite_conn *idle; /* under mutex */
@@ -70,7 +71,10 @@ static enum ael_status open_first(struct ael_sqlite_pool *pool, const char *path
 
 /* see metastore/metastore_sqlite_pool.h */
 enum ael_status ael_sqlite_pool_new(
-    const char *path, uint32_t busy_timeout_ms, uint32_t max_connections, struct ael_sqlite_pool **pool,
+    const char *path,
+    uint32_t busy_timeout_ms,
+    uint32_t max_connections,
+    struct ael_sqlite_pool **pool,
     struct ael_error *err) {
     *pool = NULL;
     struct ael_sqlite_pool *made = ael_sys_alloc(sizeof(*made));
@@ -156,9 +160,15 @@ static void give_place_back(struct ael_sqlite_pool *pool, struct ael_sqlite_conn
     (void)pthread_mutex_unlock(&pool->mutex);
 }
 
-/* A file that was deleted or replaced under a connection would swallow what is stored: open the one at the path. */
+/*
+ * A file that was deleted or replaced under a connection would swallow what is stored: open the one at the
+ * path.
+ */
 static enum ael_status make_usable(
-    struct ael_sqlite_pool *pool, const struct ael_call *call, struct ael_sqlite_conn **conn, struct ael_error *err) {
+    struct ael_sqlite_pool *pool,
+    const struct ael_call *call,
+    struct ael_sqlite_conn **conn,
+    struct ael_error *err) {
     if (*conn != NULL && ael_sqlite_conn_has_moved(*conn)) {
         ael_sqlite_conn_close(*conn);
         *conn = NULL;
@@ -172,17 +182,22 @@ static enum ael_status make_usable(
 
 /* see metastore/metastore_sqlite_pool.h */
 enum ael_status ael_sqlite_pool_borrow(
-    struct ael_sqlite_pool *pool, const struct ael_call *call, struct ael_sqlite_conn **conn, struct ael_error *err) {
+    struct ael_sqlite_pool *pool,
+    const struct ael_call *call,
+    struct ael_sqlite_conn **conn,
+    struct ael_error *err) {
     *conn = NULL;
     if (pool->pid != getpid()) { /* its mutex may be held for ever by a thread that is not here */
         return ael_error_set(
-            err, AEL_E_FORKED, 0, AEL_SQLITE_COMPONENT, "the connections are the parent's; open the store in the child");
+            err, AEL_E_FORKED, 0, AEL_SQLITE_COMPONENT,
+            "the connections are the parent's; open the store in the child");
     }
     (void)pthread_mutex_lock(&pool->mutex);
     enum ael_status status = take_place(pool, call, conn);
     (void)pthread_mutex_unlock(&pool->mutex);
     if (status != AEL_OK) {
-        return ael_error_set(err, status, 0, AEL_SQLITE_COMPONENT, "all connections were in use until the call was over");
+        return ael_error_set(
+            err, status, 0, AEL_SQLITE_COMPONENT, "all connections were in use until the call was over");
     }
     status = make_usable(pool, call, conn, err);
     if (status != AEL_OK) {

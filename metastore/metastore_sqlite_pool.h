@@ -1,8 +1,8 @@
 /*
  * metastore/metastore_sqlite_pool.h - at most so many connections to one file, lent for the length of a call.
  *
- * Connections are opened when first needed. Who comes when all are lent waits until its call is over. Written against
- * public headers only.
+ * Connections are opened when first needed. Who comes when all are lent waits until its call is over. Written
+ * against public headers only.
  * Layer: metastore (libael-sqlite). Threads: any; locks inside.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -21,10 +21,16 @@ struct ael_sqlite_pool;
  * @return AEL_OK; AEL_E_NO_MEMORY; AEL_E_SYSTEM; or as ael_sqlite_failed.
  */
 AEL_MUST_CHECK enum ael_status ael_sqlite_pool_new(
-    const char *path, uint32_t busy_timeout_ms, uint32_t max_connections, struct ael_sqlite_pool **pool,
+    const char *path,
+    uint32_t busy_timeout_ms,
+    uint32_t max_connections,
+    struct ael_sqlite_pool **pool,
     struct ael_error *err);
 
-/** Closes the connections, none of which may be lent. In a child that was not told of the fork it leaves them. */
+/**
+ * Closes the connections, none of which may be lent. In a child that was not told of the fork it leaves
+ * them.
+ */
 void ael_sqlite_pool_free(struct ael_sqlite_pool *pool);
 
 /**
@@ -34,12 +40,19 @@ void ael_sqlite_pool_free(struct ael_sqlite_pool *pool);
  *         ael_sqlite_pool_after_fork_child was not called); AEL_E_NO_MEMORY; or as ael_sqlite_failed.
  */
 AEL_MUST_CHECK enum ael_status ael_sqlite_pool_borrow(
-    struct ael_sqlite_pool *pool, const struct ael_call *call, struct ael_sqlite_conn **conn, struct ael_error *err);
+    struct ael_sqlite_pool *pool,
+    const struct ael_call *call,
+    struct ael_sqlite_conn **conn,
+    struct ael_error *err);
 
 /** Takes a connection back, ending what is open on it; a broken one is closed. */
 void ael_sqlite_pool_return(struct ael_sqlite_pool *pool, struct ael_sqlite_conn *conn);
 
-/** Waits until nothing is lent, closes every connection and lends none until one of the two below is called. */
+/**
+
+ * Waits until nothing is lent, closes every connection and lends none until one of the two below is called.
+
+ */
 void ael_sqlite_pool_before_fork(struct ael_sqlite_pool *pool);
 void ael_sqlite_pool_after_fork_parent(struct ael_sqlite_pool *pool);
 void ael_sqlite_pool_after_fork_child(struct ael_sqlite_pool *pool);

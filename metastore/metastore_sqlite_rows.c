@@ -30,7 +30,8 @@ static int bind_key(sqlite3_stmt *statement, struct ael_bytes id, int64_t create
 
 static enum ael_status check_created(int64_t created_s, struct ael_error *err) {
     if (created_s > k_created_max_s) {
-        return ael_error_set(err, AEL_E_ARGUMENT, 0, AEL_SQLITE_COMPONENT, "created lies after the year 9999");
+        return ael_error_set(
+            err, AEL_E_ARGUMENT, 0, AEL_SQLITE_COMPONENT, "created lies after the year 9999");
     }
     return AEL_OK;
 }
@@ -59,11 +60,13 @@ static bool created_is(sqlite3_stmt *statement, int64_t created_s) {
 }
 
 static enum ael_status not_a_key(const char *why, struct ael_error *err) {
-    return ael_error_set(err, AEL_E_BACKEND_DATA, 0, AEL_SQLITE_COMPONENT, "a row is not a key record: %s", why);
+    return ael_error_set(
+        err, AEL_E_BACKEND_DATA, 0, AEL_SQLITE_COMPONENT, "a row is not a key record: %s", why);
 }
 
 /* Reads the row at which the statement stands. */
-static enum ael_status read_row(sqlite3_stmt *statement, struct ael_key_record_buf *out, struct ael_error *err) {
+static enum ael_status
+read_row(sqlite3_stmt *statement, struct ael_key_record_buf *out, struct ael_error *err) {
     if (sqlite3_column_type(statement, COLUMN_KEY_RECORD) != SQLITE_TEXT) {
         return not_a_key("key_record is not text", err);
     }
@@ -88,7 +91,10 @@ static enum ael_status read_row(sqlite3_stmt *statement, struct ael_key_record_b
 
 /* Steps a statement that gives one row at most, and ends its use. */
 static enum ael_status read_one(
-    struct ael_sqlite_conn *conn, sqlite3_stmt *statement, int bound, struct ael_key_record_buf *out,
+    struct ael_sqlite_conn *conn,
+    sqlite3_stmt *statement,
+    int bound,
+    struct ael_key_record_buf *out,
     struct ael_error *err) {
     int result = bound == SQLITE_OK ? sqlite3_step(statement) : bound;
     enum ael_status status;
@@ -105,7 +111,10 @@ static enum ael_status read_one(
 
 /* see metastore/metastore_sqlite_rows.h */
 enum ael_status ael_sqlite_row_load(
-    struct ael_sqlite_conn *conn, struct ael_bytes id, int64_t created_s, struct ael_key_record_buf *out,
+    struct ael_sqlite_conn *conn,
+    struct ael_bytes id,
+    int64_t created_s,
+    struct ael_key_record_buf *out,
     struct ael_error *err) {
     sqlite3_stmt *statement = conn->statements[AEL_SQLITE_LOAD];
     return read_one(conn, statement, bind_key(statement, id, created_s), out, err);
@@ -113,7 +122,10 @@ enum ael_status ael_sqlite_row_load(
 
 /* see metastore/metastore_sqlite_rows.h */
 enum ael_status ael_sqlite_row_load_latest(
-    struct ael_sqlite_conn *conn, struct ael_bytes id, struct ael_key_record_buf *out, struct ael_error *err) {
+    struct ael_sqlite_conn *conn,
+    struct ael_bytes id,
+    struct ael_key_record_buf *out,
+    struct ael_error *err) {
     sqlite3_stmt *statement = conn->statements[AEL_SQLITE_LATEST];
     return read_one(conn, statement, bind_text(statement, 1, id), out, err);
 }
@@ -124,10 +136,16 @@ static bool starts_with(struct ael_bytes text, struct ael_bytes prefix) {
     return text.len >= prefix.len && (prefix.len == 0 || memcmp(text.data, prefix.data, prefix.len) == 0);
 }
 
-/* Visits one row; *go_on tells whether another is wanted. Ids are in the order of their bytes, so that those with the
- * prefix come in one run; blobs come behind all text. */
+/*
+ * Visits one row; *go_on tells whether another is wanted. Ids are in the order of their bytes, so that those
+ * with the prefix come in one run; blobs come behind all text.
+ */
 static enum ael_status list_row(
-    sqlite3_stmt *statement, struct ael_bytes prefix, ael_metastore_visit_fn visit, void *context, bool *go_on,
+    sqlite3_stmt *statement,
+    struct ael_bytes prefix,
+    ael_metastore_visit_fn visit,
+    void *context,
+    bool *go_on,
     struct ael_error *err) {
     bool is_text = sqlite3_column_type(statement, COLUMN_ID) == SQLITE_TEXT; /* before it is read as text */
     struct ael_bytes id = column_text(statement, COLUMN_ID);
@@ -146,7 +164,10 @@ static enum ael_status list_row(
 
 /* see metastore/metastore_sqlite_rows.h */
 enum ael_status ael_sqlite_rows_list(
-    struct ael_sqlite_conn *conn, struct ael_bytes prefix, ael_metastore_visit_fn visit, void *context,
+    struct ael_sqlite_conn *conn,
+    struct ael_bytes prefix,
+    ael_metastore_visit_fn visit,
+    void *context,
     struct ael_error *err) {
     sqlite3_stmt *statement = conn->statements[AEL_SQLITE_LIST];
     enum ael_status status = AEL_OK;
@@ -174,7 +195,10 @@ enum ael_status ael_sqlite_rows_list(
 
 /* Runs a statement over (id, created, json); outside a transaction it commits by itself. */
 static int write_row(
-    sqlite3_stmt *statement, struct ael_bytes id, const struct ael_key_record *record, struct ael_bytes json) {
+    sqlite3_stmt *statement,
+    struct ael_bytes id,
+    const struct ael_key_record *record,
+    struct ael_bytes json) {
     int result = bind_key(statement, id, record->created_s);
     result = result == SQLITE_OK ? bind_text(statement, 3, json) : result;
     return result == SQLITE_OK ? sqlite3_step(statement) : result;
@@ -182,7 +206,10 @@ static int write_row(
 
 /* see metastore/metastore_sqlite_rows.h */
 enum ael_status ael_sqlite_row_store(
-    struct ael_sqlite_conn *conn, struct ael_bytes id, const struct ael_key_record *record, bool *stored,
+    struct ael_sqlite_conn *conn,
+    struct ael_bytes id,
+    const struct ael_key_record *record,
+    bool *stored,
     struct ael_error *err) {
     struct ael_buf json = AEL_BUF_INIT;
     sqlite3_stmt *statement = conn->statements[AEL_SQLITE_STORE];
@@ -205,7 +232,10 @@ enum ael_status ael_sqlite_row_store(
 
 /* Inside a transaction: *same tells whether the row is still the expected one. */
 static enum ael_status compare_row(
-    struct ael_sqlite_conn *conn, struct ael_bytes id, const struct ael_key_record *expected, bool *same,
+    struct ael_sqlite_conn *conn,
+    struct ael_bytes id,
+    const struct ael_key_record *expected,
+    bool *same,
     struct ael_error *err) {
     struct ael_key_record_buf present = AEL_KEY_RECORD_BUF_INIT;
     enum ael_status status = ael_sqlite_row_load(conn, id, expected->created_s, &present, err);
@@ -215,7 +245,10 @@ static enum ael_status compare_row(
 }
 
 static enum ael_status update_row(
-    struct ael_sqlite_conn *conn, struct ael_bytes id, const struct ael_key_record *desired, struct ael_error *err) {
+    struct ael_sqlite_conn *conn,
+    struct ael_bytes id,
+    const struct ael_key_record *desired,
+    struct ael_error *err) {
     struct ael_buf json = AEL_BUF_INIT;
     sqlite3_stmt *statement = conn->statements[AEL_SQLITE_UPDATE];
     enum ael_status status = ael_key_record_to_json(desired, &json);
@@ -232,8 +265,12 @@ static enum ael_status update_row(
 
 /* see metastore/metastore_sqlite_rows.h; whoever lent the connection rolls back what was not committed */
 enum ael_status ael_sqlite_row_replace(
-    struct ael_sqlite_conn *conn, struct ael_bytes id, const struct ael_key_record *expected,
-    const struct ael_key_record *desired, bool *replaced, struct ael_error *err) {
+    struct ael_sqlite_conn *conn,
+    struct ael_bytes id,
+    const struct ael_key_record *expected,
+    const struct ael_key_record *desired,
+    bool *replaced,
+    struct ael_error *err) {
     bool same = false;
     enum ael_status status = ael_sqlite_exec(conn, "BEGIN IMMEDIATE", err);
     if (status == AEL_OK) {

@@ -1,7 +1,8 @@
 /*
  * metastore/metric_names.h - the timers' names of one kind of metastore, which live as long as the process.
  *
- * A metric hook may keep a name, so it must outlive the handle: names are kept in one list by kind and never freed.
+ * A metric hook may keep a name, so it must outlive the handle: names are kept in one list by kind and never
+ * freed.
  * Layer: metastore.
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -60,10 +60,12 @@ void ael_generator_clear(struct ael_generator *generator) {
 }
 
 static bool needs_seed(const struct ael_generator_shard *shard, int64_t now) {
-    return !shard->seeded || shard->drawn >= AEL_GENERATOR_RESEED_BYTES || now - shard->seeded_ns >= k_reseed_ns;
+    return !shard->seeded || shard->drawn >= AEL_GENERATOR_RESEED_BYTES ||
+           now - shard->seeded_ns >= k_reseed_ns;
 }
 
-/* The seed is added to the key that is there: neither a bad seed nor a known state alone tells the next output. */
+/* The seed is added to the key that is there: neither a bad seed nor a known state alone tells the next
+ * output. */
 static enum ael_status reseed(struct ael_generator_shard *shard, struct shard_state *state, int64_t now) {
     AEL_TRY(ael_sys_seed(state->block, sizeof state->key));
     for (size_t i = 0; i < sizeof state->key; i++) {

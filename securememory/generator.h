@@ -1,8 +1,10 @@
 /*
- * securememory/generator.h - the random generator behind securememory/random.h: eight shards in one protected page.
+ * securememory/generator.h - the random generator behind securememory/random.h: eight shards in one protected
+ * page.
  *
- * Fast key erasure: a shard's key makes a block of ChaCha20 output; its first 32 bytes become the next key, the rest is
- * handed out and wiped as it goes. So nothing that was handed out can be computed from what is there.
+ * Fast key erasure: a shard's key makes a block of ChaCha20 output; its first 32 bytes become the next key,
+ * the rest is handed out and wiped as it goes. So nothing that was handed out can be computed from what is
+ * there.
  * Layer: securememory.
  * SPDX-License-Identifier: Apache-2.0
  */

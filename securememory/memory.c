@@ -32,26 +32,31 @@ const char *ael_backing_name(enum ael_backing backing) {
 }
 
 static bool is_backing(enum ael_backing backing) {
-    return backing == AEL_BACKING_AUTO || backing == AEL_BACKING_MEMFD_SECRET || backing == AEL_BACKING_ANONYMOUS;
+    return backing == AEL_BACKING_AUTO || backing == AEL_BACKING_MEMFD_SECRET ||
+           backing == AEL_BACKING_ANONYMOUS;
 }
 
 static enum ael_status check_level(const struct ael_memory_options *options, struct ael_error *err) {
     if (options->level != AEL_PROTECTION_STRICT) {
-        return ael_error_set(err, AEL_E_UNSUPPORTED, 0, k_component, "this build has the protection level strict only");
+        return ael_error_set(
+            err, AEL_E_UNSUPPORTED, 0, k_component, "this build has the protection level strict only");
     }
     if (options->minimum > options->level) {
         return ael_error_set(
-            err, AEL_E_PROTECTION, 0, k_component, "the minimum of protection lies above the level asked for");
+            err, AEL_E_PROTECTION, 0, k_component,
+            "the minimum of protection lies above the level asked for");
     }
     return AEL_OK;
 }
 
 static enum ael_status check_options(const struct ael_memory_options *options, struct ael_error *err) {
     if (options->size != sizeof *options) {
-        return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "the size of the options is not that of the struct");
+        return ael_error_set(
+            err, AEL_E_ARGUMENT, 0, k_component, "the size of the options is not that of the struct");
     }
     if (!is_backing(options->backing)) {
-        return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "there is no backing %d", (int)options->backing);
+        return ael_error_set(
+            err, AEL_E_ARGUMENT, 0, k_component, "there is no backing %d", (int)options->backing);
     }
     if (options->secret_slots > AEL_SECRET_SLOTS_MAX) {
         return ael_error_set(

@@ -13,7 +13,8 @@ uint8_t *ael_own_pages_data(const struct ael_own_pages *own) {
 }
 
 /* see securememory/own_pages.h */
-enum ael_status ael_own_pages_map(struct ael_own_pages *own, size_t len, const struct ael_pages_policy *policy) {
+enum ael_status
+ael_own_pages_map(struct ael_own_pages *own, size_t len, const struct ael_pages_policy *policy) {
     memset(own, 0, sizeof *own);
     AEL_TRY(ael_sys_seed(own->canary, sizeof own->canary));
     AEL_TRY(ael_pages_map(len + sizeof own->canary, policy, &own->pages, NULL));

@@ -1,5 +1,6 @@
 /*
- * securememory/own_pages.h - pages of its own for a secret that is too large for a slot, and the list of all such.
+ * securememory/own_pages.h - pages of its own for a secret that is too large for a slot, and the list of all
+ * such.
  *
  *     guard | zero ... canary data | guard        (data ends at the rear guard)
  *
@@ -28,7 +29,8 @@ struct ael_own_pages_list {
     size_t count;
 };
 
-/** Maps pages for len bytes and writes the canary; writable, zero, in no list. @return as ael_pages_map; AEL_E_RANDOM. */
+/** Maps pages for len bytes and writes the canary; writable, zero, in no list. @return as ael_pages_map;
+ * AEL_E_RANDOM. */
 AEL_MUST_CHECK enum ael_status
 ael_own_pages_map(struct ael_own_pages *own, size_t len, const struct ael_pages_policy *policy);
 

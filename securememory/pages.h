@@ -3,10 +3,10 @@
  *
  *     guard (never accessible) | pages | guard
  *
- * The pages are a mapping of their own whose kernel flags differ from the guards', so that changing their protection
- * never splits or merges mappings. They and the guards are absent in children. Closed (inaccessible) at first.
- * Backing: memfd_secret (out of the kernel's own map, of ptrace and of dumps by itself), else anonymous memory that is
- * locked and left out of dumps.
+ * The pages are a mapping of their own whose kernel flags differ from the guards', so that changing their
+ * protection never splits or merges mappings. They and the guards are absent in children. Closed
+ * (inaccessible) at first. Backing: memfd_secret (out of the kernel's own map, of ptrace and of dumps by
+ * itself), else anonymous memory that is locked and left out of dumps.
  * Layer: securememory.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -39,8 +39,8 @@ enum ael_pages_access {
  * @return AEL_OK; AEL_E_PROTECTION (the kernel lacks it); AEL_E_ARGUMENT (memfd_secret without locking);
  *         AEL_E_SYSTEM.
  */
-AEL_MUST_CHECK enum ael_status ael_pages_choose(
-    enum ael_backing wanted, bool lock, struct ael_pages_policy *policy, struct ael_error *err);
+AEL_MUST_CHECK enum ael_status
+ael_pages_choose(enum ael_backing wanted, bool lock, struct ael_pages_policy *policy, struct ael_error *err);
 
 /**
  * Maps pages for at least len bytes, zeroed and closed.
@@ -52,7 +52,8 @@ AEL_MUST_CHECK enum ael_status ael_pages_map(
     size_t len, const struct ael_pages_policy *policy, struct ael_pages *pages, struct ael_error *err);
 
 /** Changes what may be done with the pages: one system call. @return AEL_OK; AEL_E_SYSTEM (unchanged). */
-AEL_MUST_CHECK enum ael_status ael_pages_set_access(const struct ael_pages *pages, enum ael_pages_access access);
+AEL_MUST_CHECK enum ael_status
+ael_pages_set_access(const struct ael_pages *pages, enum ael_pages_access access);
 
 /** Wipes and unmaps the pages and their guards, and zeroes the struct; none are accepted. */
 void ael_pages_unmap(struct ael_pages *pages);

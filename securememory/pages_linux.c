@@ -39,8 +39,8 @@ static bool kernel_lacks_memfd_secret(int code) {
 }
 
 /* see securememory/pages.h */
-enum ael_status ael_pages_choose(
-    enum ael_backing wanted, bool lock, struct ael_pages_policy *policy, struct ael_error *err) {
+enum ael_status
+ael_pages_choose(enum ael_backing wanted, bool lock, struct ael_pages_policy *policy, struct ael_error *err) {
     policy->lock = lock;
     policy->backing = AEL_BACKING_ANONYMOUS;
     if (wanted == AEL_BACKING_ANONYMOUS || (wanted == AEL_BACKING_AUTO && !lock)) {
@@ -48,7 +48,8 @@ enum ael_status ael_pages_choose(
     }
     if (!lock) {
         return ael_error_set(
-            err, AEL_E_ARGUMENT, 0, k_component, "memfd_secret is always locked; choose another backing for no_mlock");
+            err, AEL_E_ARGUMENT, 0, k_component,
+            "memfd_secret is always locked; choose another backing for no_mlock");
     }
     int fd = ael_sys()->memfd_secret(O_CLOEXEC);
     if (fd >= 0) {
@@ -64,11 +65,12 @@ enum ael_status ael_pages_choose(
     }
     return ael_error_set(
         err, AEL_E_PROTECTION, errno, k_component,
-        "this kernel offers no memfd_secret (Linux 6.5, or 5.14 with secretmem.enable=1); choose another backing");
+        "this kernel offers no memfd_secret (Linux 6.5, or 5.14 with secretmem.enable=1); choose another "
+        "backing");
 }
 
-/* Makes the kernel back each page now: a page that it cannot give would be SIGBUS later; through a system call that
- * writes to it, it is an error here. */
+/* Makes the kernel back each page now: a page that it cannot give would be SIGBUS later; through a system
+ * call that writes to it, it is an error here. */
 static enum ael_status populate(uint8_t *bytes, size_t len, struct ael_error *err) {
     for (size_t at = 0; at < len; at += ael_sys_page_bytes()) {
         if (ael_sys()->getrandom(bytes + at, 1, 0) != 1) {
@@ -119,8 +121,8 @@ static enum ael_status back_with_anonymous(uint8_t *bytes, size_t len, bool lock
     return AEL_OK;
 }
 
-static enum ael_status back_and_close(
-    const struct ael_pages *pages, const struct ael_pages_policy *policy, struct ael_error *err) {
+static enum ael_status
+back_and_close(const struct ael_pages *pages, const struct ael_pages_policy *policy, struct ael_error *err) {
     if (policy->backing == AEL_BACKING_MEMFD_SECRET) {
         AEL_TRY(back_with_secret(pages->bytes, pages->len, err));
     } else {

@@ -10,8 +10,8 @@
 static uint32_t g_number = 1; /* inherited by children; changed in the fork handler only */
 static atomic_uint_least32_t g_before_watch = 1;
 
-/* Points to the word that tells the number. Release when it moves, acquire in ael_process_number: a reader of the
- * pointer also sees the number that was stored behind it. */
+/* Points to the word that tells the number. Release when it moves, acquire in ael_process_number: a reader of
+ * the pointer also sees the number that was stored behind it. */
 static _Atomic(atomic_uint_least32_t *) g_word = &g_before_watch;
 
 /* see securememory/process.h */

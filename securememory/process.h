@@ -1,9 +1,9 @@
 /*
  * securememory/process.h - which process this is, counted over forks.
  *
- * Objects remember the number of the process that made them. The number lies in a page that the kernel wipes in a
- * child, so that a child made without the fork handlers (_Fork, raw clone) reads 0, which is no process: everything
- * is refused there.
+ * Objects remember the number of the process that made them. The number lies in a page that the kernel wipes
+ * in a child, so that a child made without the fork handlers (_Fork, raw clone) reads 0, which is no process:
+ * everything is refused there.
  * Layer: securememory.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -19,7 +19,8 @@
  */
 AEL_MUST_CHECK enum ael_status ael_process_watch(void);
 
-/** Returns the number of this process, 1 at first; 0 in a child that was made without fork handlers. Threads: any. */
+/** Returns the number of this process, 1 at first; 0 in a child that was made without fork handlers. Threads:
+ * any. */
 uint32_t ael_process_number(void);
 
 /** In the fork handler of a child: gives the process its own number. */

@@ -21,8 +21,9 @@ enum {
 
 static const char k_component[] = "securememory";
 
-/* The gate: how many are inside, and these two bits. Acquire on entering pairs with the release in publish: who enters
- * sees the parts. Release on leaving pairs with the acquire in take_down: the work inside comes before the unmapping. */
+/* The gate: how many are inside, and these two bits. Acquire on entering pairs with the release in set_up:
+ * who enters sees the parts. Release on leaving pairs with the acquire in take_down: the work inside comes
+ * before the unmapping. */
 static const uint64_t k_present = UINT64_C(1) << 63;
 static const uint64_t k_closing = UINT64_C(1) << 62;
 static atomic_uint_least64_t g_gate;
@@ -50,8 +51,8 @@ static void after_fork_in_parent(void) {
     ael_mutex_unlock(&g_lock);
 }
 
-/* The parent's pages are not here; nothing of the old parts is touched again. Whoever was inside the gate in another
- * thread of the parent does not exist here, and what this thread had open is over. */
+/* The parent's pages are not here; nothing of the old parts is touched again. Whoever was inside the gate in
+ * another thread of the parent does not exist here, and what this thread had open is over. */
 static void after_fork_in_child(void) {
     ael_process_forked();
     ael_pages_forked();
@@ -96,11 +97,13 @@ static size_t most_slots(const struct ael_memory_options *options) {
         return options->secret_slots;
     }
     size_t slots = locked_memory_limit() / 4 / ael_sys_page_bytes();
-    return slots < LEAST_SECRET_SLOTS ? LEAST_SECRET_SLOTS : slots > MOST_SECRET_SLOTS ? MOST_SECRET_SLOTS : slots;
+    return slots < LEAST_SECRET_SLOTS  ? LEAST_SECRET_SLOTS
+           : slots > MOST_SECRET_SLOTS ? MOST_SECRET_SLOTS
+                                       : slots;
 }
 
-static enum ael_status map_slots(
-    struct ael_protected *memory, const struct ael_memory_options *options, struct ael_error *err) {
+static enum ael_status
+map_slots(struct ael_protected *memory, const struct ael_memory_options *options, struct ael_error *err) {
     size_t most = most_slots(options);
     size_t least = options->secret_slots != 0 ? most : LEAST_SECRET_SLOTS;
     return ael_secret_slots_init(&memory->slots, least, most, &memory->policy, err);
@@ -114,8 +117,8 @@ static void clear_parts(struct ael_protected *memory) {
     ael_roots_clear(&memory->roots);
 }
 
-static enum ael_status map_parts(
-    struct ael_protected *memory, const struct ael_memory_options *options, struct ael_error *err) {
+static enum ael_status
+map_parts(struct ael_protected *memory, const struct ael_memory_options *options, struct ael_error *err) {
     AEL_TRY(ael_roots_init(&memory->roots, memory->epoch, &memory->policy, err));
     AEL_TRY(ael_scratch_pool_init(&memory->scratch, &memory->policy, err));
     AEL_TRY(ael_generator_init(&memory->generator, &memory->policy, err));
@@ -123,18 +126,20 @@ static enum ael_status map_parts(
 }
 
 /* Says all that is needed, where the failing part knew its own pages only. */
-static enum ael_status explain(
-    enum ael_status status, const struct ael_memory_options *options, struct ael_error *err) {
+static enum ael_status
+explain(enum ael_status status, const struct ael_memory_options *options, struct ael_error *err) {
     if (status == AEL_E_LOCK_LIMIT) {
         size_t slots = options->secret_slots != 0 ? options->secret_slots : LEAST_SECRET_SLOTS;
         return ael_error_set(
             err, status, err == NULL ? 0 : err->native_code, k_component,
-            "the locked-memory limit RLIMIT_MEMLOCK is %zu bytes; %zu are needed; raise it with ulimit -l, systemd "
+            "the locked-memory limit RLIMIT_MEMLOCK is %zu bytes; %zu are needed; raise it with ulimit -l, "
+            "systemd "
             "LimitMEMLOCK= or docker --ulimit memlock=, or have fewer pages locked",
             locked_memory_limit(), (FIXED_PAGES + slots) * ael_sys_page_bytes());
     }
     if (err != NULL && err->status != status) {
-        return ael_error_set(err, status, 0, k_component, "protected memory was not set up: %s", ael_status_text(status));
+        return ael_error_set(
+            err, status, 0, k_component, "protected memory was not set up: %s", ael_status_text(status));
     }
     return status;
 }
@@ -177,7 +182,9 @@ static void report_set_up(enum ael_status status, bool locked, const struct ael_
     if (status != AEL_OK && status != AEL_E_STATE) {
         ael_log(AEL_LOG_ERROR, k_component, "%s", err->detail);
     } else if (status == AEL_OK && !locked) {
-        ael_log(AEL_LOG_WARN, k_component, "secrets are not locked into memory and may be swapped out (no_mlock)");
+        ael_log(
+            AEL_LOG_WARN, k_component,
+            "secrets are not locked into memory and may be swapped out (no_mlock)");
     }
 }
 
@@ -307,8 +314,8 @@ static bool take_down(void) {
     return true;
 }
 
-/* Under the lock: takes down, or waits and tells whether to look again. Each look closes the gate anew, because another
- * shut-down that gave up has opened it. */
+/* Under the lock: takes down, or waits and tells whether to look again. Each look closes the gate anew,
+ * because another shut-down that gave up has opened it. */
 static enum ael_status take_down_or_wait(int64_t deadline_ns) {
     atomic_fetch_or(&g_gate, k_closing);
     if (take_down()) {

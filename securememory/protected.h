@@ -1,11 +1,12 @@
 /*
- * securememory/protected.h - the one protected memory of this process: its parts, and the gate through which every
- * operation enters them.
+ * securememory/protected.h - the one protected memory of this process: its parts, and the gate through which
+ * every operation enters them.
  *
  *     absent --enter (sets up)--> open --shut down--> closing --last leave--> absent
  *
- * Inside the gate the parts stay mapped. Objects remember the epoch (one a set-up) in which they were made; those of
- * an earlier epoch are closed. In a child after fork memory is absent again, and the number of the process differs.
+ * Inside the gate the parts stay mapped. Objects remember the epoch (one a set-up) in which they were made;
+ * those of an earlier epoch are closed. In a child after fork memory is absent again, and the number of the
+ * process differs.
  * Layer: securememory.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -35,20 +36,23 @@ struct ael_protected *ael_protected(void);
 /**
  * Enters to begin new work, setting memory up with the defaults when it is absent.
  *
- * @return AEL_OK; AEL_E_CLOSED (it is being shut down); AEL_E_FORKED; or the failure of setting up. Threads: any.
+ * @return AEL_OK; AEL_E_CLOSED (it is being shut down); AEL_E_FORKED; or the failure of setting up. Threads:
+ *         any.
  */
 AEL_MUST_CHECK enum ael_status ael_protected_enter(void);
 
 /** As ael_protected_enter, but a part of work already begun, which a shut-down waits for. */
 AEL_MUST_CHECK enum ael_status ael_protected_enter_within(void);
 
-/** Enters for new work on what was made in an epoch. @return AEL_OK; AEL_E_CLOSED; AEL_E_FORKED. Threads: any. */
+/** Enters for new work on what was made in an epoch. @return AEL_OK; AEL_E_CLOSED; AEL_E_FORKED. Threads:
+ * any. */
 AEL_MUST_CHECK enum ael_status ael_protected_enter_epoch(uint32_t epoch);
 
 /** As ael_protected_enter_epoch, to end what was made, also while memory is being shut down. */
 AEL_MUST_CHECK enum ael_status ael_protected_enter_to_end(uint32_t epoch);
 
-/** Enters memory that is there, to look at it. @return AEL_OK; AEL_E_CLOSED (absent); AEL_E_FORKED. Threads: any. */
+/** Enters memory that is there, to look at it. @return AEL_OK; AEL_E_CLOSED (absent); AEL_E_FORKED. Threads:
+ * any. */
 AEL_MUST_CHECK enum ael_status ael_protected_enter_present(void);
 
 /** Leaves. */
@@ -58,7 +62,8 @@ void ael_protected_leave(void);
 AEL_MUST_CHECK enum ael_status
 ael_protected_configure(const struct ael_memory_options *options, struct ael_error *err);
 
-/** Shuts down, waiting until deadline_ns for all to leave. @return AEL_OK; AEL_E_TIMEOUT (nothing was shut down). */
+/** Shuts down, waiting until deadline_ns for all to leave. @return AEL_OK; AEL_E_TIMEOUT (nothing was shut
+ * down). */
 AEL_MUST_CHECK enum ael_status ael_protected_shutdown(int64_t deadline_ns);
 
 /** Waits until a shut-down under way has done with what it unmaps. */

@@ -28,8 +28,8 @@ void ael_region_clear(struct ael_region *region) {
     }
 }
 
-/* Joins a region that others hold open widely enough. Acquire pairs with the release in open_first: who sees the
- * count also sees the pages opened. */
+/* Joins a region that others hold open widely enough. Acquire pairs with the release in open_first: who sees
+ * the count also sees the pages opened. */
 static bool join(struct ael_region *region, enum ael_pages_access access) {
     uint32_t word = atomic_load_explicit(&region->word, memory_order_relaxed);
     while ((word & k_users) != 0 && (access != AEL_PAGES_WRITE || (word & k_writable) != 0)) {
@@ -74,8 +74,8 @@ static bool leave(struct ael_region *region) {
     return false;
 }
 
-/* Under the lock, so nobody becomes the first user meanwhile; others may still have joined. The writable bit falls
- * together with the count, or a joiner could count itself into pages that are closing. */
+/* Under the lock, so nobody becomes the first user meanwhile; others may still have joined. The writable bit
+ * falls together with the count, or a joiner could count itself into pages that are closing. */
 static enum ael_status close_last(struct ael_region *region) {
     uint32_t word = atomic_load_explicit(&region->word, memory_order_relaxed);
     uint32_t next = 0;

@@ -3,8 +3,8 @@
  *
  *     closed --first begin: mprotect--> open(n users) --last end: mprotect--> closed
  *
- * Users are counted in one atomic word. Joining and leaving an open region is one compare-and-swap, without lock and
- * system call; the two transitions run under a mutex.
+ * Users are counted in one atomic word. Joining and leaving an open region is one compare-and-swap, without
+ * lock and system call; the two transitions run under a mutex.
  * Layer: securememory.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -30,13 +30,15 @@ AEL_MUST_CHECK enum ael_status ael_region_init(
 void ael_region_clear(struct ael_region *region);
 
 /**
- * Becomes a user: the pages are readable, with AEL_PAGES_WRITE also writable (then for all its users), until the end.
+ * Becomes a user: the pages are readable, with AEL_PAGES_WRITE also writable (then for all its users), until
+ * the end.
  *
  * @return AEL_OK; AEL_E_SYSTEM (not a user). Threads: any.
  */
 AEL_MUST_CHECK enum ael_status ael_region_begin(struct ael_region *region, enum ael_pages_access access);
 
-/** Ceases to be a user. @return AEL_OK; AEL_E_SYSTEM (not a user any more, but the pages stayed open). Threads: any. */
+/** Ceases to be a user. @return AEL_OK; AEL_E_SYSTEM (not a user any more, but the pages stayed open).
+ * Threads: any. */
 AEL_MUST_CHECK enum ael_status ael_region_end(struct ael_region *region);
 
 #endif /* AEL_SECUREMEMORY_REGION_H */

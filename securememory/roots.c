@@ -43,8 +43,12 @@ void ael_roots_clear(struct ael_roots *roots) {
 
 /* see securememory/roots.h */
 enum ael_status ael_roots_seal(
-    struct ael_roots *roots, const struct ael_key_binding *binding, struct ael_bytes plain, uint8_t *sealed,
-    uint32_t *root, uint64_t *nonce) {
+    struct ael_roots *roots,
+    const struct ael_key_binding *binding,
+    struct ael_bytes plain,
+    uint8_t *sealed,
+    uint32_t *root,
+    uint64_t *nonce) {
     *root = roots->number;
     *nonce = atomic_fetch_add_explicit(&roots->next_nonce, 1, memory_order_relaxed);
     enum ael_status status = ael_region_begin(&roots->region, AEL_PAGES_READ);
@@ -60,8 +64,12 @@ enum ael_status ael_roots_seal(
 
 /* see securememory/roots.h */
 enum ael_status ael_roots_open(
-    struct ael_roots *roots, uint32_t root, uint64_t nonce, const struct ael_key_binding *binding,
-    struct ael_bytes sealed, uint8_t *plain) {
+    struct ael_roots *roots,
+    uint32_t root,
+    uint64_t nonce,
+    const struct ael_key_binding *binding,
+    struct ael_bytes sealed,
+    uint8_t *plain) {
     enum ael_status status = root == roots->number ? AEL_OK : AEL_E_CLOSED;
     if (status == AEL_OK) {
         status = ael_region_begin(&roots->region, AEL_PAGES_READ);

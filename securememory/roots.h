@@ -1,9 +1,9 @@
 /*
- * securememory/roots.h - the root key under which everything at rest is sealed, in a region of its own that is open
- * only while something is sealed or opened.
+ * securememory/roots.h - the root key under which everything at rest is sealed, in a region of its own that
+ * is open only while something is sealed or opened.
  *
- * Every seal names its root by number; numbers are never used twice in a process. The page has room for several
- * generations; there is one now.
+ * Every seal names its root by number; numbers are never used twice in a process. The page has room for
+ * several generations; there is one now.
  * Layer: securememory.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -34,8 +34,12 @@ void ael_roots_clear(struct ael_roots *roots);
  * @return AEL_OK; AEL_E_SYSTEM. Threads: any.
  */
 AEL_MUST_CHECK enum ael_status ael_roots_seal(
-    struct ael_roots *roots, const struct ael_key_binding *binding, struct ael_bytes plain, uint8_t *sealed,
-    uint32_t *root, uint64_t *nonce);
+    struct ael_roots *roots,
+    const struct ael_key_binding *binding,
+    struct ael_bytes plain,
+    uint8_t *sealed,
+    uint32_t *root,
+    uint64_t *nonce);
 
 /**
  * Opens a seal.
@@ -44,7 +48,11 @@ AEL_MUST_CHECK enum ael_status ael_roots_seal(
  * @return AEL_OK; AEL_E_CORRUPTED; AEL_E_CLOSED (a root that is gone); AEL_E_SYSTEM. Threads: any.
  */
 AEL_MUST_CHECK enum ael_status ael_roots_open(
-    struct ael_roots *roots, uint32_t root, uint64_t nonce, const struct ael_key_binding *binding,
-    struct ael_bytes sealed, uint8_t *plain);
+    struct ael_roots *roots,
+    uint32_t root,
+    uint64_t nonce,
+    const struct ael_key_binding *binding,
+    struct ael_bytes sealed,
+    uint8_t *plain);
 
 #endif /* AEL_SECUREMEMORY_ROOTS_H */

@@ -57,7 +57,8 @@ void ael_scratch_pool_clear(struct ael_scratch_pool *pool) {
 }
 
 /* Under the lock. */
-static enum ael_status wait_for_slot(struct ael_scratch_pool *pool, const struct ael_call *call, uint32_t *slot) {
+static enum ael_status
+wait_for_slot(struct ael_scratch_pool *pool, const struct ael_call *call, uint32_t *slot) {
     struct ael_call bounded = AEL_CALL_INIT;
     if (call != NULL) {
         bounded.deadline_ns = call->deadline_ns;
@@ -91,8 +92,8 @@ static void give_slot(struct ael_scratch_pool *pool, uint32_t slot) {
 }
 
 /* see securememory/scratch_pool.h */
-enum ael_status ael_scratch_pool_take(
-    struct ael_scratch_pool *pool, const struct ael_call *call, uint32_t *slot) {
+enum ael_status
+ael_scratch_pool_take(struct ael_scratch_pool *pool, const struct ael_call *call, uint32_t *slot) {
     AEL_TRY(take_slot(pool, call, slot));
     enum ael_status status = ael_region_begin(&pool->region, AEL_PAGES_WRITE);
     if (status != AEL_OK) {

@@ -1,5 +1,6 @@
 /*
- * securememory/scratch_pool.h - the scratch slots themselves: four pages in one region, each slot behind a canary.
+ * securememory/scratch_pool.h - the scratch slots themselves: four pages in one region, each slot behind a
+ * canary.
  *
  *     guard | canary slot | canary slot | ... | canary slot | guard
  *
@@ -34,9 +35,10 @@ AEL_MUST_CHECK enum ael_status ael_scratch_pool_init(
 /** Wipes and unmaps; no slot is out. A zeroed struct is accepted. */
 void ael_scratch_pool_clear(struct ael_scratch_pool *pool);
 
-/** Takes a slot, opened and zero. @return AEL_OK; AEL_E_TIMEOUT; AEL_E_CANCELLED; AEL_E_SYSTEM. Threads: any. */
-AEL_MUST_CHECK enum ael_status ael_scratch_pool_take(
-    struct ael_scratch_pool *pool, const struct ael_call *call, uint32_t *slot);
+/** Takes a slot, opened and zero. @return AEL_OK; AEL_E_TIMEOUT; AEL_E_CANCELLED; AEL_E_SYSTEM. Threads: any.
+ * */
+AEL_MUST_CHECK enum ael_status
+ael_scratch_pool_take(struct ael_scratch_pool *pool, const struct ael_call *call, uint32_t *slot);
 
 /** Wipes and gives back. @return AEL_OK; AEL_E_CORRUPTED; AEL_E_SYSTEM. Threads: any. */
 AEL_MUST_CHECK enum ael_status ael_scratch_pool_give(struct ael_scratch_pool *pool, uint32_t slot);

@@ -7,7 +7,8 @@
 #include <string.h>
 
 _Static_assert(sizeof(crypto_aead_aes256gcm_state) <= AEL_SEAL_STATE_BYTES, "libsodium's state fits");
-_Static_assert(crypto_aead_aes256gcm_NPUBBYTES == crypto_aead_chacha20poly1305_ietf_NPUBBYTES, "one nonce form");
+_Static_assert(
+    crypto_aead_aes256gcm_NPUBBYTES == crypto_aead_chacha20poly1305_ietf_NPUBBYTES, "one nonce form");
 
 enum { NONCE_BYTES = crypto_aead_aes256gcm_NPUBBYTES };
 
@@ -41,8 +42,12 @@ void ael_seal_key_prepare(struct ael_seal_key *key, enum ael_seal_engine engine)
 
 /* see securememory/seal.h */
 void ael_seal_make(
-    const struct ael_seal_key *key, enum ael_seal_engine engine, uint64_t nonce,
-    const struct ael_key_binding *binding, struct ael_bytes plain, uint8_t *sealed) {
+    const struct ael_seal_key *key,
+    enum ael_seal_engine engine,
+    uint64_t nonce,
+    const struct ael_key_binding *binding,
+    struct ael_bytes plain,
+    uint8_t *sealed) {
     uint8_t bytes[NONCE_BYTES];
     const uint8_t *ad = (const uint8_t *)binding;
 
@@ -59,8 +64,12 @@ void ael_seal_make(
 
 /* see securememory/seal.h */
 enum ael_status ael_seal_open(
-    const struct ael_seal_key *key, enum ael_seal_engine engine, uint64_t nonce,
-    const struct ael_key_binding *binding, struct ael_bytes sealed, uint8_t *plain) {
+    const struct ael_seal_key *key,
+    enum ael_seal_engine engine,
+    uint64_t nonce,
+    const struct ael_key_binding *binding,
+    struct ael_bytes sealed,
+    uint8_t *plain) {
     uint8_t bytes[NONCE_BYTES];
     const uint8_t *ad = (const uint8_t *)binding;
     int failed = 0;

@@ -1,9 +1,10 @@
 /*
- * securememory/seal.h - sealing bytes at rest under one root key: AEAD of libsodium with state in the caller's
- * protected memory.
+ * securememory/seal.h - sealing bytes at rest under one root key: AEAD of libsodium with state in the
+ * caller's protected memory.
  *
- * AES-256-GCM with its expanded key where the CPU has AES instructions, else ChaCha20-Poly1305 (RFC 8439). Seals never
- * leave the process, so the choice is no format. Nonce: a 64-bit counter, little-endian, then four zero bytes.
+ * AES-256-GCM with its expanded key where the CPU has AES instructions, else ChaCha20-Poly1305 (RFC 8439).
+ * Seals never leave the process, so the choice is no format. Nonce: a 64-bit counter, little-endian, then
+ * four zero bytes.
  * Layer: securememory.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -38,12 +39,17 @@ void ael_seal_key_prepare(struct ael_seal_key *key, enum ael_seal_engine engine)
 /**
  * Seals bytes.
  *
- * @param nonce   never used before with this key. @param sealed  receives plain.len + AEL_SEAL_TAG_BYTES bytes.
+ * @param nonce   never used before with this key. @param sealed  receives plain.len + AEL_SEAL_TAG_BYTES
+ *                bytes.
  * Threads: any. Nothing of key or plaintext stays on the stack.
  */
 void ael_seal_make(
-    const struct ael_seal_key *key, enum ael_seal_engine engine, uint64_t nonce,
-    const struct ael_key_binding *binding, struct ael_bytes plain, uint8_t *sealed);
+    const struct ael_seal_key *key,
+    enum ael_seal_engine engine,
+    uint64_t nonce,
+    const struct ael_key_binding *binding,
+    struct ael_bytes plain,
+    uint8_t *sealed);
 
 /**
  * Opens a seal.
@@ -52,7 +58,11 @@ void ael_seal_make(
  * @return AEL_OK; AEL_E_CORRUPTED (plain zeroed). Threads: any.
  */
 AEL_MUST_CHECK enum ael_status ael_seal_open(
-    const struct ael_seal_key *key, enum ael_seal_engine engine, uint64_t nonce,
-    const struct ael_key_binding *binding, struct ael_bytes sealed, uint8_t *plain);
+    const struct ael_seal_key *key,
+    enum ael_seal_engine engine,
+    uint64_t nonce,
+    const struct ael_key_binding *binding,
+    struct ael_bytes sealed,
+    uint8_t *plain);
 
 #endif /* AEL_SECUREMEMORY_SEAL_H */

@@ -7,11 +7,14 @@
 #include "securememory/protected.h"
 
 _Static_assert(sizeof(struct ael_key_binding) == 40, "no padding: the binding is used as bytes");
-_Static_assert(sizeof(((struct ael_sealed_key *)0)->sealed) == AEL_KEY_BYTES + AEL_SEAL_TAG_BYTES, "a key and a tag");
+_Static_assert(
+    sizeof(((struct ael_sealed_key *)0)->sealed) == AEL_KEY_BYTES + AEL_SEAL_TAG_BYTES, "a key and a tag");
 
 /* see securememory/sealed_key.h */
 enum ael_status ael_sealed_key_make(
-    const uint8_t key[static AEL_KEY_BYTES], const struct ael_key_binding *binding, struct ael_sealed_key *sealed) {
+    const uint8_t key[static AEL_KEY_BYTES],
+    const struct ael_key_binding *binding,
+    struct ael_sealed_key *sealed) {
     struct ael_bytes plain = {key, AEL_KEY_BYTES};
 
     ael_wipe(sealed, sizeof *sealed);
@@ -27,8 +30,8 @@ enum ael_status ael_sealed_key_make(
     return AEL_OK;
 }
 
-static enum ael_status open_here(
-    const struct ael_sealed_key *sealed, const struct ael_key_binding *binding, uint8_t *key) {
+static enum ael_status
+open_here(const struct ael_sealed_key *sealed, const struct ael_key_binding *binding, uint8_t *key) {
     struct ael_bytes bytes = {sealed->sealed, sizeof sealed->sealed};
     if (sealed->process != ael_process_number()) {
         return AEL_E_FORKED;
@@ -42,7 +45,9 @@ static enum ael_status open_here(
 
 /* see securememory/sealed_key.h */
 enum ael_status ael_sealed_key_open(
-    const struct ael_sealed_key *sealed, const struct ael_key_binding *binding, uint8_t key[static AEL_KEY_BYTES]) {
+    const struct ael_sealed_key *sealed,
+    const struct ael_key_binding *binding,
+    uint8_t key[static AEL_KEY_BYTES]) {
     enum ael_status status = open_here(sealed, binding, key);
     if (status != AEL_OK) {
         ael_wipe(key, AEL_KEY_BYTES);

@@ -224,7 +224,8 @@ void ael_secret_release(struct ael_secret *secret) {
     if (secret->process != ael_process_number()) {
         ael_secret_forget_accesses(secret);
     } else if (ael_secret_is_open_here(secret)) {
-        /* Against the contract, but not to be punished with freed memory: the end of the last access frees it. */
+        /* Against the contract, but not to be punished with freed memory: the end of the last access frees
+         * it. */
         atomic_fetch_or(&secret->word, AEL_SECRET_CLOSING | AEL_SECRET_RELEASED);
         return;
     }

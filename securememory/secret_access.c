@@ -46,8 +46,8 @@ enum ael_status ael_secret_unseal(const struct ael_secret *secret, uint8_t *out)
 
 /* -- opening -- */
 
-/* Joins the readers of a secret that is open. Acquire pairs with the release in publish: who sees the count sees
- * open_bytes and the page readable. */
+/* Joins the readers of a secret that is open. Acquire pairs with the release in publish: who sees the count
+ * sees open_bytes and the page readable. */
 static bool join(struct ael_secret *secret) {
     uint64_t word = atomic_load_explicit(&secret->word, memory_order_relaxed);
     while ((word & AEL_SECRET_READERS) != 0 && (word & AEL_SECRET_CLOSING) == 0) {
@@ -109,8 +109,7 @@ static enum ael_status open_own_pages(struct ael_secret *secret) {
 /* With the lock held: from no readers to one. Stays inside the gate on success. */
 static enum ael_status open_first(struct ael_secret *secret, int64_t deadline_ns) {
     AEL_TRY(ael_protected_enter_epoch(secret->epoch));
-    enum ael_status status =
-        secret->own != NULL ? open_own_pages(secret) : open_in_slot(secret, deadline_ns);
+    enum ael_status status = secret->own != NULL ? open_own_pages(secret) : open_in_slot(secret, deadline_ns);
     if (status != AEL_OK) {
         ael_protected_leave();
     }
@@ -178,7 +177,8 @@ static enum ael_status shut_own_pages(struct ael_secret *secret) {
     return intact ? status : AEL_E_CORRUPTED;
 }
 
-/* With the lock held: nobody opens it meanwhile, but others may have joined. The word it leaves behind is returned. */
+/* With the lock held: nobody opens it meanwhile, but others may have joined. The word it leaves behind is
+ * returned. */
 static uint64_t leave_and_shut(struct ael_secret *secret, enum ael_status *status) {
     uint64_t word =
         atomic_fetch_sub_explicit(&secret->word, AEL_SECRET_READER, memory_order_acq_rel) - AEL_SECRET_READER;
@@ -245,15 +245,16 @@ static bool borrow(struct ael_secret *secret) {
     uint64_t word = atomic_load_explicit(&secret->word, memory_order_relaxed);
     while ((word & AEL_SECRET_CLOSING) == 0) {
         if (atomic_compare_exchange_weak_explicit(
-                &secret->word, &word, word + AEL_SECRET_BORROWER, memory_order_acquire, memory_order_relaxed)) {
+                &secret->word, &word, word + AEL_SECRET_BORROWER, memory_order_acquire,
+                memory_order_relaxed)) {
             return true;
         }
     }
     return false;
 }
 
-/* Under the lock, so that a close that saw the borrower is already waiting, and cannot free the secret before this
- * ends. */
+/* Under the lock, so that a close that saw the borrower is already waiting, and cannot free the secret before
+ * this ends. */
 static void give_back(struct ael_secret *secret) {
     ael_mutex_lock(&secret->lock);
     atomic_fetch_sub_explicit(&secret->word, AEL_SECRET_BORROWER, memory_order_release);

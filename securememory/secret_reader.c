@@ -51,7 +51,8 @@ static enum ael_status copy_next(struct ael_secret_reader *reader, uint8_t *out,
 }
 
 /* see ael/secret.h */
-enum ael_status ael_secret_reader_read(struct ael_secret_reader *reader, uint8_t *out, size_t cap, size_t *n) {
+enum ael_status
+ael_secret_reader_read(struct ael_secret_reader *reader, uint8_t *out, size_t cap, size_t *n) {
     if (n == NULL) {
         return AEL_E_ARGUMENT;
     }

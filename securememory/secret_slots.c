@@ -47,7 +47,10 @@ static void unmap_slots(struct ael_secret_slots *slots) {
 }
 
 static enum ael_status map_slots(
-    struct ael_secret_slots *slots, size_t least, size_t most, const struct ael_pages_policy *policy,
+    struct ael_secret_slots *slots,
+    size_t least,
+    size_t most,
+    const struct ael_pages_policy *policy,
     struct ael_error *err) {
     while (slots->count < most) {
         struct ael_secret_slot *slot = &slots->slots[slots->count];
@@ -64,7 +67,10 @@ static enum ael_status map_slots(
 
 /* see securememory/secret_slots.h */
 enum ael_status ael_secret_slots_init(
-    struct ael_secret_slots *slots, size_t least, size_t most, const struct ael_pages_policy *policy,
+    struct ael_secret_slots *slots,
+    size_t least,
+    size_t most,
+    const struct ael_pages_policy *policy,
     struct ael_error *err) {
     memset(slots, 0, sizeof *slots);
     AEL_TRY(ael_sys_seed(slots->canary, sizeof slots->canary));
@@ -133,7 +139,8 @@ static void give_back(struct ael_secret_slots *slots, struct ael_secret_slot *sl
 
 static bool wipe_and_give_back(struct ael_secret_slots *slots, struct ael_secret_slot *slot) {
     bool intact = true;
-    if (wipe_slot(slots, slot, &intact) == AEL_OK && ael_pages_set_access(&slot->pages, AEL_PAGES_CLOSED) != AEL_OK) {
+    if (wipe_slot(slots, slot, &intact) == AEL_OK &&
+        ael_pages_set_access(&slot->pages, AEL_PAGES_CLOSED) != AEL_OK) {
         ael_log(AEL_LOG_WARN, k_component, "an empty slot could not be closed");
     }
     give_back(slots, slot);
@@ -229,8 +236,8 @@ take_any(struct ael_secret_slots *slots, int64_t deadline_ns, struct ael_secret_
 }
 
 /* see securememory/secret_slots.h */
-enum ael_status ael_secret_slots_take(
-    struct ael_secret_slots *slots, int64_t deadline_ns, struct ael_secret_slot **slot) {
+enum ael_status
+ael_secret_slots_take(struct ael_secret_slots *slots, int64_t deadline_ns, struct ael_secret_slot **slot) {
     struct ael_secret_slot *taken = NULL;
     bool intact = true;
 

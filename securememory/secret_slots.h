@@ -56,7 +56,10 @@ struct ael_secret_slots {
  * @return AEL_OK; as ael_pages_map; AEL_E_RANDOM. Nothing to clear after a failure.
  */
 AEL_MUST_CHECK enum ael_status ael_secret_slots_init(
-    struct ael_secret_slots *slots, size_t least, size_t most, const struct ael_pages_policy *policy,
+    struct ael_secret_slots *slots,
+    size_t least,
+    size_t most,
+    const struct ael_pages_policy *policy,
     struct ael_error *err);
 
 /** Wipes and unmaps; no slot is in use. A zeroed struct is accepted. */
@@ -67,15 +70,16 @@ void ael_secret_slots_clear(struct ael_secret_slots *slots);
  *
  * @return AEL_OK (*owner is in use); AEL_E_STATE (no slot is bound); AEL_E_SYSTEM. Threads: any.
  */
-AEL_MUST_CHECK enum ael_status ael_secret_slots_reopen(struct ael_secret_slots *slots, struct ael_secret_slot **owner);
+AEL_MUST_CHECK enum ael_status
+ael_secret_slots_reopen(struct ael_secret_slots *slots, struct ael_secret_slot **owner);
 
 /**
  * Takes a slot, writable and wiped, bound to nobody; waits for one until deadline_ns.
  *
  * @return AEL_OK; AEL_E_TIMEOUT; AEL_E_SYSTEM. Threads: any.
  */
-AEL_MUST_CHECK enum ael_status ael_secret_slots_take(
-    struct ael_secret_slots *slots, int64_t deadline_ns, struct ael_secret_slot **slot);
+AEL_MUST_CHECK enum ael_status
+ael_secret_slots_take(struct ael_secret_slots *slots, int64_t deadline_ns, struct ael_secret_slot **slot);
 
 /** Writes the canary and returns where len bytes of data go. The slot is writable. */
 uint8_t *ael_secret_slots_place(struct ael_secret_slots *slots, struct ael_secret_slot *slot, size_t len);
@@ -90,15 +94,19 @@ const uint8_t *ael_secret_slots_data(const struct ael_secret_slot *slot);
 /**
  * Ends the use of a bound slot: inaccessible from now on.
  *
- * @return AEL_OK; AEL_E_SYSTEM (still readable); AEL_E_CORRUPTED (canary overwritten: wiped, not bound any more).
+ * @return AEL_OK; AEL_E_SYSTEM (still readable); AEL_E_CORRUPTED (canary overwritten: wiped, not bound any
+ *         more).
  */
-AEL_MUST_CHECK enum ael_status ael_secret_slots_rest(struct ael_secret_slots *slots, struct ael_secret_slot *slot);
+AEL_MUST_CHECK enum ael_status
+ael_secret_slots_rest(struct ael_secret_slots *slots, struct ael_secret_slot *slot);
 
 /** Gives back a slot in use that is not to be kept: wiped, bound to nobody. */
 void ael_secret_slots_discard(struct ael_secret_slots *slots, struct ael_secret_slot *slot);
 
-/** Wipes the idle slot that *owner names, if any. @return AEL_OK; AEL_E_CORRUPTED (its canary was overwritten). */
-AEL_MUST_CHECK enum ael_status ael_secret_slots_forget(struct ael_secret_slots *slots, struct ael_secret_slot **owner);
+/** Wipes the idle slot that *owner names, if any. @return AEL_OK; AEL_E_CORRUPTED (its canary was
+ * overwritten). */
+AEL_MUST_CHECK enum ael_status
+ael_secret_slots_forget(struct ael_secret_slots *slots, struct ael_secret_slot **owner);
 
 /** Counts slots in use, and slots that hold a secret's bytes. Threads: any. */
 void ael_secret_slots_count(struct ael_secret_slots *slots, size_t *in_use, size_t *filled);

@@ -11,8 +11,8 @@
  * closing     no more accesses; set once, never taken back
  * closed      wiped
  *
- * Joining a secret that is open is one compare-and-swap from "readers > 0 and not closing"; the steps from and to no
- * readers run under the secret's mutex.
+ * Joining a secret that is open is one compare-and-swap from "readers > 0 and not closing"; the steps from
+ * and to no readers run under the secret's mutex.
  * Lock order: a secret's mutex before any of the pools' (docs/memory.md).
  * Layer: securememory.
  * SPDX-License-Identifier: Apache-2.0
@@ -26,13 +26,13 @@
 #include "securememory/sealed_key.h"
 #include "securememory/secret_slots.h"
 
-#define AEL_SECRET_READER (UINT64_C(1))
-#define AEL_SECRET_READERS (UINT64_C(0xffffffff))
-#define AEL_SECRET_BORROWER (UINT64_C(1) << 32)
+#define AEL_SECRET_READER    (UINT64_C(1))
+#define AEL_SECRET_READERS   (UINT64_C(0xffffffff))
+#define AEL_SECRET_BORROWER  (UINT64_C(1) << 32)
 #define AEL_SECRET_BORROWERS (UINT64_C(0x0fffffff) << 32)
-#define AEL_SECRET_RELEASED (UINT64_C(1) << 61)
-#define AEL_SECRET_CLOSING (UINT64_C(1) << 62)
-#define AEL_SECRET_CLOSED (UINT64_C(1) << 63)
+#define AEL_SECRET_RELEASED  (UINT64_C(1) << 61)
+#define AEL_SECRET_CLOSING   (UINT64_C(1) << 62)
+#define AEL_SECRET_CLOSED    (UINT64_C(1) << 63)
 
 struct ael_secret {
     atomic_uint_least64_t word;
@@ -43,8 +43,8 @@ struct ael_secret {
     uint8_t padding[64]; /* what follows changes on the slow path and is kept off the word's cache line */
     struct ael_refcount holders;
     struct ael_mutex lock;
-    struct ael_cond changed; /* an opening ended, the last reader or borrower left, or it was closed */
-    bool opening;            /* under the lock: somebody opens it without holding the lock */
+    struct ael_cond changed;      /* an opening ended, the last reader or borrower left, or it was closed */
+    bool opening;                 /* under the lock: somebody opens it without holding the lock */
     struct ael_secret_slot *slot; /* the slot bound to it; guarded by the slots' lock */
     struct ael_own_pages *own;    /* in place of a seal when it is too large for a slot */
     struct ael_key_binding binding;
@@ -56,7 +56,8 @@ struct ael_secret {
 /** Frees what the last holder left; it is closed and nobody has it open. */
 void ael_secret_free(struct ael_secret *secret);
 
-/** Closes and wipes, under no lock; waits for readers and borrowers. As ael_secret_close without its own checks. */
+/** Closes and wipes, under no lock; waits for readers and borrowers. As ael_secret_close without its own
+ * checks. */
 enum ael_status ael_secret_close_and_wait(struct ael_secret *secret);
 
 /** Tells whether this thread has the secret open; with NULL, any secret of this process. */

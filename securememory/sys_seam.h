@@ -1,5 +1,6 @@
 /*
- * securememory/sys_seam.h - the system calls of this folder behind one table, so that tests can fail each in turn.
+ * securememory/sys_seam.h - the system calls of this folder behind one table, so that tests can fail each in
+ * turn.
  *
  * Every member has the arguments, the result and the errno of its system call.
  * Layer: securememory.

@@ -4,7 +4,9 @@
 #include "base/check.h"
 #include "base/clock.h"
 
-enum { CANCEL_POLL_NS = 10 * 1000 * 1000 }; /* a token is triggered in signal handlers, which cannot wake anybody */
+enum {
+    CANCEL_POLL_NS = 10 * 1000 * 1000
+}; /* a token is triggered in signal handlers, which cannot wake anybody */
 
 struct ael_waiter {
     struct ael_cond given;

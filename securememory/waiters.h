@@ -1,8 +1,8 @@
 /*
  * securememory/waiters.h - threads that wait for one of a few things, served in the order they came.
  *
- * Part of a pool and guarded by the pool's mutex. What is given goes straight to the oldest waiter; it never lies free
- * for a late-comer to take.
+ * Part of a pool and guarded by the pool's mutex. What is given goes straight to the oldest waiter; it never
+ * lies free for a late-comer to take.
  * Layer: securememory.
  * SPDX-License-Identifier: Apache-2.0
  */

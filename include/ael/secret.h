@@ -46,11 +46,13 @@ AEL_BEGIN_DECLS
 /**
  * Makes a secret from bytes and wipes the source, on success and on every failure.
  *
- * @param source  len bytes, readable and writable; zero afterwards.
+ * @param source  len bytes, readable and writable; zero afterwards (untouched when len is out of range: such a length
+ *                cannot be believed).
  * @param len     1 .. 2^31-1. More than 4,000 bytes take pages of their own out of the locked-memory limit.
  * @param secret  receives the handle; NULL on failure.
  * @return AEL_OK; AEL_E_ARGUMENT (NULL, or len 0 or too large); AEL_E_NO_MEMORY; AEL_E_LOCK_LIMIT;
- *         AEL_E_RANDOM, AEL_E_PROTECTION or AEL_E_SYSTEM (protected memory could not be set up); AEL_E_FORKED.
+ *         AEL_E_RANDOM, AEL_E_PROTECTION or AEL_E_SYSTEM (protected memory could not be set up); AEL_E_CLOSED
+ *         (ael_shutdown is under way); AEL_E_FORKED.
  *
  * Ownership: the caller releases the handle. Threads: any.
  * Source: Asherah's SecretFactory.New; that it wipes after a failure too follows protected memory's own rule.
@@ -61,7 +63,7 @@ AEL_API AEL_MUST_CHECK enum ael_status ael_secret_new(uint8_t *source, size_t le
  * Makes a secret of random bytes; they never exist outside protected memory.
  *
  * @param len  as in ael_secret_new.
- * @return as ael_secret_new.
+ * @return as ael_secret_new; AEL_E_TIMEOUT (the library's own operations kept all scratch for 30 s).
  * Source: Asherah's SecretFactory.CreateRandom.
  */
 AEL_API AEL_MUST_CHECK enum ael_status ael_secret_new_random(size_t len, struct ael_secret **secret);
@@ -96,7 +98,8 @@ ael_secret_access_begin(struct ael_secret *secret, struct ael_secret_access *acc
  * Ends an access; its bytes are no longer readable. Accesses of one thread may end in any order.
  *
  * @return AEL_OK; AEL_E_ARGUMENT (not open, or of another thread); AEL_E_SYSTEM (the page could not be made
- *         inaccessible; the access is over all the same); AEL_E_CORRUPTED (the bytes around it were overwritten).
+ *         inaccessible; the access is over all the same); AEL_E_CORRUPTED (the bytes around it were overwritten);
+ *         AEL_E_FORKED (begun before fork).
  */
 AEL_API AEL_MUST_CHECK enum ael_status ael_secret_access_end(struct ael_secret_access *access);
 
@@ -113,7 +116,7 @@ ael_secret_with_bytes(struct ael_secret *secret, ael_secret_bytes_fn fn, void *c
  * Closes the secret for all its holders: new accesses are refused at once, open ones of other threads are
  * waited for, then the bytes are wiped. A second close, also a concurrent one, answers AEL_OK once it is done.
  *
- * @return AEL_OK; AEL_E_ARGUMENT (NULL); AEL_E_BUSY (this thread itself has it open: end that access first;
+ * @return AEL_OK; AEL_E_ARGUMENT (NULL); AEL_E_FORKED (made before fork); AEL_E_BUSY (this thread itself has it open: end that access first;
  *         nothing has changed); AEL_E_CORRUPTED (found while wiping; it is closed all the same).
  * Source: Asherah's Secret.Close, without its deadlock.
  */

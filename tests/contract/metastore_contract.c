@@ -43,7 +43,11 @@ static void expect(struct run *run, bool holds, const char *what) {
 }
 
 static void expect_status(
-    struct run *run, const char *what, enum ael_status status, enum ael_status wanted, const struct ael_error *err) {
+    struct run *run,
+    const char *what,
+    enum ael_status status,
+    enum ael_status wanted,
+    const struct ael_error *err) {
     if (status != wanted) {
         complain(
             run, "%s: %s instead of %s (%s)", what, ael_status_name(status), ael_status_name(wanted),
@@ -76,7 +80,10 @@ static struct ael_key_record intermediate_key(const char *key, int64_t created_s
 /* ---- calls with their expectations ---- */
 
 static void expect_store(
-    struct run *run, struct ael_metastore *store, struct ael_bytes id, const struct ael_key_record *record,
+    struct run *run,
+    struct ael_metastore *store,
+    struct ael_bytes id,
+    const struct ael_key_record *record,
     bool wanted) {
     struct ael_error err = {0};
     bool stored = !wanted;
@@ -87,8 +94,12 @@ static void expect_store(
 }
 
 static void expect_is(
-    struct run *run, const char *what, enum ael_status status, const struct ael_key_record_buf *out,
-    const struct ael_key_record *wanted, const struct ael_error *err) {
+    struct run *run,
+    const char *what,
+    enum ael_status status,
+    const struct ael_key_record_buf *out,
+    const struct ael_key_record *wanted,
+    const struct ael_error *err) {
     expect_status(run, what, status, AEL_OK, err);
     if (status == AEL_OK && !ael_key_record_equal(&out->record, wanted)) {
         complain(run, "%s: another record came back than was stored", what);
@@ -120,7 +131,11 @@ static bool is_empty(const struct ael_key_record_buf *out) {
 
 /* Loads into an output that holds an older record, which must not survive a failure. */
 static void expect_no_load(
-    struct run *run, const struct ael_call *call, struct ael_bytes id, int64_t created_s, enum ael_status wanted) {
+    struct run *run,
+    const struct ael_call *call,
+    struct ael_bytes id,
+    int64_t created_s,
+    enum ael_status wanted) {
     struct ael_error err = {0};
     struct ael_key_record_buf out = AEL_KEY_RECORD_BUF_INIT;
     const struct ael_key_record old = intermediate_key("left over", CREATED);
@@ -131,8 +146,8 @@ static void expect_no_load(
     ael_key_record_buf_clear(&out);
 }
 
-static void expect_no_latest(
-    struct run *run, const struct ael_call *call, struct ael_bytes id, enum ael_status wanted) {
+static void
+expect_no_latest(struct run *run, const struct ael_call *call, struct ael_bytes id, enum ael_status wanted) {
     struct ael_error err = {0};
     struct ael_key_record_buf out = AEL_KEY_RECORD_BUF_INIT;
     const struct ael_key_record old = intermediate_key("left over", CREATED);
@@ -144,8 +159,12 @@ static void expect_no_latest(
 }
 
 static void expect_replace(
-    struct run *run, struct ael_bytes id, const struct ael_key_record *expected, const struct ael_key_record *desired,
-    enum ael_status wanted, bool wanted_replaced) {
+    struct run *run,
+    struct ael_bytes id,
+    const struct ael_key_record *expected,
+    const struct ael_key_record *desired,
+    enum ael_status wanted,
+    bool wanted_replaced) {
     struct ael_error err = {0};
     bool replaced = !wanted_replaced;
     enum ael_status status = ael_metastore_replace(run->store, NULL, id, expected, desired, &replaced, &err);
@@ -172,7 +191,8 @@ static void check_schema(struct run *run) {
     enum ael_status wanted = missing ? AEL_E_UNSUPPORTED : AEL_OK;
     expect_status(run, "ensure_schema", ael_metastore_ensure_schema(run->store, NULL, &err), wanted, &err);
     expect_store(run, run->store, text("_SK_a_b"), &key, true);
-    expect_status(run, "ensure_schema again", ael_metastore_ensure_schema(run->store, NULL, &err), wanted, &err);
+    expect_status(
+        run, "ensure_schema again", ael_metastore_ensure_schema(run->store, NULL, &err), wanted, &err);
     expect_load(run, run->store, text("_SK_a_b"), &key);
 }
 
@@ -230,7 +250,8 @@ static void check_duplicates(struct run *run) {
 
 /* Stored out of order, with dates of 10, 11 and more digits if the store takes them. */
 static void check_latest(struct run *run) {
-    const int64_t created[] = {CREATED, 999999960, CREATED + MINUTE, 1, run->options.max_created_s, CREATED - MINUTE};
+    const int64_t created[] = {CREATED,         999999960, CREATED + MINUTE, 1, run->options.max_created_s,
+                               CREATED - MINUTE};
     int64_t greatest = 0;
     for (size_t i = 0; i < sizeof created / sizeof created[0]; i++) {
         char key[32];
@@ -266,8 +287,8 @@ static void check_far_created(struct run *run) {
 static const char *const k_odd_ids[] = {
     "_IK_a_s_p",
     "_IK_A_s_p",
-    "_IK_\xc3\xa4_s_p",        /* a umlaut, composed */
-    "_IK_a\xcc\x88_s_p",       /* a umlaut, combined: another id */
+    "_IK_\xc3\xa4_s_p",  /* a umlaut, composed */
+    "_IK_a\xcc\x88_s_p", /* a umlaut, combined: another id */
     "_IK_a_s_p ",
     "_IK_a_s_p  ",
     " _IK_a_s_p",
@@ -288,8 +309,8 @@ static const char *const k_odd_ids[] = {
     "_IK_\x01\x1f\x7f_s_p",
     "_IK_\xf0\x9f\x9a\x80_s_p", /* a rocket */
     "_IK_\xe6\x97\xa5\xe6\x9c\xac_s_p",
-    "_IK_\xef\xbf\xbf_s_p",     /* U+FFFF */
-    "\xf4\x8f\xbf\xbf",         /* U+10FFFF */
+    "_IK_\xef\xbf\xbf_s_p", /* U+FFFF */
+    "\xf4\x8f\xbf\xbf",     /* U+10FFFF */
     "1",
     "01",
     "1.0",
@@ -336,7 +357,8 @@ static void expect_refused_id(struct run *run, struct ael_bytes id, enum ael_sta
     bool stored = true;
     expect_no_load(run, NULL, id, CREATED, wanted);
     expect_no_latest(run, NULL, id, wanted);
-    expect_status(run, "store", ael_metastore_store(run->store, NULL, id, &record, &stored, &err), wanted, &err);
+    expect_status(
+        run, "store", ael_metastore_store(run->store, NULL, id, &record, &stored, &err), wanted, &err);
     expect(run, !stored, "store: stored is true after a failure");
 }
 
@@ -360,7 +382,8 @@ struct listing {
     size_t stop_after; /* 0 = never */
 };
 
-static bool visit(void *context, struct ael_bytes id, int64_t created_s, const struct ael_key_record *record) {
+static bool
+visit(void *context, struct ael_bytes id, int64_t created_s, const struct ael_key_record *record) {
     struct listing *listing = context;
     char row[80];
     (void)snprintf(row, sizeof row, "%.*s@%lld", (int)id.len, (const char *)id.data, (long long)created_s);
@@ -407,8 +430,11 @@ static void check_list(struct run *run) {
     fill_for_listing(run);
     struct listing all = {
         run,
-        {"_IK_%_s_p@20", "_IK_A_s_p@20", "_IK_a_s_p@3", "_IK_a_s_p@20", "_IK_b_s_p@20", "_SK_s_p@20", "xIKxaxsxp@20"},
-        7, 0, 0};
+        {"_IK_%_s_p@20", "_IK_A_s_p@20", "_IK_a_s_p@3", "_IK_a_s_p@20", "_IK_b_s_p@20", "_SK_s_p@20",
+         "xIKxaxsxp@20"},
+        7,
+        0,
+        0};
     expect_list(run, "", &all);
     struct listing intermediate = {
         run, {"_IK_%_s_p@20", "_IK_A_s_p@20", "_IK_a_s_p@3", "_IK_a_s_p@20", "_IK_b_s_p@20"}, 5, 0, 0};
@@ -497,7 +523,8 @@ static void check_mark_revoked(struct run *run) {
 
 /* ---- calls that are over ---- */
 
-static bool refuse_visit(void *context, struct ael_bytes id, int64_t created_s, const struct ael_key_record *record) {
+static bool
+refuse_visit(void *context, struct ael_bytes id, int64_t created_s, const struct ael_key_record *record) {
     (void)id;
     (void)created_s;
     (void)record;
@@ -522,7 +549,8 @@ static void expect_over_when_writing(struct run *run, const struct ael_call *cal
     const struct ael_key_record other = intermediate_key("other", CREATED);
     bool done = true;
     expect_status(
-        run, "store", ael_metastore_store(run->store, call, text("_IK_new"), &other, &done, &err), wanted, &err);
+        run, "store", ael_metastore_store(run->store, call, text("_IK_new"), &other, &done, &err), wanted,
+        &err);
     expect(run, !done, "store: stored is true after a failure");
     expect_no_latest(run, NULL, text("_IK_new"), AEL_E_KEY_NOT_FOUND);
     if (run->options.flags & AEL_METASTORE_CONTRACT_NO_REPLACE) {
@@ -652,7 +680,8 @@ static void *race_for_one(void *argument) {
         racer->status =
             ael_metastore_replace(store_of(racer), NULL, text("_IK_race"), &before, &mine, &racer->won, NULL);
     } else {
-        racer->status = ael_metastore_store(store_of(racer), NULL, text("_IK_race"), &mine, &racer->won, NULL);
+        racer->status =
+            ael_metastore_store(store_of(racer), NULL, text("_IK_race"), &mine, &racer->won, NULL);
     }
     return NULL;
 }
@@ -664,7 +693,8 @@ static void run_racers(struct racers *race, struct racer *racers, void *(*functi
     for (unsigned i = 0; i < count; i++) {
         racers[i] = (struct racer){.race = race, .number = i};
     }
-    while (started < count && pthread_create(&racers[started].thread, NULL, function, &racers[started]) == 0) {
+    while (started < count &&
+           pthread_create(&racers[started].thread, NULL, function, &racers[started]) == 0) {
         started++;
     }
     if (started < count) {

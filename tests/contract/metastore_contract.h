@@ -1,8 +1,11 @@
 /*
- * tests/contract/metastore_contract.h - what every metastore must do, as one function that a backend of your own can
- * be put through. Copy this pair of files; they need the installed library's headers, POSIX threads and nothing else.
+ * tests/contract/metastore_contract.h - what every metastore must do, as one function that a backend of your
+ * own can be put through. Copy this pair of files; they need the installed library's headers, POSIX threads
+ * and nothing else.
  *
- *     static enum ael_status open_empty(void *context, struct ael_metastore **metastore) { ... ael_metastore_new ... }
+ *     static enum ael_status open_empty(void *context, struct ael_metastore **metastore) {
+ *         ... return ael_metastore_new(&my_table, self, metastore);
+ *     }
  *
  *     struct ael_metastore_contract_options options = AEL_METASTORE_CONTRACT_OPTIONS_INIT;
  *     options.open_empty = open_empty;
@@ -16,8 +19,13 @@
 
 #include <ael/sys/metastore_backend.h>
 
-/* check: what was tried, in words. detail: what was seen instead; empty when it passed. Called on one thread. */
-typedef void (*ael_metastore_contract_report_fn)(void *context, const char *check, bool passed, const char *detail);
+/*
+
+ * check: what was tried, in words. detail: what was seen instead; empty when it passed. Called on one thread.
+
+ */
+typedef void (*ael_metastore_contract_report_fn)(
+    void *context, const char *check, bool passed, const char *detail);
 
 /* Opens a handle, which the suite releases. */
 typedef enum ael_status (*ael_metastore_contract_open_fn)(void *context, struct ael_metastore **metastore);
@@ -35,26 +43,27 @@ struct ael_metastore_contract_options {
     /* Empties the store, or makes a new one, and opens a handle on it; called before each check. */
     ael_metastore_contract_open_fn open_empty;
 
-    /* Another handle on the store that open_empty made last, as another process would have; NULL leaves that out. */
+    /* Another handle on the store that open_empty made last, as another process would have; NULL leaves that
+     * out. */
     ael_metastore_contract_open_fn open_second;
 
-    unsigned flags;           /* enum ael_metastore_contract_flags */
-    size_t max_id_bytes;      /* the store's own limit; 0 = 4096 */
-    size_t max_key_bytes;     /* the store's own limit; 0 = 16384 */
-    int64_t max_created_s;    /* the greatest created that it takes; 0 = 4102444800, the year 2100 */
-    unsigned threads;         /* 0 = 16 */
+    unsigned flags;        /* enum ael_metastore_contract_flags */
+    size_t max_id_bytes;   /* the store's own limit; 0 = 4096 */
+    size_t max_key_bytes;  /* the store's own limit; 0 = 16384 */
+    int64_t max_created_s; /* the greatest created that it takes; 0 = 4102444800, the year 2100 */
+    unsigned threads;      /* 0 = 16 */
     ael_metastore_contract_report_fn report; /* NULL = failures go to standard error */
-    void *context;            /* handed to the three functions */
+    void *context;                           /* handed to the three functions */
 };
 
-#define AEL_METASTORE_CONTRACT_OPTIONS_INIT                                                                   \
-    {sizeof(struct ael_metastore_contract_options), NULL, NULL, 0, 0, 0, 0, 0, NULL, NULL}
+#define AEL_METASTORE_CONTRACT_OPTIONS_INIT                                                                  \
+    { sizeof(struct ael_metastore_contract_options), NULL, NULL, 0, 0, 0, 0, 0, NULL, NULL }
 
 /**
  * Runs every check.
  *
- * @return the number of checks that failed, 0 when the metastore keeps the contract; -1 when options or open_empty is
- *         NULL, its size is another or a limit is out of range.
+ * @return the number of checks that failed, 0 when the metastore keeps the contract; -1 when options or
+ *         open_empty is NULL, its size is another or a limit is out of range.
  * Threads: one run at a time per store.
  */
 int ael_metastore_contract_run(const struct ael_metastore_contract_options *options);

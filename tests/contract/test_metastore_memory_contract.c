@@ -1,6 +1,6 @@
 /*
- * tests/contract/test_metastore_memory_contract.c - the memory store keeps the contract, and the contract notices
- * those that do not.
+ * tests/contract/test_metastore_memory_contract.c - the memory store keeps the contract, and the contract
+ * notices those that do not.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "tests/contract/metastore_contract.h"
@@ -60,7 +60,11 @@ static void test_memory_store__keeps_the_contract(void) {
 /* ---- a store that forgets: everything is stored, nothing is there ---- */
 
 static enum ael_status forget_load(
-    void *self, const struct ael_call *call, struct ael_bytes id, int64_t created_s, struct ael_key_record_buf *out,
+    void *self,
+    const struct ael_call *call,
+    struct ael_bytes id,
+    int64_t created_s,
+    struct ael_key_record_buf *out,
     struct ael_error *err) {
     (void)self;
     (void)call;
@@ -71,13 +75,20 @@ static enum ael_status forget_load(
 }
 
 static enum ael_status forget_load_latest(
-    void *self, const struct ael_call *call, struct ael_bytes id, struct ael_key_record_buf *out,
+    void *self,
+    const struct ael_call *call,
+    struct ael_bytes id,
+    struct ael_key_record_buf *out,
     struct ael_error *err) {
     return forget_load(self, call, id, 0, out, err);
 }
 
 static enum ael_status forget_store(
-    void *self, const struct ael_call *call, struct ael_bytes id, const struct ael_key_record *record, bool *stored,
+    void *self,
+    const struct ael_call *call,
+    struct ael_bytes id,
+    const struct ael_key_record *record,
+    bool *stored,
     struct ael_error *err) {
     (void)self;
     (void)call;
@@ -109,7 +120,8 @@ static void test_metastore_contract_run__notices_a_store_that_forgets(void) {
     options.flags = AEL_METASTORE_CONTRACT_NO_LIST | AEL_METASTORE_CONTRACT_NO_REPLACE;
     options.report = count_quietly;
     options.context = &fixture;
-    /* Left standing: name, health, absent, bad ids, list, replace, compare, revoke, second handle, replace race. */
+    /* Left standing: name, health, absent, bad ids, list, replace, compare, revoke, second handle, replace
+     * race. */
     CU_ASSERT_EQUAL(ael_metastore_contract_run(&options), CHECKS - 10);
     CU_ASSERT_EQUAL(fixture.counts[0], 10);
 }

@@ -80,8 +80,10 @@ static void test_sqlite_store__keeps_the_contract_over_one_connection(void) {
 }
 
 static const struct test_case k_cases[] = {
-    {"SQLite keeps the contract over 4 connections", test_sqlite_store__keeps_the_contract_over_several_connections},
-    {"SQLite keeps the contract over 1 connection", test_sqlite_store__keeps_the_contract_over_one_connection},
+    {"SQLite keeps the contract over 4 connections",
+     test_sqlite_store__keeps_the_contract_over_several_connections},
+    {"SQLite keeps the contract over 1 connection",
+     test_sqlite_store__keeps_the_contract_over_one_connection},
 };
 
 TEST_SUITE_MAIN("metastore contract: sqlite", k_cases)

@@ -47,7 +47,8 @@ int child_run_with_lock_limit(size_t bytes, int (*fn)(void)) {
     if (child == 0) {
         struct rlimit limit = {bytes, bytes};
         become_plain();
-        if (setrlimit(RLIMIT_MEMLOCK, &limit) != 0 || (geteuid() == 0 && setresuid(NOBODY, NOBODY, NOBODY) != 0)) {
+        if (setrlimit(RLIMIT_MEMLOCK, &limit) != 0 ||
+            (geteuid() == 0 && setresuid(NOBODY, NOBODY, NOBODY) != 0)) {
             leave(CANNOT_LIMIT);
         }
         leave(fn());

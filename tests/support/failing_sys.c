@@ -77,8 +77,8 @@ static int call_getrlimit(int resource, struct rlimit *limit) {
 }
 
 static const struct ael_sys k_table = {
-    call_mmap,  call_munmap, call_mprotect,  call_mlock,     call_madvise, call_memfd_secret,
-    call_ftruncate, call_close,  call_getrandom, call_getrlimit,
+    call_mmap,         call_munmap,    call_mprotect, call_mlock,     call_madvise,
+    call_memfd_secret, call_ftruncate, call_close,    call_getrandom, call_getrlimit,
 };
 
 void failing_sys_install(enum failing_call kind, unsigned nth, int code, bool repeat) {

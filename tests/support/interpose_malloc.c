@@ -50,6 +50,14 @@ bool interpose_malloc_works(void) {
 
 #else
 
+/* Seen by the dependencies, though the tests are compiled with hidden visibility. */
+#pragma GCC visibility push(default)
+void *malloc(size_t size);
+void *calloc(size_t count, size_t size);
+void *realloc(void *memory, size_t size);
+void free(void *memory);
+#pragma GCC visibility pop
+
 /* glibc's own, under the names that it keeps for allocators in front of it. */
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);

@@ -87,7 +87,8 @@ static void test_access__nested_in_several_threads(void) {
     ael_secret_release(secret);
 }
 
-/* Reads until the secret is closed: what is read while it lasts is right, and nothing but "closed" comes after. */
+/* Reads until the secret is closed: what is read while it lasts is right, and nothing but "closed" comes
+ * after. */
 static void *read_until_closed(void *context) {
     enum ael_status status = AEL_OK;
     while (status == AEL_OK) {
@@ -99,7 +100,8 @@ static void *read_until_closed(void *context) {
         }
     }
     expect(status == AEL_E_CLOSED);
-    expect(ael_secret_access_begin(context, &(struct ael_secret_access){{NULL, 0}, NULL, NULL}) == AEL_E_CLOSED);
+    expect(
+        ael_secret_access_begin(context, &(struct ael_secret_access){{NULL, 0}, NULL, NULL}) == AEL_E_CLOSED);
     return NULL;
 }
 

@@ -36,7 +36,11 @@ puppet_answer(struct puppet *puppet, const struct ael_call *call, struct ael_key
 }
 
 static enum ael_status puppet_load(
-    void *self, const struct ael_call *call, struct ael_bytes id, int64_t created_s, struct ael_key_record_buf *out,
+    void *self,
+    const struct ael_call *call,
+    struct ael_bytes id,
+    int64_t created_s,
+    struct ael_key_record_buf *out,
     struct ael_error *err) {
     (void)id;
     (void)created_s;
@@ -45,7 +49,10 @@ static enum ael_status puppet_load(
 }
 
 static enum ael_status puppet_load_latest(
-    void *self, const struct ael_call *call, struct ael_bytes id, struct ael_key_record_buf *out,
+    void *self,
+    const struct ael_call *call,
+    struct ael_bytes id,
+    struct ael_key_record_buf *out,
     struct ael_error *err) {
     (void)id;
     enum ael_status status = puppet_answer(self, call, out);
@@ -53,7 +60,11 @@ static enum ael_status puppet_load_latest(
 }
 
 static enum ael_status puppet_store(
-    void *self, const struct ael_call *call, struct ael_bytes id, const struct ael_key_record *record, bool *stored,
+    void *self,
+    const struct ael_call *call,
+    struct ael_bytes id,
+    const struct ael_key_record *record,
+    bool *stored,
     struct ael_error *err) {
     struct puppet *puppet = self;
     (void)id;
@@ -66,8 +77,13 @@ static enum ael_status puppet_store(
 }
 
 static enum ael_status puppet_replace(
-    void *self, const struct ael_call *call, struct ael_bytes id, const struct ael_key_record *expected,
-    const struct ael_key_record *desired, bool *replaced, struct ael_error *err) {
+    void *self,
+    const struct ael_call *call,
+    struct ael_bytes id,
+    const struct ael_key_record *expected,
+    const struct ael_key_record *desired,
+    bool *replaced,
+    struct ael_error *err) {
     struct puppet *puppet = self;
     (void)call;
     (void)id;
@@ -167,7 +183,8 @@ static void test_metastore_new__takes_the_shortest_table(void) {
     CU_ASSERT_PTR_NULL(ael_metastore_region_suffix(metastore));
     CU_ASSERT_EQUAL(ael_metastore_ensure_schema(metastore, NULL, &err), AEL_E_UNSUPPORTED);
     CU_ASSERT_EQUAL(err.status, AEL_E_UNSUPPORTED);
-    CU_ASSERT_EQUAL(ael_metastore_mark_revoked(metastore, text("id"), CREATED, NULL, &err), AEL_E_UNSUPPORTED);
+    CU_ASSERT_EQUAL(
+        ael_metastore_mark_revoked(metastore, text("id"), CREATED, NULL, &err), AEL_E_UNSUPPORTED);
     ael_metastore_before_fork(metastore);
     CU_ASSERT_EQUAL(puppet.forks, 0);
     ael_metastore_release(metastore);
@@ -213,7 +230,8 @@ static void test_metastore_release__ends_the_backend_with_the_last_holder(void) 
 
 /* ---- arguments ---- */
 
-static bool never_visit(void *context, struct ael_bytes id, int64_t created_s, const struct ael_key_record *record) {
+static bool
+never_visit(void *context, struct ael_bytes id, int64_t created_s, const struct ael_key_record *record) {
     (void)context;
     (void)id;
     (void)created_s;
@@ -238,8 +256,10 @@ static void test_metastore_calls__refuse_what_is_null(void) {
     CU_ASSERT_EQUAL(ael_metastore_list(store, NULL, id, NULL, NULL, NULL), AEL_E_ARGUMENT);
     CU_ASSERT_EQUAL(
         ael_metastore_replace(NULL, NULL, id, &puppet.record, &puppet.record, &done, NULL), AEL_E_ARGUMENT);
-    CU_ASSERT_EQUAL(ael_metastore_replace(store, NULL, id, NULL, &puppet.record, &done, NULL), AEL_E_ARGUMENT);
-    CU_ASSERT_EQUAL(ael_metastore_replace(store, NULL, id, &puppet.record, NULL, &done, NULL), AEL_E_ARGUMENT);
+    CU_ASSERT_EQUAL(
+        ael_metastore_replace(store, NULL, id, NULL, &puppet.record, &done, NULL), AEL_E_ARGUMENT);
+    CU_ASSERT_EQUAL(
+        ael_metastore_replace(store, NULL, id, &puppet.record, NULL, &done, NULL), AEL_E_ARGUMENT);
     CU_ASSERT_EQUAL(
         ael_metastore_replace(store, NULL, id, &puppet.record, &puppet.record, NULL, NULL), AEL_E_ARGUMENT);
     CU_ASSERT_EQUAL(ael_metastore_health(NULL, NULL, NULL), AEL_E_ARGUMENT);
@@ -249,7 +269,8 @@ static void test_metastore_calls__refuse_what_is_null(void) {
     ael_metastore_release(store);
 }
 
-static void expect_bad_record(struct ael_metastore *store, const struct ael_key_record *record, enum ael_status wanted) {
+static void
+expect_bad_record(struct ael_metastore *store, const struct ael_key_record *record, enum ael_status wanted) {
     bool stored = true;
     CU_ASSERT_EQUAL(ael_metastore_store(store, NULL, text("id"), record, &stored, NULL), wanted);
     CU_ASSERT_FALSE(stored);

@@ -62,7 +62,8 @@ static void test_memory_store__stays_as_it_was_when_memory_fails(void) {
     CU_ASSERT_EQUAL(ael_metastore_store(store, NULL, text("id"), &first, &done, NULL), AEL_OK);
     int left = 0;
     ael_alloc_set_fault(refuse_nth, &left);
-    CU_ASSERT_EQUAL(ael_metastore_replace(store, NULL, text("id"), &first, &other, &done, NULL), AEL_E_NO_MEMORY);
+    CU_ASSERT_EQUAL(
+        ael_metastore_replace(store, NULL, text("id"), &first, &other, &done, NULL), AEL_E_NO_MEMORY);
     left = 0;
     CU_ASSERT_EQUAL(ael_metastore_load_latest(store, NULL, text("id"), &out, NULL), AEL_E_NO_MEMORY);
     ael_alloc_set_fault(NULL, NULL);
@@ -89,7 +90,8 @@ struct order {
     int count;
 };
 
-static bool check_order(void *context, struct ael_bytes id, int64_t created_s, const struct ael_key_record *record) {
+static bool
+check_order(void *context, struct ael_bytes id, int64_t created_s, const struct ael_key_record *record) {
     struct order *order = context;
     char row[64];
     (void)snprintf(row, sizeof row, "%.*s", (int)id.len, (const char *)id.data);
@@ -117,7 +119,8 @@ static void test_memory_store__keeps_many_rows_in_order(void) {
     for (int i = 0; i < MANY; i++) {
         name_of(i, id);
         wrong += ael_metastore_load_latest(store, NULL, text(id), &out, NULL) != AEL_OK;
-        wrong += out.record.created_s != CREATED + 60 || memcmp(out.record.key.data, id, out.record.key.len) != 0;
+        wrong +=
+            out.record.created_s != CREATED + 60 || memcmp(out.record.key.data, id, out.record.key.len) != 0;
         wrong += ael_metastore_load(store, NULL, text(id), CREATED, &out, NULL) != AEL_OK;
     }
     CU_ASSERT_EQUAL(wrong, 0);
@@ -129,7 +132,8 @@ static void test_memory_store__keeps_many_rows_in_order(void) {
 
 /* ---- cut short, and forked ---- */
 
-static bool cancel_on_first(void *context, struct ael_bytes id, int64_t created_s, const struct ael_key_record *record) {
+static bool
+cancel_on_first(void *context, struct ael_bytes id, int64_t created_s, const struct ael_key_record *record) {
     (void)id;
     (void)created_s;
     (void)record;
@@ -148,7 +152,8 @@ static void test_memory_store__ends_a_listing_that_is_cancelled(void) {
     CU_ASSERT_EQUAL(ael_metastore_store(store, NULL, text("b"), &record, &stored, NULL), AEL_OK);
     CU_ASSERT_EQUAL_FATAL(ael_cancel_new(&cancel), AEL_OK);
     call.cancel = cancel;
-    CU_ASSERT_EQUAL(ael_metastore_list(store, &call, text(""), cancel_on_first, cancel, &err), AEL_E_CANCELLED);
+    CU_ASSERT_EQUAL(
+        ael_metastore_list(store, &call, text(""), cancel_on_first, cancel, &err), AEL_E_CANCELLED);
     CU_ASSERT_EQUAL(err.status, AEL_E_CANCELLED);
     ael_cancel_free(cancel);
     ael_metastore_release(store);

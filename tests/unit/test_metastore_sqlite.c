@@ -99,7 +99,8 @@ static struct ael_key_record record_of(const char *key, int64_t created_s) {
     return record;
 }
 
-static enum ael_status store_key(struct ael_metastore *store, const char *id, int64_t created_s, bool *stored) {
+static enum ael_status
+store_key(struct ael_metastore *store, const char *id, int64_t created_s, bool *stored) {
     struct ael_key_record record = record_of("key", created_s);
     return ael_metastore_store(store, NULL, text(id), &record, stored, NULL);
 }
@@ -183,8 +184,10 @@ static void test_metastore_sqlite_new__refuses_what_is_no_database(void) {
 /* Two winners could come of a table without the key: it is refused, not used. */
 static void test_metastore_sqlite_new__refuses_a_table_of_another_shape(void) {
     static const char *const k_tables[] = {
-        "CREATE TABLE encryption_key (id TEXT NOT NULL, created TIMESTAMP NOT NULL, key_record TEXT NOT NULL)",
-        "CREATE TABLE encryption_key (id TEXT PRIMARY KEY, created TIMESTAMP NOT NULL, key_record TEXT NOT NULL)",
+        "CREATE TABLE encryption_key (id TEXT NOT NULL, created TIMESTAMP NOT NULL, key_record TEXT NOT "
+        "NULL)",
+        "CREATE TABLE encryption_key (id TEXT PRIMARY KEY, created TIMESTAMP NOT NULL, key_record TEXT NOT "
+        "NULL)",
         "CREATE TABLE encryption_key (id TEXT, made TIMESTAMP, key_record TEXT, PRIMARY KEY (id, made))",
         "CREATE VIEW encryption_key AS SELECT 'a' AS id, 'b' AS created, 'c' AS key_record",
     };
@@ -228,7 +231,8 @@ static void test_sqlite_store__is_durable(void) {
     ael_metastore_release(store);
     expect_sql(
         &place, "SELECT sql FROM sqlite_master WHERE name = 'encryption_key'",
-        "CREATE TABLE encryption_key (id TEXT NOT NULL, created TIMESTAMP NOT NULL, key_record TEXT NOT NULL, "
+        "CREATE TABLE encryption_key (id TEXT NOT NULL, created TIMESTAMP NOT NULL, key_record TEXT NOT "
+        "NULL, "
         "PRIMARY KEY (id, created))");
     remove_place(&place);
 }
@@ -260,7 +264,8 @@ static void test_sqlite_store__writes_rows_as_the_rust_sdk_does(void) {
     record.has_parent = true;
     record.parent_id = text("_SK_svc_one_product-two");
     record.parent_created_s = CREATED;
-    CU_ASSERT_EQUAL(ael_metastore_store(store, NULL, text("_IK_p_svc_one_product-two"), &record, &stored, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(
+        ael_metastore_store(store, NULL, text("_IK_p_svc_one_product-two"), &record, &stored, NULL), AEL_OK);
     CU_ASSERT_TRUE(stored);
     expect_sql(&place, "SELECT id FROM encryption_key", "_IK_p_svc_one_product-two");
     expect_sql(&place, "SELECT created FROM encryption_key", "2026-11-21 10:02:00");
@@ -269,10 +274,14 @@ static void test_sqlite_store__writes_rows_as_the_rust_sdk_does(void) {
         "{\"Created\":1795255320,\"Key\":\"AQID\",\"ParentKeyMeta\":{\"KeyId\":\"_SK_svc_one_product-two\","
         "\"Created\":1795255320}}");
     expect_sql(
-        &place, "SELECT typeof(id) || ' ' || typeof(created) || ' ' || typeof(key_record) FROM encryption_key",
+        &place,
+        "SELECT typeof(id) || ' ' || typeof(created) || ' ' || typeof(key_record) FROM encryption_key",
         "text text text");
-    CU_ASSERT_EQUAL(ael_metastore_mark_revoked(store, text("_IK_p_svc_one_product-two"), CREATED, NULL, NULL), AEL_OK);
-    expect_sql(&place, "SELECT substr(key_record, 1, 38) FROM encryption_key", "{\"Revoked\":true,\"Created\":1795255320,\"");
+    CU_ASSERT_EQUAL(
+        ael_metastore_mark_revoked(store, text("_IK_p_svc_one_product-two"), CREATED, NULL, NULL), AEL_OK);
+    expect_sql(
+        &place, "SELECT substr(key_record, 1, 38) FROM encryption_key",
+        "{\"Revoked\":true,\"Created\":1795255320,\"");
     ael_metastore_release(store);
     remove_place(&place);
 }
@@ -282,15 +291,19 @@ static const char k_rust_rows[] =
     "CREATE TABLE IF NOT EXISTS encryption_key (id TEXT NOT NULL, created TIMESTAMP NOT NULL,"
     " key_record TEXT NOT NULL, PRIMARY KEY (id, created));"
     "INSERT INTO encryption_key VALUES ('_IK_quote\"and\\back_svc_one_product-two', '2026-11-21 10:02:00',"
-    " '{\"Created\":1795255320,\"Key\":\"Pz8Ry+OtOLcazKojdwAz6Gkp/4p8Ec+lHxwIQwBKZgSqAKFRuQLtH4hUBCzKR0l5W0DpmttWJCLjV1Ra\","
+    " '{\"Created\":1795255320,\"Key\":\"Pz8Ry+OtOLcazKojdwAz6Gkp/"
+    "4p8Ec+lHxwIQwBKZgSqAKFRuQLtH4hUBCzKR0l5W0DpmttWJCLjV1Ra\","
     "\"ParentKeyMeta\":{\"KeyId\":\"_SK_svc_one_product-two\",\"Created\":1795255320}}');"
     "INSERT INTO encryption_key VALUES ('_SK_pysvc_py_product', '2026-11-21 10:03:00',"
-    " '{\"Created\":1795255380,\"Key\":\"ZZFtnyPR20HAILulcTYNXgg2ry8jMpJy6LOGrx4uon0ptivGX2ZI/biONzAVqUHJBfPalHkZ+LXAKfOX\"}');"
+    " '{\"Created\":1795255380,\"Key\":\"ZZFtnyPR20HAILulcTYNXgg2ry8jMpJy6LOGrx4uon0ptivGX2ZI/"
+    "biONzAVqUHJBfPalHkZ+LXAKfOX\"}');"
     "INSERT INTO encryption_key VALUES"
-    " ('__asherah_internal_config_drift_guard_v1__:NGQ4jdymRj-kk52vFulWTPbllD6z6KuK1cGGA02H0vA', '2000-01-01 00:00:00',"
+    " ('__asherah_internal_config_drift_guard_v1__:NGQ4jdymRj-kk52vFulWTPbllD6z6KuK1cGGA02H0vA', '2000-01-01 "
+    "00:00:00',"
     " '{\"Created\":946684800,\"Key\":\"eyJzY2hlbWFfdmVyc2lvbiI6MX0=\"}');";
 
-static bool count_row(void *context, struct ael_bytes id, int64_t created_s, const struct ael_key_record *record) {
+static bool
+count_row(void *context, struct ael_bytes id, int64_t created_s, const struct ael_key_record *record) {
     (void)id;
     (void)created_s;
     (void)record;
@@ -331,23 +344,23 @@ static void test_sqlite_store__reads_rows_of_the_rust_sdk(void) {
 }
 
 #define ROW(id, created, record) "INSERT INTO encryption_key VALUES ('" id "', " created ", " record ");"
-#define GOOD_TIME "'2026-11-21 10:02:00'"
-#define GOOD_RECORD "'{\"Created\":1795255320,\"Key\":\"AQID\"}'"
+#define GOOD_TIME                "'2026-11-21 10:02:00'"
+#define GOOD_RECORD              "'{\"Created\":1795255320,\"Key\":\"AQID\"}'"
 
-static const char k_garbage[] =
-    ROW("good", GOOD_TIME, GOOD_RECORD)
-    ROW("no json", GOOD_TIME, "'garbage'")
-    ROW("empty", GOOD_TIME, "''")
-    ROW("blob", GOOD_TIME, "CAST(" GOOD_RECORD " AS BLOB)")
-    ROW("number", GOOD_TIME, "42")
-    ROW("NUL behind", GOOD_TIME, GOOD_RECORD " || char(0)")
-    ROW("not UTF-8", GOOD_TIME, "CAST(X'7bff7d' AS TEXT)")
-    ROW("no key", GOOD_TIME, "'{\"Created\":1795255320}'")
-    ROW("empty key", GOOD_TIME, "'{\"Created\":1795255320,\"Key\":\"\"}'")
-    ROW("other created", GOOD_TIME, "'{\"Created\":1795255321,\"Key\":\"AQID\"}'")
-    ROW("long", GOOD_TIME, "'{\"Created\":1795255320,\"Key\":\"' || hex(zeroblob(20000)) || '\"}'")
-    ROW("huge", GOOD_TIME, "'{\"Created\":1795255320,\"Key\":\"' || hex(zeroblob(2000000)) || '\"}'")
-    ROW("deep", GOOD_TIME, "replace(hex(zeroblob(20000)), '00', '[')");
+static const char k_garbage[] = ROW("good", GOOD_TIME, GOOD_RECORD) ROW("no json", GOOD_TIME, "'garbage'")
+    ROW("empty", GOOD_TIME, "''") ROW("blob", GOOD_TIME, "CAST(" GOOD_RECORD " AS BLOB)")
+        ROW("number", GOOD_TIME, "42") ROW("NUL behind", GOOD_TIME, GOOD_RECORD " || char(0)")
+            ROW("not UTF-8", GOOD_TIME, "CAST(X'7bff7d' AS TEXT)")
+                ROW("no key", GOOD_TIME, "'{\"Created\":1795255320}'")
+                    ROW("empty key", GOOD_TIME, "'{\"Created\":1795255320,\"Key\":\"\"}'")
+                        ROW("other created", GOOD_TIME, "'{\"Created\":1795255321,\"Key\":\"AQID\"}'")
+                            ROW("long",
+                                GOOD_TIME,
+                                "'{\"Created\":1795255320,\"Key\":\"' || hex(zeroblob(20000)) || '\"}'")
+                                ROW("huge",
+                                    GOOD_TIME,
+                                    "'{\"Created\":1795255320,\"Key\":\"' || hex(zeroblob(2000000)) || '\"}'")
+                                    ROW("deep", GOOD_TIME, "replace(hex(zeroblob(20000)), '00', '[')");
 
 static void expect_garbage(struct ael_metastore *store, const char *id) {
     CU_ASSERT_EQUAL(load_status(store, id, CREATED), AEL_E_BACKEND_DATA);
@@ -359,8 +372,9 @@ static void expect_garbage(struct ael_metastore *store, const char *id) {
 }
 
 static void test_sqlite_store__reports_rows_that_are_garbage(void) {
-    static const char *const k_ids[] = {"no json", "empty", "blob", "number", "NUL behind", "not UTF-8",
-                                        "no key", "empty key", "other created", "long", "huge", "deep"};
+    static const char *const k_ids[] = {"no json",       "empty",     "blob",   "number",
+                                        "NUL behind",    "not UTF-8", "no key", "empty key",
+                                        "other created", "long",      "huge",   "deep"};
     struct place place = new_place();
     struct ael_metastore *store = open_store(&place);
     run_sql(&place, k_garbage);
@@ -378,10 +392,13 @@ static void test_sqlite_store__reports_rows_that_are_garbage(void) {
 static void test_sqlite_store__reports_a_created_that_is_garbage(void) {
     struct place place = new_place();
     struct ael_metastore *store = open_store(&place);
-    run_sql(&place, ROW("number", "1795255320", GOOD_RECORD) ROW("real", "0.5", GOOD_RECORD)
-            ROW("word", "'zzz'", GOOD_RECORD) ROW("blob", "CAST(" GOOD_TIME " AS BLOB)", GOOD_RECORD)
-            ROW("zone", "'2026-11-21T10:02:00Z'", GOOD_RECORD) ROW("fraction", "'2026-11-21 10:02:00.5'", GOOD_RECORD)
-            "INSERT INTO encryption_key VALUES (X'00ff', " GOOD_TIME ", " GOOD_RECORD ");");
+    run_sql(
+        &place, ROW("number", "1795255320", GOOD_RECORD) ROW("real", "0.5", GOOD_RECORD)
+                    ROW("word", "'zzz'", GOOD_RECORD) ROW("blob", "CAST(" GOOD_TIME " AS BLOB)", GOOD_RECORD)
+                        ROW("zone", "'2026-11-21T10:02:00Z'", GOOD_RECORD)
+                            ROW("fraction", "'2026-11-21 10:02:00.5'",
+                                GOOD_RECORD) "INSERT INTO encryption_key VALUES (X'00ff', " GOOD_TIME
+                                             ", " GOOD_RECORD ");");
     static const char *const k_ids[] = {"number", "real", "word", "blob", "zone", "fraction"};
     for (size_t i = 0; i < sizeof k_ids / sizeof k_ids[0]; i++) {
         CU_ASSERT_EQUAL(load_status(store, k_ids[i], CREATED), AEL_E_KEY_NOT_FOUND);
@@ -419,8 +436,9 @@ static pid_t start_locker(const struct place *place, int *release) {
     if (child == 0) {
         sqlite3 *db = NULL;
         (void)close(go[1]);
-        bool held = sqlite3_open(place->path, &db) == SQLITE_OK &&
-                    sqlite3_exec(db, "PRAGMA locking_mode=NORMAL; BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK;
+        bool held =
+            sqlite3_open(place->path, &db) == SQLITE_OK &&
+            sqlite3_exec(db, "PRAGMA locking_mode=NORMAL; BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK;
         held = write(ready[1], held ? "y" : "n", 1) == 1 && held;
         _exit(read(go[0], &byte, 1) >= 0 && held ? 0 : 1);
     }
@@ -519,7 +537,8 @@ static void test_sqlite_store__ends_a_wait_that_is_cancelled(void) {
 }
 
 /* A visit holds the only connection: who comes meanwhile waits for it until the deadline. */
-static bool visit_and_ask(void *context, struct ael_bytes id, int64_t created_s, const struct ael_key_record *record) {
+static bool
+visit_and_ask(void *context, struct ael_bytes id, int64_t created_s, const struct ael_key_record *record) {
     struct ael_metastore *store = context;
     struct ael_key_record_buf out = AEL_KEY_RECORD_BUF_INIT;
     struct ael_call call = AEL_CALL_INIT;
@@ -670,7 +689,8 @@ static void store_until_killed(const struct place *place, int report) {
         char id[32];
         bool stored = false;
         (void)snprintf(id, sizeof id, "_IK_%d", i);
-        if (store_key(store, id, CREATED, &stored) != AEL_OK || !stored || write(report, &i, sizeof i) != sizeof i) {
+        if (store_key(store, id, CREATED, &stored) != AEL_OK || !stored ||
+            write(report, &i, sizeof i) != sizeof i) {
             _exit(1);
         }
     }
@@ -746,7 +766,9 @@ static int sync_wal(sqlite3_file *file, int flags) {
 }
 
 static void replace_methods(
-    struct kind *kind, sqlite3_file *file, int (*sync)(sqlite3_file *, int),
+    struct kind *kind,
+    sqlite3_file *file,
+    int (*sync)(sqlite3_file *, int),
     int (*read_bytes)(sqlite3_file *, void *, int, sqlite3_int64)) {
     if (kind->real == NULL) {
         kind->real = file->pMethods;
@@ -810,7 +832,8 @@ static void test_sqlite_store__does_not_know_when_a_replacing_commit_failed(void
     install_vfs();
     struct ael_metastore *store = open_store(&place);
     CU_ASSERT_EQUAL(store_key(store, "id", CREATED, &done), AEL_OK);
-    CU_ASSERT_EQUAL(count_rows(store, ""), 1); /* the pages are in SQLite's cache now: only the flush can fail */
+    CU_ASSERT_EQUAL(
+        count_rows(store, ""), 1); /* the pages are in SQLite's cache now: only the flush can fail */
     g_disk_fails = true;
     CU_ASSERT_EQUAL(
         ael_metastore_replace(store, NULL, text("id"), &present, &other, &done, NULL), AEL_E_OUTCOME_UNKNOWN);

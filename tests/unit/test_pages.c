@@ -67,7 +67,8 @@ static void touch(volatile uint8_t *byte) {
 /* Children make pages of their own: those of the parent are absent. */
 static int touch_at(ptrdiff_t offset, enum ael_pages_access access) {
     struct ael_pages_policy policy = best();
-    if (ael_pages_map(1, &policy, &g_pages, NULL) != AEL_OK || ael_pages_set_access(&g_pages, access) != AEL_OK) {
+    if (ael_pages_map(1, &policy, &g_pages, NULL) != AEL_OK ||
+        ael_pages_set_access(&g_pages, access) != AEL_OK) {
         return 1;
     }
     touch(g_pages.bytes + offset);
@@ -147,7 +148,10 @@ static void test_pages_choose__takes_anonymous_memory_without_locking(void) {
 }
 
 static void check_failure(
-    const struct ael_pages_policy *policy, enum failing_call call, unsigned nth, int code,
+    const struct ael_pages_policy *policy,
+    enum failing_call call,
+    unsigned nth,
+    int code,
     enum ael_status expected) {
     struct ael_pages pages;
     struct ael_error err = {AEL_OK, 0, NULL, ""};

@@ -95,7 +95,8 @@ static int g_pipe[2];
 
 static int send_draw(void) {
     uint8_t out[32];
-    return ael_random_fill(out, sizeof out) == AEL_OK && write(g_pipe[1], out, sizeof out) == sizeof out ? 0 : 1;
+    return ael_random_fill(out, sizeof out) == AEL_OK && write(g_pipe[1], out, sizeof out) == sizeof out ? 0
+                                                                                                         : 1;
 }
 
 static void test_random_fill__differs_in_a_child(void) {

@@ -61,7 +61,8 @@ static void test_region_init__fails_with_its_pages(void) {
 }
 
 static const struct test_case k_cases[] = {
-    {"only first and last change protection", test_region__changes_protection_for_the_first_and_the_last_user_only},
+    {"only first and last change protection",
+     test_region__changes_protection_for_the_first_and_the_last_user_only},
     {"a writer opens wider", test_region_begin__opens_wider_for_a_writer},
     {"failing protection", test_region__reports_failing_protection_and_recovers},
     {"failing set-up", test_region_init__fails_with_its_pages},

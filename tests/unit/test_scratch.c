@@ -148,8 +148,8 @@ static struct ael_scratch g_inherited;
 
 static int end_inherited(void) {
     struct ael_scratch own;
-    return ael_scratch_end(&g_inherited) == AEL_E_FORKED && ael_scratch_begin(&own, NULL) == AEL_OK
-                   && ael_scratch_end(&own) == AEL_OK
+    return ael_scratch_end(&g_inherited) == AEL_E_FORKED && ael_scratch_begin(&own, NULL) == AEL_OK &&
+                   ael_scratch_end(&own) == AEL_OK
                ? 0
                : 1;
 }

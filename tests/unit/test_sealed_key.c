@@ -101,8 +101,8 @@ static int open_inherited(void) {
     if (ael_sealed_key_open(&g_inherited, &k_binding, key) != AEL_E_FORKED) {
         return 1;
     }
-    return ael_sealed_key_make(g_key, &k_binding, &own) == AEL_OK
-                   && ael_sealed_key_open(&own, &k_binding, key) == AEL_OK
+    return ael_sealed_key_make(g_key, &k_binding, &own) == AEL_OK &&
+                   ael_sealed_key_open(&own, &k_binding, key) == AEL_OK
                ? 0
                : 2;
 }
@@ -123,7 +123,8 @@ static void check_engine(enum ael_seal_engine engine) {
     ael_seal_key_prepare(&key, engine);
     ael_seal_make(&key, engine, 9, &k_binding, plain, sealed);
     CU_ASSERT_EQUAL(
-        ael_seal_open(&key, engine, 9, &k_binding, (struct ael_bytes){sealed, sizeof sealed}, opened), AEL_OK);
+        ael_seal_open(&key, engine, 9, &k_binding, (struct ael_bytes){sealed, sizeof sealed}, opened),
+        AEL_OK);
     CU_ASSERT_EQUAL(memcmp(opened, g_key, sizeof opened), 0);
     sealed[0] ^= 1;
     CU_ASSERT_EQUAL(

@@ -341,7 +341,8 @@ static void test_secret_close__finds_a_canary_overwritten_while_idle(void) {
     ael_secret_release(secret);
 }
 
-static void count_errors(void *context, enum ael_log_level level, const char *component, const char *message) {
+static void
+count_errors(void *context, enum ael_log_level level, const char *component, const char *message) {
     (void)component;
     (void)message;
     *(int *)context += level == AEL_LOG_ERROR;
@@ -415,7 +416,8 @@ static void test_secret_access__reports_failing_protection_and_recovers(void) {
     check_begin_fails(5000, 1);
 }
 
-/* Fails each system call of making a secret in turn: the status is right, the source wiped, nothing left behind. */
+/* Fails each system call of making a secret in turn: the status is right, the source wiped, nothing left
+ * behind. */
 static void sweep_new(size_t len, bool random) {
     bool failed = true;
     ael_secret_release(secret_of(32));
@@ -567,9 +569,9 @@ static int use_inherited(void) {
     struct ael_secret_access access;
     uint8_t out[8192];
     for (int i = 0; i < 2; i++) {
-        if (ael_secret_access_begin(g_inherited[i], &access) != AEL_E_FORKED
-            || ael_secret_open_into(g_inherited[i], out, sizeof out) != AEL_E_FORKED
-            || ael_secret_close(g_inherited[i]) != AEL_E_FORKED) {
+        if (ael_secret_access_begin(g_inherited[i], &access) != AEL_E_FORKED ||
+            ael_secret_open_into(g_inherited[i], out, sizeof out) != AEL_E_FORKED ||
+            ael_secret_close(g_inherited[i]) != AEL_E_FORKED) {
             return 1;
         }
     }
@@ -605,7 +607,8 @@ static const struct test_case k_cases[] = {
     {"wipes the source", test_secret_new__wipes_the_source_and_keeps_the_bytes},
     {"bad arguments", test_secret_new__refuses_bad_arguments},
     {"random secrets differ", test_secret_new_random__gives_different_bytes},
-    {"protection at 0->1 and 1->0 only", test_secret_access__changes_protection_at_the_first_and_the_last_only},
+    {"protection at 0->1 and 1->0 only",
+     test_secret_access__changes_protection_at_the_first_and_the_last_only},
     {"not open", test_secret_access__refuses_what_is_not_open},
     {"callback form", test_secret_with_bytes__returns_what_the_callback_returned},
     {"close", test_secret_close__is_for_all_holders_and_busy_inside_an_access},

@@ -116,8 +116,8 @@ static void test_secret_reader__refuses_bad_arguments(void) {
 static int read_inherited(void) {
     uint8_t out[4];
     size_t n = 0;
-    return ael_secret_reader_read(g_reader, out, 4, &n) == AEL_E_FORKED
-                   && ael_secret_reader_read(g_reader, out, 0, &n) == AEL_E_FORKED
+    return ael_secret_reader_read(g_reader, out, 4, &n) == AEL_E_FORKED &&
+                   ael_secret_reader_read(g_reader, out, 0, &n) == AEL_E_FORKED
                ? 0
                : 1;
 }
