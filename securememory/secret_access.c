@@ -135,6 +135,12 @@ static enum ael_status begin_slowly(struct ael_secret *secret) {
     return status;
 }
 
+/* Not inlined: gcc 12 cannot see that ael_secret_access_end takes the address off the list again. */
+__attribute__((noinline)) static void remember(struct ael_secret_access *access) {
+    access->outer = t_open;
+    t_open = access;
+}
+
 /* see ael/secret.h */
 enum ael_status ael_secret_access_begin(struct ael_secret *secret, struct ael_secret_access *access) {
     if (access == NULL) {
@@ -152,8 +158,7 @@ enum ael_status ael_secret_access_begin(struct ael_secret *secret, struct ael_se
     }
     access->bytes = (struct ael_bytes){secret->open_bytes, secret->len};
     access->secret = secret;
-    access->outer = t_open;
-    t_open = access;
+    remember(access);
     return AEL_OK;
 }
 

@@ -424,6 +424,16 @@ static void test_sqlite_store__refuses_created_beyond_the_year_9999(void) {
     remove_place(&place);
 }
 
+/*
+ * Ends a child that has the parent's connections in its memory, which must not be touched: another program takes
+ * its place, so that no leak checker looks for them.
+ */
+static void end_child(int result) {
+    const char *program = result == 0 ? "/bin/true" : "/bin/false";
+    (void)execl(program, program, (char *)NULL);
+    _exit(99);
+}
+
 /* ---- locks, deadlines, files that go away ---- */
 
 static pid_t start_locker(const struct place *place, int *release) {
@@ -440,7 +450,7 @@ static pid_t start_locker(const struct place *place, int *release) {
             sqlite3_open(place->path, &db) == SQLITE_OK &&
             sqlite3_exec(db, "PRAGMA locking_mode=NORMAL; BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK;
         held = write(ready[1], held ? "y" : "n", 1) == 1 && held;
-        _exit(read(go[0], &byte, 1) >= 0 && held ? 0 : 1);
+        end_child(read(go[0], &byte, 1) >= 0 && held ? 0 : 1);
     }
     (void)close(go[0]);
     (void)close(ready[1]);
@@ -867,7 +877,7 @@ static void fork_with(struct ael_metastore *store, bool told) {
     }
     pid_t child = fork();
     if (child == 0) {
-        _exit(use_in_child(store, told));
+        end_child(use_in_child(store, told));
     }
     if (told) {
         ael_metastore_after_fork_parent(store);
