@@ -190,7 +190,7 @@ ael_record_from_json(struct ael_bytes json, struct ael_record_buf *out, struct a
     if (json.len > JSON_MAX_BYTES) {
         status = AEL_E_TOO_LARGE;
         reader.problem = "the text is too long";
-    } else if (json.data != NULL) {
+    } else if (json.data != NULL || json.len == 0) {
         status = read_record(&reader, json, out);
     }
     if (status == AEL_OK) {

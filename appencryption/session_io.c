@@ -173,6 +173,16 @@ enum ael_status ael_session_decrypt_json(
     return ael_session_refuse(session, status, err);
 }
 
+static enum ael_status hand_over(
+    ael_record_store_fn store, void *context, const struct ael_record *record, void **stored_as,
+    struct ael_error *err) {
+    enum ael_status status = store(context, record, stored_as);
+    return status == AEL_OK ? AEL_OK
+                            : ael_error_set(
+                                err, AEL_E_CALLBACK, 0, k_component, "the store callback returned %s",
+                                ael_status_name(status));
+}
+
 /* see ael/session.h */
 enum ael_status ael_session_store(
     struct ael_session *session, struct ael_bytes plain, ael_record_store_fn store, void *context, void **key,
@@ -185,17 +195,15 @@ enum ael_status ael_session_store(
     if (session == NULL || store == NULL) {
         return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "session or store is NULL");
     }
-    AEL_TRY(ael_session_encrypt(session, plain, &record, call, err));
-    enum ael_status status = store(context, &record.record, &stored_as);
-    ael_record_buf_clear(&record);
-    if (status != AEL_OK) {
-        return ael_error_set(
-            err, AEL_E_CALLBACK, 0, k_component, "the store callback returned %s", ael_status_name(status));
+    enum ael_status status = ael_session_encrypt(session, plain, &record, call, err);
+    if (status == AEL_OK) {
+        status = hand_over(store, context, &record.record, &stored_as, err);
     }
-    if (key != NULL) {
+    ael_record_buf_clear(&record);
+    if (status == AEL_OK && key != NULL) {
         *key = stored_as;
     }
-    return AEL_OK;
+    return status;
 }
 
 static enum ael_status

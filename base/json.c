@@ -10,6 +10,9 @@ static const uint64_t k_high_bits = 0x8080808080808080u;
 
 /* see base/json.h */
 void ael_json_reader_init(struct ael_json_reader *reader, struct ael_bytes text) {
+    if (text.data == NULL) {
+        text = (struct ael_bytes){(const uint8_t *)"", 0};
+    }
     *reader = (struct ael_json_reader){.text = text, .status = AEL_OK};
     if (!ael_utf8_is_valid(text)) {
         (void)ael_json_fail(reader, AEL_E_FORMAT, "the text is not valid UTF-8");

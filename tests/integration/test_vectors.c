@@ -204,10 +204,11 @@ gate_accepts(const struct vector_file *file, const char *partition, const char *
         return false;
     }
     const char *rest = id + len;
-    if (rest[0] == '\0' || suffix[0] == '\0') {
-        return rest[0] == '\0';
+    if (rest[0] == '\0') {
+        return true;
     }
-    return rest[0] == '_' && (strcmp(rest + 1, suffix) == 0 || is_region(rest + 1));
+    bool own = suffix[0] != '\0' && strcmp(rest + 1, suffix) == 0;
+    return rest[0] == '_' && (own || is_region(rest + 1));
 }
 
 static void

@@ -24,18 +24,29 @@ static struct fake_row *find(struct fake_metastore *fake, struct ael_bytes id, i
     return found;
 }
 
-static bool insert(struct fake_metastore *fake, struct ael_bytes id, const struct ael_key_record *record) {
+/* The lock is held. */
+static enum ael_status
+insert(struct fake_metastore *fake, struct ael_bytes id, const struct ael_key_record *record, bool *stored) {
+    *stored = false;
     if (find(fake, id, record->created_s) != NULL) {
-        return false;
+        return AEL_OK;
+    }
+    if (fake->row_count == FAKE_ROWS) {
+        abort();
     }
     struct fake_row *row = &fake->rows[fake->row_count];
     *row = (struct fake_row){AEL_BUF_INIT, AEL_KEY_RECORD_BUF_INIT};
-    if (fake->row_count == FAKE_ROWS || ael_buf_append(&row->id, id) != AEL_OK
-        || ael_key_record_buf_set(&row->record, record) != AEL_OK) {
-        abort();
+    enum ael_status status = ael_buf_append(&row->id, id);
+    if (status == AEL_OK) {
+        status = ael_key_record_buf_set(&row->record, record);
+    }
+    if (status != AEL_OK) {
+        ael_buf_clear(&row->id);
+        return status;
     }
     fake->row_count++;
-    return true;
+    *stored = true;
+    return AEL_OK;
 }
 
 /* Counts a call and tells what its script says. The gate and the hook come first. */
@@ -93,12 +104,14 @@ static enum ael_status fake_store(
     struct ael_error *err) {
     struct fake_metastore *fake = self;
     struct fake_step step = begin(fake, FAKE_STORE, call, id, record);
+    enum ael_status status = AEL_OK;
     if (step.status == AEL_OK || step.when == FAKE_AFTER) {
         pthread_mutex_lock(&fake->lock);
-        *stored = insert(fake, id, record);
+        status = insert(fake, id, record, stored);
         pthread_mutex_unlock(&fake->lock);
     }
-    return step.status == AEL_OK ? AEL_OK : ael_error_set(err, step.status, 0, "fake metastore", "scripted");
+    status = step.status != AEL_OK ? step.status : status;
+    return status == AEL_OK ? AEL_OK : ael_error_set(err, status, 0, "fake metastore", "scripted, or no memory");
 }
 
 static const char *fake_suffix(void *self) {
@@ -157,9 +170,13 @@ void fake_metastore_fail_all(struct fake_metastore *fake, enum ael_status status
 }
 
 void fake_metastore_put(struct fake_metastore *fake, struct ael_bytes id, const struct ael_key_record *record) {
+    bool stored = false;
     pthread_mutex_lock(&fake->lock);
-    (void)insert(fake, id, record);
+    enum ael_status status = insert(fake, id, record, &stored);
     pthread_mutex_unlock(&fake->lock);
+    if (status != AEL_OK) {
+        abort();
+    }
 }
 
 struct ael_key_record *fake_metastore_find(struct fake_metastore *fake, const char *id, int64_t created_s) {

@@ -8,7 +8,6 @@
 #include "tests/support/suite.h"
 
 #include <ael/sys/error.h>
-#include <stdio.h>
 #include <string.h>
 
 static const int64_t k_s = 1000000000;
@@ -23,7 +22,6 @@ struct script {
     struct ael_cached_key *parent;
     int loads;
     struct ael_key_load last;
-    int64_t last_worn_s;
     struct gate gate;
 };
 
@@ -508,16 +506,34 @@ static void test_flight__loads_once_for_all_who_wait(void) {
         start(&callers[i], &set);
     }
     gate_wait_for(&set.script.gate, 1);
-    struct ael_cached_key *other = NULL; /* another key does not wait, though its source does */
     gate_open(&set.script.gate);
-    CU_ASSERT_EQUAL(get_id(&set, "other", 7, &other), AEL_OK);
-    ael_cached_key_release(other);
     for (int i = 0; i < CALLERS; i++) {
         pthread_join(callers[i].thread, NULL);
         CU_ASSERT_EQUAL(callers[i].status, AEL_OK);
         CU_ASSERT_EQUAL(callers[i].created_s, NOW_S);
     }
-    CU_ASSERT_EQUAL(set.script.loads, 2);
+    CU_ASSERT_EQUAL(set.script.loads, 1);
+    end(&set);
+}
+
+static void test_flight__does_not_hold_up_other_keys(void) {
+    struct setting set;
+    struct caller leader = {0};
+    struct script quick = {.gate = GATE_INIT};
+    struct ael_key_source quick_source = {load, &quick};
+    struct ael_cached_key *other = NULL;
+    begin(&set);
+    gate_shut(&set.script.gate);
+    start(&leader, &set);
+    gate_wait_for(&set.script.gate, 1);
+    CU_ASSERT_EQUAL(
+        ael_key_cache_get_or_load(
+            set.cache, &quick_source, ael_bytes_from_text("other"), 7, &set.call, &other, NULL),
+        AEL_OK);
+    ael_cached_key_release(other);
+    gate_open(&set.script.gate);
+    pthread_join(leader.thread, NULL);
+    CU_ASSERT_EQUAL(leader.status, AEL_OK);
     end(&set);
 }
 
@@ -641,6 +657,7 @@ static const struct test_case k_cases[] = {
      test_negative__never_for_recent_or_latest_keys_or_other_failures},
     {"1,024 absences at most", test_negative__is_bounded},
     {"one load for all who wait", test_flight__loads_once_for_all_who_wait},
+    {"other keys do not wait", test_flight__does_not_hold_up_other_keys},
     {"a key under refresh serves others", test_flight__lets_others_use_a_key_that_is_being_refreshed},
     {"followers have deadlines and tokens of their own",
      test_flight__ends_for_a_follower_at_its_own_deadline_or_token},

@@ -147,7 +147,7 @@ static void test_ael_key_record_from_json__tells_what_and_where(void) {
     CU_ASSERT_STRING_EQUAL(error.detail, "not canonical base64, at byte 20");
     CU_ASSERT_STRING_EQUAL(error.component, "base/key_record");
     CU_ASSERT_EQUAL(ael_key_record_from_json(json, NULL, &error), AEL_E_ARGUMENT);
-    CU_ASSERT_EQUAL(ael_key_record_from_json(ael_bytes_from_text(NULL), &record, NULL), AEL_E_ARGUMENT);
+    CU_ASSERT_EQUAL(ael_key_record_from_json(ael_bytes_from_text(NULL), &record, NULL), AEL_E_FORMAT);
 }
 
 /* Builds a record whose key and id are written as asked. */

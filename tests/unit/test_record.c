@@ -161,7 +161,7 @@ static void test_ael_record_from_json__refuses_null_and_what_is_too_long(void) {
     struct ael_bytes endless = {(const uint8_t *)k_canonical, (size_t)JSON_MAX_BYTES + 1};
     CU_ASSERT_EQUAL(ael_record_from_json(endless, &record, &error), AEL_E_TOO_LARGE);
     CU_ASSERT_EQUAL(error.status, AEL_E_TOO_LARGE);
-    CU_ASSERT_EQUAL(ael_record_from_json(ael_bytes_from_text(NULL), &record, NULL), AEL_E_ARGUMENT);
+    CU_ASSERT_EQUAL(ael_record_from_json(ael_bytes_from_text(NULL), &record, NULL), AEL_E_FORMAT);
     CU_ASSERT_EQUAL(ael_record_from_json(ael_bytes_from_text(k_canonical), NULL, &error), AEL_E_ARGUMENT);
 }
 
@@ -230,7 +230,18 @@ static void test_ael_record_from_json__reads_what_others_wrote(void) {
     CU_ASSERT(test_corpus_visit(AEL_TEST_SOURCE_DIR "/tests/fuzz/corpus/record", check_file) > 130);
 }
 
+static void test_record_from_json__an_empty_text_is_malformed_a_missing_one_is_an_argument(void) {
+    struct ael_record_buf out = AEL_RECORD_BUF_INIT;
+    struct ael_bytes empty = {NULL, 0};
+    struct ael_bytes missing = {NULL, 1};
+    CU_ASSERT_EQUAL(ael_record_from_json(empty, &out, NULL), AEL_E_FORMAT);
+    CU_ASSERT_EQUAL(ael_record_from_json(missing, &out, NULL), AEL_E_ARGUMENT);
+    ael_record_buf_clear(&out);
+}
+
 static const struct test_case k_cases[] = {
+    {"an empty text is malformed, a missing one is an argument",
+     test_record_from_json__an_empty_text_is_malformed_a_missing_one_is_an_argument},
     {"the canonical layout is written", test_ael_record_to_json__writes_the_canonical_layout},
     {"writing needs the bound and no more", test_ael_record_to_json__needs_the_bound_and_no_more},
     {"what could not be read is not written", test_ael_record_to_json__refuses_what_it_could_not_read},
