@@ -14,7 +14,7 @@
 
 static const char k_component[] = "key cache";
 
-/* After a refresh ahead of time has failed, the next one waits a twentieth of the interval, and a second at least. */
+/* After a refresh ahead of time that did not help, the next one waits a twentieth of the interval, and a second at least. */
 enum { RETRY_PART_OF_INTERVAL = 20 };
 static const int64_t k_retry_min_ns = 1000000000;
 
@@ -201,6 +201,11 @@ static bool is_newer_than_latest(const struct ael_key_cache *cache, const struct
     return latest != NULL && entry->created_s > latest->created_s;
 }
 
+static int64_t next_retry_ns(const struct ael_key_cache *cache, const struct visit *visit) {
+    int64_t pause = cache->rules->interval_ns / RETRY_PART_OF_INTERVAL;
+    return visit->now_ns + (pause > k_retry_min_ns ? pause : k_retry_min_ns);
+}
+
 /* Puts a loaded key into the table; *loaded is what everybody is to use. Without memory the cache goes on without. */
 static size_t install(struct ael_key_cache *cache, const struct visit *visit, struct ael_cached_key **loaded) {
     const struct ael_flight_key *key = &visit->key;
@@ -217,7 +222,8 @@ static size_t install(struct ael_key_cache *cache, const struct visit *visit, st
         }
         (void)ael_cached_key_acquire(*loaded);
     }
-    entry->retry_ns = 0;
+    bool still_due = judge_age(cache, visit, ael_cached_key_checked_ns(*loaded)) != VERDICT_FRESH; /* by its parent */
+    entry->retry_ns = still_due ? next_retry_ns(cache, visit) : 0;
     if (key->latest || is_newer_than_latest(cache, entry)) {
         ael_key_table_set_latest(&cache->table, entry);
     }
@@ -227,10 +233,9 @@ static size_t install(struct ael_key_cache *cache, const struct visit *visit, st
 }
 
 static void note_failure(struct ael_key_cache *cache, const struct visit *visit, enum ael_status status) {
-    int64_t pause = cache->rules->interval_ns / RETRY_PART_OF_INTERVAL;
     struct ael_key_entry *entry = find(cache, visit);
     if (entry != NULL) {
-        entry->retry_ns = visit->now_ns + (pause > k_retry_min_ns ? pause : k_retry_min_ns);
+        entry->retry_ns = next_retry_ns(cache, visit);
     }
     if (status == AEL_E_KEY_NOT_FOUND && !visit->key.latest
         && !ael_expiry_is_recent(cache->rules, visit->key.created_s, visit->now_s)) {

@@ -17,7 +17,8 @@ static struct ael_session_factory_options options_of(const struct fixture *fix) 
 
 static void expect_refused(
     const struct ael_session_factory_options *options, enum ael_status status, const char *what) {
-    struct ael_session_factory *factory = (struct ael_session_factory *)options; /* any address */
+    static long elsewhere;
+    struct ael_session_factory *factory = (void *)&elsewhere;
     struct ael_error err = {0};
     CU_ASSERT_EQUAL(ael_session_factory_new(options, &factory, &err), status);
     CU_ASSERT_PTR_NULL(factory);
