@@ -7,19 +7,18 @@
 #include "crypto/aead.h"
 #include "securememory/random.h"
 
-/* Where the keys lie in the slot. */
+/* Where the keys lie in the slot. The nonce follows the data key, because both come from one draw. */
 enum {
     DATA_KEY_AT = 0,
+    NONCE_AT = DATA_KEY_AT + AEL_KEY_BYTES,
     INTERMEDIATE_AT = 64,
 };
 
 static enum ael_status seal_in(
     uint8_t *slot, struct ael_crypto_key *intermediate, struct ael_bytes plain, uint8_t *data, uint8_t *key) {
-    uint8_t nonce[AEL_AEAD_NONCE_BYTES];
     struct ael_bytes data_key = {slot + DATA_KEY_AT, AEL_KEY_BYTES};
-    AEL_TRY(ael_random_fill(slot + DATA_KEY_AT, AEL_KEY_BYTES));
-    AEL_TRY(ael_random_fill(nonce, sizeof nonce));
-    AEL_TRY(ael_aead_seal(slot + DATA_KEY_AT, nonce, plain, data));
+    AEL_TRY(ael_random_fill(slot + DATA_KEY_AT, AEL_KEY_BYTES + AEL_AEAD_NONCE_BYTES));
+    AEL_TRY(ael_aead_seal(slot + DATA_KEY_AT, slot + NONCE_AT, plain, data));
     AEL_TRY(ael_crypto_key_open(intermediate, slot + INTERMEDIATE_AT));
     return ael_crypto_key_wrap(intermediate, slot + INTERMEDIATE_AT, data_key, key);
 }

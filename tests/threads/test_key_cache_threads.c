@@ -2,13 +2,18 @@
 /* Many threads on one cache: single flight, eviction of keys in use, refresh. Meant for ThreadSanitizer as well. */
 #include "appencryption/key_cache.h"
 #include "base/clock.h"
+#include "tests/support/soak.h"
 #include "tests/support/suite.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { THREADS = 32, ROUNDS = 150, NOW_S = 1800000000 };
+enum { THREADS = 32, NOW_S = 1800000000 };
+
+static int rounds(void) {
+    return soak_count(150, 20000);
+}
 
 static const int64_t k_s = 1000000000;
 
@@ -105,7 +110,7 @@ static void *ask_for_more_keys_than_fit(void *context) {
     struct load_test *test = context;
     struct ael_call call = far_call();
     pthread_barrier_wait(&test->start);
-    for (int i = 0; i < ROUNDS; i++) {
+    for (int i = 0; i < rounds(); i++) {
         struct ael_cached_key *key = NULL;
         enum ael_status status = ael_key_cache_get_or_load(
             test->cache, &test->source, ael_bytes_from_text("many"), NOW_S + i % 13, &call, &key, NULL);
@@ -123,7 +128,7 @@ static void test_get__evicts_under_load(void) {
 static void *ask_while_the_clock_runs(void *context) {
     struct load_test *test = context;
     pthread_barrier_wait(&test->start);
-    for (int i = 0; i < ROUNDS; i++) {
+    for (int i = 0; i < rounds(); i++) {
         if (i % 10 == 0) {
             ael_clock_advance_for_test(3);
             atomic_fetch_add(&test->latest_s, 1);
@@ -137,7 +142,7 @@ static void test_get_latest__refreshes_and_rotates_under_load(void) {
     struct load_test test;
     run(&test, 50, 10, ask_while_the_clock_runs);
     CU_ASSERT_TRUE(atomic_load(&test.loads) > 1);
-    CU_ASSERT_TRUE(atomic_load(&test.loads) < THREADS * ROUNDS);
+    CU_ASSERT_TRUE(atomic_load(&test.loads) < THREADS * rounds());
 }
 
 static void test_interval_of_none__loads_for_each_or_after_each(void) {

@@ -2,6 +2,7 @@
 #include "securememory/random.h"
 #include "securememory/scratch.h"
 #include "securememory/sealed_key.h"
+#include "tests/support/soak.h"
 #include "tests/support/suite.h"
 
 #include <ael/memory.h>
@@ -11,7 +12,11 @@
 #include <stdatomic.h>
 #include <string.h>
 
-enum { THREADS = 8, MANY_THREADS = 64, ROUNDS = 400, LEN = 32 };
+enum { THREADS = 8, MANY_THREADS = 64, LEN = 32 };
+
+static int rounds(void) {
+    return soak_count(400, 100000);
+}
 
 static atomic_uint g_wrong;
 
@@ -50,7 +55,7 @@ static void run(size_t count, void *(*fn)(void *), void *context) {
 }
 
 static void *read_often(void *context) {
-    for (int i = 0; i < ROUNDS; i++) {
+    for (int i = 0; i < rounds(); i++) {
         struct ael_secret_access access;
         expect(ael_secret_access_begin(context, &access) == AEL_OK);
         expect(holds(&access, 'a'));
@@ -69,7 +74,7 @@ static void test_access__by_64_threads_at_once(void) {
 }
 
 static void *read_nested(void *context) {
-    for (int i = 0; i < ROUNDS; i++) {
+    for (int i = 0; i < rounds(); i++) {
         struct ael_secret_access outer;
         struct ael_secret_access inner;
         expect(ael_secret_access_begin(context, &outer) == AEL_OK);

@@ -2,12 +2,17 @@
 /* Sessions acquired, used, evicted and closed by many threads at once. Meant for ThreadSanitizer as well. */
 #include "base/clock.h"
 #include "tests/support/fixture.h"
+#include "tests/support/soak.h"
 #include "tests/support/suite.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
 
-enum { THREADS = 16, ROUNDS = 60, PARTITIONS = 6 };
+enum { THREADS = 16, PARTITIONS = 6 };
+
+static int rounds(void) {
+    return soak_count(60, 5000);
+}
 
 struct load_test {
     struct fixture fix;
@@ -23,7 +28,8 @@ static void fail_unless(struct load_test *test, bool right) {
 }
 
 static void run_threads(struct load_test *test, int count, void *(*body)(void *)) {
-    pthread_t threads[THREADS * 4];
+    pthread_t *threads = calloc((size_t)count, sizeof *threads);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(threads);
     atomic_init(&test->failures, 0);
     atomic_init(&test->next, 0);
     pthread_barrier_init(&test->start, NULL, (unsigned)count);
@@ -33,6 +39,7 @@ static void run_threads(struct load_test *test, int count, void *(*body)(void *)
     for (int i = 0; i < count; i++) {
         pthread_join(threads[i], NULL);
     }
+    free(threads);
     pthread_barrier_destroy(&test->start);
     CU_ASSERT_EQUAL(atomic_load(&test->failures), 0);
 }
@@ -50,7 +57,7 @@ static void *encrypt_once(void *context) {
 static void test_cold_start__makes_each_key_once_for_all_threads(void) {
     struct load_test test;
     fixture_begin(&test.fix);
-    run_threads(&test, THREADS * 4, encrypt_once);
+    run_threads(&test, soak_count(THREADS * 4, 10000), encrypt_once);
     CU_ASSERT_EQUAL(test.fix.kms->encrypts, 1);
     CU_ASSERT_EQUAL(test.fix.kms->decrypts, 0);
     CU_ASSERT_EQUAL(fake_metastore_calls(test.fix.metastore), 4);
@@ -76,7 +83,7 @@ static void *round_trips(void *context) {
     struct load_test *test = context;
     pthread_barrier_wait(&test->start);
     int first = atomic_fetch_add(&test->next, 1);
-    for (int i = 0; i < ROUNDS; i++) {
+    for (int i = 0; i < rounds(); i++) {
         round_trip(test, first + i);
     }
     return NULL;
@@ -108,7 +115,7 @@ static void *rotate_and_round_trip(void *context) {
     struct load_test *test = context;
     pthread_barrier_wait(&test->start);
     int first = atomic_fetch_add(&test->next, 1);
-    for (int i = 0; i < ROUNDS; i++) {
+    for (int i = 0; i < rounds(); i++) {
         if (i % 20 == 19) {
             (void)fake_metastore_revoke(test->fix.metastore, first % 2 == 0 ? FIXTURE_SK : "_IK_p1_svc_prod", -1);
             ael_clock_advance_for_test(400);

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "metastore/metastore.h"
+#include "tests/support/soak.h"
 #include "tests/support/suite.h"
 
 #include <ael/sys/metastore_backend.h>
@@ -643,17 +644,21 @@ static void test_sqlite_store__reads_but_does_not_write_a_read_only_file(void) {
 
 /* ---- several processes, and one that is killed ---- */
 
-enum { PROCESSES = 4, STORES = 60 };
+enum { PROCESSES = 4 };
+
+static int stores(void) {
+    return soak_count(60, 5000);
+}
 
 /* All processes store the same ids, in an order of their own; the exit status counts nothing but failures. */
 static int store_many(const struct place *place, int process, int report) {
     struct ael_metastore *store = NULL;
     unsigned char won = 0;
     int failed = try_open(place->path, &store, NULL) != AEL_OK;
-    for (int i = 0; i < STORES && failed == 0; i++) {
+    for (int i = 0; i < stores() && failed == 0; i++) {
         char id[32];
         bool stored = false;
-        (void)snprintf(id, sizeof id, "_IK_%d", (i * 7 + process * 11) % STORES);
+        (void)snprintf(id, sizeof id, "_IK_%d", (i * 7 + process * 11) % stores());
         failed = store_key(store, id, CREATED, &stored) != AEL_OK || latest_status(store, id) != AEL_OK;
         won = (unsigned char)(won + (stored ? 1 : 0));
     }
@@ -682,9 +687,9 @@ static void test_sqlite_store__is_shared_by_several_processes(void) {
     }
     (void)close(report[0]);
     (void)close(report[1]);
-    CU_ASSERT_EQUAL(wins, STORES); /* each id had exactly one winner */
+    CU_ASSERT_EQUAL(wins, stores()); /* each id had exactly one winner */
     struct ael_metastore *store = open_store(&place);
-    CU_ASSERT_EQUAL(count_rows(store, "_IK_"), STORES);
+    CU_ASSERT_EQUAL(count_rows(store, "_IK_"), stores());
     ael_metastore_release(store);
     remove_place(&place);
 }
