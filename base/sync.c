@@ -80,11 +80,28 @@ enum ael_status ael_cond_wait_until(struct ael_cond *cond, struct ael_mutex *mut
     }
     int64_t slice = ael_clock_is_set_for_test() ? k_slice_of_set_clock_ns : k_slice_ns;
     struct timespec until = monotonic_in(deadline_ns - now < slice ? deadline_ns - now : slice);
+    int cancel = ael_cancel_disable();
     int result = pthread_cond_timedwait(&cond->native, &mutex->native, &until);
+    ael_cancel_restore(cancel);
     return result != 0 && ael_clock_boot_ns() >= deadline_ns ? AEL_E_TIMEOUT : AEL_OK;
 }
 
 /* see base/sync.h */
 void ael_cond_wait(struct ael_cond *cond, struct ael_mutex *mutex) {
+    int cancel = ael_cancel_disable();
     (void)pthread_cond_wait(&cond->native, &mutex->native);
+    ael_cancel_restore(cancel);
+}
+
+/* see base/sync.h */
+int ael_cancel_disable(void) {
+    int state = PTHREAD_CANCEL_ENABLE;
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    return state;
+}
+
+/* see base/sync.h */
+void ael_cancel_restore(int state) {
+    int ignored = 0;
+    (void)pthread_setcancelstate(state, &ignored);
 }

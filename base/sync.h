@@ -40,4 +40,11 @@ ael_cond_wait_until(struct ael_cond *cond, struct ael_mutex *mutex, int64_t dead
 /** Waits for a signal without an end. */
 void ael_cond_wait(struct ael_cond *cond, struct ael_mutex *mutex);
 
+/**
+ * Puts off the calling thread's cancellation (pthread_cancel) while locks or slots are held across calls of libc that
+ * are cancellation points. @return what ael_cancel_restore takes.
+ */
+int ael_cancel_disable(void);
+void ael_cancel_restore(int state);
+
 #endif /* AEL_BASE_SYNC_H */

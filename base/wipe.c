@@ -18,8 +18,34 @@ bool ael_equal_constant_time(const void *a, const void *b, size_t len) {
     return len == 0 || CRYPTO_memcmp(a, b, len) == 0;
 }
 
-/* see base/wipe.h. Never inlined: its frame must lie where those of the calls before lay. */
+#if defined(__x86_64__)
+#define ZERO_ZMM(n) "vpxord %%zmm" #n ",%%zmm" #n ",%%zmm" #n "\n\t"
+
+/* Vector registers keep keys as well, and the next signal frame or symbol resolution writes them to the stack. */
+static void wipe_vectors(void) {
+    if (__builtin_cpu_supports("avx512f")) {
+        __asm__ volatile(ZERO_ZMM(16) ZERO_ZMM(17) ZERO_ZMM(18) ZERO_ZMM(19) ZERO_ZMM(20) ZERO_ZMM(21)
+                             ZERO_ZMM(22) ZERO_ZMM(23) ZERO_ZMM(24) ZERO_ZMM(25) ZERO_ZMM(26) ZERO_ZMM(27)
+                                 ZERO_ZMM(28) ZERO_ZMM(29) ZERO_ZMM(30) ZERO_ZMM(31) "vzeroall" ::
+                                     : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
+                                       "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+    } else if (__builtin_cpu_supports("avx")) {
+        __asm__ volatile("vzeroall" ::
+                             : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",
+                               "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+    }
+}
+#else
+/* Other processors keep their vector registers: see docs/memory.md. */
+static void wipe_vectors(void) {}
+#endif
+
+/*
+ * see base/wipe.h. Never inlined: its frame must lie where those of the calls before lay. The registers go first,
+ * because resolving explicit_bzero at its first call would spill them.
+ */
 __attribute__((noinline)) void ael_wipe_stack(void) {
     unsigned char frame[STACK_BYTES];
+    wipe_vectors();
     explicit_bzero(frame, sizeof(frame));
 }

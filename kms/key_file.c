@@ -6,6 +6,7 @@
 
 #include <ael/sys/error.h>
 
+#include "base/sync.h"
 #include "base/wipe.h"
 #include "securememory/scratch.h"
 #include "securememory/sealed_key.h"
@@ -210,12 +211,13 @@ ael_key_file_read(const char *path, unsigned flags, struct ael_secret **key, str
         return ael_error_set(
             err, AEL_E_ARGUMENT, 0, k_component, "unknown flags %#x for the key file", flags);
     }
+    int cancel = ael_cancel_disable(); /* a thread cancelled in read would keep its slot and the descriptor */
     enum ael_status status = open_checked(path, flags, &fd, err);
-    if (status != AEL_OK) {
-        return status;
+    if (status == AEL_OK) {
+        status = read_key(fd, path, key, err);
+        (void)close(fd);
     }
-    status = read_key(fd, path, key, err);
-    (void)close(fd);
+    ael_cancel_restore(cancel);
     return status;
 }
 

@@ -8,12 +8,12 @@
 #include "base/alloc.h"
 #include "base/hooks.h"
 #include "base/refcount.h"
-#include "base/sync.h"
 #include "base/vtable.h"
 #include "base/wipe.h"
 #include "securememory/scratch.h"
 #include "securememory/sealed_key.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,7 +23,7 @@
  */
 struct timer_names {
     struct timer_names *next;
-    const char *backend; /* static, of the table */
+    char *backend;
     char *encrypt_key;
     char *decrypt_key;
     char text[];
@@ -36,38 +36,42 @@ struct ael_kms {
     const struct timer_names *timers;
 };
 
-static struct ael_mutex s_timers_lock = AEL_MUTEX_INIT;
-static struct timer_names *s_timers; /* under s_timers_lock; entries are constant once listed */
+/* Published with release, read with acquire: who sees an entry sees its members. No lock, so that a child of fork finds
+ * the list usable. Two threads may list one name twice, which does no harm. */
+static _Atomic(struct timer_names *) s_timers;
 
 static struct timer_names *make_timer_names(const char *backend) {
     static const char k_longest[] = "ael.kms..encryptkey";
     size_t cap = strlen(backend) + sizeof k_longest;
-    struct timer_names *names = ael_alloc(sizeof *names + 2 * cap);
+    struct timer_names *names = ael_alloc(sizeof *names + 3 * cap);
     if (names != NULL) {
-        names->backend = backend;
         names->encrypt_key = names->text;
         names->decrypt_key = names->text + cap;
+        names->backend = names->text + 2 * cap;
         (void)snprintf(names->encrypt_key, cap, "ael.kms.%s.encryptkey", backend);
         (void)snprintf(names->decrypt_key, cap, "ael.kms.%s.decryptkey", backend);
+        (void)snprintf(names->backend, cap, "%s", backend);
     }
     return names;
 }
 
 /* Finds or makes the names of a backend; NULL without memory. */
 static const struct timer_names *timer_names_of(const char *backend) {
-    ael_mutex_lock(&s_timers_lock);
-    struct timer_names *names = s_timers;
+    struct timer_names *names = atomic_load_explicit(&s_timers, memory_order_acquire);
     while (names != NULL && strcmp(names->backend, backend) != 0) {
         names = names->next;
     }
-    if (names == NULL) {
-        names = make_timer_names(backend);
-        if (names != NULL) {
-            names->next = s_timers;
-            s_timers = names;
-        }
+    if (names != NULL) {
+        return names;
     }
-    ael_mutex_unlock(&s_timers_lock);
+    names = make_timer_names(backend);
+    if (names == NULL) {
+        return NULL;
+    }
+    names->next = atomic_load_explicit(&s_timers, memory_order_acquire);
+    while (!atomic_compare_exchange_weak_explicit(
+        &s_timers, &names->next, names, memory_order_acq_rel, memory_order_acquire)) {
+    }
     return names;
 }
 

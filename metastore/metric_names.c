@@ -2,8 +2,8 @@
 #include "metastore/metric_names.h"
 
 #include "base/alloc.h"
-#include "base/sync.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,8 +13,9 @@ struct name_set {
     char kind[]; /* then the three names, each with its NUL */
 };
 
-static struct ael_mutex g_mutex = AEL_MUTEX_INIT;
-static struct name_set *g_sets; /* under g_mutex */
+/* Published with release, read with acquire: who sees a set sees its members. No lock, so that a child of fork finds the
+ * list usable. Two threads may list one kind twice, which does no harm. */
+static _Atomic(struct name_set *) g_sets;
 
 /* Writes one name at text and returns the place behind its NUL. */
 static char *put_name(char *text, size_t size, const char *kind, const char *operation, const char **name) {
@@ -38,7 +39,7 @@ static struct name_set *name_set_new(const char *kind) {
 }
 
 static struct name_set *find(const char *kind) {
-    struct name_set *set = g_sets;
+    struct name_set *set = atomic_load_explicit(&g_sets, memory_order_acquire);
     while (set != NULL && strcmp(set->kind, kind) != 0) {
         set = set->next;
     }
@@ -47,15 +48,17 @@ static struct name_set *find(const char *kind) {
 
 /* see metastore/metric_names.h */
 const struct ael_metastore_metric_names *ael_metastore_metric_names_get(const char *kind) {
-    ael_mutex_lock(&g_mutex);
     struct name_set *set = find(kind);
-    if (set == NULL) {
-        set = name_set_new(kind);
-        if (set != NULL) {
-            set->next = g_sets;
-            g_sets = set;
-        }
+    if (set != NULL) {
+        return &set->names;
     }
-    ael_mutex_unlock(&g_mutex);
-    return set == NULL ? NULL : &set->names;
+    set = name_set_new(kind);
+    if (set == NULL) {
+        return NULL;
+    }
+    set->next = atomic_load_explicit(&g_sets, memory_order_acquire);
+    while (!atomic_compare_exchange_weak_explicit(
+        &g_sets, &set->next, set, memory_order_acq_rel, memory_order_acquire)) {
+    }
+    return &set->names;
 }

@@ -194,6 +194,7 @@ enum ael_status ael_protected_configure(const struct ael_memory_options *options
     if (ael_process_number() == 0) {
         return ael_error_set(err, AEL_E_FORKED, 0, k_component, "this child was made without fork handlers");
     }
+    int cancel = ael_cancel_disable();
     ael_mutex_lock(&g_lock);
     enum ael_status status = AEL_E_STATE;
     if (atomic_load(&g_gate) == 0) {
@@ -201,6 +202,7 @@ enum ael_status ael_protected_configure(const struct ael_memory_options *options
     }
     bool locked = g_protected.policy.lock;
     ael_mutex_unlock(&g_lock);
+    ael_cancel_restore(cancel);
     if (status != AEL_OK) {
         status = explain(status, options, &detail);
         if (err != NULL) {
@@ -331,6 +333,10 @@ static enum ael_status take_down_or_wait(int64_t deadline_ns) {
 /* see securememory/protected.h */
 enum ael_status ael_protected_shutdown(int64_t deadline_ns) {
     enum ael_status status = AEL_OK;
+
+    if (ael_process_number() == 0) {
+        return AEL_E_FORKED; /* the gate is the parent's; its pages are not here */
+    }
 
     ael_mutex_lock(&g_lock);
     uint32_t epoch = atomic_load(&g_epoch);

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/wipe.h"
 #include "securememory/process.h"
 #include "securememory/secret_state.h"
 
@@ -47,7 +48,11 @@ static enum ael_status copy_next(struct ael_secret_reader *reader, uint8_t *out,
     struct ael_secret_access access;
     AEL_TRY(ael_secret_access_begin(reader->secret, &access));
     memcpy(out, access.bytes.data + reader->offset, len);
-    return ael_secret_access_end(&access);
+    enum ael_status status = ael_secret_access_end(&access);
+    if (status != AEL_OK) {
+        ael_wipe(out, len);
+    }
+    return status;
 }
 
 /* see ael/secret.h */

@@ -27,6 +27,16 @@ static int resource_limit(int resource, struct rlimit *limit) {
     return getrlimit((__rlimit_resource_t)resource, limit);
 }
 
+/* Both as bare system calls: libc's are cancellation points, and a thread cancelled there would keep our locks. libc's
+ * getrandom may also draw from a state of its own in ordinary memory. */
+static int close_file(int fd) {
+    return (int)syscall(SYS_close, fd);
+}
+
+static ssize_t draw_random(void *out, size_t len, unsigned flags) {
+    return (ssize_t)syscall(SYS_getrandom, out, len, flags);
+}
+
 static const struct ael_sys k_native = {
     .mmap = mmap,
     .munmap = munmap,
@@ -35,8 +45,8 @@ static const struct ael_sys k_native = {
     .madvise = madvise,
     .memfd_secret = memfd_secret,
     .ftruncate = ftruncate,
-    .close = close,
-    .getrandom = getrandom,
+    .close = close_file,
+    .getrandom = draw_random,
     .getrlimit = resource_limit,
 };
 

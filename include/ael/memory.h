@@ -2,8 +2,8 @@
  * ael/memory.h - the process's protected memory: how it is set up, what it uses, how it ends.
  *
  * Set up by the first call that needs it, with the defaults, or before that by ael_memory_configure.
- * Three fixed parts, each made of mappings of its own between guard pages: the root keys; scratch slots for the
- * library's own operations; one-page slots into which secrets are opened for reading.
+ * Four fixed parts, each made of mappings of its own between guard pages: the root keys; scratch slots for the
+ * library's own operations; the state of the random generator; one-page slots into which secrets are opened for reading.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef AEL_MEMORY_H
@@ -92,7 +92,7 @@ AEL_API const char *ael_backing_name(enum ael_backing backing);
  *
  * @param timeout_ms  how long to wait.
  * @return AEL_OK (also when nothing was set up); AEL_E_BUSY (this thread has an access open); AEL_E_TIMEOUT
- *         (others still do: nothing has been shut down).
+ *         (others still do: nothing has been shut down); AEL_E_FORKED (a child made without fork handlers).
  * Threads: any, one at a time inside.
  */
 AEL_API AEL_MUST_CHECK enum ael_status ael_shutdown(uint32_t timeout_ms);
