@@ -646,24 +646,24 @@ static void test_sqlite_store__reads_but_does_not_write_a_read_only_file(void) {
 
 enum { PROCESSES = 4 };
 
-static int stores(void) {
-    return soak_count(60, 5000);
+static unsigned stores(void) {
+    return (unsigned)soak_count(60, 5000);
 }
 
 /* All processes store the same ids, in an order of their own; the exit status counts nothing but failures. */
-static int store_many(const struct place *place, int process, int report) {
+static int store_many(const struct place *place, unsigned process, int report) {
     struct ael_metastore *store = NULL;
-    unsigned char won = 0;
+    unsigned won = 0;
     int failed = try_open(place->path, &store, NULL) != AEL_OK;
-    for (int i = 0; i < stores() && failed == 0; i++) {
+    for (unsigned i = 0; i < stores() && failed == 0; i++) {
         char id[32];
         bool stored = false;
-        (void)snprintf(id, sizeof id, "_IK_%d", (i * 7 + process * 11) % stores());
+        (void)snprintf(id, sizeof id, "_IK_%u", (i * 7 + process * 11) % stores());
         failed = store_key(store, id, CREATED, &stored) != AEL_OK || latest_status(store, id) != AEL_OK;
-        won = (unsigned char)(won + (stored ? 1 : 0));
+        won += stored ? 1 : 0;
     }
     ael_metastore_release(store);
-    return write(report, &won, 1) == 1 ? failed : 2;
+    return write(report, &won, sizeof won) == (ssize_t)sizeof won ? failed : 2;
 }
 
 static void test_sqlite_store__is_shared_by_several_processes(void) {
@@ -673,16 +673,16 @@ static void test_sqlite_store__is_shared_by_several_processes(void) {
     unsigned wins = 0;
     CU_ASSERT_EQUAL_FATAL(pipe(report), 0);
     (void)fflush(stdout);
-    for (int i = 0; i < PROCESSES; i++) { /* all of them make the file and set WAL at once */
+    for (unsigned i = 0; i < PROCESSES; i++) { /* all of them make the file and set WAL at once */
         children[i] = fork();
         if (children[i] == 0) {
             _exit(store_many(&place, i, report[1]));
         }
     }
     for (int i = 0; i < PROCESSES; i++) {
-        unsigned char won = 0;
+        unsigned won = 0;
         expect_clean_end(children[i]);
-        CU_ASSERT_EQUAL(read(report[0], &won, 1), 1);
+        CU_ASSERT_EQUAL(read(report[0], &won, sizeof won), (ssize_t)sizeof won);
         wins += won;
     }
     (void)close(report[0]);
