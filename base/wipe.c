@@ -19,6 +19,7 @@ bool ael_equal_constant_time(const void *a, const void *b, size_t len) {
 }
 
 #if defined(__x86_64__)
+#define ZERO_XMM(n) "pxor %%xmm" #n ",%%xmm" #n "\n\t"
 #define ZERO_ZMM(n) "vpxord %%zmm" #n ",%%zmm" #n ",%%zmm" #n "\n\t"
 
 /* Vector registers keep keys as well, and the next signal frame or symbol resolution writes them to the stack. */
@@ -33,6 +34,12 @@ static void wipe_vectors(void) {
         __asm__ volatile("vzeroall" ::
                              : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",
                                "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+    } else {
+        __asm__ volatile(ZERO_XMM(0) ZERO_XMM(1) ZERO_XMM(2) ZERO_XMM(3) ZERO_XMM(4) ZERO_XMM(5) ZERO_XMM(6)
+                             ZERO_XMM(7) ZERO_XMM(8) ZERO_XMM(9) ZERO_XMM(10) ZERO_XMM(11) ZERO_XMM(12)
+                                 ZERO_XMM(13) ZERO_XMM(14) ZERO_XMM(15) ::
+                                     : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
+                                       "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
     }
 }
 #else

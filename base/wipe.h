@@ -17,7 +17,7 @@ bool ael_equal_constant_time(const void *a, const void *b, size_t len);
 
 /**
  * Overwrites what functions called before may have left behind: the stack below the caller's frame (4 KiB) and, on
- * x86-64 with AVX, the vector registers. Costs some 40 ns.
+ * x86-64, the vector registers. Costs some 40 ns.
  */
 void ael_wipe_stack(void);
 

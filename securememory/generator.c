@@ -15,7 +15,7 @@ struct shard_state {
     uint8_t block[AEL_GENERATOR_BLOCK_BYTES];
 };
 
-_Static_assert(sizeof(struct shard_state) * AEL_GENERATOR_SHARDS == 4096, "the shards fill one page");
+_Static_assert(sizeof(struct shard_state) * AEL_GENERATOR_SHARDS == AEL_GENERATOR_ALL_BYTES, "no padding");
 _Static_assert(AEL_GENERATOR_SEED_BYTES == crypto_stream_chacha20_KEYBYTES, "the seed is a key");
 
 static const int64_t k_reseed_ns = (int64_t)AEL_GENERATOR_RESEED_S * 1000000000;
@@ -42,8 +42,7 @@ enum ael_status ael_generator_init(
         status = ael_mutex_init(&generator->shards[ready].lock);
     }
     if (status == AEL_OK) {
-        status = ael_region_init(
-            &generator->region, sizeof(struct shard_state) * AEL_GENERATOR_SHARDS, policy, err);
+        status = ael_region_init(&generator->region, AEL_GENERATOR_ALL_BYTES, policy, err);
     }
     if (status != AEL_OK) {
         clear_locks(generator, ready);

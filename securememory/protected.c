@@ -14,9 +14,9 @@
 #include <string.h>
 
 enum {
-    LEAST_SECRET_SLOTS = 8,
+    LEAST_SECRET_SLOTS = 8, /* fewer where pages are so large that these would not fit into SMALLEST_LIMIT */
     MOST_SECRET_SLOTS = 64,
-    FIXED_PAGES = 6, /* root key, random generator, scratch */
+    SMALLEST_LIMIT = 64 * 1024, /* of locked memory, with which the defaults are to work */
 };
 
 static const char k_component[] = "securememory";
@@ -91,22 +91,40 @@ static size_t locked_memory_limit(void) {
     return limit.rlim_cur > SIZE_MAX ? SIZE_MAX : (size_t)limit.rlim_cur;
 }
 
+static size_t pages_for(size_t bytes) {
+    return (bytes + ael_sys_page_bytes() - 1) / ael_sys_page_bytes();
+}
+
+/* All but the slots. */
+static size_t fixed_pages(void) {
+    return pages_for(sizeof(struct ael_seal_key)) + pages_for(AEL_SCRATCH_ALL_BYTES) +
+           pages_for(AEL_GENERATOR_ALL_BYTES);
+}
+
+static size_t clamp(size_t value, size_t least, size_t most) {
+    return value < least ? least : value > most ? most : value;
+}
+
+static size_t least_slots(const struct ael_memory_options *options) {
+    if (options->secret_slots != 0) {
+        return options->secret_slots;
+    }
+    size_t all = SMALLEST_LIMIT / ael_sys_page_bytes();
+    return clamp(all > fixed_pages() ? all - fixed_pages() : 0, 1, LEAST_SECRET_SLOTS);
+}
+
 /* A quarter of the limit at most, when nobody said how many: the host may lock memory of its own. */
 static size_t most_slots(const struct ael_memory_options *options) {
     if (options->secret_slots != 0) {
         return options->secret_slots;
     }
-    size_t slots = locked_memory_limit() / 4 / ael_sys_page_bytes();
-    return slots < LEAST_SECRET_SLOTS  ? LEAST_SECRET_SLOTS
-           : slots > MOST_SECRET_SLOTS ? MOST_SECRET_SLOTS
-                                       : slots;
+    return clamp(locked_memory_limit() / 4 / ael_sys_page_bytes(), least_slots(options), MOST_SECRET_SLOTS);
 }
 
 static enum ael_status
 map_slots(struct ael_protected *memory, const struct ael_memory_options *options, struct ael_error *err) {
-    size_t most = most_slots(options);
-    size_t least = options->secret_slots != 0 ? most : LEAST_SECRET_SLOTS;
-    return ael_secret_slots_init(&memory->slots, least, most, &memory->policy, err);
+    return ael_secret_slots_init(
+        &memory->slots, least_slots(options), most_slots(options), &memory->policy, err);
 }
 
 static void clear_parts(struct ael_protected *memory) {
@@ -129,13 +147,12 @@ map_parts(struct ael_protected *memory, const struct ael_memory_options *options
 static enum ael_status
 explain(enum ael_status status, const struct ael_memory_options *options, struct ael_error *err) {
     if (status == AEL_E_LOCK_LIMIT) {
-        size_t slots = options->secret_slots != 0 ? options->secret_slots : LEAST_SECRET_SLOTS;
         return ael_error_set(
             err, status, err == NULL ? 0 : err->native_code, k_component,
             "the locked-memory limit RLIMIT_MEMLOCK is %zu bytes; %zu are needed; raise it with ulimit -l, "
             "systemd "
             "LimitMEMLOCK= or docker --ulimit memlock=, or have fewer pages locked",
-            locked_memory_limit(), (FIXED_PAGES + slots) * ael_sys_page_bytes());
+            locked_memory_limit(), (fixed_pages() + least_slots(options)) * ael_sys_page_bytes());
     }
     if (err != NULL && err->status != status) {
         return ael_error_set(

@@ -9,10 +9,12 @@
 
 enum { ALL_FREE = (1 << AEL_SCRATCH_SLOTS) - 1, DEFAULT_TIMEOUT_MS = 30000 };
 
-_Static_assert(AEL_SCRATCH_STRIDE == 1024, "four slots fill a page");
+_Static_assert(AEL_SCRATCH_STRIDE == 1024, "four slots fill a page of 4 KiB");
 
+/* The slots end at the rear guard, also where they do not fill the pages. */
 static uint8_t *canary_of(const struct ael_scratch_pool *pool, uint32_t slot) {
-    return pool->region.pages.bytes + (size_t)slot * AEL_SCRATCH_STRIDE;
+    const struct ael_pages *pages = &pool->region.pages;
+    return pages->bytes + pages->len - AEL_SCRATCH_ALL_BYTES + (size_t)slot * AEL_SCRATCH_STRIDE;
 }
 
 /* see securememory/scratch_pool.h */
@@ -34,8 +36,7 @@ enum ael_status ael_scratch_pool_init(
     struct ael_scratch_pool *pool, const struct ael_pages_policy *policy, struct ael_error *err) {
     memset(pool, 0, sizeof *pool);
     AEL_TRY(ael_mutex_init(&pool->lock));
-    enum ael_status status =
-        ael_region_init(&pool->region, (size_t)AEL_SCRATCH_SLOTS * AEL_SCRATCH_STRIDE, policy, err);
+    enum ael_status status = ael_region_init(&pool->region, AEL_SCRATCH_ALL_BYTES, policy, err);
     if (status == AEL_OK) {
         status = write_canaries(pool);
     }

@@ -1,8 +1,7 @@
 /*
- * securememory/scratch_pool.h - the scratch slots themselves: four pages in one region, each slot behind a
- * canary.
+ * securememory/scratch_pool.h - the scratch slots themselves: 16 KiB in one region, each slot behind a canary.
  *
- *     guard | canary slot | canary slot | ... | canary slot | guard
+ *     guard | canary slot | canary slot | ... | canary slot | guard      (zeros before the first on large pages)
  *
  * Layer: securememory.
  * SPDX-License-Identifier: Apache-2.0
@@ -18,6 +17,7 @@ enum {
     AEL_SCRATCH_SLOTS = 16,
     AEL_SCRATCH_CANARY_BYTES = 64,
     AEL_SCRATCH_STRIDE = AEL_SCRATCH_CANARY_BYTES + AEL_SCRATCH_BYTES,
+    AEL_SCRATCH_ALL_BYTES = AEL_SCRATCH_SLOTS * AEL_SCRATCH_STRIDE,
 };
 
 struct ael_scratch_pool {

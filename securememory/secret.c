@@ -30,6 +30,11 @@ static void count_made(void) {
     ael_metric_count("secret.inuse", 1);
 }
 
+static void count_closed(void) {
+    atomic_fetch_add_explicit(&g_closed, 1, memory_order_relaxed);
+    ael_metric_count("secret.inuse", -1);
+}
+
 /* -- the object -- */
 
 static enum ael_status init_sync(struct ael_secret *secret) {
@@ -216,14 +221,25 @@ struct ael_secret *ael_secret_acquire(struct ael_secret *secret) {
     return secret;
 }
 
+/* The child's copy of a secret of before fork goes; what counted it was inherited, too. */
+static void release_inherited(struct ael_secret *secret) {
+    ael_secret_forget_accesses(secret);
+    if ((atomic_load(&secret->word) & AEL_SECRET_CLOSED) == 0) {
+        count_closed();
+    }
+    ael_secret_free(secret);
+}
+
 /* see ael/secret.h */
 void ael_secret_release(struct ael_secret *secret) {
     if (secret == NULL || !ael_refcount_release(&secret->holders)) {
         return;
     }
     if (secret->process != ael_process_number()) {
-        ael_secret_forget_accesses(secret);
-    } else if (ael_secret_is_open_here(secret)) {
+        release_inherited(secret);
+        return;
+    }
+    if (ael_secret_is_open_here(secret)) {
         /* Against the contract, but not to be punished with freed memory: the end of the last access frees
          * it. */
         atomic_fetch_or(&secret->word, AEL_SECRET_CLOSING | AEL_SECRET_RELEASED);
@@ -283,8 +299,7 @@ enum ael_status ael_secret_close_and_wait(struct ael_secret *secret) {
     }
     ael_mutex_unlock(&secret->lock);
     if (first) {
-        atomic_fetch_add_explicit(&g_closed, 1, memory_order_relaxed);
-        ael_metric_count("secret.inuse", -1);
+        count_closed();
     }
     return status;
 }

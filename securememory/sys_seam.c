@@ -37,6 +37,10 @@ static ssize_t draw_random(void *out, size_t len, unsigned flags) {
     return (ssize_t)syscall(SYS_getrandom, out, len, flags);
 }
 
+static size_t page_bytes(void) {
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
 static const struct ael_sys k_native = {
     .mmap = mmap,
     .munmap = munmap,
@@ -48,6 +52,7 @@ static const struct ael_sys k_native = {
     .close = close_file,
     .getrandom = draw_random,
     .getrlimit = resource_limit,
+    .page_bytes = page_bytes,
 };
 
 /* Relaxed: only tests change it, while nothing else runs. */
@@ -70,7 +75,7 @@ const struct ael_sys *ael_sys_native(void) {
 
 /* see securememory/sys_seam.h */
 size_t ael_sys_page_bytes(void) {
-    return (size_t)sysconf(_SC_PAGESIZE);
+    return ael_sys()->page_bytes();
 }
 
 /* see securememory/sys_seam.h */

@@ -26,6 +26,7 @@ struct ael_sys {
     int (*close)(int fd);
     ssize_t (*getrandom)(void *out, size_t len, unsigned flags);
     int (*getrlimit)(int resource, struct rlimit *limit);
+    size_t (*page_bytes)(void); /* a table for tests may answer a multiple of the true size */
 };
 
 /** Returns the table in force. Threads: any. */

@@ -76,9 +76,14 @@ static int call_getrlimit(int resource, struct rlimit *limit) {
     return fails(FAIL_GETRLIMIT) ? -1 : ael_sys_native()->getrlimit(resource, limit);
 }
 
+static size_t call_page_bytes(void) {
+    return ael_sys_native()->page_bytes();
+}
+
 static const struct ael_sys k_table = {
     call_mmap,         call_munmap,    call_mprotect, call_mlock,     call_madvise,
     call_memfd_secret, call_ftruncate, call_close,    call_getrandom, call_getrlimit,
+    call_page_bytes,
 };
 
 void failing_sys_install(enum failing_call kind, unsigned nth, int code, bool repeat) {

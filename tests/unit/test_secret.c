@@ -578,8 +578,12 @@ static int use_inherited(void) {
     if (ael_secret_access_end(&g_open) != AEL_E_FORKED || ael_shutdown(0) != AEL_OK) {
         return 2;
     }
+    uint64_t before = stats_now().secrets_in_use;
     ael_secret_release(g_inherited[0]);
     ael_secret_release(g_inherited[1]);
+    if (stats_now().secrets_in_use != before - 2) {
+        return 4;
+    }
     struct ael_secret *own = secret_of(32);
     enum ael_status status = ael_secret_access_begin(own, &access);
     bool good = status == AEL_OK && holds(&access, 32) && ael_secret_access_end(&access) == AEL_OK;
