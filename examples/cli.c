@@ -63,6 +63,21 @@ static const char *after_kind(const char *name, const char *kind) {
     return strncmp(name, kind, len) == 0 && name[len] == ':' && name[len + 1] != '\0' ? name + len + 1 : NULL;
 }
 
+#ifdef CLI_SQLITE
+static enum ael_status
+open_sqlite(const char *file, struct ael_metastore **metastore, struct ael_error *err) {
+    struct ael_metastore_sqlite_options options = AEL_METASTORE_SQLITE_OPTIONS_INIT;
+    options.path = file;
+    return ael_metastore_sqlite_new(&options, metastore, err);
+}
+#else
+static enum ael_status
+open_sqlite(const char *file, struct ael_metastore **metastore, struct ael_error *err) {
+    (void)file, (void)metastore;
+    return ael_error_set(err, AEL_E_UNSUPPORTED, 0, "cli", "built without SQLite");
+}
+#endif
+
 /* see cli.h */
 enum ael_status
 cli_open_metastore(const char *name, struct ael_metastore **metastore, struct ael_error *err) {
@@ -71,9 +86,7 @@ cli_open_metastore(const char *name, struct ael_metastore **metastore, struct ae
     }
     const char *file = after_kind(name, "sqlite");
     if (file != NULL) {
-        struct ael_metastore_sqlite_options options = AEL_METASTORE_SQLITE_OPTIONS_INIT;
-        options.path = file;
-        return ael_metastore_sqlite_new(&options, metastore, err);
+        return open_sqlite(file, metastore, err);
     }
     return ael_error_set(
         err, AEL_E_ARGUMENT, 0, "cli", "a metastore is `memory` or `sqlite:FILE`, not \"%s\"", name);

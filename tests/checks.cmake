@@ -9,6 +9,13 @@ if(AEL_PYTHON)
   endforeach()
 endif()
 
+# The programs, as a user runs them.
+if(AEL_PYTHON AND TARGET encrypt_decrypt AND TARGET ael_sqlite_shared AND NOT AEL_TEST_LAUNCHER)
+  add_test(NAME integration.examples
+    COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_examples.sh $<TARGET_FILE_DIR:encrypt_decrypt>)
+  set_tests_properties(integration.examples PROPERTIES LABELS integration TIMEOUT ${AEL_TEST_TIMEOUT})
+endif()
+
 if(AEL_SANITIZE OR AEL_COVERAGE OR AEL_FUZZ OR AEL_TEST_LAUNCHER)
   return()
 endif()
