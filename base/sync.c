@@ -87,6 +87,14 @@ enum ael_status ael_cond_wait_until(struct ael_cond *cond, struct ael_mutex *mut
 }
 
 /* see base/sync.h */
+void ael_cond_wait_for(struct ael_cond *cond, struct ael_mutex *mutex, int64_t ns) {
+    struct timespec until = monotonic_in(ns);
+    int cancel = ael_cancel_disable();
+    (void)pthread_cond_timedwait(&cond->native, &mutex->native, &until);
+    ael_cancel_restore(cancel);
+}
+
+/* see base/sync.h */
 void ael_cond_wait(struct ael_cond *cond, struct ael_mutex *mutex) {
     int cancel = ael_cancel_disable();
     (void)pthread_cond_wait(&cond->native, &mutex->native);

@@ -37,6 +37,9 @@ void ael_cond_broadcast(struct ael_cond *cond);
 AEL_MUST_CHECK enum ael_status
 ael_cond_wait_until(struct ael_cond *cond, struct ael_mutex *mutex, int64_t deadline_ns);
 
+/** Waits for a signal or for ns of real time, also while a test has set the clock. */
+void ael_cond_wait_for(struct ael_cond *cond, struct ael_mutex *mutex, int64_t ns);
+
 /** Waits for a signal without an end. */
 void ael_cond_wait(struct ael_cond *cond, struct ael_mutex *mutex);
 

@@ -264,7 +264,7 @@ static double floor_of(const struct bench *bench, const struct bench_entry *entr
 static const char *level_in_force(void) {
     struct ael_memory_stats stats = AEL_MEMORY_STATS_INIT;
     enum ael_status status = ael_memory_stats(&stats);
-    return ael_protection_level_name(status == AEL_OK ? stats.level : (enum ael_protection_level)0);
+    return ael_protection_level_name(status == AEL_OK ? stats.key_level : (enum ael_protection_level)0);
 }
 
 static void print_json(const struct bench_entry *entry, const char *level, double floor) {

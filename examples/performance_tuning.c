@@ -60,7 +60,7 @@ static enum ael_status make_random_kms(struct program *program, struct ael_error
 
 static enum ael_status open_edges(struct program *program, struct ael_error *err) {
     struct ael_memory_options memory = AEL_MEMORY_OPTIONS_INIT;
-    memory.level = memory.minimum = program->options.protection;
+    memory.key_level = program->options.protection;
     memory.no_mlock = program->options.no_mlock;
     enum ael_status status = ael_memory_configure(&memory, err);
     if (status != AEL_OK) {

@@ -30,7 +30,7 @@ static const char k_usage[] =
     "  --metastore NAME      memory | sqlite:FILE (memory)\n"
     "  --kms NAME            static:FILE, a file of 32 bytes or 64 hexadecimal digits (a random master key "
     "in memory)\n"
-    "  --protection LEVEL    strict (strict)\n"
+    "  --protection LEVEL    strict, leased or open (leased)\n"
     "  --no-mlock            do not lock protected memory: for comparisons only, it can be swapped out\n"
     "Afterwards:\n"
     "  --record-out FILE     write one more record, of partition \"partition-0000000000\", service\n"
@@ -71,7 +71,7 @@ static void set_defaults(struct tuning_options *options) {
     options->eviction_name = "lru";
     options->eviction = AEL_EVICTION_LRU;
     options->metastore = "memory";
-    options->protection = AEL_PROTECTION_STRICT;
+    options->protection = AEL_PROTECTION_LEASED;
 }
 
 /* One option that takes a number: its name, its range, its place. */
@@ -115,11 +115,16 @@ static bool take_eviction(struct tuning_options *options, const char *text) {
     return true;
 }
 
-static bool take_protection(const char *text) {
-    if (strcmp(text, ael_protection_level_name(AEL_PROTECTION_STRICT)) == 0) {
-        return true;
+static bool take_protection(struct tuning_options *options, const char *text) {
+    static const enum ael_protection_level k_levels[] = {
+        AEL_PROTECTION_STRICT, AEL_PROTECTION_LEASED, AEL_PROTECTION_OPEN};
+    for (size_t i = 0; i < sizeof k_levels / sizeof k_levels[0]; i++) {
+        if (strcmp(text, ael_protection_level_name(k_levels[i])) == 0) {
+            options->protection = k_levels[i];
+            return true;
+        }
     }
-    (void)cli_usage_error("this build has the protection level strict alone, not \"%s\"", text);
+    (void)cli_usage_error("--protection takes strict, leased or open, not \"%s\"", text);
     return false;
 }
 
@@ -138,7 +143,7 @@ static bool take_word(struct tuning_options *options, int option, const char *te
     case 'e':
         return take_eviction(options, text);
     case 'P':
-        return take_protection(text);
+        return take_protection(options, text);
     case 'r':
         return take_records(options, text);
     case 'm':

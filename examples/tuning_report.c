@@ -176,7 +176,7 @@ static void table_edges(const struct tuning_report *report) {
         stats->kms_decrypts);
     (void)printf(
         "protected memory: level %s, backing %s, %zu bytes %s; resident %.1f MiB\n",
-        ael_protection_level_name(memory->level), ael_backing_name(memory->backing), memory->locked_bytes,
+        ael_protection_level_name(memory->key_level), ael_backing_name(memory->backing), memory->locked_bytes,
         memory->locked ? "locked" : "NOT LOCKED", (double)report->resident_bytes / (1 << 20));
 }
 
@@ -261,7 +261,7 @@ static void json_edges(const struct tuning_report *report) {
     (void)printf(
         ",\"protection_level\":\"%s\",\"backing\":\"%s\",\"locked\":%s,\"locked_bytes\":%zu"
         ",\"resident_bytes\":%" PRIu64 "}\n",
-        ael_protection_level_name(memory->level), ael_backing_name(memory->backing),
+        ael_protection_level_name(memory->key_level), ael_backing_name(memory->backing),
         memory->locked ? "true" : "false", memory->locked_bytes, report->resident_bytes);
 }
 

@@ -33,7 +33,7 @@ static void clear_locks(struct ael_generator *generator, size_t count) {
 
 /* see securememory/generator.h */
 enum ael_status ael_generator_init(
-    struct ael_generator *generator, const struct ael_pages_policy *policy, struct ael_error *err) {
+    struct ael_generator *generator, const struct ael_region_policy *policy, struct ael_error *err) {
     enum ael_status status = AEL_OK;
     size_t ready = 0;
 
@@ -42,7 +42,8 @@ enum ael_status ael_generator_init(
         status = ael_mutex_init(&generator->shards[ready].lock);
     }
     if (status == AEL_OK) {
-        status = ael_region_init(&generator->region, AEL_GENERATOR_ALL_BYTES, policy, err);
+        status = ael_region_init(
+        &generator->region, AEL_LEASE_OF_GENERATOR, AEL_GENERATOR_ALL_BYTES, policy, err);
     }
     if (status != AEL_OK) {
         clear_locks(generator, ready);

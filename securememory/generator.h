@@ -41,7 +41,7 @@ struct ael_generator {
 
 /** Maps the page; seeds are drawn when a shard is first used. @return as ael_region_init. */
 AEL_MUST_CHECK enum ael_status ael_generator_init(
-    struct ael_generator *generator, const struct ael_pages_policy *policy, struct ael_error *err);
+    struct ael_generator *generator, const struct ael_region_policy *policy, struct ael_error *err);
 
 /** Wipes and unmaps. A zeroed struct is accepted. */
 void ael_generator_clear(struct ael_generator *generator);

@@ -15,7 +15,16 @@ static const char k_component[] = "securememory";
 
 /* see ael/memory.h */
 const char *ael_protection_level_name(enum ael_protection_level level) {
-    return level == AEL_PROTECTION_STRICT ? "strict" : "none";
+    switch (level) {
+    case AEL_PROTECTION_STRICT:
+        return "strict";
+    case AEL_PROTECTION_LEASED:
+        return "leased";
+    case AEL_PROTECTION_OPEN:
+        return "open";
+    default:
+        return "none";
+    }
 }
 
 /* see ael/memory.h */
@@ -36,15 +45,31 @@ static bool is_backing(enum ael_backing backing) {
            backing == AEL_BACKING_ANONYMOUS;
 }
 
-static enum ael_status check_level(const struct ael_memory_options *options, struct ael_error *err) {
+static bool is_level(enum ael_protection_level level) {
+    return level == AEL_PROTECTION_STRICT || level == AEL_PROTECTION_LEASED || level == AEL_PROTECTION_OPEN;
+}
+
+static enum ael_status check_levels(const struct ael_memory_options *options, struct ael_error *err) {
     if (options->level != AEL_PROTECTION_STRICT) {
         return ael_error_set(
-            err, AEL_E_UNSUPPORTED, 0, k_component, "this build has the protection level strict only");
+            err, AEL_E_UNSUPPORTED, 0, k_component, "for secrets this build has the protection level strict only");
     }
-    if (options->minimum > options->level) {
+    if (!is_level(options->key_level)) {
+        return ael_error_set(
+            err, AEL_E_UNSUPPORTED, 0, k_component, "this build has no protection level %d", (int)options->key_level);
+    }
+    if (options->minimum > options->level || options->minimum > options->key_level) {
         return ael_error_set(
             err, AEL_E_PROTECTION, 0, k_component,
-            "the minimum of protection lies above the level asked for");
+            "the minimum of protection lies above a level asked for");
+    }
+    return AEL_OK;
+}
+
+static enum ael_status check_lease(const struct ael_memory_options *options, struct ael_error *err) {
+    if (options->lease_us > AEL_LEASE_US_MAX || options->max_open_us > AEL_LEASE_US_MAX) {
+        return ael_error_set(
+            err, AEL_E_ARGUMENT, 0, k_component, "lease_us and max_open_us are at most %d", (int)AEL_LEASE_US_MAX);
     }
     return AEL_OK;
 }
@@ -62,7 +87,8 @@ static enum ael_status check_options(const struct ael_memory_options *options, s
         return ael_error_set(
             err, AEL_E_ARGUMENT, 0, k_component, "secret_slots is at most %d", (int)AEL_SECRET_SLOTS_MAX);
     }
-    return check_level(options, err);
+    AEL_TRY(check_lease(options, err));
+    return check_levels(options, err);
 }
 
 /* see ael/memory.h */
@@ -71,6 +97,15 @@ enum ael_status ael_memory_configure(const struct ael_memory_options *options, s
     const struct ael_memory_options *wanted = options == NULL ? &k_defaults : options;
     AEL_TRY(check_options(wanted, err));
     return ael_protected_configure(wanted, err);
+}
+
+static void describe_leases(struct ael_memory_stats *stats) {
+    struct ael_protected *memory = ael_protected();
+    struct ael_warden_stats warden = ael_warden_stats(&memory->warden);
+    stats->key_level = memory->policy.level;
+    stats->lease_openings = warden.openings;
+    stats->lease_late_closings = warden.late_closings;
+    stats->lease_failed_closings = warden.failures;
 }
 
 /* Inside the gate. */
@@ -82,9 +117,10 @@ static void describe(struct ael_memory_stats *stats) {
     stats->scratch_slots_in_use = ael_scratch_pool_in_use(&memory->scratch);
     stats->locked_bytes = ael_pages_locked_bytes();
     stats->large_regions = ael_own_pages_list_count(&memory->large);
-    stats->backing = memory->policy.backing;
+    stats->backing = memory->policy.pages.backing;
     stats->level = memory->level;
-    stats->locked = memory->policy.lock;
+    stats->locked = memory->policy.pages.lock;
+    describe_leases(stats);
 }
 
 /* see ael/memory.h */

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/hooks.h"
 #include "base/sync.h"
+#include "base/barrier.h"
 #include "securememory/process.h"
 #include "securememory/sys_seam.h"
 
@@ -16,6 +17,7 @@
 enum {
     LEAST_SECRET_SLOTS = 8, /* fewer where pages are so large that these would not fit into SMALLEST_LIMIT */
     MOST_SECRET_SLOTS = 64,
+    DEFAULT_LEASE_US = 1000,
     SMALLEST_LIMIT = 64 * 1024, /* of locked memory, with which the defaults are to work */
 };
 
@@ -56,6 +58,7 @@ static void after_fork_in_parent(void) {
 static void after_fork_in_child(void) {
     ael_process_forked();
     ael_pages_forked();
+    ael_threads_forked();
     atomic_store(&g_gate, 0);
     ael_free(g_protected.slots.slots);
     memset(&g_protected, 0, sizeof g_protected);
@@ -68,6 +71,7 @@ static enum ael_status make_ready(void) {
     static bool handlers;
 
     AEL_TRY(ael_process_watch());
+    ael_barrier_prepare();
     if (!g_ready) {
         AEL_TRY(ael_cond_init(&g_left));
         g_ready = true;
@@ -124,10 +128,11 @@ static size_t most_slots(const struct ael_memory_options *options) {
 static enum ael_status
 map_slots(struct ael_protected *memory, const struct ael_memory_options *options, struct ael_error *err) {
     return ael_secret_slots_init(
-        &memory->slots, least_slots(options), most_slots(options), &memory->policy, err);
+        &memory->slots, least_slots(options), most_slots(options), &memory->policy.pages, err);
 }
 
 static void clear_parts(struct ael_protected *memory) {
+    ael_warden_stop(&memory->warden);
     ael_own_pages_list_unmap_all(&memory->large);
     ael_secret_slots_clear(&memory->slots);
     ael_generator_clear(&memory->generator);
@@ -136,7 +141,23 @@ static void clear_parts(struct ael_protected *memory) {
 }
 
 static enum ael_status
+start_warden(struct ael_protected *memory, const struct ael_memory_options *options, struct ael_error *err) {
+    if (options->key_level != AEL_PROTECTION_LEASED) {
+        return AEL_OK;
+    }
+    int64_t lease_us = options->lease_us != 0 ? options->lease_us : DEFAULT_LEASE_US;
+    enum ael_status status =
+        ael_warden_start(&memory->warden, lease_us * 1000, (int64_t)options->max_open_us * 1000);
+    return status == AEL_OK ? AEL_OK
+                            : ael_error_set(
+                                  err, status, 0, k_component,
+                                  "the thread that closes leased memory could not be started; "
+                                  "choose key_level strict");
+}
+
+static enum ael_status
 map_parts(struct ael_protected *memory, const struct ael_memory_options *options, struct ael_error *err) {
+    AEL_TRY(start_warden(memory, options, err));
     AEL_TRY(ael_roots_init(&memory->roots, memory->epoch, &memory->policy, err));
     AEL_TRY(ael_scratch_pool_init(&memory->scratch, &memory->policy, err));
     AEL_TRY(ael_generator_init(&memory->generator, &memory->policy, err));
@@ -179,9 +200,11 @@ static enum ael_status set_up(const struct ael_memory_options *options, struct a
     memset(memory, 0, sizeof *memory);
     memory->epoch = atomic_fetch_add(&g_epoch, 1) + 1;
     memory->level = options->level;
+    memory->policy.level = options->key_level;
+    memory->policy.warden = &memory->warden;
     AEL_TRY(ael_mutex_init(&memory->large.lock));
     enum ael_status status =
-        ael_pages_choose(options->backing, build_locks() && !options->no_mlock, &memory->policy, err);
+        ael_pages_choose(options->backing, build_locks() && !options->no_mlock, &memory->policy.pages, err);
     if (status == AEL_OK) {
         status = map_parts(memory, options, err);
     }
@@ -217,7 +240,7 @@ enum ael_status ael_protected_configure(const struct ael_memory_options *options
     if (atomic_load(&g_gate) == 0) {
         status = set_up(options, &detail);
     }
-    bool locked = g_protected.policy.lock;
+    bool locked = g_protected.policy.pages.lock;
     ael_mutex_unlock(&g_lock);
     ael_cancel_restore(cancel);
     if (status != AEL_OK) {

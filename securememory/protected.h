@@ -18,11 +18,13 @@
 #include "securememory/roots.h"
 #include "securememory/scratch_pool.h"
 #include "securememory/secret_slots.h"
+#include "securememory/warden.h"
 
 struct ael_protected {
     uint32_t epoch; /* of the present or the last set-up; changes only while memory is absent */
-    enum ael_protection_level level;
-    struct ael_pages_policy policy;
+    enum ael_protection_level level; /* of secrets that the host opens */
+    struct ael_region_policy policy; /* of the library's own regions */
+    struct ael_warden warden;        /* runs when something is leased */
     struct ael_roots roots;
     struct ael_scratch_pool scratch;
     struct ael_generator generator;

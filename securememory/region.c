@@ -8,24 +8,47 @@
 static const uint32_t k_writable = UINT32_C(1) << 31;
 static const uint32_t k_users = (UINT32_C(1) << 31) - 1;
 
+static enum ael_status
+prepare(struct ael_region *region, enum ael_lease_domain domain, const struct ael_region_policy *policy) {
+    switch (policy->level) {
+    case AEL_PROTECTION_LEASED:
+        return ael_lease_init(&region->lease, domain, &region->pages, policy->warden);
+    case AEL_PROTECTION_OPEN:
+        return ael_pages_set_access(&region->pages, AEL_PAGES_WRITE);
+    case AEL_PROTECTION_STRICT:
+    default:
+        return ael_mutex_init(&region->lock);
+    }
+}
+
 /* see securememory/region.h */
 enum ael_status ael_region_init(
-    struct ael_region *region, size_t len, const struct ael_pages_policy *policy, struct ael_error *err) {
+    struct ael_region *region,
+    enum ael_lease_domain domain,
+    size_t len,
+    const struct ael_region_policy *policy,
+    struct ael_error *err) {
     memset(region, 0, sizeof *region);
-    AEL_TRY(ael_mutex_init(&region->lock));
-    enum ael_status status = ael_pages_map(len, policy, &region->pages, err);
+    region->level = policy->level;
+    AEL_TRY(ael_pages_map(len, &policy->pages, &region->pages, err));
+    enum ael_status status = prepare(region, domain, policy);
     if (status != AEL_OK) {
-        ael_mutex_clear(&region->lock);
+        ael_pages_unmap(&region->pages);
     }
     return status;
 }
 
 /* see securememory/region.h */
 void ael_region_clear(struct ael_region *region) {
-    if (region->pages.bytes != NULL) {
-        ael_pages_unmap(&region->pages);
+    if (region->pages.bytes == NULL) {
+        return;
+    }
+    if (region->level == AEL_PROTECTION_LEASED) {
+        ael_lease_clear(&region->lease);
+    } else if (region->level == AEL_PROTECTION_STRICT) {
         ael_mutex_clear(&region->lock);
     }
+    ael_pages_unmap(&region->pages);
 }
 
 /* Joins a region that others hold open widely enough. Acquire pairs with the release in open_first: who sees
@@ -51,8 +74,7 @@ static enum ael_status open_first(struct ael_region *region, enum ael_pages_acce
     return AEL_OK;
 }
 
-/* see securememory/region.h */
-enum ael_status ael_region_begin(struct ael_region *region, enum ael_pages_access access) {
+static enum ael_status begin_strict(struct ael_region *region, enum ael_pages_access access) {
     if (join(region, access)) {
         return AEL_OK;
     }
@@ -60,6 +82,14 @@ enum ael_status ael_region_begin(struct ael_region *region, enum ael_pages_acces
     enum ael_status status = join(region, access) ? AEL_OK : open_first(region, access);
     ael_mutex_unlock(&region->lock);
     return status;
+}
+
+/* see securememory/region.h */
+enum ael_status ael_region_begin(struct ael_region *region, enum ael_pages_access access) {
+    if (region->level == AEL_PROTECTION_LEASED) {
+        return ael_lease_begin(&region->lease, access);
+    }
+    return region->level == AEL_PROTECTION_OPEN ? AEL_OK : begin_strict(region, access);
 }
 
 /* Leaves while others stay. Release: the user's work comes before the last one's closing. */
@@ -86,8 +116,7 @@ static enum ael_status close_last(struct ael_region *region) {
     return next == 0 ? ael_pages_set_access(&region->pages, AEL_PAGES_CLOSED) : AEL_OK;
 }
 
-/* see securememory/region.h */
-enum ael_status ael_region_end(struct ael_region *region) {
+static enum ael_status end_strict(struct ael_region *region) {
     if (leave(region)) {
         return AEL_OK;
     }
@@ -95,4 +124,13 @@ enum ael_status ael_region_end(struct ael_region *region) {
     enum ael_status status = close_last(region);
     ael_mutex_unlock(&region->lock);
     return status;
+}
+
+/* see securememory/region.h */
+enum ael_status ael_region_end(struct ael_region *region) {
+    if (region->level == AEL_PROTECTION_LEASED) {
+        ael_lease_end(&region->lease);
+        return AEL_OK;
+    }
+    return region->level == AEL_PROTECTION_OPEN ? AEL_OK : end_strict(region);
 }

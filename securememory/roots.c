@@ -23,9 +23,10 @@ static enum ael_status draw_key(struct ael_roots *roots) {
 
 /* see securememory/roots.h */
 enum ael_status ael_roots_init(
-    struct ael_roots *roots, uint32_t number, const struct ael_pages_policy *policy, struct ael_error *err) {
+    struct ael_roots *roots, uint32_t number, const struct ael_region_policy *policy, struct ael_error *err) {
     memset(roots, 0, sizeof *roots);
-    AEL_TRY(ael_region_init(&roots->region, sizeof(struct ael_seal_key), policy, err));
+    AEL_TRY(ael_region_init(
+        &roots->region, AEL_LEASE_OF_ROOTS, sizeof(struct ael_seal_key), policy, err));
     roots->number = number;
     roots->engine = ael_seal_choose();
     atomic_init(&roots->next_nonce, 0);

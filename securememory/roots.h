@@ -22,7 +22,7 @@ struct ael_roots {
 
 /** Draws the root key. @return AEL_OK; as ael_region_init; AEL_E_RANDOM. Nothing to clear after a failure. */
 AEL_MUST_CHECK enum ael_status ael_roots_init(
-    struct ael_roots *roots, uint32_t number, const struct ael_pages_policy *policy, struct ael_error *err);
+    struct ael_roots *roots, uint32_t number, const struct ael_region_policy *policy, struct ael_error *err);
 
 /** Wipes the root key; a zeroed struct is accepted. */
 void ael_roots_clear(struct ael_roots *roots);

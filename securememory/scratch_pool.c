@@ -33,10 +33,11 @@ static enum ael_status write_canaries(struct ael_scratch_pool *pool) {
 
 /* see securememory/scratch_pool.h */
 enum ael_status ael_scratch_pool_init(
-    struct ael_scratch_pool *pool, const struct ael_pages_policy *policy, struct ael_error *err) {
+    struct ael_scratch_pool *pool, const struct ael_region_policy *policy, struct ael_error *err) {
     memset(pool, 0, sizeof *pool);
     AEL_TRY(ael_mutex_init(&pool->lock));
-    enum ael_status status = ael_region_init(&pool->region, AEL_SCRATCH_ALL_BYTES, policy, err);
+    enum ael_status status = ael_region_init(
+        &pool->region, AEL_LEASE_OF_SCRATCH, AEL_SCRATCH_ALL_BYTES, policy, err);
     if (status == AEL_OK) {
         status = write_canaries(pool);
     }

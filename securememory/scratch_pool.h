@@ -30,7 +30,7 @@ struct ael_scratch_pool {
 
 /** Maps the slots. @return AEL_OK; as ael_region_init; AEL_E_RANDOM. Nothing to clear after a failure. */
 AEL_MUST_CHECK enum ael_status ael_scratch_pool_init(
-    struct ael_scratch_pool *pool, const struct ael_pages_policy *policy, struct ael_error *err);
+    struct ael_scratch_pool *pool, const struct ael_region_policy *policy, struct ael_error *err);
 
 /** Wipes and unmaps; no slot is out. A zeroed struct is accepted. */
 void ael_scratch_pool_clear(struct ael_scratch_pool *pool);

@@ -118,7 +118,7 @@ static enum ael_status seal_random_in_scratch(struct ael_secret *secret) {
 /* Too long for scratch: pages for the moment. A slot would be the user's, and may be long in coming. */
 static enum ael_status seal_random_in_pages(struct ael_secret *secret) {
     struct ael_own_pages pages;
-    AEL_TRY(ael_own_pages_map(&pages, secret->len, &ael_protected()->policy));
+    AEL_TRY(ael_own_pages_map(&pages, secret->len, &ael_protected()->policy.pages));
     enum ael_status status = ael_random_fill(ael_own_pages_data(&pages), secret->len);
     if (status == AEL_OK) {
         status = seal(secret, ael_own_pages_data(&pages));
@@ -133,7 +133,7 @@ static enum ael_status fill_own_pages(struct ael_secret *secret, const uint8_t *
         return AEL_E_NO_MEMORY;
     }
     secret->own = own;
-    AEL_TRY(ael_own_pages_map(own, secret->len, &ael_protected()->policy));
+    AEL_TRY(ael_own_pages_map(own, secret->len, &ael_protected()->policy.pages));
     enum ael_status status = copy_or_draw(ael_own_pages_data(own), source, secret->len);
     if (status == AEL_OK) {
         status = ael_pages_set_access(&own->pages, AEL_PAGES_CLOSED);

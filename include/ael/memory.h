@@ -13,10 +13,15 @@
 
 #include <stddef.h>
 
-/* How protected memory is closed between accesses. Higher is stricter; 0 is none. */
+/* How protected memory is closed between accesses (docs/memory.md, Levels). Higher is stricter; 0 is none. `leased`
+ * has a thread, the warden, which closes; under steady use leased memory stays readable. */
 enum ael_protection_level {
+    AEL_PROTECTION_OPEN = 10,   /* always readable; locked and out of dumps. For benchmarks */
+    AEL_PROTECTION_LEASED = 30, /* PROT_NONE; opened by the first reader, shut one to two lease times after the last */
     AEL_PROTECTION_STRICT = 40, /* PROT_NONE; opened by the first reader, shut by the last */
 };
+
+enum { AEL_LEASE_US_MAX = 10 * 1000 * 1000 };
 
 enum ael_backing {
     AEL_BACKING_AUTO = 0,         /* the best that this kernel gives */
@@ -26,15 +31,19 @@ enum ael_backing {
 
 struct ael_memory_options {
     size_t size; /* sizeof(struct ael_memory_options) */
-    enum ael_protection_level level;
-    enum ael_protection_level minimum; /* set-up fails below this instead of degrading */
+    enum ael_protection_level level;   /* of secrets that the host opens */
+    enum ael_protection_level minimum; /* set-up fails below this, for either level, instead of degrading */
     enum ael_backing backing;
     size_t secret_slots; /* secrets open at one instant; 0 = by the locked-memory limit, 8 .. 64 */
     bool no_mlock;       /* for benchmarks: nothing is locked, so it can be swapped out; reported as such */
+    enum ael_protection_level key_level; /* of the root keys, the library's scratch and its random generator */
+    uint32_t lease_us;    /* lease time of `leased`; 0 = 1,000 */
+    uint32_t max_open_us; /* under steady use, leased memory is shut for a moment at least this often; 0 = never */
 };
 
 #define AEL_MEMORY_OPTIONS_INIT                                                                               \
-    {sizeof(struct ael_memory_options), AEL_PROTECTION_STRICT, AEL_PROTECTION_STRICT, AEL_BACKING_AUTO, 0, false}
+    {sizeof(struct ael_memory_options), AEL_PROTECTION_STRICT, AEL_PROTECTION_OPEN, AEL_BACKING_AUTO, 0,      \
+     false, AEL_PROTECTION_LEASED, 0, 0}
 
 struct ael_memory_stats {
     size_t size;                     /* in: sizeof(struct ael_memory_stats) */
@@ -48,8 +57,12 @@ struct ael_memory_stats {
     size_t locked_bytes;             /* pages locked, of all regions */
     size_t large_regions;            /* secrets too large for a slot, each with pages of its own */
     enum ael_backing backing;        /* AEL_BACKING_AUTO until set up */
-    enum ael_protection_level level; /* in force */
+    enum ael_protection_level level; /* in force, of secrets that the host opens */
     bool locked;                     /* false with no_mlock */
+    enum ael_protection_level key_level; /* in force, of the library's own memory */
+    uint64_t lease_openings;             /* of leased memory, since the set-up; one mprotect pair each */
+    uint64_t lease_late_closings;        /* shut more than a lease time later than it should have been */
+    uint64_t lease_failed_closings;      /* refused by the system, and tried again */
 };
 
 AEL_BEGIN_DECLS
@@ -77,7 +90,7 @@ ael_memory_configure(const struct ael_memory_options *options, struct ael_error 
 AEL_API AEL_MUST_CHECK enum ael_status ael_memory_stats(struct ael_memory_stats *stats);
 
 #define AEL_MEMORY_STATS_INIT {sizeof(struct ael_memory_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, AEL_BACKING_AUTO, \
-                               (enum ael_protection_level)0, false}
+                               (enum ael_protection_level)0, false, (enum ael_protection_level)0, 0, 0, 0}
 
 /** Returns the name of a level ("strict"), or "none". Static string. Threads: any. */
 AEL_API const char *ael_protection_level_name(enum ael_protection_level level);

@@ -130,7 +130,7 @@ expect 0 "the defaults" tune
 check "the defaults are 256 operations of 1 KiB" plausible \
     'r["operations"] == 256 and r["payload_bytes"] == 1024 and r["session_cache"] == r["key_cache"] == 1000 and r["eviction"] == "lru"'
 check "protection is told" plausible \
-    'r["protection_level"] == "strict" and r["backing"] in ("memfd_secret", "anonymous") and r["locked"] and r["locked_bytes"] >= 4096'
+    'r["protection_level"] == "leased" and r["backing"] in ("memfd_secret", "anonymous") and r["locked"] and r["locked_bytes"] >= 4096'
 check "one system key, one intermediate key" plausible \
     'r["metastore_calls"]["store"] == 2 and r["kms_calls"] == {"encrypt": 1, "decrypt": 0}'
 check "a random master key is told" grep -q 'random master key' err
@@ -153,7 +153,7 @@ expect 0 "no locked memory" tune --no-mlock
 check "it says so" plausible 'r["locked"] is False'
 expect 0 "the table" "$bin/performance_tuning" --operations 64
 check "the table has percentiles" grep -q 'p99.9' out
-expect 2 "a level that is not there" tune --protection open
+expect 2 "a level that is not there" tune --protection sealed
 check "the level is named" grep -q strict err
 expect 2 "no operations" tune --operations 0
 expect 2 "a number that is none" tune --payload 1k

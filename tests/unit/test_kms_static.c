@@ -9,6 +9,7 @@
 #include "crypto/aead.h"
 #include "securememory/sys_seam.h"
 #include "tests/support/hex.h"
+#include "tests/support/memory_level.h"
 #include "tests/support/suite.h"
 
 #include <errno.h>
@@ -324,6 +325,7 @@ static enum ael_status try_env(void *context) {
 }
 
 static void test_kms_static__survives_failing_protection(void) {
+    memory_at_level(AEL_PROTECTION_STRICT);
     struct both both = {new_kms(MASTER_TEXT), NULL};
     CU_ASSERT_EQUAL_FATAL(ael_secret_new_random(32, &both.key), AEL_OK);
     sweep_mprotect(try_encrypt, &both);

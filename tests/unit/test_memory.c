@@ -6,6 +6,7 @@
 #include "securememory/sys_seam.h"
 #include "tests/support/child.h"
 #include "tests/support/failing_sys.h"
+#include "tests/support/gate.h"
 #include "tests/support/suite.h"
 
 #include <ael/hooks.h>
@@ -13,6 +14,7 @@
 #include <ael/secret.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -87,8 +89,17 @@ static void test_memory_configure__refuses_bad_options(void) {
     options.size--;
     check_refused(&options, AEL_E_ARGUMENT);
     options = k_good;
-    options.level = (enum ael_protection_level)30;
+    options.level = AEL_PROTECTION_LEASED;
     check_refused(&options, AEL_E_UNSUPPORTED);
+    options = k_good;
+    options.key_level = (enum ael_protection_level)20;
+    check_refused(&options, AEL_E_UNSUPPORTED);
+    options = k_good;
+    options.minimum = AEL_PROTECTION_STRICT;
+    check_refused(&options, AEL_E_PROTECTION);
+    options = k_good;
+    options.lease_us = AEL_LEASE_US_MAX + 1;
+    check_refused(&options, AEL_E_ARGUMENT);
     options = k_good;
     options.minimum = (enum ael_protection_level)41;
     check_refused(&options, AEL_E_PROTECTION);
@@ -338,6 +349,8 @@ static void test_memory__names_the_limit_when_nothing_may_be_locked(void) {
 
 /* -- a child that the fork handlers did not see -- */
 
+enum { CHILD_SECONDS = 60 }; /* a child that hangs is killed, and so the test fails */
+
 static int use_in_raw_child(void) {
     struct ael_scratch scratch;
     uint8_t bytes[32] = {1};
@@ -345,21 +358,93 @@ static int use_in_raw_child(void) {
     struct ael_error err = {AEL_OK, 0, NULL, ""};
     return ael_scratch_begin(&scratch, NULL) == AEL_E_FORKED && ael_random_fill(bytes, 32) == AEL_E_FORKED &&
                    ael_secret_new(bytes, 32, &secret) == AEL_E_FORKED &&
-                   ael_memory_configure(NULL, &err) == AEL_E_FORKED
+                   ael_memory_configure(NULL, &err) == AEL_E_FORKED && ael_shutdown(0) == AEL_E_FORKED &&
+                   ael_shutdown(1000) == AEL_E_FORKED
                ? 0
                : 1;
 }
 
-static void test_memory__refuses_everything_in_a_child_of_a_raw_clone(void) {
+/* Returns the child's result, or 1000 + the signal that ended it. */
+static int run_in_raw_child(int (*fn)(void)) {
     int status = 0;
-    check_round_trip();
     pid_t child = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
     if (child == 0) {
-        _exit(use_in_raw_child());
+        (void)signal(SIGSEGV, SIG_DFL);
+        (void)alarm(CHILD_SECONDS);
+        _exit(fn());
     }
     CU_ASSERT_EQUAL(waitpid(child, &status, 0), child);
-    CU_ASSERT_TRUE(WIFEXITED(status));
-    CU_ASSERT_EQUAL(WEXITSTATUS(status), 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : CHILD_KILLED + WTERMSIG(status);
+}
+
+static void test_memory__refuses_everything_in_a_child_of_a_raw_clone(void) {
+    check_round_trip();
+    CU_ASSERT_EQUAL(run_in_raw_child(use_in_raw_child), 0);
+    check_round_trip();
+}
+
+static void test_shutdown__refuses_in_a_child_of_a_raw_clone_also_when_nothing_is_set_up(void) {
+    check_round_trip();
+    CU_ASSERT_EQUAL(ael_shutdown(0), AEL_OK);
+    CU_ASSERT_EQUAL(run_in_raw_child(use_in_raw_child), 0);
+    check_round_trip();
+}
+
+static struct ael_secret *g_inherited;
+static struct ael_secret_access g_open;
+
+static int end_inherited_in_raw_child(void) {
+    struct ael_memory_stats stats = AEL_MEMORY_STATS_INIT;
+    if (ael_shutdown(0) != AEL_E_FORKED || ael_secret_close(g_inherited) != AEL_E_FORKED) {
+        return 1;
+    }
+    if (ael_secret_access_end(&g_open) != AEL_E_FORKED || ael_shutdown(0) != AEL_E_FORKED) {
+        return 2;
+    }
+    ael_secret_release(g_inherited);
+    return ael_memory_stats(&stats) == AEL_OK && stats.secret_slots == 0 ? 0 : 3;
+}
+
+static void test_shutdown__refuses_in_a_child_of_a_raw_clone_with_an_access_open(void) {
+    g_inherited = secret_of(32);
+    CU_ASSERT_EQUAL(ael_secret_access_begin(g_inherited, &g_open), AEL_OK);
+    CU_ASSERT_EQUAL(run_in_raw_child(end_inherited_in_raw_child), 0);
+    CU_ASSERT_EQUAL(g_open.bytes.data[0], 's');
+    CU_ASSERT_EQUAL(ael_secret_access_end(&g_open), AEL_OK);
+    ael_secret_release(g_inherited);
+}
+
+/* Another thread holds the lock of set-up, which nobody gives back in the child. */
+static struct gate g_gate = GATE_INIT;
+static struct ael_sys g_slow_table;
+
+static void *mmap_behind_gate(void *address, size_t len, int protection, int flags, int fd, off_t offset) {
+    gate_pass(&g_gate);
+    return ael_sys_native()->mmap(address, len, protection, flags, fd, offset);
+}
+
+static void *set_up(void *context) {
+    *(enum ael_status *)context = ael_memory_configure(NULL, NULL);
+    return NULL;
+}
+
+static void test_shutdown__does_not_hang_in_a_child_of_a_raw_clone_made_during_set_up(void) {
+    enum ael_status status = AEL_E_STATE;
+    pthread_t thread;
+    check_round_trip(); /* from here on children are told apart */
+    CU_ASSERT_EQUAL(ael_shutdown(0), AEL_OK);
+    g_slow_table = *ael_sys_native();
+    g_slow_table.mmap = mmap_behind_gate;
+    ael_sys_set_for_test(&g_slow_table);
+    gate_shut(&g_gate);
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, set_up, &status), 0);
+    gate_wait_for(&g_gate, 1);
+    CU_ASSERT_EQUAL(run_in_raw_child(use_in_raw_child), 0);
+    gate_open(&g_gate);
+    (void)pthread_join(thread, NULL);
+    ael_sys_set_for_test(NULL);
+    CU_ASSERT_EQUAL(status, AEL_OK);
+    check_round_trip();
 }
 
 static const struct test_case k_cases[] = {
@@ -377,6 +462,9 @@ static const struct test_case k_cases[] = {
     {"64 KiB", test_memory__works_in_64_kib_of_locked_memory},
     {"no locked memory", test_memory__names_the_limit_when_nothing_may_be_locked},
     {"raw clone", test_memory__refuses_everything_in_a_child_of_a_raw_clone},
+    {"raw clone of nothing", test_shutdown__refuses_in_a_child_of_a_raw_clone_also_when_nothing_is_set_up},
+    {"raw clone in an access", test_shutdown__refuses_in_a_child_of_a_raw_clone_with_an_access_open},
+    {"raw clone during set-up", test_shutdown__does_not_hang_in_a_child_of_a_raw_clone_made_during_set_up},
 };
 
 TEST_SUITE_MAIN("memory", k_cases)

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 static const uint8_t k_zero[4096];
-static const struct ael_pages_policy k_policy = {AEL_BACKING_ANONYMOUS, true};
+static const struct ael_region_policy k_policy = {{AEL_BACKING_ANONYMOUS, true}, AEL_PROTECTION_STRICT, NULL};
 
 static void test_random_fill__never_repeats(void) {
     uint8_t seen[300][16];

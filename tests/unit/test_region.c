@@ -5,11 +5,11 @@
 
 #include <errno.h>
 
-static const struct ael_pages_policy k_policy = {AEL_BACKING_ANONYMOUS, true};
+static const struct ael_region_policy k_policy = {{AEL_BACKING_ANONYMOUS, true}, AEL_PROTECTION_STRICT, NULL};
 
 static void test_region__changes_protection_for_the_first_and_the_last_user_only(void) {
     struct ael_region region;
-    CU_ASSERT_EQUAL(ael_region_init(&region, 1, &k_policy, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(ael_region_init(&region, AEL_LEASE_OF_SCRATCH, 1, &k_policy, NULL), AEL_OK);
     failing_sys_install(FAIL_MPROTECT, 0, 0, false);
     CU_ASSERT_EQUAL(ael_region_begin(&region, AEL_PAGES_READ), AEL_OK);
     CU_ASSERT_EQUAL(ael_region_begin(&region, AEL_PAGES_READ), AEL_OK);
@@ -23,7 +23,7 @@ static void test_region__changes_protection_for_the_first_and_the_last_user_only
 
 static void test_region_begin__opens_wider_for_a_writer(void) {
     struct ael_region region;
-    CU_ASSERT_EQUAL(ael_region_init(&region, 1, &k_policy, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(ael_region_init(&region, AEL_LEASE_OF_SCRATCH, 1, &k_policy, NULL), AEL_OK);
     failing_sys_install(FAIL_MPROTECT, 0, 0, false);
     CU_ASSERT_EQUAL(ael_region_begin(&region, AEL_PAGES_READ), AEL_OK);
     CU_ASSERT_EQUAL(ael_region_begin(&region, AEL_PAGES_WRITE), AEL_OK);
@@ -40,7 +40,7 @@ static void test_region_begin__opens_wider_for_a_writer(void) {
 
 static void test_region__reports_failing_protection_and_recovers(void) {
     struct ael_region region;
-    CU_ASSERT_EQUAL(ael_region_init(&region, 1, &k_policy, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(ael_region_init(&region, AEL_LEASE_OF_SCRATCH, 1, &k_policy, NULL), AEL_OK);
     failing_sys_install(FAIL_MPROTECT, 1, ENOMEM, false);
     CU_ASSERT_EQUAL(ael_region_begin(&region, AEL_PAGES_READ), AEL_E_SYSTEM);
     CU_ASSERT_EQUAL(ael_region_begin(&region, AEL_PAGES_READ), AEL_OK);
@@ -55,7 +55,7 @@ static void test_region__reports_failing_protection_and_recovers(void) {
 static void test_region_init__fails_with_its_pages(void) {
     struct ael_region region;
     failing_sys_install(FAIL_MLOCK, 1, EPERM, false);
-    CU_ASSERT_EQUAL(ael_region_init(&region, 1, &k_policy, NULL), AEL_E_LOCK_LIMIT);
+    CU_ASSERT_EQUAL(ael_region_init(&region, AEL_LEASE_OF_SCRATCH, 1, &k_policy, NULL), AEL_E_LOCK_LIMIT);
     CU_ASSERT_TRUE(failing_sys_remove());
     ael_region_clear(&region);
 }

@@ -4,6 +4,7 @@
 #include "securememory/scratch.h"
 #include "tests/support/child.h"
 #include "tests/support/failing_sys.h"
+#include "tests/support/memory_level.h"
 #include "tests/support/suite.h"
 
 #include <ael/memory.h>
@@ -131,6 +132,7 @@ static void test_scratch_begin__gets_the_slot_that_another_gives_back(void) {
 
 static void test_scratch__reports_failing_protection(void) {
     struct ael_scratch scratch;
+    memory_at_level(AEL_PROTECTION_STRICT);
     CU_ASSERT_EQUAL(ael_scratch_begin(&scratch, NULL), AEL_OK);
     CU_ASSERT_EQUAL(ael_scratch_end(&scratch), AEL_OK);
     failing_sys_install(FAIL_MPROTECT, 1, ENOMEM, false);

@@ -4,6 +4,7 @@
 #include "securememory/seal.h"
 #include "tests/support/child.h"
 #include "tests/support/failing_sys.h"
+#include "tests/support/memory_level.h"
 #include "tests/support/suite.h"
 
 #include <ael/memory.h>
@@ -81,6 +82,7 @@ static void test_sealed_key_open__refuses_other_roots_and_processes(void) {
 }
 
 static void test_sealed_key__reports_failing_protection(void) {
+    memory_at_level(AEL_PROTECTION_STRICT);
     struct ael_sealed_key sealed = sealed_now();
     for (unsigned nth = 1; nth <= 2; nth++) {
         struct ael_sealed_key made;

@@ -7,6 +7,7 @@
 #include "tests/support/child.h"
 #include "tests/support/failing_sys.h"
 #include "tests/support/maps.h"
+#include "tests/support/memory_level.h"
 #include "tests/support/suite.h"
 
 #include <ael/hooks.h>
@@ -123,6 +124,7 @@ static void check_one_pair_when_alone(size_t len) {
 }
 
 static void test_secret_access__changes_protection_at_the_first_and_the_last_only(void) {
+    memory_at_level(AEL_PROTECTION_STRICT);
     check_one_pair_when_alone(32);
     check_one_pair_when_alone(5000);
 }
@@ -390,6 +392,61 @@ static void test_secret_access_begin__refuses_a_changed_seal(void) {
     ael_secret_release(secret);
 }
 
+/* Puts one secret's seal in the place of another's, as one who can write to ordinary memory would. */
+static void swap_seals(struct ael_secret *a, struct ael_secret *b) {
+    uint8_t sealed[32 + 16];
+    uint64_t nonce = a->nonce;
+    memcpy(sealed, a->sealed, sizeof sealed);
+    memcpy(a->sealed, b->sealed, sizeof sealed);
+    memcpy(b->sealed, sealed, sizeof sealed);
+    a->nonce = b->nonce;
+    b->nonce = nonce;
+}
+
+static void check_does_not_open(struct ael_secret *secret) {
+    struct ael_secret_access access;
+    enum ael_status status = ael_secret_access_begin(secret, &access);
+    CU_ASSERT_EQUAL(status, AEL_E_CORRUPTED);
+    CU_ASSERT_PTR_NULL(access.bytes.data);
+    if (status == AEL_OK) {
+        CU_ASSERT_EQUAL(ael_secret_access_end(&access), AEL_OK);
+    }
+}
+
+static void test_secret_access_begin__refuses_the_seal_of_another_secret(void) {
+    struct ael_secret *a = secret_of(32);
+    struct ael_secret *b = secret_of(32);
+    struct ael_secret_access access;
+    uint8_t out[32];
+    swap_seals(a, b);
+    check_does_not_open(a);
+    memset(out, 0xff, sizeof out);
+    CU_ASSERT_EQUAL(ael_secret_open_into(b, out, sizeof out), AEL_E_CORRUPTED);
+    CU_ASSERT_EQUAL(memcmp(out, k_zero, sizeof out), 0);
+    swap_seals(a, b);
+    CU_ASSERT_EQUAL(ael_secret_access_begin(a, &access), AEL_OK);
+    CU_ASSERT_TRUE(holds(&access, 32));
+    CU_ASSERT_EQUAL(ael_secret_access_end(&access), AEL_OK);
+    CU_ASSERT_EQUAL(stats_now().secret_slots_in_use, 0);
+    ael_secret_release(a);
+    ael_secret_release(b);
+}
+
+/* Nor does a key that differs in its kind alone pass for a secret. */
+static void test_secret_access_begin__refuses_the_seal_of_a_cached_key(void) {
+    static const uint8_t k_key[AEL_KEY_BYTES] = {1};
+    struct ael_secret *secret = secret_of(AEL_KEY_BYTES);
+    struct ael_key_binding binding = secret->binding;
+    struct ael_sealed_key sealed;
+    binding.kind = AEL_KEY_KIND_SYSTEM;
+    CU_ASSERT_EQUAL(ael_sealed_key_make(k_key, &binding, &sealed), AEL_OK);
+    memcpy(secret->sealed, sealed.sealed, sizeof sealed.sealed);
+    secret->nonce = sealed.nonce;
+    check_does_not_open(secret);
+    CU_ASSERT_EQUAL(stats_now().secret_slots_filled, 0);
+    ael_secret_release(secret);
+}
+
 static void check_begin_fails(size_t len, unsigned nth) {
     struct ael_secret *secret = secret_of(len);
     struct ael_secret_access access;
@@ -410,6 +467,7 @@ static void check_begin_fails(size_t len, unsigned nth) {
 }
 
 static void test_secret_access__reports_failing_protection_and_recovers(void) {
+    memory_at_level(AEL_PROTECTION_STRICT);
     for (unsigned nth = 1; nth <= 4; nth++) {
         check_begin_fails(32, nth); /* slot open, root open, root shut, slot read-only */
     }
@@ -442,6 +500,7 @@ static void sweep_new(size_t len, bool random) {
 }
 
 static void test_secret_new__survives_each_failing_system_call(void) {
+    memory_at_level(AEL_PROTECTION_STRICT);
     sweep_new(32, false);
     sweep_new(5000, false);
     sweep_new(32, true);
@@ -624,6 +683,8 @@ static const struct test_case k_cases[] = {
     {"canary while idle", test_secret_close__finds_a_canary_overwritten_while_idle},
     {"canary of a slot taken", test_secret_access_begin__reports_a_corrupted_idle_slot_that_it_takes},
     {"changed seal", test_secret_access_begin__refuses_a_changed_seal},
+    {"seal of another secret", test_secret_access_begin__refuses_the_seal_of_another_secret},
+    {"seal of a cached key", test_secret_access_begin__refuses_the_seal_of_a_cached_key},
     {"failing protection", test_secret_access__reports_failing_protection_and_recovers},
     {"each failing system call", test_secret_new__survives_each_failing_system_call},
     {"failing allocation", test_secret_new__wipes_the_source_when_memory_is_short},

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/barrier.h"
+
+#include <linux/membarrier.h>
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Fences until the kernel has agreed. The heavy side always asks the kernel once it has, so it does not matter when a
+ * light side learns of it. */
+atomic_bool ael_barrier_light_is_fence = true;
+atomic_uint ael_barrier_word;
+
+static pthread_once_t g_once = PTHREAD_ONCE_INIT;
+static atomic_bool g_registered;
+
+static long ask(int command) {
+    return syscall(SYS_membarrier, command, 0, 0);
+}
+
+static void register_process(void) {
+    if (ask(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0) {
+        atomic_store(&g_registered, true);
+        atomic_store(&ael_barrier_light_is_fence, false);
+    }
+}
+
+/* see base/barrier.h */
+void ael_barrier_prepare(void) {
+    (void)pthread_once(&g_once, register_process);
+}
+
+/* see base/barrier.h */
+void ael_barrier_heavy(void) {
+#ifdef AEL_BARRIER_BY_WORD
+    atomic_fetch_add(&ael_barrier_word, 1);
+#else
+    if (atomic_load(&g_registered)) {
+        (void)ask(MEMBARRIER_CMD_PRIVATE_EXPEDITED); /* cannot fail once registered */
+    }
+    atomic_thread_fence(memory_order_seq_cst);
+#endif
+}
+
+/* see base/barrier.h */
+void ael_barrier_use_fences_for_test(bool fences) {
+    atomic_store(&ael_barrier_light_is_fence, fences || !atomic_load(&g_registered));
+}

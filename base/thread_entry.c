@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/thread_entry.h"
+
+#include "base/alloc.h"
+
+#include <pthread.h>
+
+_Thread_local struct ael_thread_entry *ael_thread_entry_here;
+
+/* Grows at its head only. Release on growing, acquire on walking: an entry is seen whole. */
+static _Atomic(struct ael_thread_entry *) g_first;
+
+static pthread_once_t g_once = PTHREAD_ONCE_INIT;
+static pthread_key_t g_key;
+static bool g_has_key;
+
+/* At the end of a thread. */
+static void leave_entry(void *value) {
+    struct ael_thread_entry *entry = value;
+    ael_thread_entry_here = NULL;
+    atomic_store_explicit(&entry->taken, false, memory_order_release);
+}
+
+static void make_key(void) {
+    g_has_key = pthread_key_create(&g_key, leave_entry) == 0;
+}
+
+static struct ael_thread_entry *take_left_entry(void) {
+    struct ael_thread_entry *at = atomic_load_explicit(&g_first, memory_order_acquire);
+    for (; at != NULL; at = at->next) {
+        bool taken = atomic_load_explicit(&at->taken, memory_order_relaxed);
+        if (!taken && atomic_compare_exchange_strong_explicit(
+                          &at->taken, &taken, true, memory_order_acquire, memory_order_relaxed)) {
+            return at;
+        }
+    }
+    return NULL;
+}
+
+static struct ael_thread_entry *add_entry(void) {
+    struct ael_thread_entry *made = ael_alloc(sizeof *made);
+    if (made == NULL) {
+        return NULL;
+    }
+    atomic_init(&made->taken, true);
+    made->next = atomic_load_explicit(&g_first, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(
+        &g_first, &made->next, made, memory_order_release, memory_order_relaxed)) {
+    }
+    return made;
+}
+
+/* see base/thread_entry.h */
+struct ael_thread_entry *ael_thread_entry_register(void) {
+    (void)pthread_once(&g_once, make_key);
+    if (!g_has_key) {
+        return NULL;
+    }
+    struct ael_thread_entry *entry = take_left_entry();
+    if (entry == NULL) {
+        entry = add_entry();
+    }
+    if (entry != NULL && pthread_setspecific(g_key, entry) != 0) {
+        atomic_store_explicit(&entry->taken, false, memory_order_release);
+        entry = NULL;
+    }
+    ael_thread_entry_here = entry;
+    return entry;
+}
+
+/* see base/thread_entry.h */
+bool ael_threads_are_inside(uint32_t domain) {
+    const struct ael_thread_entry *at = atomic_load_explicit(&g_first, memory_order_acquire);
+    for (; at != NULL; at = at->next) {
+        if (atomic_load_explicit(&at->inside[domain], memory_order_acquire) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* see base/thread_entry.h. Stored only where it was set, so that idle threads' lines stay with them. */
+bool ael_threads_take_used(uint32_t domain) {
+    bool used = false;
+    for (struct ael_thread_entry *at = atomic_load_explicit(&g_first, memory_order_acquire); at != NULL; at = at->next) {
+        if (atomic_load_explicit(&at->used[domain], memory_order_relaxed)) {
+            atomic_store_explicit(&at->used[domain], false, memory_order_relaxed);
+            used = true;
+        }
+    }
+    return used;
+}
+
+/* see base/thread_entry.h */
+bool ael_threads_hold_locks(void) {
+    const struct ael_thread_entry *at = atomic_load_explicit(&g_first, memory_order_acquire);
+    for (; at != NULL; at = at->next) {
+        if (at != ael_thread_entry_here && atomic_load_explicit(&at->locks, memory_order_acquire) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void clear_entry(struct ael_thread_entry *entry) {
+    for (int domain = 0; domain < AEL_THREAD_DOMAINS; domain++) {
+        atomic_store(&entry->inside[domain], 0);
+        atomic_store(&entry->used[domain], false);
+    }
+    if (entry != ael_thread_entry_here) {
+        atomic_store(&entry->locks, 0);
+        atomic_store(&entry->taken, false);
+    }
+}
+
+/* see base/thread_entry.h */
+void ael_threads_forked(void) {
+    for (struct ael_thread_entry *at = atomic_load(&g_first); at != NULL; at = at->next) {
+        clear_entry(at);
+    }
+}

@@ -1,0 +1,72 @@
+/*
+ * base/thread_entry.h - what each thread is doing inside the library, noted without locks and shared writes.
+ *
+ * A thread has an entry that only it writes. Whoever must know that no thread is inside something looks at all entries
+ * behind a heavy barrier (base/barrier.h):
+ *
+ *     thread:  inside++ ; light barrier ; may I?
+ *     looker:  nobody may ; heavy barrier ; is anybody inside?
+ *
+ * Entries are never freed while the process lives: a thread that ends leaves its entry to the next that begins.
+ * Layer: base.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef AEL_BASE_THREAD_ENTRY_H
+#define AEL_BASE_THREAD_ENTRY_H
+
+#include <ael/status.h>
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { AEL_THREAD_DOMAINS = 4 };
+
+/* Padded, so that no thread waits for another's stores. */
+struct ael_thread_entry {
+    uint8_t before[128];
+    atomic_uint_least32_t locks;                      /* mutexes held (base/sync.h) */
+    atomic_uint_least32_t inside[AEL_THREAD_DOMAINS]; /* accesses that are open now (securememory/lease.h) */
+    atomic_bool used[AEL_THREAD_DOMAINS]; /* since somebody looked last; its clearing may be lost, or a setting */
+    atomic_bool taken;                    /* by a live thread */
+    struct ael_thread_entry *next;
+    uint8_t behind[128];
+};
+
+extern _Thread_local struct ael_thread_entry *ael_thread_entry_here __attribute__((tls_model("initial-exec")));
+
+/** Gives the calling thread an entry. @return the entry; NULL without memory. */
+struct ael_thread_entry *ael_thread_entry_register(void);
+
+/** Returns the calling thread's entry; NULL without memory. */
+static inline struct ael_thread_entry *ael_thread_entry_mine(void) {
+    struct ael_thread_entry *mine = ael_thread_entry_here;
+    return __builtin_expect(mine != NULL, 1) ? mine : ael_thread_entry_register();
+}
+
+/** Only the thread itself writes its entry, so a load and a store do. */
+static inline void ael_thread_enter(struct ael_thread_entry *mine, uint32_t domain) {
+    uint32_t inside = atomic_load_explicit(&mine->inside[domain], memory_order_relaxed);
+    atomic_store_explicit(&mine->inside[domain], inside + 1, memory_order_relaxed);
+    atomic_store_explicit(&mine->used[domain], true, memory_order_relaxed);
+}
+
+/** Release: what the thread did inside comes before it left. */
+static inline void ael_thread_leave(struct ael_thread_entry *mine, uint32_t domain) {
+    uint32_t inside = atomic_load_explicit(&mine->inside[domain], memory_order_relaxed);
+    atomic_store_explicit(&mine->inside[domain], inside - 1, memory_order_release);
+}
+
+/** Tells whether a thread is inside. Acquire: what it did before it left has happened. Threads: any. */
+bool ael_threads_are_inside(uint32_t domain);
+
+/** Tells whether a thread entered since the last call. Threads: one at a time. */
+bool ael_threads_take_used(uint32_t domain);
+
+/** Tells whether a thread other than the caller's holds a mutex; acquire, as above. Threads: any. */
+bool ael_threads_hold_locks(void);
+
+/** In the fork handler of a child: the entries of the parent's other threads are free, and nobody is inside. */
+void ael_threads_forked(void);
+
+#endif /* AEL_BASE_THREAD_ENTRY_H */

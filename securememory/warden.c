@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "securememory/warden.h"
+
+#include "base/check.h"
+
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+enum { STACK_BYTES = 256 * 1024 };
+
+/* see securememory/warden.h */
+int64_t ael_warden_now_ns(void) {
+    struct timespec now = {0};
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static bool is_anything_open(const struct ael_warden *warden) {
+    for (size_t i = 0; i < AEL_LEASE_DOMAINS; i++) {
+        if (warden->leases[i] != NULL && ael_lease_is_open(warden->leases[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Under the lock. Sequentially consistent with ael_warden_wake: either the warden sees what was opened, or the opener
+ * sees that it is asleep. */
+static void sleep_until_woken(struct ael_warden *warden) {
+    atomic_store(&warden->asleep, true);
+    while (!warden->stop && !is_anything_open(warden)) {
+        ael_cond_wait(&warden->wake, &warden->lock);
+    }
+    atomic_store(&warden->asleep, false);
+}
+
+/* Under the lock, so that a lease is not cleared meanwhile. */
+static void beat(struct ael_warden *warden, bool late) {
+    int64_t now = ael_warden_now_ns();
+    for (size_t i = 0; i < AEL_LEASE_DOMAINS; i++) {
+        if (warden->leases[i] != NULL && ael_lease_beat(warden->leases[i], now, warden->max_open_ns) && late) {
+            atomic_fetch_add_explicit(&warden->late_closings, 1, memory_order_relaxed);
+        }
+    }
+}
+
+static void *run(void *argument) {
+    struct ael_warden *warden = argument;
+    ael_mutex_lock(&warden->lock);
+    while (!warden->stop) {
+        if (!is_anything_open(warden)) {
+            sleep_until_woken(warden);
+        }
+        int64_t start = ael_warden_now_ns();
+        if (!warden->stop) {
+            ael_cond_wait_for(&warden->wake, &warden->lock, warden->lease_ns);
+        }
+        beat(warden, ael_warden_now_ns() - start > 2 * warden->lease_ns);
+    }
+    ael_mutex_unlock(&warden->lock);
+    return NULL;
+}
+
+/* Signals are the host's: blocked around the creation, because the thread inherits the mask. */
+static int create_thread(struct ael_warden *warden) {
+    sigset_t all;
+    sigset_t before;
+    pthread_attr_t attributes;
+    if (pthread_attr_init(&attributes) != 0) {
+        return -1;
+    }
+    (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&warden->thread, &attributes, run, warden);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    (void)pthread_attr_destroy(&attributes);
+    if (failed == 0) {
+        (void)pthread_setname_np(warden->thread, "ael-warden");
+    }
+    return failed;
+}
+
+/* see securememory/warden.h */
+enum ael_status ael_warden_start(struct ael_warden *warden, int64_t lease_ns, int64_t max_open_ns) {
+    memset(warden, 0, sizeof *warden);
+    warden->lease_ns = lease_ns;
+    warden->max_open_ns = max_open_ns;
+    AEL_TRY(ael_mutex_init(&warden->lock));
+    enum ael_status status = ael_cond_init(&warden->wake);
+    if (status == AEL_OK && create_thread(warden) != 0) {
+        ael_cond_clear(&warden->wake);
+        status = AEL_E_SYSTEM;
+    }
+    if (status != AEL_OK) {
+        ael_mutex_clear(&warden->lock);
+        return status;
+    }
+    warden->running = true;
+    return AEL_OK;
+}
+
+/* see securememory/warden.h */
+void ael_warden_stop(struct ael_warden *warden) {
+    if (!warden->running) {
+        return;
+    }
+    ael_mutex_lock(&warden->lock);
+    warden->stop = true;
+    ael_cond_signal(&warden->wake);
+    ael_mutex_unlock(&warden->lock);
+    int cancel = ael_cancel_disable(); /* pthread_join is a point of cancellation */
+    (void)pthread_join(warden->thread, NULL);
+    ael_cancel_restore(cancel);
+    ael_cond_clear(&warden->wake);
+    ael_mutex_clear(&warden->lock);
+    warden->running = false;
+}
+
+/* see securememory/warden.h */
+void ael_warden_watch(struct ael_warden *warden, struct ael_lease *lease) {
+    ael_mutex_lock(&warden->lock);
+    warden->leases[lease->domain] = lease;
+    ael_mutex_unlock(&warden->lock);
+}
+
+/* see securememory/warden.h */
+void ael_warden_forget(struct ael_warden *warden, const struct ael_lease *lease) {
+    if (warden->running) {
+        ael_mutex_lock(&warden->lock);
+    }
+    warden->leases[lease->domain] = NULL;
+    if (warden->running) {
+        ael_mutex_unlock(&warden->lock);
+    }
+}
+
+/* see securememory/warden.h */
+void ael_warden_wake(struct ael_warden *warden) {
+    if (atomic_load(&warden->asleep)) {
+        ael_mutex_lock(&warden->lock);
+        ael_cond_signal(&warden->wake);
+        ael_mutex_unlock(&warden->lock);
+    }
+}
+
+/* see securememory/warden.h */
+void ael_warden_count_opening(struct ael_warden *warden) {
+    atomic_fetch_add_explicit(&warden->openings, 1, memory_order_relaxed);
+}
+
+/* see securememory/warden.h */
+void ael_warden_count_failure(struct ael_warden *warden) {
+    atomic_fetch_add_explicit(&warden->failures, 1, memory_order_relaxed);
+}
+
+/* see securememory/warden.h */
+struct ael_warden_stats ael_warden_stats(const struct ael_warden *warden) {
+    return (struct ael_warden_stats){
+        .openings = atomic_load_explicit(&warden->openings, memory_order_relaxed),
+        .late_closings = atomic_load_explicit(&warden->late_closings, memory_order_relaxed),
+        .failures = atomic_load_explicit(&warden->failures, memory_order_relaxed),
+    };
+}

@@ -1,0 +1,62 @@
+/*
+ * securememory/warden.h - the thread that closes leased pages.
+ *
+ *     asleep --a lease is opened--> beating, once a lease time --nothing is open--> asleep
+ *
+ * So pages are closed between one and two lease times after the last access. The thread blocks all signals and is
+ * named ael-warden. It waits for nobody.
+ * Lock order: the warden's before a lease's; who opens a lease wakes the warden after giving the lease's lock up.
+ * Layer: securememory.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef AEL_SECUREMEMORY_WARDEN_H
+#define AEL_SECUREMEMORY_WARDEN_H
+
+#include "base/sync.h"
+#include "securememory/lease.h"
+
+struct ael_warden_stats {
+    uint64_t openings;      /* of leased pages */
+    uint64_t late_closings; /* more than a lease time later than they should have been */
+    uint64_t failures;      /* pages that the system did not close; tried again each beat */
+};
+
+struct ael_warden {
+    int64_t lease_ns;
+    int64_t max_open_ns;
+    pthread_t thread;
+    bool running;
+    atomic_bool asleep;
+    struct ael_mutex lock; /* guards what follows; held over a beat */
+    struct ael_cond wake;
+    struct ael_lease *leases[AEL_LEASE_DOMAINS];
+    bool stop;
+    atomic_uint_least64_t openings; /* statistics: relaxed */
+    atomic_uint_least64_t late_closings;
+    atomic_uint_least64_t failures;
+};
+
+/** Starts the thread. @return AEL_OK; AEL_E_SYSTEM (no thread to be had). Nothing to stop after a failure. */
+AEL_MUST_CHECK enum ael_status
+ael_warden_start(struct ael_warden *warden, int64_t lease_ns, int64_t max_open_ns);
+
+/** Ends the thread; leased pages stay as they are. One that does not run is accepted. */
+void ael_warden_stop(struct ael_warden *warden);
+
+/** Adds a lease that is closed. */
+void ael_warden_watch(struct ael_warden *warden, struct ael_lease *lease);
+
+/** Takes a lease away, also after the end of the thread. */
+void ael_warden_forget(struct ael_warden *warden, const struct ael_lease *lease);
+
+/** To be called after a lease was opened. Threads: any, under no lock. */
+void ael_warden_wake(struct ael_warden *warden);
+
+/** Real time: a clock that a test has set does not move the warden. */
+int64_t ael_warden_now_ns(void);
+
+void ael_warden_count_opening(struct ael_warden *warden);
+void ael_warden_count_failure(struct ael_warden *warden);
+struct ael_warden_stats ael_warden_stats(const struct ael_warden *warden);
+
+#endif /* AEL_SECUREMEMORY_WARDEN_H */
