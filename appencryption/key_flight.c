@@ -35,11 +35,7 @@ enum ael_status ael_flights_take_off(
     if (made == NULL) {
         return AEL_E_NO_MEMORY;
     }
-    enum ael_status status = ael_cond_init(&made->landed_cond);
-    if (status != AEL_OK) {
-        ael_free(made);
-        return status;
-    }
+    ael_cond_init(&made->landed_cond);
     made->key = *key;
     made->holders = 1;
     made->next = flights->buckets[bucket_of(key)];
@@ -53,7 +49,6 @@ static void let_go(struct ael_key_flight *flight) {
         return;
     }
     ael_cached_key_release(flight->outcome.key);
-    ael_cond_clear(&flight->landed_cond);
     ael_free(flight);
 }
 

@@ -49,7 +49,7 @@ struct ael_flights {
 /** Finds the load of a key that is under way; NULL when there is none. */
 struct ael_key_flight *ael_flights_find(const struct ael_flights *flights, const struct ael_flight_key *key);
 
-/** Begins a load. @return AEL_OK; AEL_E_NO_MEMORY; AEL_E_SYSTEM. */
+/** Begins a load. @return AEL_OK; AEL_E_NO_MEMORY. */
 AEL_MUST_CHECK enum ael_status ael_flights_take_off(
     struct ael_flights *flights, const struct ael_flight_key *key, struct ael_key_flight **flight);
 

@@ -1,18 +1,133 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/sync.h"
 
+#include "base/barrier.h"
 #include "base/clock.h"
+#include "base/fork.h"
+#include "base/thread_entry.h"
 
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 static const int64_t k_ns_in_s = 1000000000;
 
 /*
- * The longest sleep before the caller looks again. The native condition does not count suspension, the deadline does;
+ * The longest sleep before the caller looks again. The native clock does not count suspension, the deadline does;
  * and a clock that a test sets may jump at any time.
  */
 static const int64_t k_slice_ns = 1000000000;
 static const int64_t k_slice_of_set_clock_ns = 1000000;
+static const int64_t k_look_again_ns = 50000;
+
+/* -- sleeping on a word; not points of cancellation -- */
+
+static void sleep_while(atomic_uint *word, unsigned value, const struct timespec *for_time) {
+    (void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, for_time, NULL, 0);
+}
+
+static void wake_all(atomic_uint *word) {
+    (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+static struct timespec time_of(int64_t ns) {
+    return (struct timespec){.tv_sec = (time_t)(ns / k_ns_in_s), .tv_nsec = (long)(ns % k_ns_in_s)};
+}
+
+/* -- who holds mutexes, and the stop before a fork -- */
+
+/* 1 while a fork is under way. Sequentially consistent with the threads' entries by way of the barriers. */
+static atomic_uint g_stopped;
+static _Atomic(pthread_t) g_forker; /* while stopped */
+
+/* Holds noted while a thread had no entry, for lack of memory; RMW, so no barrier is needed. */
+static atomic_uint_least32_t g_holds_without_entry;
+static _Thread_local uint32_t t_holds_without_entry __attribute__((tls_model("initial-exec")));
+
+static _Thread_local bool t_exempt __attribute__((tls_model("initial-exec")));
+
+static bool must_stop(void) {
+    return atomic_load_explicit(&g_stopped, memory_order_acquire) != 0 && !pthread_equal(atomic_load(&g_forker), pthread_self());
+}
+
+static void wait_until_let_go(void) {
+    while (atomic_load(&g_stopped) != 0) {
+        sleep_while(&g_stopped, 1, NULL);
+    }
+}
+
+static void add_hold(struct ael_thread_entry *mine) {
+    if (mine == NULL) {
+        t_holds_without_entry++;
+        atomic_fetch_add(&g_holds_without_entry, 1);
+        return;
+    }
+    uint32_t holds = atomic_load_explicit(&mine->locks, memory_order_relaxed);
+    atomic_store_explicit(&mine->locks, holds + 1, memory_order_relaxed);
+    ael_barrier_light();
+}
+
+/* Release: what was done under the mutex comes before. */
+static void drop_hold(void) {
+    struct ael_thread_entry *mine = ael_thread_entry_here;
+    if (t_exempt) {
+        return;
+    }
+    if (t_holds_without_entry != 0) {
+        t_holds_without_entry--;
+        atomic_fetch_sub(&g_holds_without_entry, 1);
+        return;
+    }
+    uint32_t holds = atomic_load_explicit(&mine->locks, memory_order_relaxed);
+    atomic_store_explicit(&mine->locks, holds - 1, memory_order_release);
+}
+
+static bool holds_any(const struct ael_thread_entry *mine) {
+    return t_holds_without_entry != 0 ||
+           (mine != NULL && atomic_load_explicit(&mine->locks, memory_order_relaxed) != 0);
+}
+
+/* Counts a mutex as held before it is locked. Who holds one already may take more: the fork waits for it. */
+static void note_hold(void) {
+    if (t_exempt) {
+        return;
+    }
+    struct ael_thread_entry *mine = ael_thread_entry_mine();
+    bool nested = holds_any(mine);
+    add_hold(mine);
+    while (!nested && must_stop()) {
+        drop_hold();
+        wait_until_let_go();
+        add_hold(mine);
+    }
+}
+
+/* see base/sync.h */
+void ael_sync_exempt_this_thread(void) {
+    t_exempt = true;
+}
+
+/* see base/sync.h */
+void ael_sync_stop_others(void) {
+    const struct timespec pause = time_of(k_look_again_ns);
+    atomic_uint nobody = 0;
+    atomic_store(&g_forker, pthread_self());
+    atomic_store(&g_stopped, 1);
+    ael_barrier_heavy();
+    while (ael_threads_hold_locks() || atomic_load(&g_holds_without_entry) != 0) {
+        sleep_while(&nobody, 0, &pause);
+    }
+}
+
+/* see base/sync.h */
+void ael_sync_let_others_go(void) {
+    atomic_store(&g_stopped, 0);
+    wake_all(&g_stopped);
+}
+
+/* -- mutexes -- */
 
 /* see base/sync.h */
 enum ael_status ael_mutex_init(struct ael_mutex *mutex) {
@@ -26,79 +141,112 @@ void ael_mutex_clear(struct ael_mutex *mutex) {
 
 /* see base/sync.h. A normal mutex that was set up cannot fail to lock. */
 void ael_mutex_lock(struct ael_mutex *mutex) {
+    note_hold();
     (void)pthread_mutex_lock(&mutex->native);
 }
 
 /* see base/sync.h */
 void ael_mutex_unlock(struct ael_mutex *mutex) {
     (void)pthread_mutex_unlock(&mutex->native);
+    drop_hold();
 }
 
-/* see base/sync.h */
-enum ael_status ael_cond_init(struct ael_cond *cond) {
-    pthread_condattr_t attributes;
-    if (pthread_condattr_init(&attributes) != 0) {
-        return AEL_E_SYSTEM;
-    }
-    int failed = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    if (failed == 0) {
-        failed = pthread_cond_init(&cond->native, &attributes);
-    }
-    (void)pthread_condattr_destroy(&attributes);
-    return failed == 0 ? AEL_OK : AEL_E_SYSTEM;
-}
+/* -- conditions: a queue of words to sleep on -- */
+
+struct ael_cond_waiter {
+    atomic_uint woken; /* release and acquire are the mutex's; the word itself is for the kernel */
+    struct ael_cond_waiter *next;
+};
 
 /* see base/sync.h */
-void ael_cond_clear(struct ael_cond *cond) {
-    (void)pthread_cond_destroy(&cond->native);
+void ael_cond_init(struct ael_cond *cond) {
+    *cond = (struct ael_cond){NULL, NULL, ael_fork_count()};
+}
+
+/* Waiters of before a fork were threads of the parent. */
+static void forget_the_parents(struct ael_cond *cond) {
+    if (cond->forks != ael_fork_count()) {
+        ael_cond_init(cond);
+    }
+}
+
+/* Not inlined: gcc 12 cannot see that the waiter is taken off the list again. */
+__attribute__((noinline)) static void append(struct ael_cond *cond, struct ael_cond_waiter *waiter) {
+    forget_the_parents(cond);
+    *(cond->first == NULL ? &cond->first : &cond->last->next) = waiter;
+    cond->last = waiter;
+}
+
+/* A waiter that nobody has woken is in the queue. */
+static void withdraw(struct ael_cond *cond, struct ael_cond_waiter *waiter) {
+    struct ael_cond_waiter *before = NULL;
+    for (struct ael_cond_waiter *at = cond->first; at != waiter; at = at->next) {
+        before = at;
+    }
+    *(before == NULL ? &cond->first : &before->next) = waiter->next;
+    if (cond->last == waiter) {
+        cond->last = before;
+    }
+}
+
+/* The waiter returns from its wait only with the mutex, which the caller holds: it is there until the caller is
+ * done. */
+static void wake(struct ael_cond_waiter *waiter) {
+    atomic_store(&waiter->woken, 1);
+    wake_all(&waiter->woken);
 }
 
 /* see base/sync.h */
 void ael_cond_signal(struct ael_cond *cond) {
-    (void)pthread_cond_signal(&cond->native);
+    forget_the_parents(cond);
+    struct ael_cond_waiter *waiter = cond->first;
+    if (waiter != NULL) {
+        withdraw(cond, waiter);
+        wake(waiter);
+    }
 }
 
 /* see base/sync.h */
 void ael_cond_broadcast(struct ael_cond *cond) {
-    (void)pthread_cond_broadcast(&cond->native);
+    forget_the_parents(cond);
+    while (cond->first != NULL) {
+        ael_cond_signal(cond);
+    }
 }
 
-static struct timespec monotonic_in(int64_t ns) {
-    struct timespec at = {0};
-    (void)clock_gettime(CLOCK_MONOTONIC, &at);
-    int64_t sum = at.tv_nsec + ns;
-    at.tv_sec += (time_t)(sum / k_ns_in_s);
-    at.tv_nsec = (long)(sum % k_ns_in_s);
-    return at;
+/* Sleeps once: until woken, for the time, or less. */
+static void wait_once(struct ael_cond *cond, struct ael_mutex *mutex, const struct timespec *for_time) {
+    struct ael_cond_waiter self = {0, NULL};
+    append(cond, &self);
+    ael_mutex_unlock(mutex);
+    sleep_while(&self.woken, 0, for_time);
+    ael_mutex_lock(mutex);
+    if (atomic_load(&self.woken) == 0) {
+        withdraw(cond, &self);
+    }
 }
 
 /* see base/sync.h */
 enum ael_status ael_cond_wait_until(struct ael_cond *cond, struct ael_mutex *mutex, int64_t deadline_ns) {
-    int64_t now = ael_clock_boot_ns();
-    if (now >= deadline_ns) {
+    int64_t left = deadline_ns - ael_clock_boot_ns();
+    if (left <= 0) {
         return AEL_E_TIMEOUT;
     }
     int64_t slice = ael_clock_is_set_for_test() ? k_slice_of_set_clock_ns : k_slice_ns;
-    struct timespec until = monotonic_in(deadline_ns - now < slice ? deadline_ns - now : slice);
-    int cancel = ael_cancel_disable();
-    int result = pthread_cond_timedwait(&cond->native, &mutex->native, &until);
-    ael_cancel_restore(cancel);
-    return result != 0 && ael_clock_boot_ns() >= deadline_ns ? AEL_E_TIMEOUT : AEL_OK;
+    struct timespec for_time = time_of(left < slice ? left : slice);
+    wait_once(cond, mutex, &for_time);
+    return AEL_OK;
 }
 
 /* see base/sync.h */
 void ael_cond_wait_for(struct ael_cond *cond, struct ael_mutex *mutex, int64_t ns) {
-    struct timespec until = monotonic_in(ns);
-    int cancel = ael_cancel_disable();
-    (void)pthread_cond_timedwait(&cond->native, &mutex->native, &until);
-    ael_cancel_restore(cancel);
+    struct timespec for_time = time_of(ns);
+    wait_once(cond, mutex, &for_time);
 }
 
 /* see base/sync.h */
 void ael_cond_wait(struct ael_cond *cond, struct ael_mutex *mutex) {
-    int cancel = ael_cancel_disable();
-    (void)pthread_cond_wait(&cond->native, &mutex->native);
-    ael_cancel_restore(cancel);
+    wait_once(cond, mutex, NULL);
 }
 
 /* see base/sync.h */

@@ -1,6 +1,8 @@
 /*
- * base/sync.h - mutex and condition variable with a deadline on the boot clock.
+ * base/sync.h - mutex and condition variable with a deadline on the boot clock; both outlive fork.
  *
+ * fork(2) waits until no other thread holds a mutex (base/fork.h), so a mutex that a child inherits is free, or held
+ * by the forking thread itself. A condition forgets waiters of before the fork: they are not there.
  * Waits never outlast a deadline by more than scheduling; spurious wake-ups happen, so wait in a loop.
  * Layer: base.
  * SPDX-License-Identifier: Apache-2.0
@@ -16,8 +18,13 @@ struct ael_mutex {
     pthread_mutex_t native;
 };
 
+struct ael_cond_waiter;
+
+/* Guarded by the mutex with which it is used. Zero is ready for use. */
 struct ael_cond {
-    pthread_cond_t native; /* on CLOCK_MONOTONIC */
+    struct ael_cond_waiter *first;
+    struct ael_cond_waiter *last;
+    uint32_t forks; /* of the process whose waiters these are */
 };
 
 #define AEL_MUTEX_INIT {PTHREAD_MUTEX_INITIALIZER}
@@ -28,8 +35,9 @@ void ael_mutex_clear(struct ael_mutex *mutex);
 void ael_mutex_lock(struct ael_mutex *mutex);
 void ael_mutex_unlock(struct ael_mutex *mutex);
 
-AEL_MUST_CHECK enum ael_status ael_cond_init(struct ael_cond *cond);
-void ael_cond_clear(struct ael_cond *cond);
+void ael_cond_init(struct ael_cond *cond);
+
+/* With the mutex held. */
 void ael_cond_signal(struct ael_cond *cond);
 void ael_cond_broadcast(struct ael_cond *cond);
 
@@ -42,6 +50,15 @@ void ael_cond_wait_for(struct ael_cond *cond, struct ael_mutex *mutex, int64_t n
 
 /** Waits for a signal without an end. */
 void ael_cond_wait(struct ael_cond *cond, struct ael_mutex *mutex);
+
+/** The calling thread, one of the library's own, is not stopped before a fork: the child makes anew all that it locks. */
+void ael_sync_exempt_this_thread(void);
+
+/** For base/fork.h: from now on no other thread gets a mutex; returns when none holds one. */
+void ael_sync_stop_others(void);
+
+/** For base/fork.h: the end of it, in the parent or in the child. */
+void ael_sync_let_others_go(void);
 
 /**
  * Puts off the calling thread's cancellation (pthread_cancel) while locks or slots are held across calls of libc that

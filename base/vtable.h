@@ -12,4 +12,7 @@
 #define AEL_VT_HAS(vt, type, member)                                                                          \
     ((vt)->vt_size >= offsetof(type, member) + sizeof(((type *)0)->member) && (vt)->member != NULL)
 
+/* The member, or NULL. */
+#define AEL_VT_GET(vt, type, member) (AEL_VT_HAS(vt, type, member) ? (vt)->member : NULL)
+
 #endif /* AEL_BASE_VTABLE_H */

@@ -8,6 +8,7 @@
  */
 #include "crypto/aead.h"
 
+#include "base/sync.h"
 #include "base/wipe.h"
 
 #include <limits.h>
@@ -19,12 +20,20 @@
 /* Fetched once, for the life of the process. The exchange's release pairs with the load's acquire. */
 static _Atomic(EVP_CIPHER *) s_cipher;
 
+/* The first fetch reads OpenSSL's configuration: a thread cancelled there would keep our slot and locks. */
+static EVP_CIPHER *fetch_cipher(void) {
+    int cancel = ael_cancel_disable();
+    EVP_CIPHER *cipher = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+    ael_cancel_restore(cancel);
+    return cipher;
+}
+
 static const EVP_CIPHER *gcm_cipher(void) {
     EVP_CIPHER *known = atomic_load_explicit(&s_cipher, memory_order_acquire);
     if (known != NULL) {
         return known;
     }
-    EVP_CIPHER *fetched = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+    EVP_CIPHER *fetched = fetch_cipher();
     if (fetched == NULL) {
         return NULL;
     }

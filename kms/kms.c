@@ -6,8 +6,10 @@
 #include <ael/sys/kms_backend.h>
 
 #include "base/alloc.h"
+#include "base/fork.h"
 #include "base/hooks.h"
 #include "base/refcount.h"
+#include "base/sync.h"
 #include "base/vtable.h"
 #include "base/wipe.h"
 #include "securememory/scratch.h"
@@ -34,6 +36,7 @@ struct ael_kms {
     const struct ael_kms_vtable *vtable;
     void *self;
     const struct timer_names *timers;
+    struct ael_fork_part fork;
 };
 
 /* Published with release, read with acquire: who sees an entry sees its members. No lock, so that a child of fork finds
@@ -99,6 +102,16 @@ enum ael_status ael_kms_new(const struct ael_kms_vtable *vtable, void *self, str
     made->vtable = vtable;
     made->self = self;
     made->timers = timers;
+    made->fork = (struct ael_fork_part){
+        .before = AEL_VT_GET(vtable, struct ael_kms_vtable, before_fork),
+        .parent = AEL_VT_GET(vtable, struct ael_kms_vtable, after_fork_parent),
+        .child = AEL_VT_GET(vtable, struct ael_kms_vtable, after_fork_child),
+        .self = self,
+    };
+    if (ael_fork_add(&made->fork) != AEL_OK) {
+        ael_free(made);
+        return AEL_E_NO_MEMORY;
+    }
     *kms = made;
     return AEL_OK;
 }
@@ -116,6 +129,7 @@ void ael_kms_release(struct ael_kms *kms) {
     if (kms == NULL || !ael_refcount_release(&kms->count)) {
         return;
     }
+    ael_fork_remove(&kms->fork);
     if (AEL_VT_HAS(kms->vtable, struct ael_kms_vtable, destroy)) {
         kms->vtable->destroy(kms->self);
     }
@@ -157,7 +171,9 @@ enum ael_status ael_kms_encrypt_key(
     }
     size_t before = out->len;
     int64_t start = ael_metric_start();
+    int cancel = ael_cancel_disable(); /* what a backend holds must not be lost with a thread cancelled in it */
     enum ael_status status = kms->vtable->encrypt_key(kms->self, call_or_default(call), key, out, &said);
+    ael_cancel_restore(cancel);
     ael_metric_timer(kms->timers->encrypt_key, start);
     if (status == AEL_OK && out->len <= before) {
         status = ael_error_set(&said, AEL_E_BACKEND, 0, "kms", "%s gave no encrypted key", kms->vtable->name);
@@ -185,8 +201,10 @@ enum ael_status ael_kms_decrypt_key(
         return fail(err, &said, AEL_E_ARGUMENT);
     }
     int64_t start = ael_metric_start();
+    int cancel = ael_cancel_disable();
     enum ael_status status =
         kms->vtable->decrypt_key(kms->self, call_or_default(call), encrypted, &made, &said);
+    ael_cancel_restore(cancel);
     ael_metric_timer(kms->timers->decrypt_key, start);
     if (status == AEL_OK && ael_secret_len(made) != AEL_KEY_BYTES) {
         status = ael_error_set(
@@ -260,6 +278,8 @@ enum ael_status ael_kms_health(struct ael_kms *kms, const struct ael_call *call,
     if (!AEL_VT_HAS(kms->vtable, struct ael_kms_vtable, health)) {
         return round_trip(kms, call, err);
     }
+    int cancel = ael_cancel_disable();
     enum ael_status status = kms->vtable->health(kms->self, call_or_default(call), &said);
+    ael_cancel_restore(cancel);
     return status == AEL_OK ? AEL_OK : fail(err, &said, status);
 }

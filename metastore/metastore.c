@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "metastore/metastore.h"
-
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/fork.h"
 #include "base/hooks.h"
 #include "base/refcount.h"
+#include "base/sync.h"
 #include "base/utf8.h"
 #include "base/vtable.h"
 #include "metastore/metric_names.h"
@@ -27,6 +27,7 @@ struct ael_metastore {
     const struct ael_metastore_vtable *vtable;
     void *self;
     const struct ael_metastore_metric_names *metrics;
+    struct ael_fork_part fork;
 };
 
 /*
@@ -36,6 +37,7 @@ struct ael_metastore {
 struct edge_call {
     struct ael_call call;
     struct ael_error error;
+    int cancel; /* from edge_begin to edge_end */
 };
 
 static bool vtable_is_valid(const struct ael_metastore_vtable *vtable) {
@@ -68,6 +70,16 @@ ael_metastore_new(const struct ael_metastore_vtable *vtable, void *self, struct 
     made->vtable = vtable;
     made->self = self;
     made->metrics = metrics;
+    made->fork = (struct ael_fork_part){
+        .before = AEL_VT_GET(vtable, struct ael_metastore_vtable, before_fork),
+        .parent = AEL_VT_GET(vtable, struct ael_metastore_vtable, after_fork_parent),
+        .child = AEL_VT_GET(vtable, struct ael_metastore_vtable, after_fork_child),
+        .self = self,
+    };
+    if (ael_fork_add(&made->fork) != AEL_OK) {
+        ael_free(made);
+        return AEL_E_NO_MEMORY;
+    }
     *metastore = made;
     return AEL_OK;
 }
@@ -85,6 +97,7 @@ void ael_metastore_release(struct ael_metastore *metastore) {
     if (metastore == NULL || !ael_refcount_release(&metastore->holders)) {
         return;
     }
+    ael_fork_remove(&metastore->fork);
     if (HAS(metastore, destroy)) {
         metastore->vtable->destroy(metastore->self);
     }
@@ -164,7 +177,7 @@ check_answer(const struct ael_key_record *record, int64_t created_s, struct ael_
  * over.
  */
 static enum ael_status
-edge_begin(struct edge_call *edge, const struct ael_call *call, struct ael_error *err) {
+bound_call(struct edge_call *edge, const struct ael_call *call, struct ael_error *err) {
     *edge = (struct edge_call){.call = AEL_CALL_INIT};
     if (call != NULL) {
         if (call->size < offsetof(struct ael_call, consistency)) {
@@ -183,12 +196,21 @@ edge_begin(struct edge_call *edge, const struct ael_call *call, struct ael_error
     return AEL_OK;
 }
 
+/* What a backend holds must not be lost with a thread that is cancelled inside it; edge_end undoes that. */
+static enum ael_status
+edge_begin(struct edge_call *edge, const struct ael_call *call, struct ael_error *err) {
+    AEL_TRY(bound_call(edge, call, err));
+    edge->cancel = ael_cancel_disable();
+    return AEL_OK;
+}
+
 /* Hands the backend's error on; makes one when the backend left it out. */
 static enum ael_status edge_end(
     const struct ael_metastore *metastore,
     struct edge_call *edge,
     enum ael_status status,
     struct ael_error *err) {
+    ael_cancel_restore(edge->cancel);
     if (status == AEL_OK || err == NULL) {
         return status;
     }
@@ -240,10 +262,10 @@ enum ael_status ael_metastore_load(
     ael_key_record_buf_clear(out);
     struct edge_call edge;
     AEL_TRY(check_id(id, err));
-    AEL_TRY(edge_begin(&edge, call, err));
     if (created_s < 1) { /* 0 is "latest" in other implementations: never let a backend see it */
         return ael_error_set(err, AEL_E_KEY_NOT_FOUND, 0, COMPONENT, "no key is created before 1970");
     }
+    AEL_TRY(edge_begin(&edge, call, err));
     int64_t start = ael_metric_start();
     enum ael_status status =
         metastore->vtable->load(metastore->self, &edge.call, id, created_s, out, &edge.error);
@@ -436,7 +458,7 @@ enum ael_status ael_metastore_mark_revoked(
         return unsupported(metastore, "replace", err);
     }
     struct edge_call edge;
-    AEL_TRY(edge_begin(&edge, call, err));
+    AEL_TRY(bound_call(&edge, call, err));
     edge.call.consistency = AEL_CONSISTENCY_PRIMARY;
     enum ael_status status = AEL_OK;
     for (int round = 0; round < REVOKE_ROUNDS; round++) {
@@ -451,27 +473,4 @@ enum ael_status ael_metastore_mark_revoked(
     }
     return ael_error_set(
         err, AEL_E_KEY_CONTENTION, 0, COMPONENT, "the key kept being changed by others; revoke it again");
-}
-
-/* ---- fork ---- */
-
-/* see metastore/metastore.h */
-void ael_metastore_before_fork(struct ael_metastore *metastore) {
-    if (metastore != NULL && HAS(metastore, before_fork)) {
-        metastore->vtable->before_fork(metastore->self);
-    }
-}
-
-/* see metastore/metastore.h */
-void ael_metastore_after_fork_parent(struct ael_metastore *metastore) {
-    if (metastore != NULL && HAS(metastore, after_fork_parent)) {
-        metastore->vtable->after_fork_parent(metastore->self);
-    }
-}
-
-/* see metastore/metastore.h */
-void ael_metastore_after_fork_child(struct ael_metastore *metastore) {
-    if (metastore != NULL && HAS(metastore, after_fork_child)) {
-        metastore->vtable->after_fork_child(metastore->self);
-    }
 }

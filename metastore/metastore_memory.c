@@ -271,17 +271,6 @@ static void memory_destroy(void *self) {
     ael_free(store);
 }
 
-/* The rows stay with a child as they are: memory is copied; only the mutex must not be held meanwhile. */
-static void memory_before_fork(void *self) {
-    struct memory_store *store = self;
-    ael_mutex_lock(&store->mutex);
-}
-
-static void memory_after_fork(void *self) {
-    struct memory_store *store = self;
-    ael_mutex_unlock(&store->mutex);
-}
-
 static const struct ael_metastore_vtable k_memory = {
     .vt_size = sizeof(struct ael_metastore_vtable),
     .contract = AEL_METASTORE_CONTRACT,
@@ -294,9 +283,6 @@ static const struct ael_metastore_vtable k_memory = {
     .replace = memory_replace,
     .health = memory_is_there,
     .ensure_schema = memory_is_there,
-    .before_fork = memory_before_fork,
-    .after_fork_parent = memory_after_fork,
-    .after_fork_child = memory_after_fork,
 };
 
 /* see ael/metastore.h */

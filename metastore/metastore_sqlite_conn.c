@@ -2,6 +2,7 @@
 #include "metastore/metastore_sqlite_conn.h"
 
 #include <ael/sys/alloc.h>
+#include <unistd.h>
 
 #include <time.h>
 
@@ -255,6 +256,7 @@ enum ael_status ael_sqlite_conn_open(
     if (made == NULL) {
         return ael_error_set(err, AEL_E_NO_MEMORY, 0, AEL_SQLITE_COMPONENT, "no memory for a connection");
     }
+    made->pid = getpid();
     made->busy_timeout_ms = busy_timeout_ms;
     made->call = call;
     enum ael_status status = set_up(made, path, create, err);

@@ -13,6 +13,7 @@
 #include <ael/sys/error.h>
 
 #include <sqlite3.h>
+#include <sys/types.h>
 
 #define AEL_SQLITE_COMPONENT "metastore/sqlite"
 
@@ -31,6 +32,7 @@ struct ael_sqlite_conn {
     uint32_t busy_timeout_ms;
     const struct ael_call *call; /* of the one who has it at present; NULL = never over */
     int64_t busy_since_ms;       /* when the present wait for a lock began */
+    pid_t pid;                   /* of the process that opened it; a child leaves it alone */
     bool broken;                 /* SQLite failed in a way after which it is closed, not kept */
     struct ael_sqlite_conn *next;
 };

@@ -4,11 +4,15 @@
 #include <ael/sys/alloc.h>
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { WAIT_SLICE_MS = 20 }; /* a cancel token wakes nobody: look at it this often */
+enum {
+    WAIT_SLICE_MS = 20,  /* a cancel token wakes nobody: look at it this often */
+    FORK_WAIT_MS = 5000, /* for what is lent; the forking thread itself may be who has it */
+};
 
 struct ael_sqlite_pool {
     char *path;
@@ -98,6 +102,25 @@ enum ael_status ael_sqlite_pool_new(
     return AEL_OK;
 }
 
+/*
+ * In a child of fork the parent's connections can neither be used nor closed: closing would let go of the
+ * parent's locks on the file. They are kept in reach, so that no leak checker takes what is meant for a
+ * mistake.
+ */
+static _Atomic(struct ael_sqlite_conn *) s_left_alone;
+
+static void leave_alone(struct ael_sqlite_conn *conn) {
+    while (conn != NULL) {
+        struct ael_sqlite_conn *next = conn->next;
+        conn->next = atomic_load_explicit(&s_left_alone, memory_order_relaxed);
+        /* Relaxed: nobody ever follows the list. */
+        while (!atomic_compare_exchange_weak_explicit(
+            &s_left_alone, &conn->next, conn, memory_order_relaxed, memory_order_relaxed)) {
+        }
+        conn = next;
+    }
+}
+
 static void close_idle(struct ael_sqlite_pool *pool) {
     while (pool->idle != NULL) {
         struct ael_sqlite_conn *conn = pool->idle;
@@ -112,6 +135,8 @@ void ael_sqlite_pool_free(struct ael_sqlite_pool *pool) {
         close_idle(pool);
         (void)pthread_cond_destroy(&pool->changed);
         (void)pthread_mutex_destroy(&pool->mutex);
+    } else {
+        leave_alone(pool->idle);
     }
     ael_sys_free(pool->path);
     ael_sys_free(pool);
@@ -208,6 +233,11 @@ enum ael_status ael_sqlite_pool_borrow(
 
 /* see metastore/metastore_sqlite_pool.h */
 void ael_sqlite_pool_return(struct ael_sqlite_pool *pool, struct ael_sqlite_conn *conn) {
+    if (conn->pid != getpid()) {
+        conn->next = NULL;
+        leave_alone(conn);
+        return;
+    }
     ael_sqlite_rollback(conn);
     conn->call = NULL;
     if (conn->broken) {
@@ -221,10 +251,12 @@ void ael_sqlite_pool_return(struct ael_sqlite_pool *pool, struct ael_sqlite_conn
 
 /* see metastore/metastore_sqlite_pool.h */
 void ael_sqlite_pool_before_fork(struct ael_sqlite_pool *pool) {
+    struct timespec until = in_ms(FORK_WAIT_MS);
+    int over = 0;
     (void)pthread_mutex_lock(&pool->mutex);
     pool->forking = true;
-    while (pool->lent > 0) {
-        (void)pthread_cond_wait(&pool->changed, &pool->mutex);
+    while (pool->lent > 0 && over == 0) {
+        over = pthread_cond_timedwait(&pool->changed, &pool->mutex, &until);
     }
     close_idle(pool);
 }
@@ -240,6 +272,7 @@ void ael_sqlite_pool_after_fork_parent(struct ael_sqlite_pool *pool) {
 void ael_sqlite_pool_after_fork_child(struct ael_sqlite_pool *pool) {
     pool->pid = getpid();
     pool->forking = false;
+    pool->lent = 0; /* to threads that are not here, or to this one, whose connection is left alone */
     (void)cond_init(&pool->changed); /* threads that waited on it are not here */
     (void)pthread_mutex_unlock(&pool->mutex);
 }

@@ -49,9 +49,8 @@ AEL_MUST_CHECK enum ael_status ael_sqlite_pool_borrow(
 void ael_sqlite_pool_return(struct ael_sqlite_pool *pool, struct ael_sqlite_conn *conn);
 
 /**
-
- * Waits until nothing is lent, closes every connection and lends none until one of the two below is called.
-
+ * Waits until nothing is lent, but 5 s at most, closes every connection that is not, and lends none until one of the
+ * two below is called. What is lent all the same goes on in the parent and is left alone in the child.
  */
 void ael_sqlite_pool_before_fork(struct ael_sqlite_pool *pool);
 void ael_sqlite_pool_after_fork_parent(struct ael_sqlite_pool *pool);

@@ -3,15 +3,14 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/fork.h"
 #include "base/hooks.h"
 #include "base/sync.h"
-#include "base/barrier.h"
 #include "securememory/process.h"
 #include "securememory/sys_seam.h"
 
 #include <ael/sys/error.h>
 
-#include <pthread.h>
 #include <string.h>
 
 enum {
@@ -33,9 +32,8 @@ static atomic_uint_least64_t g_gate;
 /* The epoch, readable outside the gate. */
 static atomic_uint_least32_t g_epoch;
 
-static struct ael_mutex g_lock = AEL_MUTEX_INIT; /* held to set up, to shut down and over fork */
+static struct ael_mutex g_lock = AEL_MUTEX_INIT; /* held to set up and to shut down */
 static struct ael_cond g_left;                   /* signalled when the last one leaves a closing gate */
-static bool g_ready;                             /* under g_lock: fork handlers and g_left are there */
 static struct ael_protected g_protected;
 
 /* see securememory/protected.h */
@@ -45,44 +43,21 @@ struct ael_protected *ael_protected(void) {
 
 /* -- fork -- */
 
-static void before_fork(void) {
-    ael_mutex_lock(&g_lock);
-}
-
-static void after_fork_in_parent(void) {
-    ael_mutex_unlock(&g_lock);
-}
-
-/* The parent's pages are not here; nothing of the old parts is touched again. Whoever was inside the gate in
- * another thread of the parent does not exist here, and what this thread had open is over. */
-static void after_fork_in_child(void) {
+/* The parent's pages are not here; nothing of the old parts is touched again. What this thread had open is over. */
+static void after_fork_in_child(void *self) {
+    (void)self;
     ael_process_forked();
     ael_pages_forked();
-    ael_threads_forked();
     atomic_store(&g_gate, 0);
     ael_free(g_protected.slots.slots);
     memset(&g_protected, 0, sizeof g_protected);
-    g_ready = ael_cond_init(&g_left) == AEL_OK;
-    ael_mutex_unlock(&g_lock);
 }
 
-/* Under the lock, before the first set-up in the process. The handlers are registered once and inherited. */
+/* Under the lock, before the first set-up in the process. */
 static enum ael_status make_ready(void) {
-    static bool handlers;
-
+    static struct ael_fork_part part = {.child = after_fork_in_child};
     AEL_TRY(ael_process_watch());
-    ael_barrier_prepare();
-    if (!g_ready) {
-        AEL_TRY(ael_cond_init(&g_left));
-        g_ready = true;
-    }
-    if (!handlers) {
-        if (pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0) {
-            return AEL_E_NO_MEMORY;
-        }
-        handlers = true;
-    }
-    return AEL_OK;
+    return ael_fork_add(&part);
 }
 
 /* -- setting up; under the lock -- */

@@ -37,15 +37,6 @@ static void count_closed(void) {
 
 /* -- the object -- */
 
-static enum ael_status init_sync(struct ael_secret *secret) {
-    AEL_TRY(ael_mutex_init(&secret->lock));
-    enum ael_status status = ael_cond_init(&secret->changed);
-    if (status != AEL_OK) {
-        ael_mutex_clear(&secret->lock);
-    }
-    return status;
-}
-
 static bool needs_own_pages(size_t len) {
     return len > AEL_SECRET_SLOT_MAX_LEN;
 }
@@ -60,11 +51,12 @@ static enum ael_status object_new(size_t len, struct ael_secret **made) {
     if (secret == NULL) {
         return AEL_E_NO_MEMORY;
     }
-    enum ael_status status = init_sync(secret);
+    enum ael_status status = ael_mutex_init(&secret->lock);
     if (status != AEL_OK) {
         ael_free(secret);
         return status;
     }
+    ael_cond_init(&secret->changed);
     atomic_init(&secret->word, 0);
     ael_refcount_init(&secret->holders);
     secret->len = len;
@@ -78,10 +70,7 @@ static enum ael_status object_new(size_t len, struct ael_secret **made) {
 
 /* see securememory/secret_state.h */
 void ael_secret_free(struct ael_secret *secret) {
-    if (secret->process == ael_process_number()) { /* a lock that was held at fork cannot be destroyed */
-        ael_cond_clear(&secret->changed);
-        ael_mutex_clear(&secret->lock);
-    }
+    ael_mutex_clear(&secret->lock);
     ael_free(secret->own);
     ael_free_wiped(secret, object_size(secret->len));
 }

@@ -15,7 +15,8 @@ struct ael_waiter {
     bool has_thing;
 };
 
-static void append(struct ael_waiters *waiters, struct ael_waiter *waiter) {
+/* Not inlined: gcc 12 cannot see that the waiter is taken off the list again. */
+__attribute__((noinline)) static void append(struct ael_waiters *waiters, struct ael_waiter *waiter) {
     if (waiters->last == NULL) {
         waiters->first = waiter;
     } else {
@@ -53,7 +54,7 @@ enum ael_status ael_waiters_wait(
     struct ael_waiter self = {.next = NULL, .thing = 0, .has_thing = false};
     enum ael_status status = AEL_OK;
 
-    AEL_TRY(ael_cond_init(&self.given));
+    ael_cond_init(&self.given);
     append(waiters, &self);
     while (!self.has_thing && status == AEL_OK) {
         enum ael_status woken = ael_cond_wait_until(&self.given, mutex, next_look(call));
@@ -66,7 +67,6 @@ enum ael_status ael_waiters_wait(
     } else {
         withdraw(waiters, &self);
     }
-    ael_cond_clear(&self.given);
     return status;
 }
 

@@ -47,6 +47,7 @@ static void beat(struct ael_warden *warden, bool late) {
 
 static void *run(void *argument) {
     struct ael_warden *warden = argument;
+    ael_sync_exempt_this_thread(); /* who stops it holds a mutex, for which a fork would wait */
     ael_mutex_lock(&warden->lock);
     while (!warden->stop) {
         if (!is_anything_open(warden)) {
@@ -88,14 +89,10 @@ enum ael_status ael_warden_start(struct ael_warden *warden, int64_t lease_ns, in
     warden->lease_ns = lease_ns;
     warden->max_open_ns = max_open_ns;
     AEL_TRY(ael_mutex_init(&warden->lock));
-    enum ael_status status = ael_cond_init(&warden->wake);
-    if (status == AEL_OK && create_thread(warden) != 0) {
-        ael_cond_clear(&warden->wake);
-        status = AEL_E_SYSTEM;
-    }
-    if (status != AEL_OK) {
+    ael_cond_init(&warden->wake);
+    if (create_thread(warden) != 0) {
         ael_mutex_clear(&warden->lock);
-        return status;
+        return AEL_E_SYSTEM;
     }
     warden->running = true;
     return AEL_OK;
@@ -113,7 +110,6 @@ void ael_warden_stop(struct ael_warden *warden) {
     int cancel = ael_cancel_disable(); /* pthread_join is a point of cancellation */
     (void)pthread_join(warden->thread, NULL);
     ael_cancel_restore(cancel);
-    ael_cond_clear(&warden->wake);
     ael_mutex_clear(&warden->lock);
     warden->running = false;
 }

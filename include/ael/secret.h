@@ -17,7 +17,10 @@
  *     }
  *     ael_secret_release(secret);
  *
- * Threads: every function here may be called from any thread; an access belongs to the thread that began it.
+ * Threads: every function here may be called from any thread; an access belongs to the thread that began it. A
+ * thread must not end, nor leave the stack frame that the access lies in (pthread_exit, longjmp, a C++ exception,
+ * cancellation), before ael_secret_access_end: the secret would stay readable, and whoever closes it would wait
+ * for ever. Deferred cancellation takes effect in no function here. More in docs/threading.md.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef AEL_SECRET_H
@@ -76,7 +79,7 @@ AEL_API struct ael_secret *ael_secret_acquire(struct ael_secret *secret);
 
 /**
  * Drops one holder; the last one closes the secret, waiting for open accesses of other threads. NULL is
- * accepted. A thread must end its own accesses first.
+ * accepted. A thread must end its own accesses first. What ael_secret_close says of two threads holds here, too.
  */
 AEL_API void ael_secret_release(struct ael_secret *secret);
 
@@ -104,7 +107,8 @@ ael_secret_access_begin(struct ael_secret *secret, struct ael_secret_access *acc
 AEL_API AEL_MUST_CHECK enum ael_status ael_secret_access_end(struct ael_secret_access *access);
 
 /**
- * Calls fn with the secret's bytes, in one access.
+ * Calls fn with the secret's bytes, in one access. fn must return: left by longjmp, pthread_exit or an
+ * exception, the access never ends.
  *
  * @return what fn returned, or, when fn was not called, the status of ael_secret_access_begin; when fn returned
  *         AEL_OK, the status of ael_secret_access_end.
@@ -115,9 +119,12 @@ ael_secret_with_bytes(struct ael_secret *secret, ael_secret_bytes_fn fn, void *c
 /**
  * Closes the secret for all its holders: new accesses are refused at once, open ones of other threads are
  * waited for, then the bytes are wiped. A second close, also a concurrent one, answers AEL_OK once it is done.
+ * The wait has no deadline, and circles are not looked for: two threads, each with a secret open that the other
+ * one is closing, wait for each other for ever. Close while no secret is open in the closing thread.
  *
- * @return AEL_OK; AEL_E_ARGUMENT (NULL); AEL_E_FORKED (made before fork); AEL_E_BUSY (this thread itself has it open: end that access first;
- *         nothing has changed); AEL_E_CORRUPTED (found while wiping; it is closed all the same).
+ * @return AEL_OK; AEL_E_ARGUMENT (NULL); AEL_E_FORKED (made before fork); AEL_E_BUSY (this thread itself has it
+ *         open: end that access first; nothing has changed); AEL_E_CORRUPTED (found while wiping; it is closed all
+ *         the same).
  * Source: Asherah's Secret.Close, without its deadlock.
  */
 AEL_API AEL_MUST_CHECK enum ael_status ael_secret_close(struct ael_secret *secret);
@@ -138,9 +145,10 @@ ael_secret_reader_new(struct ael_secret *secret, struct ael_secret_reader **read
  * Copies the next bytes.
  *
  * @param out  receives up to cap bytes.
- * @param n    receives the number copied; 0 on a failure.
+ * @param n    receives the number copied; 0 on a failure, and then none of the secret's bytes are in out.
  * @return AEL_OK (more may follow); AEL_EOF (these n bytes were the last, or n is 0 at the end, also when cap is
- *         0 there); or a failure of ael_secret_access_begin.
+ *         0 there); or a failure of ael_secret_access_begin or ael_secret_access_end: the next read starts at the
+ *         same byte.
  * Source: Asherah's Secret.NewReader.
  */
 AEL_API AEL_MUST_CHECK enum ael_status

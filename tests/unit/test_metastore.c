@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/alloc.h"
-#include "metastore/metastore.h"
 #include "tests/support/suite.h"
 
 #include <ael/hooks.h>
@@ -9,6 +8,8 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum { CREATED = 1700000040 };
 
@@ -103,8 +104,18 @@ static const char *puppet_suffix(void *self) {
     return "eu-west-1";
 }
 
-static void puppet_fork(void *self) {
-    ((struct puppet *)self)->forks++;
+enum { BEFORE = 1, IN_PARENT = 4, IN_CHILD = 16 };
+
+static void puppet_before_fork(void *self) {
+    ((struct puppet *)self)->forks += BEFORE;
+}
+
+static void puppet_in_parent(void *self) {
+    ((struct puppet *)self)->forks += IN_PARENT;
+}
+
+static void puppet_in_child(void *self) {
+    ((struct puppet *)self)->forks += IN_CHILD;
 }
 
 static const struct ael_metastore_vtable k_puppet = {
@@ -117,13 +128,26 @@ static const struct ael_metastore_vtable k_puppet = {
     .destroy = puppet_destroy,
     .region_suffix = puppet_suffix,
     .replace = puppet_replace,
-    .before_fork = puppet_fork,
-    .after_fork_parent = puppet_fork,
-    .after_fork_child = puppet_fork,
+    .before_fork = puppet_before_fork,
+    .after_fork_parent = puppet_in_parent,
+    .after_fork_child = puppet_in_child,
 };
 
 static struct ael_bytes text(const char *id) {
     return ael_bytes_from_text(id);
+}
+
+/* Forks; what the child sees of the puppet. */
+static unsigned child_of(const struct puppet *puppet) {
+    int ended = -1;
+    (void)fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        _exit((int)puppet->forks);
+    }
+    CU_ASSERT_EQUAL(waitpid(child, &ended, 0), child);
+    CU_ASSERT_TRUE(WIFEXITED(ended));
+    return (unsigned)WEXITSTATUS(ended);
 }
 
 static struct puppet new_puppet(void) {
@@ -185,7 +209,7 @@ static void test_metastore_new__takes_the_shortest_table(void) {
     CU_ASSERT_EQUAL(err.status, AEL_E_UNSUPPORTED);
     CU_ASSERT_EQUAL(
         ael_metastore_mark_revoked(metastore, text("id"), CREATED, NULL, &err), AEL_E_UNSUPPORTED);
-    ael_metastore_before_fork(metastore);
+    CU_ASSERT_EQUAL(child_of(&puppet), 0);
     CU_ASSERT_EQUAL(puppet.forks, 0);
     ael_metastore_release(metastore);
     CU_ASSERT_EQUAL(puppet.destroyed, 0);
@@ -414,7 +438,7 @@ static void test_metastore_health__asks_for_nothing_where_there_is_no_member(voi
 
 /* ---- revocation ---- */
 
-static enum ael_status revoke(struct puppet *puppet) {
+static enum ael_status revoke_in(struct puppet *puppet) {
     struct ael_metastore *store = open_puppet(puppet);
     enum ael_status status = ael_metastore_mark_revoked(store, text("id"), CREATED, NULL, NULL);
     ael_metastore_release(store);
@@ -423,11 +447,11 @@ static enum ael_status revoke(struct puppet *puppet) {
 
 static void test_metastore_mark_revoked__ends_after_five_lost_races(void) {
     struct puppet puppet = new_puppet();
-    CU_ASSERT_EQUAL(revoke(&puppet), AEL_E_KEY_CONTENTION);
+    CU_ASSERT_EQUAL(revoke_in(&puppet), AEL_E_KEY_CONTENTION);
     CU_ASSERT_EQUAL(puppet.replaces, 5);
     puppet = new_puppet();
     puppet.says_it_did = true;
-    CU_ASSERT_EQUAL(revoke(&puppet), AEL_OK);
+    CU_ASSERT_EQUAL(revoke_in(&puppet), AEL_OK);
     CU_ASSERT_EQUAL(puppet.replaces, 1);
     CU_ASSERT_EQUAL(puppet.last_call.consistency, AEL_CONSISTENCY_PRIMARY);
 }
@@ -435,24 +459,24 @@ static void test_metastore_mark_revoked__ends_after_five_lost_races(void) {
 static void test_metastore_mark_revoked__leaves_a_revoked_key_alone(void) {
     struct puppet puppet = new_puppet();
     puppet.record.revoked = true;
-    CU_ASSERT_EQUAL(revoke(&puppet), AEL_OK);
+    CU_ASSERT_EQUAL(revoke_in(&puppet), AEL_OK);
     CU_ASSERT_EQUAL(puppet.replaces, 0);
 }
 
 static void test_metastore_mark_revoked__looks_again_after_an_unknown_outcome(void) {
     struct puppet puppet = new_puppet();
     puppet.replace_status = AEL_E_OUTCOME_UNKNOWN;
-    CU_ASSERT_EQUAL(revoke(&puppet), AEL_E_OUTCOME_UNKNOWN);
+    CU_ASSERT_EQUAL(revoke_in(&puppet), AEL_E_OUTCOME_UNKNOWN);
     CU_ASSERT_EQUAL(puppet.calls, 5);
 }
 
 static void test_metastore_mark_revoked__hands_failures_on(void) {
     struct puppet puppet = new_puppet();
     puppet.status = AEL_E_UNREACHABLE;
-    CU_ASSERT_EQUAL(revoke(&puppet), AEL_E_UNREACHABLE);
+    CU_ASSERT_EQUAL(revoke_in(&puppet), AEL_E_UNREACHABLE);
     puppet = new_puppet();
     puppet.replace_status = AEL_E_KEY_NOT_FOUND; /* somebody removed it in between */
-    CU_ASSERT_EQUAL(revoke(&puppet), AEL_E_KEY_NOT_FOUND);
+    CU_ASSERT_EQUAL(revoke_in(&puppet), AEL_E_KEY_NOT_FOUND);
     CU_ASSERT_EQUAL(puppet.replaces, 1);
 }
 
@@ -507,17 +531,14 @@ static void test_metastore_calls__are_timed_under_the_kinds_name(void) {
     CU_ASSERT_STRING_EQUAL(heard.names[5], "ael.metastore.sql.store");
 }
 
-static void test_metastore_fork__reaches_the_backend(void) {
+static void test_metastore__is_told_of_forks_until_it_is_released(void) {
     struct puppet puppet = new_puppet();
     struct ael_metastore *store = open_puppet(&puppet);
-    ael_metastore_before_fork(store);
-    ael_metastore_after_fork_parent(store);
-    ael_metastore_after_fork_child(store);
-    CU_ASSERT_EQUAL(puppet.forks, 3);
-    ael_metastore_before_fork(NULL);
-    ael_metastore_after_fork_parent(NULL);
-    ael_metastore_after_fork_child(NULL);
+    CU_ASSERT_EQUAL(child_of(&puppet), BEFORE + IN_CHILD);
+    CU_ASSERT_EQUAL(puppet.forks, BEFORE + IN_PARENT);
     ael_metastore_release(store);
+    CU_ASSERT_EQUAL(child_of(&puppet), BEFORE + IN_PARENT);
+    CU_ASSERT_EQUAL(puppet.forks, BEFORE + IN_PARENT);
 }
 
 static const struct test_case k_cases[] = {
@@ -538,7 +559,7 @@ static const struct test_case k_cases[] = {
     {"revoking looks again when unsure", test_metastore_mark_revoked__looks_again_after_an_unknown_outcome},
     {"revoking hands failures on", test_metastore_mark_revoked__hands_failures_on},
     {"calls are timed", test_metastore_calls__are_timed_under_the_kinds_name},
-    {"fork reaches the backend", test_metastore_fork__reaches_the_backend},
+    {"fork reaches the backend", test_metastore__is_told_of_forks_until_it_is_released},
 };
 
 TEST_SUITE_MAIN("metastore", k_cases)

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/alloc.h"
-#include "metastore/metastore.h"
 #include "tests/support/suite.h"
 
 #include <ael/sys/metastore_backend.h>
@@ -165,14 +164,11 @@ static void test_memory_store__stays_with_a_child(void) {
     struct ael_key_record record = record_of("key", CREATED);
     bool stored = false;
     CU_ASSERT_EQUAL(ael_metastore_store(store, NULL, text("a"), &record, &stored, NULL), AEL_OK);
-    ael_metastore_before_fork(store);
     pid_t child = fork();
     if (child == 0) {
-        ael_metastore_after_fork_child(store);
         enum ael_status status = ael_metastore_load_latest(store, NULL, text("a"), &out, NULL);
         _exit(status == AEL_OK && ael_key_record_equal(&out.record, &record) ? 0 : 1);
     }
-    ael_metastore_after_fork_parent(store);
     int ended = -1;
     CU_ASSERT_EQUAL(waitpid(child, &ended, 0), child);
     CU_ASSERT_EQUAL(ended, 0);

@@ -1,0 +1,46 @@
+/*
+ * base/fork.h - what happens around fork(2).
+ *
+ *     before:  parts' before, the last added first | no thread but the forking one holds a mutex | parts' at_rest
+ *     after:   parts' parent or child, the first added first | the others go on
+ *
+ * So in the child no mutex of ours is held by a thread that is not there, and what mutexes guard is whole. Threads that
+ * want a mutex meanwhile wait until the fork is over. A part must not hold a mutex over the fork.
+ * Children that are made without the handlers (_Fork, raw clone) are told by securememory/process.h.
+ * Layer: base.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef AEL_BASE_FORK_H
+#define AEL_BASE_FORK_H
+
+#include <ael/status.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A layer's part, or an edge's; each function may be NULL. Zero what is not used. */
+struct ael_fork_part {
+    void (*before)(void *self);  /* nothing is at rest yet: may wait for other threads, within bounds */
+    void (*at_rest)(void *self); /* the last before the fork: takes no mutex and waits for nobody */
+    void (*parent)(void *self);
+    void (*child)(void *self);
+    void *self;
+    struct ael_fork_part *next; /* private, as the next */
+    bool begun;
+};
+
+/**
+ * Adds a part, which stays where it is until it is removed; one that was added is not added again. With the first part
+ * the handlers are registered.
+ *
+ * @return AEL_OK; AEL_E_NO_MEMORY (not added). Threads: any, but not inside a part's function.
+ */
+AEL_MUST_CHECK enum ael_status ael_fork_add(struct ael_fork_part *part);
+
+/** Removes a part; one that was not added is accepted. Waits for a fork under way. */
+void ael_fork_remove(struct ael_fork_part *part);
+
+/** Counts the forks that lie between the first process and this one. Threads: any. */
+uint32_t ael_fork_count(void);
+
+#endif /* AEL_BASE_FORK_H */
