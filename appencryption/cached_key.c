@@ -17,6 +17,7 @@ enum ael_status ael_cached_key_new(
     cached->key = key;
     cached->parent = parent != NULL ? ael_cached_key_acquire(parent) : NULL;
     atomic_init(&cached->checked_ns, checked_ns);
+    atomic_init(&cached->broken, false);
     return AEL_OK;
 }
 
@@ -63,4 +64,17 @@ static bool is_good(const struct ael_crypto_key *key, const struct ael_rules *ru
 bool ael_cached_key_is_good(const struct ael_cached_key *cached, const struct ael_rules *rules, int64_t now_s) {
     return is_good(cached->key, rules, now_s)
            && (cached->parent == NULL || is_good(cached->parent->key, rules, now_s));
+}
+
+/* see appencryption/cached_key.h */
+void ael_cached_key_note_use(struct ael_cached_key *cached, enum ael_status status) {
+    if (status == AEL_E_CORRUPTED) {
+        atomic_store_explicit(&cached->broken, true, memory_order_relaxed);
+    }
+}
+
+/* see appencryption/cached_key.h */
+bool ael_cached_key_is_broken(const struct ael_cached_key *cached) {
+    return atomic_load_explicit(&cached->broken, memory_order_relaxed)
+           || (cached->parent != NULL && ael_cached_key_is_broken(cached->parent));
 }

@@ -1,15 +1,16 @@
 /*
  * appencryption/cached_key.h - a system or intermediate key together with when it was last checked for revocation.
  *
- * An intermediate key holds the system key it was opened with: it is only as fresh as the older of both checks, and
- * only good for encrypting while its system key is. Counted; key and parent never change once it is published, the
- * time of the check is atomic.
+ * An intermediate key holds the system key it was opened with: it is only as fresh as the older of both
+ * checks, and only good for encrypting while its system key is. Counted; key, parent and row never change
+ * once it is published, the rest is atomic.
  * Layer: appencryption. Threads: any.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef AEL_APPENCRYPTION_CACHED_KEY_H
 #define AEL_APPENCRYPTION_CACHED_KEY_H
 
+#include "appencryption/fingerprint.h"
 #include "appencryption/policy.h"
 #include "base/refcount.h"
 #include "crypto/crypto_key.h"
@@ -18,8 +19,12 @@ struct ael_cached_key {
     struct ael_refcount count;
     struct ael_crypto_key *key;
     struct ael_cached_key *parent; /* NULL for a system key */
+    /* Of the encrypted key in the row that a system key was opened from or stored in; else zero. */
+    struct ael_fingerprint row;
     /* Boot clock. A lone figure that publishes nothing else, so relaxed order is enough. */
     _Atomic int64_t checked_ns;
+    /* Found corrupted in memory: to be loaded again. Goes up once; relaxed, as above. */
+    atomic_bool broken;
 };
 
 /**
@@ -44,5 +49,11 @@ void ael_cached_key_note_check(struct ael_cached_key *cached, int64_t checked_ns
 
 /** Tells whether the key may encrypt: neither it nor its parent is revoked or expired. */
 bool ael_cached_key_is_good(const struct ael_cached_key *cached, const struct ael_rules *rules, int64_t now_s);
+
+/** Notes how a use of the key itself (not of its parent) ended: after AEL_E_CORRUPTED it is broken. */
+void ael_cached_key_note_use(struct ael_cached_key *cached, enum ael_status status);
+
+/** Tells whether the key or its parent was found corrupted. */
+bool ael_cached_key_is_broken(const struct ael_cached_key *cached);
 
 #endif /* AEL_APPENCRYPTION_CACHED_KEY_H */

@@ -87,12 +87,43 @@ enum ael_status ael_edges_store(
     return status;
 }
 
+/* Is the status one that the KMS's contract has: its own, and those of secrets? */
+static bool is_of_kms(enum ael_status status) {
+    switch (status) {
+    case AEL_OK:
+    case AEL_E_CLOSED:
+    case AEL_E_FORKED:
+    case AEL_E_BACKEND:
+    case AEL_E_TIMEOUT:
+    case AEL_E_CANCELLED:
+    case AEL_E_UNREACHABLE:
+    case AEL_E_KMS:
+        return true;
+    default:
+        return (status >> 8) == 5;
+    }
+}
+
+/* A KMS knows nothing of records and rows: any other status would be taken to tell about those. */
+static enum ael_status end_kms_call(enum ael_status status, struct ael_error *err) {
+    if (is_of_kms(status)) {
+        return status;
+    }
+    struct ael_error given = {.status = status};
+    if (err != NULL) {
+        given = *err;
+    }
+    return ael_error_set(
+        err, AEL_E_KMS, given.native_code, given.component, "the KMS answered %s: %s",
+        ael_status_name(status), given.detail);
+}
+
 /* see appencryption/edge_calls.h */
 enum ael_status ael_edges_encrypt_key(
     struct ael_edges *edges, const struct ael_call *call, struct ael_secret *key, struct ael_buf *out,
     struct ael_error *err) {
     count(&edges->encrypts);
-    return ael_kms_encrypt_key(edges->kms, call, key, out, err);
+    return end_kms_call(ael_kms_encrypt_key(edges->kms, call, key, out, err), err);
 }
 
 /* see appencryption/edge_calls.h */
@@ -100,5 +131,5 @@ enum ael_status ael_edges_decrypt_key(
     struct ael_edges *edges, const struct ael_call *call, struct ael_bytes encrypted, struct ael_secret **key,
     struct ael_error *err) {
     count(&edges->decrypts);
-    return ael_kms_decrypt_key(edges->kms, call, encrypted, key, err);
+    return end_kms_call(ael_kms_decrypt_key(edges->kms, call, encrypted, key, err), err);
 }

@@ -42,6 +42,12 @@ AEL_MUST_CHECK enum ael_status ael_edges_store(
     struct ael_edges *edges, const struct ael_call *call, struct ael_bytes id, const struct ael_key_record *record,
     bool *stored, struct ael_error *err);
 
+/**
+ * Encrypts and decrypts a system key; see the KMS's members.
+ *
+ * @return AEL_OK; AEL_E_KMS (also for a status that is none of a KMS); AEL_E_UNREACHABLE; AEL_E_TIMEOUT;
+ *         AEL_E_CANCELLED; AEL_E_BACKEND; AEL_E_CLOSED, AEL_E_FORKED (of secrets); any of class 5.
+ */
 AEL_MUST_CHECK enum ael_status ael_edges_encrypt_key(
     struct ael_edges *edges, const struct ael_call *call, struct ael_secret *key, struct ael_buf *out,
     struct ael_error *err);

@@ -19,7 +19,7 @@ static int64_t cut_down(int64_t seconds, int64_t precision) {
 
 /* see appencryption/expiry.h */
 bool ael_expiry_is_over(const struct ael_rules *rules, int64_t created_s, int64_t now_s) {
-    return rules->expire_s <= 0 || now_s >= add_clamped(created_s, rules->expire_s);
+    return now_s >= add_clamped(created_s, rules->expire_s);
 }
 
 /* see appencryption/expiry.h */

@@ -8,7 +8,7 @@
 
 #include "appencryption/policy.h"
 
-/** Tells whether a key is too old to encrypt: now >= created + expire. Always when expire is 0 or less. Threads: any. */
+/** Tells whether a key is too old to encrypt: now >= created + expire. Threads: any. */
 bool ael_expiry_is_over(const struct ael_rules *rules, int64_t created_s, int64_t now_s);
 
 /**

@@ -32,7 +32,7 @@ struct ael_key_cache {
 /* What a look at the table tells a caller. */
 enum verdict {
     VERDICT_ABSENT, /* not there */
-    VERDICT_UNFIT,  /* there, but it may not encrypt */
+    VERDICT_UNFIT,  /* there, but it may not encrypt, or is broken */
     VERDICT_STALE,  /* past its interval */
     VERDICT_DUE,    /* good; somebody should load it again */
     VERDICT_FRESH,
@@ -76,6 +76,8 @@ enum ael_status ael_key_cache_new(
     made->rules = rules;
     made->counters = counters;
     made->enabled = enabled;
+    made->negative.places =
+        rules->shared_intermediate_keys ? AEL_NEGATIVE_CACHE_ENTRIES : AEL_NEGATIVE_CACHE_FEW_ENTRIES;
     ael_key_table_init(&made->table, bound);
     *cache = made;
     return AEL_OK;
@@ -143,6 +145,9 @@ static enum verdict judge_age(const struct ael_key_cache *cache, const struct vi
 
 static enum verdict
 judge_key(const struct ael_key_cache *cache, const struct visit *visit, const struct ael_cached_key *key) {
+    if (ael_cached_key_is_broken(key)) {
+        return VERDICT_UNFIT;
+    }
     if (visit->key.latest && !ael_cached_key_is_good(key, cache->rules, visit->now_s)) {
         return VERDICT_UNFIT;
     }
@@ -166,39 +171,57 @@ static struct ael_cached_key *use(struct ael_key_cache *cache, struct ael_key_en
     return ael_cached_key_acquire(entry->key);
 }
 
-/*
- * Joins a loaded key with the entry of the same (id, created). The known key stays, with its count of wraps; it learns
- * of the revocation and of the check. Under a reloaded system key it gets a new holder. A key that is revoked here and
- * not in the store (somebody took it back) gives way.
- */
-static void merge(struct ael_key_entry *entry, struct ael_cached_key **loaded) {
-    struct ael_cached_key *known = entry->key;
-    bool revoked = ael_crypto_key_is_revoked((*loaded)->key);
-    if (revoked) {
-        ael_crypto_key_mark_revoked(known->key);
-    }
-    if (!revoked && ael_crypto_key_is_revoked(known->key)) {
-        entry->key = ael_cached_key_acquire(*loaded);
-        ael_cached_key_release(known);
-        return;
-    }
-    if ((*loaded)->parent == known->parent) {
-        ael_cached_key_note_check(known, atomic_load_explicit(&(*loaded)->checked_ns, memory_order_relaxed));
-        ael_cached_key_release(*loaded);
-        *loaded = ael_cached_key_acquire(known);
-        return;
-    }
-    struct ael_crypto_key *fresh = (*loaded)->key; /* not published yet, so it may be swapped */
-    (*loaded)->key = ael_crypto_key_acquire(known->key);
-    ael_crypto_key_release(fresh);
-    entry->key = ael_cached_key_acquire(*loaded);
-    ael_cached_key_release(known);
+/* The key's own last check, without its parent's. */
+static int64_t own_check_ns(const struct ael_cached_key *key) {
+    return atomic_load_explicit(&key->checked_ns, memory_order_relaxed);
 }
 
-static bool is_newer_than_latest(const struct ael_key_cache *cache, const struct ael_key_entry *entry) {
-    struct ael_bytes id = {entry->id, entry->id_len};
-    const struct ael_key_entry *latest = ael_key_table_find_latest(&cache->table, entry->id_hash, id);
-    return latest != NULL && entry->created_s > latest->created_s;
+/*
+ * Is a loaded key to take the place of the known one? Yes when that is broken; and, unless the load began
+ * before the known key's last check, when the row holds another encryption by now, or the known key is
+ * revoked here and not in the store: somebody took it back.
+ */
+static bool gives_way(const struct ael_cached_key *known, const struct ael_cached_key *loaded) {
+    bool taken_back = ael_crypto_key_is_revoked(known->key) && !ael_crypto_key_is_revoked(loaded->key);
+    bool changed = taken_back || !ael_fingerprint_equal(&known->row, &loaded->row);
+    return ael_cached_key_is_broken(known) || (changed && own_check_ns(loaded) >= own_check_ns(known));
+}
+
+/* The known key stays. */
+static void keep(struct ael_key_entry *entry, struct ael_cached_key **loaded) {
+    ael_cached_key_release(*loaded);
+    *loaded = ael_cached_key_acquire(entry->key);
+}
+
+static void replace(struct ael_key_entry *entry, struct ael_cached_key *loaded) {
+    ael_cached_key_release(entry->key);
+    entry->key = ael_cached_key_acquire(loaded);
+}
+
+/*
+ * Joins a loaded key with the entry of the same (id, created), and *loaded is what everybody is to use. The
+ * known key stays, with its count of wraps; it learns of the revocation and of the check. Under a reloaded
+ * system key it gets a new holder. Of a load that was no check (another one put the key there meanwhile) only
+ * a revocation counts.
+ */
+static void merge(struct ael_key_entry *entry, struct ael_cached_key **loaded, bool checked) {
+    struct ael_cached_key *known = entry->key;
+    if (ael_crypto_key_is_revoked((*loaded)->key)) {
+        ael_crypto_key_mark_revoked(known->key);
+    }
+    if (!checked) {
+        keep(entry, loaded);
+    } else if (gives_way(known, *loaded)) {
+        replace(entry, *loaded);
+    } else if ((*loaded)->parent == known->parent) {
+        ael_cached_key_note_check(known, own_check_ns(*loaded));
+        keep(entry, loaded);
+    } else {
+        struct ael_crypto_key *fresh = (*loaded)->key; /* not published yet, so it may be swapped */
+        (*loaded)->key = ael_crypto_key_acquire(known->key);
+        ael_crypto_key_release(fresh);
+        replace(entry, *loaded);
+    }
 }
 
 static int64_t next_retry_ns(const struct ael_key_cache *cache, const struct visit *visit) {
@@ -206,25 +229,34 @@ static int64_t next_retry_ns(const struct ael_key_cache *cache, const struct vis
     return visit->now_ns + (pause > k_retry_min_ns ? pause : k_retry_min_ns);
 }
 
+/* Where another key is the latest but cannot be kept, the one before must not go on as that. */
+static void forget_latest(struct ael_key_cache *cache, const struct ael_flight_key *key) {
+    if (key->latest) {
+        ael_key_table_unset_latest(&cache->table, key->id_hash, key->id);
+    }
+}
+
 /* Puts a loaded key into the table; *loaded is what everybody is to use. Without memory the cache goes on without. */
-static size_t install(struct ael_key_cache *cache, const struct visit *visit, struct ael_cached_key **loaded) {
+static size_t install(
+    struct ael_key_cache *cache, const struct visit *visit, struct ael_cached_key **loaded, bool checked) {
     const struct ael_flight_key *key = &visit->key;
     int64_t created_s = key->latest ? ael_crypto_key_created_s((*loaded)->key) : key->created_s;
     struct ael_key_entry *entry = ael_key_table_find(&cache->table, key->id_hash, key->id, created_s);
     size_t before = cache->table.count;
     if (entry != NULL) {
-        merge(entry, loaded);
+        merge(entry, loaded, checked);
         ael_evictor_touch(&cache->table.evictor, &entry->node);
     } else {
         entry = ael_key_table_add(&cache->table, key->id_hash, key->id, created_s, *loaded);
         if (entry == NULL) {
+            forget_latest(cache, key);
             return 0;
         }
         (void)ael_cached_key_acquire(*loaded);
     }
     bool still_due = judge_age(cache, visit, ael_cached_key_checked_ns(*loaded)) != VERDICT_FRESH; /* by its parent */
     entry->retry_ns = still_due ? next_retry_ns(cache, visit) : 0;
-    if (key->latest || is_newer_than_latest(cache, entry)) {
+    if (key->latest) {
         ael_key_table_set_latest(&cache->table, entry);
     }
     size_t evicted = ael_key_table_evict(&cache->table);
@@ -275,35 +307,49 @@ static enum ael_status settle_failure(
     return AEL_OK;
 }
 
+/*
+ * Does the visit's load check the key, so that only the primary's word counts? Of the latest it always does.
+ */
+static bool
+is_check(const struct ael_key_cache *cache, const struct visit *visit, const struct ael_cached_key *known) {
+    return visit->key.latest || known != NULL || !cache->enabled || cache->rules->interval_ns == 0;
+}
+
 static void call_source(
-    struct ael_key_cache *cache, struct visit *visit, const int64_t *worn_s, bool recheck,
+    const struct ael_key_cache *cache, const struct visit *visit, struct ael_cached_key *known,
     struct ael_flight_outcome *outcome) {
+    bool worn = known != NULL && visit->key.latest && ael_crypto_key_is_worn(known->key);
+    int64_t known_s = known != NULL ? ael_crypto_key_created_s(known->key) : 0;
     struct ael_key_load load = {
         .id = visit->key.id,
         .created_s = visit->key.created_s,
         .latest = visit->key.latest,
-        .recheck = recheck || cache->rules->interval_ns == 0,
-        .worn_s = worn_s,
+        .recheck = is_check(cache, visit, known),
+        .known = known,
+        .worn_s = worn ? &known_s : NULL,
         .started_ns = visit->now_ns,
         .call = visit->call,
     };
     *outcome = (struct ael_flight_outcome){.status = AEL_OK};
+    int cancel = ael_cancel_disable(); /* also in the host's hooks: the flight would never land */
     outcome->status = visit->source->load(
         visit->source->context, &load, &outcome->key, &outcome->metastore_unreachable, &outcome->error);
+    ael_cancel_restore(cancel);
 }
 
 /* Loads as the leader. Takes the lock held, gives it back held; the source is called without. */
 static void load_as_leader(
     struct ael_key_cache *cache, struct visit *visit, const struct ael_key_entry *entry,
     struct ael_key_flight *flight, struct ael_flight_outcome *outcome, size_t *evicted) {
-    bool worn = entry != NULL && visit->key.latest && ael_crypto_key_is_worn(entry->key->key);
-    int64_t worn_s = worn ? entry->created_s : 0;
-    bool recheck = entry != NULL;
+    struct ael_cached_key *known = entry != NULL ? ael_cached_key_acquire(entry->key) : NULL;
+    bool checked = is_check(cache, visit, known);
     ael_mutex_unlock(&cache->lock);
-    call_source(cache, visit, worn ? &worn_s : NULL, recheck, outcome);
+    call_source(cache, visit, known, outcome);
+    ael_cached_key_release(known);
     ael_mutex_lock(&cache->lock);
+    look_at_clocks(visit);
     if (outcome->status == AEL_OK) {
-        *evicted = install(cache, visit, &outcome->key);
+        *evicted += install(cache, visit, &outcome->key, checked);
     } else {
         note_failure(cache, visit, outcome->status);
     }
@@ -314,10 +360,11 @@ static enum ael_status lead(
     struct ael_key_cache *cache, struct visit *visit, const struct ael_key_entry *entry,
     struct ael_cached_key **key, size_t *evicted, struct ael_error *err) {
     struct ael_key_flight *flight = NULL;
-    struct ael_flight_outcome outcome;
+    struct ael_flight_outcome outcome = {.status = AEL_OK};
     enum ael_status status = ael_flights_take_off(&cache->flights, &visit->key, &flight);
     if (status != AEL_OK) {
-        return ael_error_set(err, status, 0, k_component, "no resources for a load");
+        outcome.status = ael_error_set(&outcome.error, status, 0, k_component, "no resources for a load");
+        return settle_failure(cache, visit, &outcome, key, err);
     }
     load_as_leader(cache, visit, entry, flight, &outcome, evicted);
     if (outcome.status != AEL_OK) {
@@ -390,7 +437,7 @@ static enum ael_status load_uncached(
     struct ael_key_cache *cache, struct visit *visit, struct ael_cached_key **key, struct ael_error *err) {
     struct ael_flight_outcome outcome;
     look_at_clocks(visit);
-    call_source(cache, visit, NULL, true, &outcome);
+    call_source(cache, visit, NULL, &outcome);
     count_visit(cache->counters, FOUND_MISS, 0);
     if (outcome.status != AEL_OK && err != NULL) {
         *err = outcome.error;

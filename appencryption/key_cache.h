@@ -8,7 +8,10 @@
  *   interval a load must come first. With an interval of 0 each call loads, or shares a load that began after it.
  * - Where that load failed because the metastore could not be reached, the key serves on until max_stale after its last
  *   successful check, then AEL_E_KEY_STALE. No other failure lets a key past its interval serve.
- * - A load of the latest that gives another key adopts that; one that gives the same key marks it revoked in place.
+ * - A load of the latest that gives another key adopts that; one that gives the same key marks it revoked in
+ *   place. Nothing else makes a key the latest, and only what was read from the primary counts as a check of
+ *   a known key.
+ * - A key that was found corrupted in memory serves nobody: it is loaded again.
  * - Keys that are not there are remembered for 1 s (negative_cache.h).
  *
  * Layer: appencryption. Threads: any. The lock is never held while the source is called.
@@ -35,12 +38,13 @@ struct ael_cache_counters {
 /* One load, as the source sees it. */
 struct ael_key_load {
     struct ael_bytes id;
-    int64_t created_s;           /* 0 when the latest is wanted */
-    bool latest;                 /* load the latest, or make a new one when it may not encrypt */
-    bool recheck;                /* a key is known already and is to be checked: only the primary's word counts */
-    const int64_t *worn_s;       /* a latest key with this created or an older one is used up; may be NULL */
-    int64_t started_ns;          /* what the loaded key's checked_ns is to be */
-    const struct ael_call *call; /* with a deadline */
+    int64_t created_s;            /* 0 when the latest is wanted */
+    bool latest;                  /* load the latest, or make a new one when it may not encrypt */
+    bool recheck;                 /* it is to be checked: only the primary's word counts */
+    struct ael_cached_key *known; /* what the cache has of it, or NULL */
+    const int64_t *worn_s;        /* a latest key with this created or an older one is used up; may be NULL */
+    int64_t started_ns;           /* what the loaded key's checked_ns is to be */
+    const struct ael_call *call;  /* with a deadline */
 };
 
 /*

@@ -64,25 +64,55 @@ static enum ael_status store_and_hold(
     bool stored = false;
     enum ael_status status =
         ael_edges_store(work->loader->edges, work->load->call, work->load->id, record, &stored, err);
-    if (status != AEL_OK || !stored) {
+    if (status != AEL_OK || !stored) { /* a new key was due: an old one may not serve for want of it */
         ael_crypto_key_release(key);
-        return note_metastore(work, status);
+        return status;
     }
     return hold(work, key, parent, out, err);
 }
 
 /* System keys: under the KMS. */
 
+/*
+ * Gives the key that the cache knows, for a row that still holds what it was opened from: the KMS need not be
+ * asked. It learns of a revocation; one that was taken back it cannot unlearn, so that a new one is opened.
+ * Else NULL.
+ */
+static struct ael_crypto_key *
+known_key(const struct work *work, const struct ael_key_name *name, const struct ael_fingerprint *row) {
+    const struct ael_cached_key *known = work->load->known;
+    if (known == NULL || ael_cached_key_is_broken(known)
+        || ael_crypto_key_created_s(known->key) != name->created_s
+        || !ael_fingerprint_equal(&known->row, row)) {
+        return NULL;
+    }
+    if (name->revoked) {
+        ael_crypto_key_mark_revoked(known->key);
+    }
+    return ael_crypto_key_is_revoked(known->key) == name->revoked ? ael_crypto_key_acquire(known->key) : NULL;
+}
+
+static enum ael_status decrypt_system_key(
+    const struct work *work, const struct ael_key_name *name, struct ael_bytes encrypted,
+    struct ael_crypto_key **key, struct ael_error *err) {
+    struct ael_secret *secret = NULL;
+    AEL_TRY(ael_edges_decrypt_key(work->loader->edges, work->load->call, encrypted, &secret, err));
+    enum ael_status status = ael_hierarchy_system_key(name, secret, work->load->call, key);
+    ael_secret_release(secret);
+    return explain(err, status, "the system key could not be taken over");
+}
+
 static enum ael_status open_system_key(
     const struct work *work, const struct ael_key_name *name, const struct ael_key_record *record,
     struct ael_cached_key **key, struct ael_error *err) {
-    struct ael_secret *secret = NULL;
-    struct ael_crypto_key *opened = NULL;
-    AEL_TRY(ael_edges_decrypt_key(work->loader->edges, work->load->call, record->key, &secret, err));
-    enum ael_status status = ael_hierarchy_system_key(name, secret, work->load->call, &opened);
-    ael_secret_release(secret);
-    AEL_TRY(explain(err, status, "the system key could not be taken over"));
-    return hold(work, opened, NULL, key, err);
+    struct ael_fingerprint row = ael_fingerprint_of(record->key);
+    struct ael_crypto_key *opened = known_key(work, name, &row);
+    if (opened == NULL) {
+        AEL_TRY(decrypt_system_key(work, name, record->key, &opened, err));
+    }
+    AEL_TRY(hold(work, opened, NULL, key, err));
+    (*key)->row = row;
+    return AEL_OK;
 }
 
 static enum ael_status store_system_key(
@@ -94,7 +124,11 @@ static enum ael_status store_system_key(
         err, ael_hierarchy_system_key(name, secret, work->load->call, &made),
         "the new system key could not be taken over"));
     struct ael_key_record record = {.created_s = name->created_s, .key = ael_buf_view(encrypted)};
-    return store_and_hold(work, &record, made, NULL, key, err);
+    AEL_TRY(store_and_hold(work, &record, made, NULL, key, err));
+    if (*key != NULL) {
+        (*key)->row = ael_fingerprint_of(record.key);
+    }
+    return AEL_OK;
 }
 
 static enum ael_status make_system_key(
@@ -126,6 +160,7 @@ static enum ael_status open_under(
     struct ael_crypto_key *opened = NULL;
     enum ael_status status =
         ael_hierarchy_open_intermediate_key(name, parent->key, record->key, work->load->call, &opened);
+    ael_cached_key_note_use(parent, status);
     if (status == AEL_E_AUTHENTICATION) {
         return ael_error_set(
             err, AEL_E_BACKEND_DATA, 0, k_component, "an intermediate key's row is not opened by its system key");
@@ -162,9 +197,10 @@ static enum ael_status make_under(
     struct ael_cached_key **key, struct ael_error *err) {
     uint8_t sealed[AEL_SEALED_KEY_BYTES];
     struct ael_crypto_key *made = NULL;
-    AEL_TRY(explain(
-        err, ael_hierarchy_new_intermediate_key(name, parent->key, work->load->call, sealed, &made),
-        "no new intermediate key"));
+    enum ael_status status =
+        ael_hierarchy_new_intermediate_key(name, parent->key, work->load->call, sealed, &made);
+    ael_cached_key_note_use(parent, status);
+    AEL_TRY(explain(err, status, "no new intermediate key"));
     struct ael_key_record record = {
         .created_s = name->created_s,
         .key = {sealed, sizeof sealed},
@@ -194,11 +230,16 @@ static struct ael_key_name name_of(const struct work *work, int64_t created_s, b
     return (struct ael_key_name){.id = work->load->id, .created_s = created_s, .revoked = revoked};
 }
 
-/* A replica may not have a key that was written a moment ago: only the primary's word that it is absent counts. */
+/*
+ * A replica may not have a key that was written a moment ago: only the primary's word that it is absent
+ * counts. Nor may it know of a revocation: what is checked, and system keys, which make others good, are read
+ * from the primary.
+ */
 static enum ael_status
 load_record(const struct work *work, struct ael_key_record_buf *record, struct ael_error *err) {
     const struct ael_key_load *load = work->load;
-    enum ael_consistency first = load->recheck ? AEL_CONSISTENCY_PRIMARY : AEL_CONSISTENCY_ANY;
+    bool counts = load->recheck || work->kind == &k_system_key;
+    enum ael_consistency first = counts ? AEL_CONSISTENCY_PRIMARY : AEL_CONSISTENCY_ANY;
     enum ael_status status =
         ael_edges_load(work->loader->edges, load->call, first, load->id, load->created_s, record, err);
     if (status == AEL_E_KEY_NOT_FOUND && first == AEL_CONSISTENCY_ANY) {
@@ -227,6 +268,14 @@ static bool may_encrypt(const struct work *work, const struct ael_key_record *re
            && (worn_s == NULL || record->created_s > *worn_s);
 }
 
+/* The cache's key learns at once that its row is revoked, whatever becomes of the load. */
+static void tell_known(const struct work *work, const struct ael_key_record *record) {
+    const struct ael_cached_key *known = work->load->known;
+    if (record->revoked && known != NULL && ael_crypto_key_created_s(known->key) == record->created_s) {
+        ael_crypto_key_mark_revoked(known->key);
+    }
+}
+
 /*
  * Opens the latest record if it may encrypt; otherwise *key stays NULL and a new key is due. That goes too for one whose
  * system key is invalid or gone, and for a row that is no key of ours: what is written next comes after it.
@@ -234,6 +283,7 @@ static bool may_encrypt(const struct work *work, const struct ael_key_record *re
 static enum ael_status use_latest(
     const struct work *work, const struct ael_key_record *record, struct ael_cached_key **key,
     struct ael_error *err) {
+    tell_known(work, record);
     if (!may_encrypt(work, record)) {
         return AEL_OK;
     }

@@ -148,15 +148,19 @@ struct ael_key_entry *ael_key_table_add(
 }
 
 /* see appencryption/key_table.h */
+void ael_key_table_unset_latest(struct ael_key_table *table, uint64_t id_hash, struct ael_bytes id) {
+    struct ael_key_entry *known = ael_key_table_find_latest(table, id_hash, id);
+    if (known != NULL) {
+        unlink_latest(table, known);
+    }
+}
+
+/* see appencryption/key_table.h */
 void ael_key_table_set_latest(struct ael_key_table *table, struct ael_key_entry *entry) {
     if (entry->is_latest) {
         return;
     }
-    struct ael_key_entry *known =
-        ael_key_table_find_latest(table, entry->id_hash, (struct ael_bytes){entry->id, entry->id_len});
-    if (known != NULL) {
-        unlink_latest(table, known);
-    }
+    ael_key_table_unset_latest(table, entry->id_hash, (struct ael_bytes){entry->id, entry->id_len});
     link_latest(table, entry);
 }
 

@@ -58,6 +58,9 @@ struct ael_key_entry *ael_key_table_add(
 /** Makes an entry the latest of its id. */
 void ael_key_table_set_latest(struct ael_key_table *table, struct ael_key_entry *entry);
 
+/** Takes that from the entry that is the latest of an id, if there is one; it stays as a dated one. */
+void ael_key_table_unset_latest(struct ael_key_table *table, uint64_t id_hash, struct ael_bytes id);
+
 /** Drops entries until the table is within its bound; returns how many. */
 size_t ael_key_table_evict(struct ael_key_table *table);
 

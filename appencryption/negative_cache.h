@@ -2,7 +2,8 @@
  * appencryption/negative_cache.h - keys that the metastore did not have a moment ago: at most 1,024, for at most 1 s,
  * so that records naming keys that do not exist cannot make every decrypt a metastore call.
  *
- * Never asked about the latest key, never told about keys that may just be on their way (ael_expiry_is_recent).
+ * Never asked about the latest key, never told about keys that may just be on their way
+ * (ael_expiry_is_recent). Takes 32 bytes a place, however long the ids are.
  * Layer: appencryption. Threads: one at a time (the cache's lock).
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -11,13 +12,17 @@
 
 #include <ael/bytes.h>
 
-enum { AEL_NEGATIVE_CACHE_ENTRIES = 1024 };
+enum {
+    AEL_NEGATIVE_CACHE_ENTRIES = 1024,   /* where one cache serves a factory */
+    AEL_NEGATIVE_CACHE_FEW_ENTRIES = 32, /* where each session has its own: 1 KiB */
+};
 
 struct ael_negative_entry; /* private */
 
-/* Zero is empty. Takes memory with its first entry. */
+/* Zero but for places is empty. Takes memory with its first entry. */
 struct ael_negative_cache {
-    struct ael_negative_entry **entries;
+    struct ael_negative_entry *entries;
+    size_t places; /* 1 or more, constant */
 };
 
 /** Remembers that (id, created) is absent, until 1 s after now; without memory it is not remembered. */

@@ -47,7 +47,8 @@ static enum ael_status copy_name(
     if (problem != NULL) {
         return ael_error_set(err, failure, 0, k_component, "%s %s", what, problem);
     }
-    return ael_buf_append(out, name);
+    enum ael_status status = ael_buf_append(out, name);
+    return status == AEL_OK ? AEL_OK : ael_error_set(err, status, 0, k_component, "no memory for %s", what);
 }
 
 static enum ael_status copy_accepted(

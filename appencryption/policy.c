@@ -114,6 +114,11 @@ static int64_t precision_of(const struct ael_policy *policy) {
     return precision > 0 ? precision : 1;
 }
 
+/* A key that never lives would be followed by another, one second later, with each encrypt. */
+static int64_t life_of(const struct ael_policy *policy, int64_t precision_s) {
+    return policy->expire_key_after_s > 0 ? policy->expire_key_after_s : precision_s;
+}
+
 static void fill_caches(struct ael_rules *rules, const struct ael_policy *policy) {
     rules->cache_system_keys = policy->cache_system_keys;
     rules->cache_intermediate_keys = policy->cache_intermediate_keys;
@@ -135,8 +140,8 @@ ael_rules_from_policy(const struct ael_policy *policy, struct ael_rules *rules, 
         policy = &k_default;
     }
     AEL_TRY(ael_policy_check(policy, err));
-    *rules = (struct ael_rules){.expire_s = policy->expire_key_after_s, .max_payload = policy->max_payload};
-    rules->precision_s = precision_of(policy);
+    *rules = (struct ael_rules){.precision_s = precision_of(policy), .max_payload = policy->max_payload};
+    rules->expire_s = life_of(policy, rules->precision_s);
     rules->interval_ns = policy->revoke_check_interval_s * k_ns;
     rules->max_stale_ns = policy->max_stale_s > 0 ? policy->max_stale_s * k_ns : 2 * rules->interval_ns;
     fill_caches(rules, policy);

@@ -20,7 +20,7 @@ struct ael_cache_bound {
 
 /* Immutable once made. */
 struct ael_rules {
-    int64_t expire_s;    /* <= 0: a key is always expired */
+    int64_t expire_s;    /* 1 or more */
     int64_t precision_s; /* 1 or more, never longer than a key lives */
     int64_t interval_ns; /* 0: check each time */
     int64_t max_stale_ns;

@@ -217,6 +217,7 @@ static enum ael_status encrypt(
     enum ael_status status = lay_out(session, key, plain.len, out, err);
     if (status == AEL_OK) {
         status = seal_record(key, plain, &begun, out, err);
+        ael_cached_key_note_use(key, status);
     }
     ael_cached_key_release(key);
     return status;
@@ -241,20 +242,28 @@ enum ael_status ael_session_encrypt(
 
 static enum ael_status refuse_partition(
     const struct ael_session *session, struct ael_bytes id, struct ael_error *err) {
-    bool shown = session->factory->verbose_errors && id.len <= SHOWN_ID_BYTES && ael_id_is_text(id);
+    bool shown =
+        session->factory->verbose_errors && id.len > 0 && id.len <= SHOWN_ID_BYTES && ael_id_is_text(id);
     return ael_error_set(
-        err, AEL_E_WRONG_PARTITION, 0, k_component, "the record's key is of another partition: %.*s",
-        shown ? (int)id.len : 0, shown ? (const char *)id.data : "");
+        err, AEL_E_WRONG_PARTITION, 0, k_component, "the record's key is of another partition%s%.*s",
+        shown ? ": " : "", shown ? (int)id.len : 0, shown ? (const char *)id.data : "");
+}
+
+/* A record has all its parts, in memory that is there. No id at all is one of another partition. */
+static bool is_whole(const struct ael_record *record) {
+    const struct ael_bytes *id = &record->parent_key_id;
+    return record->has_parent && record->key.data != NULL && record->key.len == AEL_SEALED_KEY_BYTES
+           && record->data.data != NULL && record->data.len >= AEL_SEALED_OVERHEAD_BYTES
+           && (id->data != NULL || id->len == 0);
 }
 
 /* The gate, and the sizes, before anything is allocated or loaded. */
 static enum ael_status
 admit(const struct ael_session *session, const struct ael_record *record, struct ael_error *err) {
-    if (!record->has_parent || record->key.len != AEL_SEALED_KEY_BYTES
-        || record->data.len < AEL_SEALED_OVERHEAD_BYTES) {
+    if (!is_whole(record)) {
         return ael_error_set(
             err, AEL_E_FORMAT, 0, k_component,
-            "the record has no parent key, or its key or data is not as long as it must be");
+            "the record has no parent key, or a part of it is NULL or not as long as it must be");
     }
     if (record->data.len - AEL_SEALED_OVERHEAD_BYTES > session->factory->rules.max_payload) {
         return ael_error_set(
@@ -299,6 +308,7 @@ enum ael_status ael_session_open_record(
         &session->factory->loader, session->intermediate_keys, record->parent_key_id, record->parent_created_s,
         &begun, &key, err));
     enum ael_status status = open_payload(key, record, &begun, plain, err);
+    ael_cached_key_note_use(key, status);
     ael_cached_key_release(key);
     return status;
 }

@@ -52,7 +52,9 @@ static enum ael_status set_names(
         .strict_ids = options->strict_ids,
     };
     AEL_TRY(ael_naming_init(&factory->naming, &names, err));
-    return ael_naming_system_key_id(&factory->naming, &factory->system_key_id);
+    enum ael_status status = ael_naming_system_key_id(&factory->naming, &factory->system_key_id);
+    return status == AEL_OK ? AEL_OK
+                            : ael_error_set(err, status, 0, k_component, "no memory for the key ids");
 }
 
 static enum ael_status make_caches(struct ael_session_factory *factory) {

@@ -95,6 +95,7 @@ static enum ael_status encrypt_json(
     AEL_TRY(ael_session_begin_call(session, call, &begun, err));
     AEL_TRY(ael_session_latest_key(session, &begun, &key, err));
     enum ael_status status = seal_json(session, key, plain, json, &begun, err);
+    ael_cached_key_note_use(key, status);
     ael_cached_key_release(key);
     return status;
 }

@@ -64,9 +64,13 @@ static enum ael_status not_a_key(const char *why, struct ael_error *err) {
         err, AEL_E_BACKEND_DATA, 0, AEL_SQLITE_COMPONENT, "a row is not a key record: %s", why);
 }
 
-/* Reads the row at which the statement stands. */
-static enum ael_status
-read_row(sqlite3_stmt *statement, struct ael_key_record_buf *out, struct ael_error *err) {
+/*
+ * Reads the row at which the statement stands. One that was asked for by its column created (asked_s, else
+ * NULL) is of that date, whatever its JSON says: records name it so. As the latest of its id it is refused
+ * when the two differ, for by which of them would others look for what is encrypted under it?
+ */
+static enum ael_status read_row(
+    sqlite3_stmt *statement, const int64_t *asked_s, struct ael_key_record_buf *out, struct ael_error *err) {
     if (sqlite3_column_type(statement, COLUMN_KEY_RECORD) != SQLITE_TEXT) {
         return not_a_key("key_record is not text", err);
     }
@@ -82,7 +86,9 @@ read_row(sqlite3_stmt *statement, struct ael_key_record_buf *out, struct ael_err
     if (status != AEL_OK) {
         return not_a_key(problem.detail, err);
     }
-    if (!created_is(statement, out->record.created_s)) {
+    if (asked_s != NULL) {
+        out->record.created_s = *asked_s;
+    } else if (!created_is(statement, out->record.created_s)) {
         ael_key_record_buf_clear(out);
         return not_a_key("the column created is not Created in key_record", err);
     }
@@ -94,12 +100,13 @@ static enum ael_status read_one(
     struct ael_sqlite_conn *conn,
     sqlite3_stmt *statement,
     int bound,
+    const int64_t *asked_s,
     struct ael_key_record_buf *out,
     struct ael_error *err) {
     int result = bound == SQLITE_OK ? sqlite3_step(statement) : bound;
     enum ael_status status;
     if (result == SQLITE_ROW) {
-        status = read_row(statement, out, err);
+        status = read_row(statement, asked_s, out, err);
     } else if (result == SQLITE_DONE) {
         status = ael_error_set(err, AEL_E_KEY_NOT_FOUND, 0, AEL_SQLITE_COMPONENT, "no such row");
     } else {
@@ -117,7 +124,7 @@ enum ael_status ael_sqlite_row_load(
     struct ael_key_record_buf *out,
     struct ael_error *err) {
     sqlite3_stmt *statement = conn->statements[AEL_SQLITE_LOAD];
-    return read_one(conn, statement, bind_key(statement, id, created_s), out, err);
+    return read_one(conn, statement, bind_key(statement, id, created_s), &created_s, out, err);
 }
 
 /* see metastore/metastore_sqlite_rows.h */
@@ -127,7 +134,7 @@ enum ael_status ael_sqlite_row_load_latest(
     struct ael_key_record_buf *out,
     struct ael_error *err) {
     sqlite3_stmt *statement = conn->statements[AEL_SQLITE_LATEST];
-    return read_one(conn, statement, bind_text(statement, 1, id), out, err);
+    return read_one(conn, statement, bind_text(statement, 1, id), NULL, out, err);
 }
 
 /* ---- listing ---- */
@@ -154,7 +161,7 @@ static enum ael_status list_row(
         return AEL_OK;
     }
     struct ael_key_record_buf record = AEL_KEY_RECORD_BUF_INIT;
-    enum ael_status status = read_row(statement, &record, err);
+    enum ael_status status = read_row(statement, NULL, &record, err);
     if (status == AEL_OK) {
         *go_on = visit(context, id, record.record.created_s, &record.record);
     }

@@ -24,7 +24,7 @@ enum ael_eviction {
 
 struct ael_policy {
     size_t size;                      /* sizeof(struct ael_policy) */
-    int64_t expire_key_after_s;       /* a key encrypts until created + this; <= 0: a key is always expired */
+    int64_t expire_key_after_s;       /* a key encrypts until created + this; <= 0: one creation precision */
     int64_t revoke_check_interval_s;  /* a cached key is checked again after this; 0: each time */
     int64_t max_stale_s;              /* without a reachable metastore a key serves this long; 0: 2 x interval */
     int64_t create_date_precision_s;  /* created of new SKs and IKs is cut down to this; <= 0: 1 s */
@@ -34,7 +34,7 @@ struct ael_policy {
     bool cache_intermediate_keys;
     size_t intermediate_key_cache_max; /* entries; 0: as many as 40 MiB hold */
     enum ael_eviction intermediate_key_cache_eviction;
-    bool shared_intermediate_key_cache; /* one for the factory instead of one a session */
+    bool shared_intermediate_key_cache; /* one for the factory; false: one a session, each with that bound */
     bool cache_sessions;
     size_t session_cache_max;         /* entries; 0: as many as 16 MiB hold */
     int64_t session_cache_duration_s; /* since it was cached */

@@ -50,8 +50,8 @@ AEL_BEGIN_DECLS
 AEL_API AEL_MUST_CHECK enum ael_status ael_record_to_json(const struct ael_record *record, struct ael_buf *json);
 
 /**
- * Reads a record from JSON: strict RFC 8259 in valid UTF-8, case-sensitive names, no duplicate names, no NUL in
- * ids, whole numbers, canonical padded base64, nothing after the closing brace; any order, white space and
+ * Reads a record from JSON: strict RFC 8259 in valid UTF-8, case-sensitive names, no known name twice, no NUL
+ * in ids, whole numbers, canonical padded base64, nothing after the closing brace; any order, white space and
  * unknown members are fine.
  *
  * Key, its Created and Key, and Data must be there; ParentKeyMeta may be missing or null.

@@ -1235,12 +1235,23 @@ static const char *const k_junk_records[] = {
     "replace(key_record, 'Created', 'created')",
     "replace(key_record, '\"Key\":\"', '\"Key\":\"*')",
     "replace(key_record, '\"Key\":\"', '\"Key\":\"====')",
-    "replace(key_record, '\"Created\":', '\"Created\":1')",
     "CAST(key_record AS BLOB)",
     "key_record || char(0)",
     "printf('%.*c', 70000, '{')",
     "printf('%.*c', 70000, ' ')",
-    k_valid_but_other,
+};
+
+/*
+ * Rows that are keys of another date than their column's: what a record names is found by the column all the
+ * same.
+ */
+static const struct {
+    const char *value;
+    enum ael_status decrypted;
+} k_misdated[] = {
+    {"replace(key_record, '{\"Created\":', '{\"Created\":1')", AEL_OK},
+    {"replace(key_record, '\"Created\":', '\"Created\":1')", AEL_E_KEY_NOT_FOUND}, /* the parent's, too */
+    {k_valid_but_other, AEL_E_KEY_NOT_FOUND},
 };
 
 static const char *const k_junk_created[] = {"created || '.5'", "'soon'", "x'00'", "7", "''"};
@@ -1284,6 +1295,9 @@ static void test_metastore__may_hold_garbage(void) {
     sqlite_world_begin(&world);
     for (size_t i = 0; i < COUNT(k_junk_records); i++) {
         refuse_rows(&world, "_IK", "key_record", k_junk_records[i], AEL_E_BACKEND_DATA);
+    }
+    for (size_t i = 0; i < COUNT(k_misdated); i++) {
+        refuse_rows(&world, "_IK", "key_record", k_misdated[i].value, k_misdated[i].decrypted);
     }
     refuse_rows(&world, "_SK", "key_record", "'junk'", AEL_E_BACKEND_DATA);
     for (size_t i = 0; i < COUNT(k_junk_created); i++) {

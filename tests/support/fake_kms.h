@@ -1,5 +1,6 @@
 /*
- * tests/support/fake_kms.h - a KMS that a test can fail, delay and count. It masks keys, which protects nothing.
+ * tests/support/fake_kms.h - a KMS that a test can fail, delay and count. It masks keys, which protects
+ * nothing; what stands behind a masked key is ignored, so that a key can have several encryptions.
  * Layer: tests. Threads: any; what it is to answer is set while nothing else runs.
  * SPDX-License-Identifier: Apache-2.0
  */

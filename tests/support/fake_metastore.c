@@ -196,6 +196,17 @@ bool fake_metastore_revoke(struct fake_metastore *fake, const char *id, int64_t 
     return row != NULL;
 }
 
+void fake_metastore_remove(struct fake_metastore *fake, const char *id, int64_t created_s) {
+    pthread_mutex_lock(&fake->lock);
+    struct fake_row *row = find(fake, ael_bytes_from_text(id), created_s);
+    if (row != NULL) {
+        ael_buf_clear(&row->id);
+        ael_key_record_buf_clear(&row->record);
+        *row = fake->rows[--fake->row_count];
+    }
+    pthread_mutex_unlock(&fake->lock);
+}
+
 void fake_metastore_remove_all(struct fake_metastore *fake) {
     pthread_mutex_lock(&fake->lock);
     for (size_t i = 0; i < fake->row_count; i++) {

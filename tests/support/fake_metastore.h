@@ -74,6 +74,8 @@ void fake_metastore_put(struct fake_metastore *fake, struct ael_bytes id, const 
 struct ael_key_record *fake_metastore_find(struct fake_metastore *fake, const char *id, int64_t created_s);
 /* Marks (id, created_s), or the latest for created_s < 0. False when there is none. */
 bool fake_metastore_revoke(struct fake_metastore *fake, const char *id, int64_t created_s);
+/* Removes (id, created_s) when it is there. */
+void fake_metastore_remove(struct fake_metastore *fake, const char *id, int64_t created_s);
 void fake_metastore_remove_all(struct fake_metastore *fake);
 /* How many rows an id has. */
 size_t fake_metastore_count(struct fake_metastore *fake, const char *id);

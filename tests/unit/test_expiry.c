@@ -12,13 +12,6 @@ static void test_is_over__begins_at_created_plus_expire(void) {
     CU_ASSERT_TRUE(ael_expiry_is_over(&k_rules, INT64_MIN, 1501));
 }
 
-static void test_is_over__is_always_so_without_a_life(void) {
-    const struct ael_rules none = {.expire_s = 0, .precision_s = 1};
-    const struct ael_rules less = {.expire_s = -5, .precision_s = 1};
-    CU_ASSERT_TRUE(ael_expiry_is_over(&none, 5000, 1000));
-    CU_ASSERT_TRUE(ael_expiry_is_over(&less, 5000, 1000));
-}
-
 static void test_date_new_key__cuts_now_down_to_the_precision(void) {
     int64_t created = 0;
     CU_ASSERT_EQUAL(ael_expiry_date_new_key(&k_rules, 659, NULL, &created, NULL), AEL_OK);
@@ -63,7 +56,6 @@ static void test_is_recent__means_two_precisions(void) {
 
 static const struct test_case k_cases[] = {
     {"a key is over at created + expire", test_is_over__begins_at_created_plus_expire},
-    {"no life: always over", test_is_over__is_always_so_without_a_life},
     {"new keys are dated by precision", test_date_new_key__cuts_now_down_to_the_precision},
     {"new keys come after an invalid latest", test_date_new_key__comes_after_an_invalid_latest_key},
     {"more than a day ahead is a clock status", test_date_new_key__refuses_more_than_a_day_ahead},

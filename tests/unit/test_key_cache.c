@@ -21,6 +21,7 @@ struct script {
     bool revoked;
     struct ael_cached_key *parent;
     int loads;
+    int takes_s; /* how long a load takes, by the clock */
     struct ael_key_load last;
     struct gate gate;
 };
@@ -53,6 +54,7 @@ static enum ael_status load(
     __atomic_add_fetch(&script->loads, 1, __ATOMIC_SEQ_CST);
     script->last = *load;
     gate_pass(&script->gate);
+    ael_clock_advance_for_test(script->takes_s);
     *metastore_unreachable = script->metastore_unreachable;
     if (script->status != AEL_OK) {
         return ael_error_set(err, script->status, 0, "script", "scripted");
@@ -107,6 +109,8 @@ static int64_t latest(struct setting *set, enum ael_status expected) {
     if (expected != AEL_OK) {
         CU_ASSERT_EQUAL(err.status, expected);
         CU_ASSERT_PTR_NULL(key);
+    }
+    if (key == NULL) {
         return -1;
     }
     int64_t created_s = ael_crypto_key_created_s(key->key);
@@ -186,6 +190,20 @@ static void test_get__survives_a_failed_refresh_within_the_interval(void) {
     ael_clock_advance_for_test(INTERVAL_S / 20);
     set.script.status = AEL_E_KEY_NOT_FOUND;
     (void)latest(&set, AEL_E_KEY_NOT_FOUND);
+    end(&set);
+}
+
+static void test_get__pauses_after_a_failed_refresh_from_its_end(void) {
+    struct setting set;
+    begin(&set);
+    (void)latest(&set, AEL_OK);
+    ael_clock_advance_for_test(800);
+    set.script.status = AEL_E_BACKEND;
+    set.script.takes_s = INTERVAL_S / 10;
+    (void)latest(&set, AEL_OK);
+    CU_ASSERT_EQUAL(set.script.loads, 2);
+    (void)latest(&set, AEL_OK);
+    CU_ASSERT_EQUAL(set.script.loads, 2);
     end(&set);
 }
 
@@ -282,15 +300,71 @@ static void test_get_latest__adopts_an_older_key_too(void) {
     end(&set);
 }
 
-static void test_get__makes_a_newer_dated_key_the_latest(void) {
+/*
+ * A dated key may be a replica's word, and that of a record: whether it may encrypt, only a load of the
+ * latest tells.
+ */
+static void test_get__makes_no_dated_key_the_latest(void) {
     struct setting set;
     begin(&set);
     dated(&set, NOW_S + 60, AEL_OK);
     CU_ASSERT_EQUAL(latest(&set, AEL_OK), NOW_S);
     dated(&set, NOW_S + 120, AEL_OK);
-    CU_ASSERT_EQUAL(latest(&set, AEL_OK), NOW_S + 120);
+    CU_ASSERT_FALSE(set.script.last.recheck);
+    CU_ASSERT_EQUAL(latest(&set, AEL_OK), NOW_S);
     dated(&set, NOW_S - 120, AEL_OK);
-    CU_ASSERT_EQUAL(latest(&set, AEL_OK), NOW_S + 120);
+    CU_ASSERT_EQUAL(latest(&set, AEL_OK), NOW_S);
+    CU_ASSERT_EQUAL(set.script.loads, 4);
+    end(&set);
+}
+
+static void test_get__loads_a_broken_key_again(void) {
+    struct setting set;
+    struct ael_cached_key *broken = NULL;
+    struct ael_cached_key *healed = NULL;
+    begin(&set);
+    CU_ASSERT_EQUAL(get_latest(&set, &broken, NULL), AEL_OK);
+    ael_cached_key_note_use(broken, AEL_E_CRYPTO);
+    ael_cached_key_note_use(broken, AEL_OK);
+    CU_ASSERT_FALSE(ael_cached_key_is_broken(broken));
+    ael_cached_key_note_use(broken, AEL_E_CORRUPTED);
+    CU_ASSERT_TRUE(ael_cached_key_is_broken(broken));
+    set.script.status = AEL_E_UNREACHABLE;
+    set.script.metastore_unreachable = true;
+    (void)latest(&set, AEL_E_UNREACHABLE);
+    dated(&set, NOW_S, AEL_E_UNREACHABLE);
+    set.script.status = AEL_OK;
+    CU_ASSERT_EQUAL(get_id(&set, "id", NOW_S, &healed), AEL_OK);
+    CU_ASSERT_TRUE(set.script.last.recheck);
+    CU_ASSERT_PTR_EQUAL(set.script.last.known, broken);
+    CU_ASSERT_PTR_NOT_EQUAL(healed, broken);
+    CU_ASSERT_PTR_NOT_EQUAL(healed->key, broken->key);
+    int loads = set.script.loads;
+    CU_ASSERT_EQUAL(latest(&set, AEL_OK), NOW_S);
+    CU_ASSERT_EQUAL(set.script.loads, loads);
+    ael_cached_key_release(broken);
+    ael_cached_key_release(healed);
+    end(&set);
+}
+
+static void test_get__loads_a_child_of_a_broken_parent_again(void) {
+    struct setting set;
+    begin(&set);
+    struct ael_cached_key *broken = key_of(NOW_S, false, NULL, 50 * k_s);
+    struct ael_cached_key *parent = key_of(NOW_S, false, NULL, 50 * k_s);
+    set.script.parent = broken;
+    (void)latest(&set, AEL_OK);
+    ael_cached_key_note_use(broken, AEL_E_CORRUPTED);
+    set.script.parent = parent;
+    struct ael_cached_key *key = NULL;
+    CU_ASSERT_EQUAL(get_latest(&set, &key, NULL), AEL_OK);
+    CU_ASSERT_PTR_EQUAL(key->parent, parent);
+    CU_ASSERT_EQUAL(set.script.loads, 2);
+    dated(&set, NOW_S, AEL_OK);
+    CU_ASSERT_EQUAL(set.script.loads, 2);
+    ael_cached_key_release(key);
+    ael_cached_key_release(broken);
+    ael_cached_key_release(parent);
     end(&set);
 }
 
@@ -455,7 +529,7 @@ static void test_negative__never_for_recent_or_latest_keys_or_other_failures(voi
 }
 
 static void test_negative__is_bounded(void) {
-    struct ael_negative_cache cache = {NULL};
+    struct ael_negative_cache cache = {.places = AEL_NEGATIVE_CACHE_ENTRIES};
     struct ael_bytes id = ael_bytes_from_text("id");
     for (uint64_t i = 0; i < 4 * AEL_NEGATIVE_CACHE_ENTRIES; i++) {
         ael_negative_cache_add(&cache, i, id, (int64_t)i, 0);
@@ -557,6 +631,70 @@ static void test_flight__lets_others_use_a_key_that_is_being_refreshed(void) {
     end(&set);
 }
 
+static void *call_dated(void *context) {
+    struct caller *caller = context;
+    struct ael_cached_key *key = NULL;
+    caller->status = get_id(caller->set, "id", NOW_S, &key);
+    ael_cached_key_release(key);
+    return NULL;
+}
+
+/*
+ * A load of a key that was not there asked a replica, and lands after the key was found revoked at the
+ * primary.
+ */
+static void test_flight__of_a_replica_takes_no_revocation_back(void) {
+    struct setting set;
+    struct caller caller = {.set = &set};
+    struct script quick = {.gate = GATE_INIT, .created_s = NOW_S};
+    struct ael_key_source quick_source = {load, &quick};
+    struct ael_cached_key *key = NULL;
+    begin(&set);
+    gate_shut(&set.script.gate);
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&caller.thread, NULL, call_dated, &caller), 0);
+    gate_wait_for(&set.script.gate, 1);
+    CU_ASSERT_EQUAL(
+        ael_key_cache_get_or_load_latest(
+            set.cache, &quick_source, ael_bytes_from_text("id"), &set.call, &key, NULL),
+        AEL_OK);
+    ael_crypto_key_mark_revoked(key->key);
+    ael_cached_key_release(key);
+    gate_open(&set.script.gate);
+    pthread_join(caller.thread, NULL);
+    CU_ASSERT_EQUAL(caller.status, AEL_OK);
+    set.script.created_s = NOW_S + 1;
+    CU_ASSERT_EQUAL(latest(&set, AEL_OK), NOW_S + 1);
+    end(&set);
+}
+
+/* A load of the latest that began before the check that found it revoked knows less than that. */
+static void test_flight__of_before_a_check_takes_no_revocation_back(void) {
+    struct setting set;
+    struct caller early = {0};
+    struct script quick = {.gate = GATE_INIT, .revoked = true};
+    struct ael_key_source quick_source = {load, &quick};
+    struct ael_cached_key *key = NULL;
+    begin(&set);
+    (void)latest(&set, AEL_OK);
+    ael_clock_advance_for_test(INTERVAL_S);
+    gate_shut(&set.script.gate);
+    start(&early, &set);
+    gate_wait_for(&set.script.gate, 1);
+    ael_clock_advance_for_test(1);
+    CU_ASSERT_EQUAL(
+        ael_key_cache_get_or_load(
+            set.cache, &quick_source, ael_bytes_from_text("id"), NOW_S, &set.call, &key, NULL),
+        AEL_OK);
+    CU_ASSERT_TRUE(ael_crypto_key_is_revoked(key->key));
+    ael_cached_key_release(key);
+    gate_open(&set.script.gate);
+    pthread_join(early.thread, NULL);
+    CU_ASSERT_EQUAL(early.status, AEL_OK);
+    set.script.created_s = NOW_S + 1;
+    CU_ASSERT_EQUAL(latest(&set, AEL_OK), NOW_S + 1);
+    end(&set);
+}
+
 static void test_flight__ends_for_a_follower_at_its_own_deadline_or_token(void) {
     struct setting set;
     struct caller leader = {0};
@@ -635,18 +773,82 @@ static void test_get__fails_or_goes_on_without_memory(void) {
     CU_ASSERT_EQUAL(worked, 3);
 }
 
+static void test_get__serves_a_good_key_without_memory_for_a_load(void) {
+    struct setting set;
+    begin(&set);
+    (void)latest(&set, AEL_OK);
+    ael_clock_advance_for_test(800);
+    g_allocations_left = 0;
+    ael_alloc_set_fault(fail_allocation, NULL);
+    int64_t created_s = latest(&set, AEL_OK);
+    ael_clock_advance_for_test(200);
+    (void)latest(&set, AEL_E_NO_MEMORY);
+    ael_alloc_set_fault(NULL, NULL);
+    CU_ASSERT_EQUAL(created_s, NOW_S);
+    CU_ASSERT_EQUAL(set.script.loads, 1);
+    end(&set);
+}
+
+/* The load's flight, key and holder find memory, the table's entry does not. */
+static void test_get_latest__forgets_the_one_before_without_memory(void) {
+    struct setting set;
+    begin(&set);
+    (void)latest(&set, AEL_OK);
+    ael_clock_advance_for_test(INTERVAL_S);
+    set.script.created_s = NOW_S + 60;
+    g_allocations_left = 3;
+    ael_alloc_set_fault(fail_allocation, NULL);
+    int64_t created_s = latest(&set, AEL_OK);
+    ael_alloc_set_fault(NULL, NULL);
+    CU_ASSERT_EQUAL(created_s, NOW_S + 60);
+    CU_ASSERT_EQUAL(set.counters.cached, 1);
+    set.script.status = AEL_E_UNREACHABLE;
+    set.script.metastore_unreachable = true;
+    (void)latest(&set, AEL_E_UNREACHABLE);
+    end(&set);
+}
+
+/* Asks for 64 keys that are absent, twice; the loads of the second time. */
+static int loads_of_absent_keys(bool shared) {
+    struct setting set;
+    begin(&set);
+    set.rules.shared_intermediate_keys = shared;
+    struct ael_cache_bound bound = {AEL_EVICTION_LRU, 100, false};
+    ael_key_cache_free(set.cache);
+    CU_ASSERT_EQUAL_FATAL(ael_key_cache_new(&set.rules, &bound, true, &set.counters, &set.cache), AEL_OK);
+    set.script.status = AEL_E_KEY_NOT_FOUND;
+    for (int64_t i = 0; i < 64; i++) {
+        dated(&set, NOW_S - 1000 - i, AEL_E_KEY_NOT_FOUND);
+    }
+    int before = set.script.loads;
+    for (int64_t i = 0; i < 64; i++) {
+        dated(&set, NOW_S - 1000 - i, AEL_E_KEY_NOT_FOUND);
+    }
+    int loads = set.script.loads - before;
+    end(&set);
+    return loads;
+}
+
+static void test_negative__has_few_places_in_a_sessions_own_cache(void) {
+    CU_ASSERT_TRUE(loads_of_absent_keys(true) < 64 - AEL_NEGATIVE_CACHE_FEW_ENTRIES);
+    CU_ASSERT_TRUE(loads_of_absent_keys(false) >= 64 - AEL_NEGATIVE_CACHE_FEW_ENTRIES);
+}
+
 static const struct test_case k_cases[] = {
     {"a key is loaded once", test_get__loads_once_and_then_hits},
     {"ids are kept apart", test_get__keeps_ids_apart},
     {"refresh begins at 80 % of the interval", test_get__refreshes_from_four_fifths_of_the_interval},
     {"a failed refresh within the interval is survived", test_get__survives_a_failed_refresh_within_the_interval},
+    {"the pause begins when a refresh has failed", test_get__pauses_after_a_failed_refresh_from_its_end},
     {"past the interval a load must come first", test_get__must_load_past_the_interval},
     {"without a metastore a key serves until max_stale", test_get__serves_until_max_stale_without_a_metastore},
     {"an expired latest never serves", test_get__never_serves_a_bad_latest_without_a_metastore},
     {"interval 0 loads each time", test_get__loads_each_time_with_an_interval_of_none},
     {"another latest key is adopted", test_get_latest__adopts_another_key},
     {"an older latest key is adopted too", test_get_latest__adopts_an_older_key_too},
-    {"a newer dated key becomes the latest", test_get__makes_a_newer_dated_key_the_latest},
+    {"a newer dated key is not the latest", test_get__makes_no_dated_key_the_latest},
+    {"a broken key is loaded again", test_get__loads_a_broken_key_again},
+    {"a child of a broken key is loaded again", test_get__loads_a_child_of_a_broken_parent_again},
     {"a revoked latest key is loaded anew", test_get_latest__loads_when_the_key_is_revoked_or_expired},
     {"revocation reaches those who hold the key", test_get__marks_a_key_revoked_for_those_who_hold_it},
     {"a key is as fresh as its parent", test_get__holds_a_child_as_fresh_as_its_parent},
@@ -663,8 +865,13 @@ static const struct test_case k_cases[] = {
     {"a key under refresh serves others", test_flight__lets_others_use_a_key_that_is_being_refreshed},
     {"followers have deadlines and tokens of their own",
      test_flight__ends_for_a_follower_at_its_own_deadline_or_token},
+    {"a replica takes no revocation back", test_flight__of_a_replica_takes_no_revocation_back},
+    {"an older check takes no revocation back", test_flight__of_before_a_check_takes_no_revocation_back},
     {"followers share a failure", test_flight__hands_a_failure_to_those_who_wait},
     {"no memory", test_get__fails_or_goes_on_without_memory},
+    {"no memory, another latest key", test_get_latest__forgets_the_one_before_without_memory},
+    {"few absences in a session's own cache", test_negative__has_few_places_in_a_sessions_own_cache},
+    {"no memory, a good key", test_get__serves_a_good_key_without_memory_for_a_load},
 };
 
 TEST_SUITE_MAIN("key_cache", k_cases)

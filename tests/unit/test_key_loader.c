@@ -169,9 +169,88 @@ static void test_outage__is_bridged_until_max_stale_and_then_closes(void) {
     end(&fix, session);
 }
 
+/*
+ * That the metastore was reached, and told of the revocation, counts more than that the successor is not
+ * stored.
+ */
+static void test_outage__of_stores_alone_does_not_prolong_a_revoked_key(void) {
+    struct fixture fix;
+    struct ael_session *session = begin_warm(&fix, NULL);
+    CU_ASSERT_TRUE(fake_metastore_revoke(fix.metastore, FIXTURE_IK, -1));
+    fix.metastore->always[FAKE_STORE] = AEL_E_UNREACHABLE;
+    ael_clock_advance_for_test(HOUR);
+    CU_ASSERT_EQUAL(fixture_encrypt(session, NULL), AEL_E_UNREACHABLE);
+    fix.metastore->always[FAKE_STORE] = AEL_OK;
+    CU_ASSERT_EQUAL(encrypt(session), FIXTURE_MINUTE_S + HOUR);
+    end(&fix, session);
+}
+
+/* What was read once is not forgotten when the metastore goes away afterwards. */
+static void test_outage__does_not_prolong_a_key_that_was_read_as_revoked(void) {
+    struct fixture fix;
+    struct ael_session *session = begin_warm(&fix, NULL);
+    CU_ASSERT_TRUE(fake_metastore_revoke(fix.metastore, FIXTURE_IK, -1));
+    fix.metastore->always[FAKE_STORE] = AEL_E_UNREACHABLE;
+    ael_clock_advance_for_test(HOUR / 5 * 4);
+    CU_ASSERT_EQUAL(fixture_encrypt(session, NULL), AEL_E_UNREACHABLE);
+    fake_metastore_fail_all(fix.metastore, AEL_E_UNREACHABLE);
+    CU_ASSERT_EQUAL(fixture_encrypt(session, NULL), AEL_E_UNREACHABLE);
+    ael_clock_advance_for_test(HOUR / 2);
+    CU_ASSERT_EQUAL(fixture_encrypt(session, NULL), AEL_E_UNREACHABLE);
+    end(&fix, session);
+}
+
+/* Puts another encryption of the same key into the system key's row; this KMS takes both. */
+static void encrypt_anew(struct fixture *fix) {
+    struct ael_key_record *row = fake_metastore_find(fix->metastore, FIXTURE_SK, -1);
+    uint8_t blob[64];
+    memcpy(blob, row->key.data, row->key.len);
+    struct ael_key_record changed = *row;
+    changed.key = (struct ael_bytes){blob, row->key.len + 1};
+    blob[row->key.len] = 'x';
+    fake_metastore_remove(fix->metastore, FIXTURE_SK, row->created_s);
+    fake_metastore_put(fix->metastore, text(FIXTURE_SK), &changed);
+}
+
+static void test_system_key__is_checked_without_the_kms(void) {
+    struct fixture fix;
+    struct ael_session *session = begin_warm(&fix, NULL);
+    ael_clock_advance_for_test(HOUR);
+    CU_ASSERT_EQUAL(encrypt(session), FIXTURE_MINUTE_S);
+    CU_ASSERT_EQUAL(fix.kms->decrypts, 0);
+    encrypt_anew(&fix);
+    ael_clock_advance_for_test(HOUR);
+    CU_ASSERT_EQUAL(encrypt(session), FIXTURE_MINUTE_S);
+    CU_ASSERT_EQUAL(fix.kms->decrypts, 1);
+    ael_clock_advance_for_test(HOUR);
+    CU_ASSERT_EQUAL(encrypt(session), FIXTURE_MINUTE_S);
+    CU_ASSERT_EQUAL(fix.kms->decrypts, 1);
+    CU_ASSERT_TRUE(fake_metastore_revoke(fix.metastore, FIXTURE_SK, -1));
+    ael_clock_advance_for_test(HOUR);
+    CU_ASSERT_EQUAL(encrypt(session), FIXTURE_MINUTE_S + 4 * HOUR);
+    CU_ASSERT_EQUAL(fix.kms->decrypts, 1);
+    end(&fix, session);
+}
+
+static void test_system_key__whose_revocation_was_taken_back_is_opened_anew(void) {
+    struct fixture fix;
+    struct ael_session *session = begin_warm(&fix, NULL);
+    struct ael_record_buf record = fixture_record(session);
+    CU_ASSERT_TRUE(fake_metastore_revoke(fix.metastore, FIXTURE_SK, -1));
+    ael_clock_advance_for_test(HOUR);
+    CU_ASSERT_EQUAL(fixture_decrypt(session, &record.record), AEL_OK); /* the cache learns of it */
+    fake_metastore_find(fix.metastore, FIXTURE_SK, -1)->revoked = false;
+    ael_clock_advance_for_test(HOUR);
+    CU_ASSERT_EQUAL(encrypt(session), FIXTURE_MINUTE_S);
+    CU_ASSERT_EQUAL(fix.kms->decrypts, 1);
+    ael_record_buf_clear(&record);
+    end(&fix, session);
+}
+
 static void test_outage__of_the_kms_does_not_prolong_keys(void) {
     struct fixture fix;
     struct ael_session *session = begin_warm(&fix, NULL);
+    encrypt_anew(&fix);
     fix.kms->decrypt_status = AEL_E_UNREACHABLE;
     ael_clock_advance_for_test(HOUR);
     CU_ASSERT_EQUAL(fixture_encrypt(session, NULL), AEL_E_UNREACHABLE);
@@ -195,6 +274,101 @@ static void test_failures__of_the_edges_are_told_and_not_remembered(void) {
     CU_ASSERT_EQUAL(fixture_encrypt(session, NULL), AEL_E_BACKEND);
     CU_ASSERT_EQUAL(fake_metastore_count(fix.metastore, FIXTURE_SK), 0);
     CU_ASSERT_EQUAL(fixture_encrypt(session, NULL), AEL_OK);
+    end(&fix, session);
+}
+
+/* What a KMS may not say would be taken to tell about the record or the row. */
+static void test_kms__is_not_heard_on_records_and_rows(void) {
+    static const enum ael_status k_odd[] = {AEL_E_KEY_NOT_FOUND, AEL_E_AUTHENTICATION,  AEL_E_BACKEND_DATA,
+                                            AEL_E_FORMAT,        AEL_E_OUTCOME_UNKNOWN, AEL_E_ARGUMENT};
+    struct fixture fix;
+    struct ael_session *session = begin_warm(&fix, NULL);
+    struct ael_record_buf record = fixture_record(session);
+    struct ael_session_factory *factory = fixture_other_factory(&fix, NULL);
+    struct ael_session *other = NULL;
+    CU_ASSERT_EQUAL(ael_session_acquire(factory, "p", &other, NULL), AEL_OK);
+    ael_clock_advance_for_test(5 * MINUTE);
+    for (size_t i = 0; i < sizeof k_odd / sizeof k_odd[0]; i++) {
+        fix.kms->decrypt_status = k_odd[i];
+        CU_ASSERT_EQUAL(fixture_encrypt(other, NULL), AEL_E_KMS);
+        CU_ASSERT_EQUAL(fixture_decrypt(other, &record.record), AEL_E_KMS);
+    }
+    CU_ASSERT_EQUAL(fake_metastore_count(fix.metastore, FIXTURE_IK), 1);
+    fix.kms->decrypt_status = AEL_E_LOCK_LIMIT; /* of a secret: may be said */
+    CU_ASSERT_EQUAL(fixture_decrypt(other, &record.record), AEL_E_LOCK_LIMIT);
+    fake_metastore_remove_all(fix.metastore);
+    fix.kms->encrypt_status = AEL_E_BACKEND_DATA;
+    CU_ASSERT_EQUAL(encrypt_elsewhere(&fix, NULL), AEL_E_KMS);
+    ael_record_buf_clear(&record);
+    ael_session_release(other);
+    ael_session_factory_free(factory);
+    end(&fix, session);
+}
+
+/* What a key begins with: enough to reach the sealed bytes and spoil them, as a stray write would. */
+struct key_head {
+    struct ael_refcount count;
+    struct ael_key_binding binding;
+    struct ael_sealed_key sealed;
+};
+
+static void spoil(struct ael_crypto_key *key) {
+    uint8_t bytes[AEL_KEY_BYTES];
+    ((struct key_head *)(void *)key)->sealed.sealed[5] ^= 1;
+    CU_ASSERT_EQUAL(ael_crypto_key_open(key, bytes), AEL_E_CORRUPTED);
+}
+
+/* The cached key that a session encrypts with, or (of_system_key) its parent, is spoilt. */
+static void spoil_cached(struct ael_session *session, bool of_system_key) {
+    struct ael_call call = AEL_CALL_INIT;
+    struct ael_cached_key *key = NULL;
+    call.deadline_ns = INT64_MAX;
+    CU_ASSERT_EQUAL_FATAL(ael_session_latest_key(session, &call, &key, NULL), AEL_OK);
+    spoil(of_system_key ? key->parent->key : key->key);
+    ael_cached_key_release(key);
+}
+
+static void test_corrupted_key__is_told_once_and_loaded_again(void) {
+    struct fixture fix;
+    struct ael_session *session = begin_warm(&fix, NULL);
+    struct ael_record_buf record = fixture_record(session);
+    struct ael_buf json = AEL_BUF_INIT;
+    spoil_cached(session, false);
+    CU_ASSERT_EQUAL(fixture_encrypt(session, NULL), AEL_E_CORRUPTED);
+    CU_ASSERT_EQUAL(encrypt(session), FIXTURE_MINUTE_S);
+    spoil_cached(session, false);
+    CU_ASSERT_EQUAL(fixture_decrypt(session, &record.record), AEL_E_CORRUPTED);
+    CU_ASSERT_EQUAL(fixture_decrypt(session, &record.record), AEL_OK);
+    spoil_cached(session, false);
+    CU_ASSERT_EQUAL(ael_session_encrypt_json(session, text("x"), &json, NULL, NULL), AEL_E_CORRUPTED);
+    fake_metastore_fail_all(fix.metastore, AEL_E_UNREACHABLE); /* it may not serve, not even now */
+    CU_ASSERT_EQUAL(fixture_encrypt(session, NULL), AEL_E_UNREACHABLE);
+    fake_metastore_fail_all(fix.metastore, AEL_OK);
+    CU_ASSERT_EQUAL(encrypt(session), FIXTURE_MINUTE_S);
+    CU_ASSERT_EQUAL(fake_metastore_count(fix.metastore, FIXTURE_IK), 1);
+    ael_buf_clear(&json);
+    ael_record_buf_clear(&record);
+    end(&fix, session);
+}
+
+static void test_corrupted_system_key__is_told_once_and_loaded_again(void) {
+    struct fixture fix;
+    struct ael_session *session = begin_warm(&fix, NULL);
+    struct ael_session *other = fixture_session(&fix, "q");
+    struct ael_record_buf record = fixture_record(session);
+    spoil_cached(session, true);
+    CU_ASSERT_EQUAL(fixture_encrypt(other, NULL), AEL_E_CORRUPTED); /* makes a key under it */
+    CU_ASSERT_EQUAL(fixture_encrypt(other, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(fix.kms->decrypts, 1);
+    CU_ASSERT_EQUAL(encrypt(session), FIXTURE_MINUTE_S);
+    spoil_cached(session, true);
+    ael_clock_advance_for_test(HOUR);
+    CU_ASSERT_EQUAL(fixture_encrypt(session, NULL), AEL_E_CORRUPTED); /* opens its key with it */
+    CU_ASSERT_EQUAL(encrypt(session), FIXTURE_MINUTE_S);
+    CU_ASSERT_EQUAL(fixture_decrypt(session, &record.record), AEL_OK);
+    CU_ASSERT_EQUAL(fake_metastore_count(fix.metastore, FIXTURE_SK), 1);
+    ael_record_buf_clear(&record);
+    ael_session_release(other);
     end(&fix, session);
 }
 
@@ -467,6 +641,25 @@ static void test_dated__asks_the_primary_before_a_key_is_absent(void) {
     end(&fix, session);
 }
 
+/* A system key makes others good: a replica that does not know yet of its revocation is not asked. */
+static void test_system_key__is_read_from_the_primary(void) {
+    struct fixture fix;
+    struct ael_session *session = begin_warm(&fix, NULL);
+    struct ael_record_buf record = fixture_record(session);
+    CU_ASSERT_EQUAL(encrypt_elsewhere(&fix, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(fix.metastore->last_consistency[FAKE_LOAD], AEL_CONSISTENCY_PRIMARY);
+    struct ael_session_factory *factory = fixture_other_factory(&fix, NULL);
+    struct ael_session *other = NULL;
+    CU_ASSERT_EQUAL(ael_session_acquire(factory, "p", &other, NULL), AEL_OK);
+    fix.metastore->last_consistency[FAKE_LOAD] = AEL_CONSISTENCY_ANY;
+    CU_ASSERT_EQUAL(fixture_decrypt(other, &record.record), AEL_OK);
+    CU_ASSERT_EQUAL(fix.metastore->last_consistency[FAKE_LOAD], AEL_CONSISTENCY_PRIMARY);
+    ael_record_buf_clear(&record);
+    ael_session_release(other);
+    ael_session_factory_free(factory);
+    end(&fix, session);
+}
+
 /* Marks the cached intermediate key as worn out by wraps. */
 static void wear_out(struct ael_session *session) {
     struct ael_call call = AEL_CALL_INIT;
@@ -491,13 +684,19 @@ static void test_worn_key__is_rotated_early(void) {
     end(&fix, session);
 }
 
-static void test_expiry_of_none__makes_a_key_each_time(void) {
+static void test_expiry_of_none__makes_a_key_each_precision(void) {
     struct fixture fix;
     struct ael_policy policy = AEL_POLICY_INIT;
     policy.expire_key_after_s = 0;
     struct ael_session *session = begin_warm(&fix, &policy);
     struct ael_record_buf record = fixture_record(session);
-    CU_ASSERT_EQUAL(record.record.parent_created_s, FIXTURE_MINUTE_S + 1);
+    CU_ASSERT_EQUAL(record.record.parent_created_s, FIXTURE_MINUTE_S);
+    ael_clock_advance_for_test(FIXTURE_MINUTE_S + MINUTE - 1 - FIXTURE_NOW_S);
+    CU_ASSERT_EQUAL(encrypt(session), FIXTURE_MINUTE_S);
+    ael_clock_advance_for_test(1);
+    CU_ASSERT_EQUAL(encrypt(session), FIXTURE_MINUTE_S + MINUTE);
+    CU_ASSERT_EQUAL(encrypt(session), FIXTURE_MINUTE_S + MINUTE);
+    CU_ASSERT_EQUAL(fake_metastore_count(fix.metastore, FIXTURE_IK), 2);
     CU_ASSERT_EQUAL(fixture_decrypt(session, &record.record), AEL_OK);
     ael_record_buf_clear(&record);
     end(&fix, session);
@@ -543,6 +742,15 @@ static const struct test_case k_cases[] = {
     {"interval 0 notices at once", test_interval_of_none__notices_a_revocation_at_once},
     {"an outage is bridged until max_stale", test_outage__is_bridged_until_max_stale_and_then_closes},
     {"a KMS outage prolongs nothing", test_outage__of_the_kms_does_not_prolong_keys},
+    {"a store outage prolongs no revoked key", test_outage__of_stores_alone_does_not_prolong_a_revoked_key},
+    {"an outage prolongs no key read as revoked",
+     test_outage__does_not_prolong_a_key_that_was_read_as_revoked},
+    {"a check asks no KMS", test_system_key__is_checked_without_the_kms},
+    {"a revocation taken back", test_system_key__whose_revocation_was_taken_back_is_opened_anew},
+    {"a KMS tells nothing about rows", test_kms__is_not_heard_on_records_and_rows},
+    {"a corrupted key is loaded again", test_corrupted_key__is_told_once_and_loaded_again},
+    {"a corrupted system key is loaded again", test_corrupted_system_key__is_told_once_and_loaded_again},
+    {"a system key is the primary's", test_system_key__is_read_from_the_primary},
     {"edge failures are told", test_failures__of_the_edges_are_told_and_not_remembered},
     {"a valid key dated ahead is used", test_clock__a_key_dated_ahead_is_used_while_it_is_valid},
     {"a new key comes after one dated ahead", test_clock__a_new_key_is_never_hidden_behind_one_dated_ahead},
@@ -561,7 +769,7 @@ static const struct test_case k_cases[] = {
     {"dated rows that cannot be used", test_dated__refuses_rows_without_parent_or_with_a_wrong_one},
     {"absence is the primary's word", test_dated__asks_the_primary_before_a_key_is_absent},
     {"a worn key is rotated early", test_worn_key__is_rotated_early},
-    {"no life: a key each time", test_expiry_of_none__makes_a_key_each_time},
+    {"no life: a key each precision", test_expiry_of_none__makes_a_key_each_precision},
     {"partitions share the system key", test_system_key__is_shared_by_partitions},
     {"caches off", test_caches_off__load_each_time},
 };

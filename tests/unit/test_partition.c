@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "appencryption/partition.h"
+#include "base/alloc.h"
 #include "tests/support/suite.h"
 
 #include <string.h>
@@ -131,6 +132,34 @@ static void test_init__refuses_bad_names(void) {
     expect_refused(&options, AEL_E_ARGUMENT, "accepted suffix");
 }
 
+static int g_allocations_left;
+
+static int fail_allocation(void *context) {
+    (void)context;
+    return g_allocations_left-- <= 0;
+}
+
+static void test_init__tells_when_memory_runs_out(void) {
+    const char *listed[] = {"theirs"};
+    struct ael_naming_options options = options_of("mine");
+    options.accepted = listed;
+    options.accepted_count = 1;
+    enum ael_status status = AEL_E_NO_MEMORY;
+    for (int allowed = 0; status != AEL_OK && allowed < 20; allowed++) {
+        struct ael_naming naming;
+        struct ael_error err = {0};
+        g_allocations_left = allowed;
+        ael_alloc_set_fault(fail_allocation, NULL);
+        status = ael_naming_init(&naming, &options, &err);
+        ael_alloc_set_fault(NULL, NULL);
+        CU_ASSERT_TRUE(status == AEL_OK || (status == AEL_E_NO_MEMORY && err.status == AEL_E_NO_MEMORY));
+        if (status == AEL_OK) {
+            ael_naming_clear(&naming);
+        }
+    }
+    CU_ASSERT_EQUAL(status, AEL_OK);
+}
+
 static void expect_partition(const struct ael_naming *naming, const void *data, size_t len, enum ael_status status) {
     struct ael_error err = {0};
     CU_ASSERT_EQUAL(ael_naming_check_partition(naming, (struct ael_bytes){data, len}, &err), status);
@@ -180,6 +209,7 @@ static const struct test_case k_cases[] = {
     {"the gate", test_accepts__own_unsuffixed_listed_and_regions_only},
     {"the form of an AWS region", test_is_region__knows_the_form},
     {"bad names are refused", test_init__refuses_bad_names},
+    {"no memory is told", test_init__tells_when_memory_runs_out},
     {"bad partitions are refused", test_check_partition__refuses_what_is_no_id},
     {"strict ids refuse underscores", test_strict_ids__refuse_underscores_everywhere},
 };

@@ -104,9 +104,17 @@ static void test_rules__take_what_the_policy_says(void) {
     CU_ASSERT_EQUAL(rules.intermediate_keys.capacity, 7);
     CU_ASSERT_EQUAL(rules.intermediate_keys.eviction, AEL_EVICTION_LRU);
     CU_ASSERT_EQUAL(rules.precision_s, 30);
+    CU_ASSERT_EQUAL(rules.expire_s, 30);
+    for (int64_t none = -5; none <= 0; none += 5) { /* no life: one precision */
+        policy.expire_key_after_s = none;
+        CU_ASSERT_EQUAL(ael_rules_from_policy(&policy, &rules, NULL), AEL_OK);
+        CU_ASSERT_EQUAL(rules.expire_s, 60);
+        CU_ASSERT_EQUAL(rules.precision_s, 60);
+    }
     policy.create_date_precision_s = -3;
     CU_ASSERT_EQUAL(ael_rules_from_policy(&policy, &rules, NULL), AEL_OK);
     CU_ASSERT_EQUAL(rules.precision_s, 1);
+    CU_ASSERT_EQUAL(rules.expire_s, 1);
 }
 
 static const struct test_case k_cases[] = {

@@ -247,6 +247,14 @@ static void with_bad_records(
     expect_refusal(session, &bad, partition);
     bad.parent_key_id = (struct ael_bytes){NULL, 0};
     expect_refusal(session, &bad, partition);
+    bad.parent_key_id = (struct ael_bytes){NULL, good->parent_key_id.len};
+    expect_refusal(session, &bad, format);
+    bad = *good;
+    bad.key.data = NULL;
+    expect_refusal(session, &bad, format);
+    bad = *good;
+    bad.data.data = NULL;
+    expect_refusal(session, &bad, format);
 }
 
 static void test_decrypt__refuses_every_bad_record_with_one_sentence(void) {
@@ -279,6 +287,9 @@ static void test_decrypt__tells_refusals_apart_when_asked_to(void) {
     bad.parent_key_id = ael_bytes_from_text("_IK_q_svc_prod");
     CU_ASSERT_EQUAL(ael_session_decrypt(session, &bad, &plain, NULL, &err), AEL_E_WRONG_PARTITION);
     CU_ASSERT_PTR_NOT_NULL(strstr(err.detail, "_IK_q_svc_prod"));
+    bad.parent_key_id = (struct ael_bytes){NULL, 0};
+    CU_ASSERT_EQUAL(ael_session_decrypt(session, &bad, &plain, NULL, &err), AEL_E_WRONG_PARTITION);
+    CU_ASSERT_STRING_EQUAL(err.detail, "the record's key is of another partition");
     ael_record_buf_clear(&record);
     ael_session_release(session);
     fixture_end(&fix);

@@ -215,10 +215,12 @@ static bool try_with_nth_failing(struct fixture *fix, int nth) {
     options.accepted_suffix_count = 2;
     g_left = nth;
     ael_alloc_set_fault(fail_allocation, NULL);
-    enum ael_status status = ael_session_factory_new(&options, &factory, NULL);
+    struct ael_error err = {0};
+    enum ael_status status = ael_session_factory_new(&options, &factory, &err);
     if (status == AEL_OK) {
-        status = ael_session_acquire(factory, "p", &session, NULL);
+        status = ael_session_acquire(factory, "p", &session, &err);
     }
+    CU_ASSERT_EQUAL(err.status, status);
     if (status == AEL_OK) {
         status = fixture_encrypt(session, NULL);
     }
