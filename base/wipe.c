@@ -49,9 +49,10 @@ static void wipe_vectors(void) {}
 
 /*
  * see base/wipe.h. Never inlined: its frame must lie where those of the calls before lay. The registers go first,
- * because resolving explicit_bzero at its first call would spill them.
+ * because resolving explicit_bzero at its first call would spill them. Without AddressSanitizer, which may lay frames
+ * elsewhere.
  */
-__attribute__((noinline)) void ael_wipe_stack(void) {
+__attribute__((noinline, no_sanitize("address"))) void ael_wipe_stack(void) {
     unsigned char frame[STACK_BYTES];
     wipe_vectors();
     explicit_bzero(frame, sizeof(frame));

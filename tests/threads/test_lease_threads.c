@@ -29,7 +29,12 @@ static void pause_for(int64_t ns) {
  * out, so that all states meet all others. */
 static void *access_often(void *context) {
     volatile uint8_t *mine = g_region.pages.bytes + (size_t)(uintptr_t)context * 64;
-    uint8_t count = 0;
+    bool begun = ael_region_begin(&g_region, AEL_PAGES_READ) == AEL_OK;
+    uint8_t count = begun ? *mine : 0;
+    bool ended = ael_region_end(&g_region) == AEL_OK;
+    if (!begun || !ended) {
+        atomic_fetch_add(&g_wrong, 1);
+    }
     for (int i = 0; i < rounds(); i++) {
         bool good = ael_region_begin(&g_region, AEL_PAGES_WRITE) == AEL_OK;
         good = good && *mine == count;
