@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/fork.h"
 
 #include <string.h>
 
@@ -19,8 +20,33 @@ static bool is_same(const struct ael_flight_key *a, const struct ael_flight_key 
            && a->id.len == b->id.len && memcmp(a->id.data, b->id.data, a->id.len) == 0;
 }
 
+/* Nobody holds a flight whose leader is not here: its followers are not here either. */
+static void forget_others(struct ael_key_flight **bucket) {
+    while (*bucket != NULL) {
+        struct ael_key_flight *flight = *bucket;
+        if (pthread_equal(flight->leader, pthread_self())) {
+            flight->holders = 1;
+            bucket = &flight->next;
+        } else {
+            *bucket = flight->next;
+            ael_free(flight);
+        }
+    }
+}
+
+static void forget_the_parents(struct ael_flights *flights) {
+    if (flights->forks == ael_fork_count()) {
+        return;
+    }
+    flights->forks = ael_fork_count();
+    for (size_t i = 0; i < AEL_FLIGHT_BUCKETS; i++) {
+        forget_others(&flights->buckets[i]);
+    }
+}
+
 /* see appencryption/key_flight.h */
-struct ael_key_flight *ael_flights_find(const struct ael_flights *flights, const struct ael_flight_key *key) {
+struct ael_key_flight *ael_flights_find(struct ael_flights *flights, const struct ael_flight_key *key) {
+    forget_the_parents(flights);
     struct ael_key_flight *flight = flights->buckets[bucket_of(key)];
     while (flight != NULL && !is_same(&flight->key, key)) {
         flight = flight->next;
@@ -31,6 +57,7 @@ struct ael_key_flight *ael_flights_find(const struct ael_flights *flights, const
 /* see appencryption/key_flight.h */
 enum ael_status ael_flights_take_off(
     struct ael_flights *flights, const struct ael_flight_key *key, struct ael_key_flight **flight) {
+    forget_the_parents(flights);
     struct ael_key_flight *made = ael_alloc(sizeof *made);
     if (made == NULL) {
         return AEL_E_NO_MEMORY;
@@ -38,6 +65,7 @@ enum ael_status ael_flights_take_off(
     ael_cond_init(&made->landed_cond);
     made->key = *key;
     made->holders = 1;
+    made->leader = pthread_self();
     made->next = flights->buckets[bucket_of(key)];
     flights->buckets[bucket_of(key)] = made;
     *flight = made;

@@ -37,17 +37,20 @@ struct ael_key_flight {
     struct ael_flight_key key;
     struct ael_flight_outcome outcome; /* once landed; holds a reference of the key */
     struct ael_cond landed_cond;
+    pthread_t leader;
     uint32_t holders; /* the leader and its followers */
     bool landed;
 };
 
 /* Zero is empty. */
 struct ael_flights {
+    uint32_t forks; /* of the process whose flights these are */
     struct ael_key_flight *buckets[AEL_FLIGHT_BUCKETS];
 };
 
-/** Finds the load of a key that is under way; NULL when there is none. */
-struct ael_key_flight *ael_flights_find(const struct ael_flights *flights, const struct ael_flight_key *key);
+/** Finds the load of a key that is under way; NULL when there is none. In a child, those of the parent's other threads
+ * are forgotten first: they will never land. */
+struct ael_key_flight *ael_flights_find(struct ael_flights *flights, const struct ael_flight_key *key);
 
 /** Begins a load. @return AEL_OK; AEL_E_NO_MEMORY. */
 AEL_MUST_CHECK enum ael_status ael_flights_take_off(

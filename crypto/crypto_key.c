@@ -6,8 +6,10 @@
 
 #include "base/alloc.h"
 #include "base/refcount.h"
+#include "base/sync.h"
 #include "base/wipe.h"
 #include "crypto/aead.h"
+#include "securememory/process.h"
 #include "securememory/random.h"
 
 #include <sodium.h>
@@ -21,12 +23,15 @@ struct ael_crypto_key {
     struct ael_refcount count;
     struct ael_key_binding binding;
     struct ael_sealed_key sealed;
-    uint8_t nonce_start[AEL_AEAD_NONCE_BYTES];
+    uint8_t nonce_start[AEL_AEAD_NONCE_BYTES]; /* of the process; under s_start_lock to change */
+    _Atomic uint32_t process; /* whose start it is; release, so that who sees it sees the start */
     /* Relaxed: each value is handed out once, and nothing else is published with it. */
     _Atomic uint64_t wraps;
     /* Relaxed: a flag that only goes up and guards no other data. */
     atomic_bool revoked;
 };
+
+static struct ael_mutex s_start_lock = AEL_MUTEX_INIT;
 
 /* Tells entries of one key apart. Relaxed: only that no value comes twice matters. */
 static _Atomic uint64_t s_generation;
@@ -39,6 +44,29 @@ bind(struct ael_key_binding *binding, enum ael_key_kind kind, struct ael_bytes i
     binding->kind = (uint32_t)kind;
     binding->created_s = created_s;
     binding->generation = atomic_fetch_add_explicit(&s_generation, 1, memory_order_relaxed) + 1;
+}
+
+static enum ael_status draw_start(struct ael_crypto_key *key) {
+    uint32_t process = ael_process_number();
+    enum ael_status status = ael_random_fill(key->nonce_start, sizeof key->nonce_start);
+    if (status == AEL_OK) {
+        atomic_store_explicit(&key->process, process, memory_order_release);
+    }
+    return status;
+}
+
+/* A child that carries its parent's key counts from a start of its own. */
+static enum ael_status own_start(struct ael_crypto_key *key) {
+    if (atomic_load_explicit(&key->process, memory_order_acquire) == ael_process_number()) {
+        return AEL_OK;
+    }
+    enum ael_status status = AEL_OK;
+    ael_mutex_lock(&s_start_lock);
+    if (atomic_load(&key->process) != ael_process_number()) {
+        status = draw_start(key);
+    }
+    ael_mutex_unlock(&s_start_lock);
+    return status;
 }
 
 /* see crypto/crypto_key.h */
@@ -58,7 +86,7 @@ enum ael_status ael_crypto_key_new(
     atomic_init(&made->wraps, 0);
     atomic_init(&made->revoked, revoked);
     bind(&made->binding, kind, id, created_s);
-    enum ael_status status = ael_random_fill(made->nonce_start, sizeof made->nonce_start);
+    enum ael_status status = draw_start(made);
     if (status == AEL_OK) {
         status = ael_sealed_key_make(bytes, &made->binding, &made->sealed);
     }
@@ -93,9 +121,10 @@ enum ael_status ael_crypto_key_wrap(
     uint8_t *sealed) {
     uint8_t nonce[AEL_AEAD_NONCE_BYTES];
     uint64_t count = atomic_fetch_add_explicit(&key->wraps, 1, memory_order_relaxed);
-    if (count >= k_max_wraps) {
+    enum ael_status status = count >= k_max_wraps ? AEL_E_CRYPTO : own_start(key);
+    if (status != AEL_OK) {
         ael_wipe(sealed, plain.len + AEL_AEAD_OVERHEAD_BYTES);
-        return AEL_E_CRYPTO;
+        return status;
     }
     add_to_nonce(key->nonce_start, count, nonce);
     return ael_aead_seal(bytes, nonce, plain, sealed);

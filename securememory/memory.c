@@ -87,6 +87,9 @@ static enum ael_status check_options(const struct ael_memory_options *options, s
         return ael_error_set(
             err, AEL_E_ARGUMENT, 0, k_component, "secret_slots is at most %d", (int)AEL_SECRET_SLOTS_MAX);
     }
+    if (options->on_fork != AEL_ON_FORK_CARRY && options->on_fork != AEL_ON_FORK_FORGET) {
+        return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "there is no on_fork %d", (int)options->on_fork);
+    }
     AEL_TRY(check_lease(options, err));
     return check_levels(options, err);
 }

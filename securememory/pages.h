@@ -55,6 +55,12 @@ AEL_MUST_CHECK enum ael_status ael_pages_map(
 AEL_MUST_CHECK enum ael_status
 ael_pages_set_access(const struct ael_pages *pages, enum ael_pages_access access);
 
+/** Says whether children get the pages (not their guards); they do not, at first. @return AEL_OK; AEL_E_SYSTEM. */
+AEL_MUST_CHECK enum ael_status ael_pages_set_inherited(const struct ael_pages *pages, bool inherited);
+
+/** In a child: unmaps pages of the parent's that it got; they are not wiped, for the parent may share them. */
+void ael_pages_drop_inherited(struct ael_pages *pages);
+
 /** Wipes and unmaps the pages and their guards, and zeroes the struct; none are accepted. */
 void ael_pages_unmap(struct ael_pages *pages);
 

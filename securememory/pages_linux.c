@@ -178,6 +178,18 @@ enum ael_status ael_pages_set_access(const struct ael_pages *pages, enum ael_pag
 }
 
 /* see securememory/pages.h */
+enum ael_status ael_pages_set_inherited(const struct ael_pages *pages, bool inherited) {
+    int advice = inherited ? MADV_DOFORK : MADV_DONTFORK;
+    return ael_sys()->madvise(pages->bytes, pages->len, advice) == 0 ? AEL_OK : AEL_E_SYSTEM;
+}
+
+/* see securememory/pages.h */
+void ael_pages_drop_inherited(struct ael_pages *pages) {
+    (void)ael_sys()->munmap(pages->bytes, pages->len);
+    *pages = (struct ael_pages){NULL, 0, false};
+}
+
+/* see securememory/pages.h */
 void ael_pages_unmap(struct ael_pages *pages) {
     if (pages->bytes == NULL) {
         return;

@@ -36,18 +36,73 @@ static struct ael_mutex g_lock = AEL_MUTEX_INIT; /* held to set up and to shut d
 static struct ael_cond g_left;                   /* signalled when the last one leaves a closing gate */
 static struct ael_protected g_protected;
 
+/* Of the last set-up, in this process or its parent: what an implicit set-up of a child goes by. Under g_lock. */
+static struct ael_memory_options g_options = AEL_MEMORY_OPTIONS_INIT;
+
+/* In a child that was handed root keys, until memory is set up around them. Under g_lock, but for the flag, which
+ * tells that they are there. */
+static struct ael_inherited_roots g_inherited;
+static struct ael_pages_policy g_inherited_policy;
+static atomic_bool g_carries;
+static bool g_lent; /* around a fork */
+
 /* see securememory/protected.h */
 struct ael_protected *ael_protected(void) {
     return &g_protected;
 }
 
-/* -- fork -- */
+/* -- fork: all other threads of ours stand still, so what the lock guards is whole -- */
 
-/* The parent's pages are not here; nothing of the old parts is touched again. What this thread had open is over. */
+static bool is_present(void) {
+    return (atomic_load(&g_gate) & k_present) != 0;
+}
+
+/* Where the root keys are that a child would get; bytes NULL = nowhere. */
+static const struct ael_pages *pages_to_lend(void) {
+    return is_present() ? &g_protected.roots.region.pages : &g_inherited.pages;
+}
+
+static void lend_roots(void *self) {
+    const struct ael_pages *pages = pages_to_lend();
+    (void)self;
+    g_lent = g_options.on_fork == AEL_ON_FORK_CARRY && pages->bytes != NULL &&
+             ael_pages_set_inherited(pages, true) == AEL_OK;
+}
+
+/* Pages that could not be taken back are lent again by the next fork only to be taken over: nothing gets lost. */
+static void take_roots_back(void *self) {
+    (void)self;
+    if (g_lent && ael_pages_set_inherited(pages_to_lend(), false) != AEL_OK) {
+        ael_log(AEL_LOG_ERROR, k_component, "the root keys' page stays visible to children made without handlers");
+    }
+    g_lent = false;
+}
+
+/* Takes the root keys over into pages of this child's. What cannot be taken over is forgotten. */
+static void inherit_roots(void) {
+    struct ael_pages lent = *pages_to_lend();
+    struct ael_root_names names = is_present() ? g_protected.roots.names : g_inherited.names;
+    struct ael_pages_policy policy = is_present() ? g_protected.policy.pages : g_inherited_policy;
+    enum ael_status status = ael_roots_inherit(&lent, &names, &policy, &g_inherited);
+    g_inherited_policy = policy;
+    if (status != AEL_OK) {
+        ael_log(AEL_LOG_ERROR, k_component, "what was made before the fork is lost to this child: %s",
+                ael_status_text(status));
+    }
+}
+
+/* The parent's pages are not here, but for those lent; nothing of the old parts is touched again. */
 static void after_fork_in_child(void *self) {
     (void)self;
     ael_process_forked();
     ael_pages_forked();
+    if (g_lent) {
+        inherit_roots();
+    } else {
+        g_inherited.pages = (struct ael_pages){NULL, 0, false};
+    }
+    g_lent = false;
+    atomic_store(&g_carries, g_inherited.pages.bytes != NULL);
     atomic_store(&g_gate, 0);
     ael_free(g_protected.slots.slots);
     memset(&g_protected, 0, sizeof g_protected);
@@ -55,7 +110,8 @@ static void after_fork_in_child(void *self) {
 
 /* Under the lock, before the first set-up in the process. */
 static enum ael_status make_ready(void) {
-    static struct ael_fork_part part = {.child = after_fork_in_child};
+    static struct ael_fork_part part = {
+        .at_rest = lend_roots, .parent = take_roots_back, .child = after_fork_in_child};
     AEL_TRY(ael_process_watch());
     return ael_fork_add(&part);
 }
@@ -76,7 +132,7 @@ static size_t pages_for(size_t bytes) {
 
 /* All but the slots. */
 static size_t fixed_pages(void) {
-    return pages_for(sizeof(struct ael_seal_key)) + pages_for(AEL_SCRATCH_ALL_BYTES) +
+    return pages_for(AEL_ROOTS_ALL_BYTES) + pages_for(AEL_SCRATCH_ALL_BYTES) +
            pages_for(AEL_GENERATOR_ALL_BYTES);
 }
 
@@ -115,6 +171,21 @@ static void clear_parts(struct ael_protected *memory) {
     ael_roots_clear(&memory->roots);
 }
 
+/* After a set-up that failed: what was inherited stays so. */
+static void undo_parts(struct ael_protected *memory) {
+    if (atomic_load(&g_carries)) {
+        ael_warden_stop(&memory->warden);
+        ael_roots_give_back(&memory->roots, &g_inherited);
+    }
+    clear_parts(memory);
+}
+
+/* The root keys of before a fork, or new ones. */
+static enum ael_status make_roots(struct ael_protected *memory, struct ael_error *err) {
+    return atomic_load(&g_carries) ? ael_roots_adopt(&memory->roots, &g_inherited, &memory->policy)
+                                   : ael_roots_init(&memory->roots, &memory->policy, err);
+}
+
 static enum ael_status
 start_warden(struct ael_protected *memory, const struct ael_memory_options *options, struct ael_error *err) {
     if (options->key_level != AEL_PROTECTION_LEASED) {
@@ -133,7 +204,7 @@ start_warden(struct ael_protected *memory, const struct ael_memory_options *opti
 static enum ael_status
 map_parts(struct ael_protected *memory, const struct ael_memory_options *options, struct ael_error *err) {
     AEL_TRY(start_warden(memory, options, err));
-    AEL_TRY(ael_roots_init(&memory->roots, memory->epoch, &memory->policy, err));
+    AEL_TRY(make_roots(memory, err));
     AEL_TRY(ael_scratch_pool_init(&memory->scratch, &memory->policy, err));
     AEL_TRY(ael_generator_init(&memory->generator, &memory->policy, err));
     return map_slots(memory, options, err);
@@ -173,7 +244,10 @@ static enum ael_status set_up(const struct ael_memory_options *options, struct a
 
     AEL_TRY(make_ready());
     memset(memory, 0, sizeof *memory);
-    memory->epoch = atomic_fetch_add(&g_epoch, 1) + 1;
+    if (!atomic_load(&g_carries)) {
+        atomic_fetch_add(&g_epoch, 1);
+    }
+    memory->epoch = atomic_load(&g_epoch);
     memory->level = options->level;
     memory->policy.level = options->key_level;
     memory->policy.warden = &memory->warden;
@@ -184,10 +258,13 @@ static enum ael_status set_up(const struct ael_memory_options *options, struct a
         status = map_parts(memory, options, err);
     }
     if (status != AEL_OK) {
-        clear_parts(memory);
+        undo_parts(memory);
         ael_mutex_clear(&memory->large.lock);
         return status;
     }
+    g_options = *options;
+    g_inherited_policy = memory->policy.pages;
+    atomic_store(&g_carries, false);
     atomic_store_explicit(&g_gate, k_present, memory_order_release);
     return AEL_OK;
 }
@@ -242,8 +319,16 @@ static bool pass(uint64_t refuse) {
     return false;
 }
 
+/* Sets up with the options of before the fork, or the defaults. */
+static enum ael_status set_up_unasked(void) {
+    ael_mutex_lock(&g_lock);
+    struct ael_memory_options options = g_options;
+    ael_mutex_unlock(&g_lock);
+    enum ael_status status = ael_protected_configure(&options, NULL);
+    return status == AEL_E_STATE ? AEL_OK : status; /* another thread was faster */
+}
+
 static enum ael_status enter_or_set_up(uint64_t refuse) {
-    static const struct ael_memory_options k_defaults = AEL_MEMORY_OPTIONS_INIT;
     for (;;) {
         if (ael_process_number() == 0) {
             return AEL_E_FORKED;
@@ -254,10 +339,7 @@ static enum ael_status enter_or_set_up(uint64_t refuse) {
         if ((atomic_load(&g_gate) & refuse) != 0) {
             return AEL_E_CLOSED;
         }
-        enum ael_status status = ael_protected_configure(&k_defaults, NULL);
-        if (status != AEL_OK && status != AEL_E_STATE) {
-            return status;
-        }
+        AEL_TRY(set_up_unasked());
     }
 }
 
@@ -278,8 +360,18 @@ static enum ael_status enter_present(uint64_t refuse) {
     return pass(refuse) ? AEL_OK : AEL_E_CLOSED;
 }
 
+/* As enter_or_set_up, but sets up only what a child carries. */
+static enum ael_status enter_present_or_carried(uint64_t refuse) {
+    enum ael_status status = enter_present(refuse);
+    while (status == AEL_E_CLOSED && atomic_load(&g_carries)) {
+        AEL_TRY(set_up_unasked());
+        status = enter_present(refuse);
+    }
+    return status;
+}
+
 static enum ael_status enter_epoch(uint32_t epoch, uint64_t refuse) {
-    AEL_TRY(enter_present(refuse));
+    AEL_TRY(enter_present_or_carried(refuse));
     if (g_protected.epoch != epoch) {
         ael_protected_leave();
         return AEL_E_CLOSED;
@@ -313,8 +405,8 @@ void ael_protected_leave(void) {
 }
 
 /* see securememory/protected.h */
-bool ael_protected_is_present(uint32_t epoch) {
-    return (atomic_load(&g_gate) & k_present) != 0 && atomic_load(&g_epoch) == epoch;
+bool ael_protected_is_alive(uint32_t epoch) {
+    return atomic_load(&g_epoch) == epoch && (is_present() || atomic_load(&g_carries));
 }
 
 /* -- shutting down -- */
@@ -345,6 +437,14 @@ static enum ael_status take_down_or_wait(int64_t deadline_ns) {
     return status;
 }
 
+/* Under the lock: what a child was handed and did not use yet. */
+static void drop_inherited(void) {
+    if (atomic_load(&g_carries)) {
+        atomic_store(&g_carries, false);
+        ael_inherited_roots_clear(&g_inherited);
+    }
+}
+
 /* see securememory/protected.h */
 enum ael_status ael_protected_shutdown(int64_t deadline_ns) {
     enum ael_status status = AEL_OK;
@@ -354,11 +454,13 @@ enum ael_status ael_protected_shutdown(int64_t deadline_ns) {
     }
 
     ael_mutex_lock(&g_lock);
+    drop_inherited();
     uint32_t epoch = atomic_load(&g_epoch);
-    while (status == AEL_OK && ael_protected_is_present(epoch)) {
+    while (status == AEL_OK && ael_protected_is_alive(epoch)) {
         status = take_down_or_wait(deadline_ns);
     }
-    if (!ael_protected_is_present(epoch)) {
+    if (!ael_protected_is_alive(epoch)) {
+        g_options = (struct ael_memory_options)AEL_MEMORY_OPTIONS_INIT;
         status = AEL_OK;
     }
     ael_mutex_unlock(&g_lock);

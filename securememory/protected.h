@@ -5,8 +5,8 @@
  *     absent --enter (sets up)--> open --shut down--> closing --last leave--> absent
  *
  * Inside the gate the parts stay mapped. Objects remember the epoch (one a set-up) in which they were made;
- * those of an earlier epoch are closed. In a child after fork memory is absent again, and the number of the
- * process differs.
+ * those of an earlier epoch are closed. In a child after fork memory is absent, and the number of the process differs;
+ * but a child that was handed the root keys carries the epoch on, and sets up around them when it first needs to.
  * Layer: securememory.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -46,14 +46,14 @@ AEL_MUST_CHECK enum ael_status ael_protected_enter(void);
 /** As ael_protected_enter, but a part of work already begun, which a shut-down waits for. */
 AEL_MUST_CHECK enum ael_status ael_protected_enter_within(void);
 
-/** Enters for new work on what was made in an epoch. @return AEL_OK; AEL_E_CLOSED; AEL_E_FORKED. Threads:
+/** Enters for new work on what was made in an epoch; sets memory up again in a child that carries it. @return AEL_OK; AEL_E_CLOSED; AEL_E_FORKED. Threads:
  * any. */
 AEL_MUST_CHECK enum ael_status ael_protected_enter_epoch(uint32_t epoch);
 
 /** As ael_protected_enter_epoch, to end what was made, also while memory is being shut down. */
 AEL_MUST_CHECK enum ael_status ael_protected_enter_to_end(uint32_t epoch);
 
-/** Enters memory that is there, to look at it. @return AEL_OK; AEL_E_CLOSED (absent); AEL_E_FORKED. Threads:
+/** Enters memory that is there, to look at it; sets nothing up. @return AEL_OK; AEL_E_CLOSED (absent); AEL_E_FORKED. Threads:
  * any. */
 AEL_MUST_CHECK enum ael_status ael_protected_enter_present(void);
 
@@ -71,7 +71,7 @@ AEL_MUST_CHECK enum ael_status ael_protected_shutdown(int64_t deadline_ns);
 /** Waits until a shut-down under way has done with what it unmaps. */
 void ael_protected_settle(void);
 
-/** Tells whether what was made in this process and epoch is still alive. Threads: any. */
-bool ael_protected_is_present(uint32_t epoch);
+/** Tells whether what was made in an epoch, in this process or one of its parents, can still be used. Threads: any. */
+bool ael_protected_is_alive(uint32_t epoch);
 
 #endif /* AEL_SECUREMEMORY_PROTECTED_H */

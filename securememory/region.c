@@ -22,33 +22,56 @@ prepare(struct ael_region *region, enum ael_lease_domain domain, const struct ae
 }
 
 /* see securememory/region.h */
+enum ael_status ael_region_wrap(
+    struct ael_region *region,
+    enum ael_lease_domain domain,
+    const struct ael_pages *pages,
+    const struct ael_region_policy *policy) {
+    memset(region, 0, sizeof *region);
+    region->level = policy->level;
+    region->pages = *pages;
+    enum ael_status status = prepare(region, domain, policy);
+    if (status != AEL_OK) {
+        memset(region, 0, sizeof *region);
+    }
+    return status;
+}
+
+/* see securememory/region.h */
 enum ael_status ael_region_init(
     struct ael_region *region,
     enum ael_lease_domain domain,
     size_t len,
     const struct ael_region_policy *policy,
     struct ael_error *err) {
+    struct ael_pages pages;
     memset(region, 0, sizeof *region);
-    region->level = policy->level;
-    AEL_TRY(ael_pages_map(len, &policy->pages, &region->pages, err));
-    enum ael_status status = prepare(region, domain, policy);
+    AEL_TRY(ael_pages_map(len, &policy->pages, &pages, err));
+    enum ael_status status = ael_region_wrap(region, domain, &pages, policy);
     if (status != AEL_OK) {
-        ael_pages_unmap(&region->pages);
+        ael_pages_unmap(&pages);
     }
     return status;
 }
 
 /* see securememory/region.h */
-void ael_region_clear(struct ael_region *region) {
-    if (region->pages.bytes == NULL) {
-        return;
-    }
+struct ael_pages ael_region_unwrap(struct ael_region *region) {
+    struct ael_pages pages = region->pages;
     if (region->level == AEL_PROTECTION_LEASED) {
         ael_lease_clear(&region->lease);
     } else if (region->level == AEL_PROTECTION_STRICT) {
         ael_mutex_clear(&region->lock);
     }
-    ael_pages_unmap(&region->pages);
+    memset(region, 0, sizeof *region);
+    return pages;
+}
+
+/* see securememory/region.h */
+void ael_region_clear(struct ael_region *region) {
+    if (region->pages.bytes != NULL) {
+        struct ael_pages pages = ael_region_unwrap(region);
+        ael_pages_unmap(&pages);
+    }
 }
 
 /* Joins a region that others hold open widely enough. Acquire pairs with the release in open_first: who sees

@@ -43,6 +43,16 @@ AEL_MUST_CHECK enum ael_status ael_region_init(
     const struct ael_region_policy *policy,
     struct ael_error *err);
 
+/** As ael_region_init, over pages that are mapped and closed; after a failure they are the caller's still. */
+AEL_MUST_CHECK enum ael_status ael_region_wrap(
+    struct ael_region *region,
+    enum ael_lease_domain domain,
+    const struct ael_pages *pages,
+    const struct ael_region_policy *policy);
+
+/** The opposite: the pages are the caller's, open or closed; nobody uses the region any more. */
+struct ael_pages ael_region_unwrap(struct ael_region *region);
+
 /** Wipes and unmaps; nobody uses the region any more. A zeroed struct is accepted. */
 void ael_region_clear(struct ael_region *region);
 

@@ -21,6 +21,7 @@ enum ael_status ael_sealed_key_make(
     AEL_TRY(ael_protected_enter_within());
     enum ael_status status = ael_roots_seal(
         &ael_protected()->roots, binding, plain, sealed->sealed, &sealed->root, &sealed->nonce);
+    sealed->epoch = ael_protected()->epoch;
     ael_protected_leave();
     if (status != AEL_OK) {
         ael_wipe(sealed, sizeof *sealed);
@@ -33,12 +34,11 @@ enum ael_status ael_sealed_key_make(
 static enum ael_status
 open_here(const struct ael_sealed_key *sealed, const struct ael_key_binding *binding, uint8_t *key) {
     struct ael_bytes bytes = {sealed->sealed, sizeof sealed->sealed};
-    if (sealed->process != ael_process_number()) {
-        return AEL_E_FORKED;
+    enum ael_status status = ael_protected_enter_to_end(sealed->epoch);
+    if (status != AEL_OK) {
+        return status == AEL_E_CLOSED && sealed->process != ael_process_number() ? AEL_E_FORKED : status;
     }
-    AEL_TRY(ael_protected_enter_to_end(sealed->root));
-    enum ael_status status =
-        ael_roots_open(&ael_protected()->roots, sealed->root, sealed->nonce, binding, bytes, key);
+    status = ael_roots_open(&ael_protected()->roots, sealed->root, sealed->nonce, binding, bytes, key);
     ael_protected_leave();
     return status;
 }

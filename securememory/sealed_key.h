@@ -32,7 +32,9 @@ struct ael_key_binding {
 struct ael_sealed_key {
     uint64_t nonce;      /* a counter of the root key, never used twice */
     uint32_t root;       /* which root key */
-    uint32_t process;    /* which process made it: see AEL_E_FORKED */
+    uint32_t epoch;      /* of protected memory, when it was made */
+    uint32_t process;    /* which process made it */
+    uint32_t reserved;
     uint8_t sealed[AEL_KEY_BYTES + 16];
 };
 
@@ -50,8 +52,8 @@ AEL_MUST_CHECK enum ael_status ael_sealed_key_make(
  * Opens a key into protected memory (a scratch slot).
  *
  * @param key  receives 32 bytes; zeroed on failure.
- * @return AEL_OK; AEL_E_CORRUPTED (not authentic, or another binding); AEL_E_FORKED; AEL_E_CLOSED (of before a
- *         shut-down); AEL_E_SYSTEM.
+ * @return AEL_OK; AEL_E_CORRUPTED (not authentic, or another binding); AEL_E_FORKED (of before a fork, and
+ *         forgotten); AEL_E_CLOSED (of before a shut-down); AEL_E_SYSTEM.
  * Threads: any.
  */
 AEL_MUST_CHECK enum ael_status ael_sealed_key_open(

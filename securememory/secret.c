@@ -60,7 +60,7 @@ static enum ael_status object_new(size_t len, struct ael_secret **made) {
     atomic_init(&secret->word, 0);
     ael_refcount_init(&secret->holders);
     secret->len = len;
-    secret->process = ael_process_number();
+    atomic_init(&secret->process, ael_process_number());
     secret->epoch = ael_protected()->epoch;
     secret->binding.kind = AEL_KEY_KIND_SECRET;
     secret->binding.generation = atomic_fetch_add_explicit(&g_next_number, 1, memory_order_relaxed);
@@ -210,6 +210,32 @@ struct ael_secret *ael_secret_acquire(struct ael_secret *secret) {
     return secret;
 }
 
+/* Under the lock. Readers and borrowers were threads of the parent, and its slots are not here. */
+static void reset(struct ael_secret *secret, uint32_t process) {
+    atomic_fetch_and(&secret->word, AEL_SECRET_CLOSING | AEL_SECRET_CLOSED);
+    secret->open_bytes = NULL;
+    secret->opening = false;
+    secret->slot = NULL;
+    atomic_store_explicit(&secret->process, process, memory_order_release);
+}
+
+/* see securememory/secret_state.h */
+enum ael_status ael_secret_make_ours(struct ael_secret *secret) {
+    uint32_t process = ael_process_number();
+    if (atomic_load_explicit(&secret->process, memory_order_acquire) == process) {
+        return AEL_OK;
+    }
+    if (process == 0 || secret->own != NULL || !ael_protected_is_alive(secret->epoch)) {
+        return AEL_E_FORKED;
+    }
+    ael_mutex_lock(&secret->lock);
+    if (atomic_load(&secret->process) != process) {
+        reset(secret, process);
+    }
+    ael_mutex_unlock(&secret->lock);
+    return AEL_OK;
+}
+
 /* The child's copy of a secret of before fork goes; what counted it was inherited, too. */
 static void release_inherited(struct ael_secret *secret) {
     ael_secret_forget_accesses(secret);
@@ -224,7 +250,7 @@ void ael_secret_release(struct ael_secret *secret) {
     if (secret == NULL || !ael_refcount_release(&secret->holders)) {
         return;
     }
-    if (secret->process != ael_process_number()) {
+    if (atomic_load(&secret->process) != ael_process_number()) {
         release_inherited(secret);
         return;
     }
@@ -274,9 +300,7 @@ static enum ael_status wipe(struct ael_secret *secret) {
 /* see securememory/secret_state.h */
 enum ael_status ael_secret_close_and_wait(struct ael_secret *secret) {
     enum ael_status status = AEL_OK;
-    if (secret->process != ael_process_number()) {
-        return AEL_E_FORKED;
-    }
+    AEL_TRY(ael_secret_make_ours(secret));
     atomic_fetch_or(&secret->word, AEL_SECRET_CLOSING);
     ael_mutex_lock(&secret->lock);
     while (is_busy(secret)) {
@@ -298,7 +322,7 @@ enum ael_status ael_secret_close(struct ael_secret *secret) {
     if (secret == NULL) {
         return AEL_E_ARGUMENT;
     }
-    if (secret->process == ael_process_number() && ael_secret_is_open_here(secret)) {
+    if (ael_secret_is_open_here(secret)) {
         return AEL_E_BUSY;
     }
     return ael_secret_close_and_wait(secret);
@@ -310,5 +334,6 @@ bool ael_secret_is_closed(const struct ael_secret *secret) {
         return true;
     }
     bool closed = (atomic_load(&secret->word) & AEL_SECRET_CLOSED) != 0;
-    return closed || (secret->process == ael_process_number() && !ael_protected_is_present(secret->epoch));
+    bool ours = atomic_load(&secret->process) == ael_process_number();
+    return closed || (ours && !ael_protected_is_alive(secret->epoch));
 }

@@ -18,7 +18,7 @@ static _Thread_local struct ael_secret_access *t_open __attribute__((tls_model("
 /* see securememory/secret_state.h */
 bool ael_secret_is_open_here(const struct ael_secret *secret) {
     for (const struct ael_secret_access *at = t_open; at != NULL; at = at->outer) {
-        if (secret == NULL ? at->secret->process == ael_process_number() : at->secret == secret) {
+        if (at->process == ael_process_number() && (secret == NULL || at->secret == secret)) {
             return true;
         }
     }
@@ -146,18 +146,17 @@ enum ael_status ael_secret_access_begin(struct ael_secret *secret, struct ael_se
     if (access == NULL) {
         return AEL_E_ARGUMENT;
     }
-    *access = (struct ael_secret_access){{NULL, 0}, NULL, NULL};
+    *access = (struct ael_secret_access){{NULL, 0}, NULL, NULL, 0};
     if (secret == NULL) {
         return AEL_E_ARGUMENT;
     }
-    if (secret->process != ael_process_number()) {
-        return AEL_E_FORKED;
-    }
+    AEL_TRY(ael_secret_make_ours(secret));
     if (!join(secret)) {
         AEL_TRY(begin_slowly(secret));
     }
     access->bytes = (struct ael_bytes){secret->open_bytes, secret->len};
     access->secret = secret;
+    access->process = ael_process_number();
     remember(access);
     return AEL_OK;
 }
@@ -225,9 +224,10 @@ enum ael_status ael_secret_access_end(struct ael_secret_access *access) {
         return AEL_E_ARGUMENT;
     }
     struct ael_secret *secret = access->secret;
-    *access = (struct ael_secret_access){{NULL, 0}, NULL, NULL};
-    if (secret->process != ael_process_number()) {
-        return AEL_E_FORKED;
+    uint32_t process = access->process;
+    *access = (struct ael_secret_access){{NULL, 0}, NULL, NULL, 0};
+    if (process != ael_process_number()) {
+        return AEL_E_FORKED; /* it was over with the fork */
     }
     return leave(secret) ? AEL_OK : end_slowly(secret);
 }
@@ -289,9 +289,7 @@ static enum ael_status copy_own_pages(struct ael_secret *secret, uint8_t *out) {
 
 /* see securememory/sealed_key.h */
 enum ael_status ael_secret_open_into(struct ael_secret *secret, uint8_t *out, size_t cap) {
-    if (secret->process != ael_process_number()) {
-        return AEL_E_FORKED;
-    }
+    AEL_TRY(ael_secret_make_ours(secret));
     if (cap < secret->len) {
         return AEL_E_BUFFER_TOO_SMALL;
     }

@@ -34,10 +34,8 @@ enum ael_status ael_secret_reader_new(struct ael_secret *secret, struct ael_secr
 
 /* Nothing is to be copied: the secret stays shut, but a closed one still says so. */
 static enum ael_status read_nothing(const struct ael_secret_reader *reader) {
-    const struct ael_secret *secret = reader->secret;
-    if (secret->process != ael_process_number()) {
-        return AEL_E_FORKED;
-    }
+    struct ael_secret *secret = reader->secret;
+    AEL_TRY(ael_secret_make_ours(secret));
     if ((atomic_load(&secret->word) & AEL_SECRET_CLOSING) != 0 || ael_secret_is_closed(secret)) {
         return AEL_E_CLOSED;
     }

@@ -38,7 +38,7 @@ struct ael_secret {
     atomic_uint_least64_t word;
     const uint8_t *open_bytes; /* valid while there are readers; written before the first is counted */
     size_t len;
-    uint32_t process;
+    atomic_uint_least32_t process; /* changes once in a child; release and acquire: what was reset there is seen */
     uint32_t epoch;
     uint8_t padding[64]; /* what follows changes on the slow path and is kept off the word's cache line */
     struct ael_refcount holders;
@@ -65,6 +65,13 @@ bool ael_secret_is_open_here(const struct ael_secret *secret);
 
 /** Takes this thread's accesses to a secret of before fork off its list. */
 void ael_secret_forget_accesses(const struct ael_secret *secret);
+
+/**
+ * Makes a secret of before a fork this process's, if it is not yet: nobody has it open here.
+ *
+ * @return AEL_OK; AEL_E_FORKED (forgotten, too large for a seal, or in a child without handlers). Threads: any.
+ */
+AEL_MUST_CHECK enum ael_status ael_secret_make_ours(struct ael_secret *secret);
 
 /** Opens the seal. @param out  secret->len bytes of protected memory. Inside the gate. */
 AEL_MUST_CHECK enum ael_status ael_secret_unseal(const struct ael_secret *secret, uint8_t *out);

@@ -29,6 +29,12 @@ enum ael_backing {
     AEL_BACKING_ANONYMOUS = 2,    /* mlock, MADV_DONTDUMP, MADV_DONTFORK */
 };
 
+/* What a child of fork(2) finds of the secrets, keys, factories and sessions of before the fork. */
+enum ael_on_fork {
+    AEL_ON_FORK_CARRY = 0,  /* they work: the root keys, and nothing else, are handed over */
+    AEL_ON_FORK_FORGET = 1, /* secrets and cached keys answer AEL_E_FORKED */
+};
+
 struct ael_memory_options {
     size_t size; /* sizeof(struct ael_memory_options) */
     enum ael_protection_level level;   /* of secrets that the host opens */
@@ -39,11 +45,12 @@ struct ael_memory_options {
     enum ael_protection_level key_level; /* of the root keys, the library's scratch and its random generator */
     uint32_t lease_us;    /* lease time of `leased`; 0 = 1,000 */
     uint32_t max_open_us; /* under steady use, leased memory is shut for a moment at least this often; 0 = never */
+    enum ael_on_fork on_fork;
 };
 
 #define AEL_MEMORY_OPTIONS_INIT                                                                               \
     {sizeof(struct ael_memory_options), AEL_PROTECTION_STRICT, AEL_PROTECTION_OPEN, AEL_BACKING_AUTO, 0,      \
-     false, AEL_PROTECTION_LEASED, 0, 0}
+     false, AEL_PROTECTION_LEASED, 0, 0, AEL_ON_FORK_CARRY}
 
 struct ael_memory_stats {
     size_t size;                     /* in: sizeof(struct ael_memory_stats) */

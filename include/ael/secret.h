@@ -36,6 +36,7 @@ struct ael_secret_access {
     struct ael_bytes bytes;          /* the secret, readable until ael_secret_access_end */
     struct ael_secret *secret;       /* private */
     struct ael_secret_access *outer; /* private: the next open access of this thread */
+    uint32_t process;                /* private */
 };
 
 /* Reads a secret from start to end. */
@@ -122,7 +123,7 @@ ael_secret_with_bytes(struct ael_secret *secret, ael_secret_bytes_fn fn, void *c
  * The wait has no deadline, and circles are not looked for: two threads, each with a secret open that the other
  * one is closing, wait for each other for ever. Close while no secret is open in the closing thread.
  *
- * @return AEL_OK; AEL_E_ARGUMENT (NULL); AEL_E_FORKED (made before fork); AEL_E_BUSY (this thread itself has it
+ * @return AEL_OK; AEL_E_ARGUMENT (NULL); AEL_E_FORKED (made before fork, and not carried over); AEL_E_BUSY (this thread itself has it
  *         open: end that access first; nothing has changed); AEL_E_CORRUPTED (found while wiping; it is closed all
  *         the same).
  * Source: Asherah's Secret.Close, without its deadlock.

@@ -27,7 +27,7 @@
     X(AEL_E_STATE,            0x0106, "the call comes too early or too late in the library's life")           \
     X(AEL_E_UNSUPPORTED,      0x0107, "the library or the backend does not offer this")                       \
     X(AEL_E_PARTITION,        0x0108, "the partition, service or product id is missing, too long or not allowed") \
-    X(AEL_E_FORKED,           0x0109, "the object was made before fork; make a new one in the child")         \
+    X(AEL_E_FORKED,           0x0109, "the object was made before fork and does not work in the child; make a new one") \
     X(AEL_E_CALLBACK,         0x010A, "the caller's callback reported a failure")                             \
     X(AEL_E_RECORD,           0x0201, "the record cannot be decrypted by this session")                       \
     X(AEL_E_FORMAT,           0x0202, "the input is not a well-formed record")                                \

@@ -14,4 +14,7 @@
  */
 void memory_at_level(enum ael_protection_level key_level);
 
+/** Sets protected memory up anew, with AEL_ON_FORK_FORGET. */
+void memory_that_forgets(void);
+
 #endif /* TESTS_SUPPORT_MEMORY_LEVEL_H */

@@ -8,6 +8,8 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,16 +49,18 @@ static bool beat(void) {
     return ael_lease_beat(g_lease, 0, 0);
 }
 
-/* The kernel's word: the first of "rwxp" for the mapping that starts at the pages. */
+/* The kernel's word: the first of "rwxp" for the mapping in which the address lies. */
 static char protection_of(const void *address) {
-    char line[256];
-    char start[32];
+    char line[512];
     char found = '?';
     FILE *maps = fopen("/proc/self/maps", "re");
-    (void)snprintf(start, sizeof start, "%lx-", (unsigned long)(uintptr_t)address);
     while (found == '?' && fgets(line, sizeof line, maps) != NULL) {
-        if (strncmp(line, start, strlen(start)) == 0) {
-            found = strchr(line, ' ')[1];
+        uintptr_t start = 0;
+        uintptr_t end = 0;
+        char flags[8] = "";
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %7s", &start, &end, flags) == 3 &&
+            start <= (uintptr_t)address && (uintptr_t)address < end) {
+            found = flags[0];
         }
     }
     (void)fclose(maps);
@@ -163,6 +167,7 @@ static void test_lease__works_with_fences_where_the_kernel_has_no_barrier(void) 
 static void wait_until_closed(void) {
     int64_t deadline = ael_warden_now_ns() + INT64_C(30) * 1000000000;
     while (ael_lease_is_open(g_lease) && ael_warden_now_ns() < deadline) {
+        (void)sched_yield();
     }
     CU_ASSERT_FALSE(ael_lease_is_open(g_lease));
 }
@@ -175,6 +180,7 @@ static void test_warden__closes_by_itself_and_sleeps(void) {
     }
     int64_t deadline = ael_warden_now_ns() + INT64_C(30) * 1000000000;
     while (!atomic_load(&g_warden.asleep) && ael_warden_now_ns() < deadline) {
+        (void)sched_yield();
     }
     CU_ASSERT_TRUE(atomic_load(&g_warden.asleep));
     CU_ASSERT_EQUAL(failing_sys_mprotect_calls(), 2 * ael_warden_stats(&g_warden).openings);

@@ -656,6 +656,7 @@ static int release_inherited_while_open(void) {
 }
 
 static void test_secret__of_before_fork_answers_forked_in_the_child(void) {
+    memory_that_forgets();
     g_inherited[0] = secret_of(32);
     g_inherited[1] = secret_of(5000);
     CU_ASSERT_EQUAL(ael_secret_access_begin(g_inherited[0], &g_open), AEL_OK);

@@ -188,6 +188,7 @@ static int read_inherited(void) {
 }
 
 static void test_secret_reader_read__refuses_after_fork(void) {
+    memory_that_forgets();
     struct ael_secret *secret = digits();
     CU_ASSERT_EQUAL(child_run(read_inherited), 0);
     drop(secret);
