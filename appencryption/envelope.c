@@ -12,15 +12,18 @@ enum {
     DATA_KEY_AT = 0,
     NONCE_AT = DATA_KEY_AT + AEL_KEY_BYTES,
     INTERMEDIATE_AT = 64,
+    WORK_AT = 128,
 };
+
+_Static_assert(WORK_AT + AEL_AEAD_WORK_BYTES <= AEL_SCRATCH_BYTES, "it all fits into one slot");
 
 static enum ael_status seal_in(
     uint8_t *slot, struct ael_crypto_key *intermediate, struct ael_bytes plain, uint8_t *data, uint8_t *key) {
     struct ael_bytes data_key = {slot + DATA_KEY_AT, AEL_KEY_BYTES};
     AEL_TRY(ael_random_fill(slot + DATA_KEY_AT, AEL_KEY_BYTES + AEL_AEAD_NONCE_BYTES));
-    AEL_TRY(ael_aead_seal(slot + DATA_KEY_AT, slot + NONCE_AT, plain, data));
+    AEL_TRY(ael_aead_seal(slot + WORK_AT, slot + DATA_KEY_AT, slot + NONCE_AT, plain, data));
     AEL_TRY(ael_crypto_key_open(intermediate, slot + INTERMEDIATE_AT));
-    return ael_crypto_key_wrap(intermediate, slot + INTERMEDIATE_AT, data_key, key);
+    return ael_crypto_key_wrap(intermediate, slot + WORK_AT, slot + INTERMEDIATE_AT, data_key, key);
 }
 
 /* see appencryption/envelope.h */
@@ -43,8 +46,8 @@ static enum ael_status open_in(
     uint8_t *slot, const struct ael_crypto_key *intermediate, struct ael_bytes key, struct ael_bytes data,
     uint8_t *plain) {
     AEL_TRY(ael_crypto_key_open(intermediate, slot + INTERMEDIATE_AT));
-    AEL_TRY(ael_aead_open(slot + INTERMEDIATE_AT, key, slot + DATA_KEY_AT));
-    return ael_aead_open(slot + DATA_KEY_AT, data, plain);
+    AEL_TRY(ael_aead_open(slot + WORK_AT, slot + INTERMEDIATE_AT, key, slot + DATA_KEY_AT));
+    return ael_aead_open(slot + WORK_AT, slot + DATA_KEY_AT, data, plain);
 }
 
 /* see appencryption/envelope.h */

@@ -10,6 +10,7 @@
 enum {
     CHILD_AT = 0,
     PARENT_AT = 64,
+    WORK_AT = 128,
 };
 
 /* see appencryption/key_hierarchy.h */
@@ -50,7 +51,7 @@ static enum ael_status make_intermediate(
     struct ael_bytes child = {bytes + CHILD_AT, AEL_KEY_BYTES};
     AEL_TRY(ael_random_fill(bytes + CHILD_AT, AEL_KEY_BYTES));
     AEL_TRY(ael_crypto_key_open(system_key, bytes + PARENT_AT));
-    AEL_TRY(ael_crypto_key_wrap(system_key, bytes + PARENT_AT, child, sealed));
+    AEL_TRY(ael_crypto_key_wrap(system_key, bytes + WORK_AT, bytes + PARENT_AT, child, sealed));
     return ael_crypto_key_new(
         AEL_KEY_KIND_INTERMEDIATE, name->id, name->created_s, name->revoked, bytes + CHILD_AT, key);
 }
@@ -75,7 +76,7 @@ static enum ael_status open_intermediate(
     const struct ael_key_name *name, const struct ael_crypto_key *system_key, struct ael_bytes sealed,
     uint8_t *bytes, struct ael_crypto_key **key) {
     AEL_TRY(ael_crypto_key_open(system_key, bytes + PARENT_AT));
-    AEL_TRY(ael_aead_open(bytes + PARENT_AT, sealed, bytes + CHILD_AT));
+    AEL_TRY(ael_aead_open(bytes + WORK_AT, bytes + PARENT_AT, sealed, bytes + CHILD_AT));
     return ael_crypto_key_new(
         AEL_KEY_KIND_INTERMEDIATE, name->id, name->created_s, name->revoked, bytes + CHILD_AT, key);
 }

@@ -8,12 +8,12 @@
 #include "base/check.h"
 #include "bench/bench.h"
 #include "bench/floor.h"
+#include "crypto/aead.h"
 
 #include <stdio.h>
 #include <string.h>
 
 /* The library's engine for records. */
-static const char k_engine[] = "evp";
 
 /* One thread's buffers for one payload size; record and json hold what was encrypted last. */
 struct lane {
@@ -162,7 +162,7 @@ add_case(struct bench *bench, struct fixture *fixture, const struct kind *kind, 
         sodium = kind->add_floor(bench, FLOOR_LIBSODIUM, fixture->payload, threads);
     }
     (void)bench_add(
-        bench, name, k_engine, threads, (struct bench_work){kind->run, NULL, fixture}, evp, sodium);
+        bench, name, ael_aead_engine_name(fixture->payload), threads, (struct bench_work){kind->run, NULL, fixture}, evp, sodium);
     return AEL_OK;
 }
 

@@ -3,7 +3,9 @@
  *
  *     sealed = ciphertext (as long as the plaintext) || tag (16) || nonce (12)
  *
- * Through OpenSSL 3 EVP. No context holds a key between calls: on every way out it is reset, which wipes the schedule.
+ * Short messages by libsodium where the CPU has AES instructions, with the key's schedule in the caller's protected
+ * memory; others, and all in FIPS mode, by OpenSSL 3 EVP, of which no context holds a key between calls. What the
+ * engines leave on the stack and in registers goes with the caller's scratch (securememory/scratch.h).
  * Layer: crypto.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -17,11 +19,14 @@ enum {
     AEL_AEAD_TAG_BYTES = 16,
     AEL_AEAD_NONCE_BYTES = 12,
     AEL_AEAD_OVERHEAD_BYTES = AEL_AEAD_TAG_BYTES + AEL_AEAD_NONCE_BYTES,
+    AEL_AEAD_WORK_BYTES = 512,
 };
 
 /**
  * Seals a message under a key with a nonce that the caller never uses twice with this key.
  *
+ * @param work    AEL_AEAD_WORK_BYTES of protected memory, aligned to 16, for the key's schedule, which stays in it; NULL
+ *                = by OpenSSL, whatever the length.
  * @param key     32 bytes in protected memory, readable for the length of the call.
  * @param plain   0 .. 2^31-1 bytes; may start where sealed starts (in place), must not overlap otherwise.
  * @param sealed  receives plain.len + AEL_AEAD_OVERHEAD_BYTES bytes.
@@ -29,12 +34,13 @@ enum {
  * Threads: any.
  */
 AEL_MUST_CHECK enum ael_status ael_aead_seal(
-    const uint8_t key[static AEL_AEAD_KEY_BYTES], const uint8_t nonce[static AEL_AEAD_NONCE_BYTES],
+    uint8_t *work, const uint8_t key[static AEL_AEAD_KEY_BYTES], const uint8_t nonce[static AEL_AEAD_NONCE_BYTES],
     struct ael_bytes plain, uint8_t *sealed);
 
 /**
  * Opens a sealed message.
  *
+ * @param work    as in ael_aead_seal.
  * @param sealed  AEL_AEAD_OVERHEAD_BYTES or more.
  * @param plain   receives sealed.len - AEL_AEAD_OVERHEAD_BYTES bytes; may be where sealed starts (in place).
  * @return AEL_OK; AEL_E_AUTHENTICATION (too short, or the tag does not match: plain zeroed); AEL_E_TOO_LARGE;
@@ -42,6 +48,9 @@ AEL_MUST_CHECK enum ael_status ael_aead_seal(
  * Threads: any.
  */
 AEL_MUST_CHECK enum ael_status ael_aead_open(
-    const uint8_t key[static AEL_AEAD_KEY_BYTES], struct ael_bytes sealed, uint8_t *plain);
+    uint8_t *work, const uint8_t key[static AEL_AEAD_KEY_BYTES], struct ael_bytes sealed, uint8_t *plain);
+
+/** Returns the name of the engine for a message of len bytes, "libsodium" or "evp". Static string. Threads: any. */
+const char *ael_aead_engine_name(size_t len);
 
 #endif /* AEL_CRYPTO_AEAD_H */

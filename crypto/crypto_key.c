@@ -116,6 +116,7 @@ static void add_to_nonce(const uint8_t *start, uint64_t count, uint8_t *nonce) {
 /* see crypto/crypto_key.h */
 enum ael_status ael_crypto_key_wrap(
     struct ael_crypto_key *key,
+    uint8_t *work,
     const uint8_t bytes[static AEL_KEY_BYTES],
     struct ael_bytes plain,
     uint8_t *sealed) {
@@ -127,7 +128,7 @@ enum ael_status ael_crypto_key_wrap(
         return status;
     }
     add_to_nonce(key->nonce_start, count, nonce);
-    return ael_aead_seal(bytes, nonce, plain, sealed);
+    return ael_aead_seal(work, bytes, nonce, plain, sealed);
 }
 
 /* see crypto/crypto_key.h */

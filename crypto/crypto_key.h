@@ -36,12 +36,13 @@ AEL_MUST_CHECK enum ael_status ael_crypto_key_open(const struct ael_crypto_key *
  * Seals a message (another key) of at most 64 bytes, in scratch, under this key, which is already open. Nonces are a
  * random 96-bit start drawn when the key was made, counted up.
  *
- * @param bytes   the key, as ael_crypto_key_open gave it.
+ * @param work    as in ael_aead_seal. @param bytes  the key, as ael_crypto_key_open gave it.
  * @param sealed  receives plain.len + 28 bytes.
  * @return AEL_OK; AEL_E_CRYPTO; AEL_E_NO_MEMORY; sealed zeroed on failure. Threads: any.
  */
 AEL_MUST_CHECK enum ael_status ael_crypto_key_wrap(
-    struct ael_crypto_key *key, const uint8_t bytes[static AEL_KEY_BYTES], struct ael_bytes plain, uint8_t *sealed);
+    struct ael_crypto_key *key, uint8_t *work, const uint8_t bytes[static AEL_KEY_BYTES], struct ael_bytes plain,
+    uint8_t *sealed);
 
 /** True when the key has wrapped so often (2^30) that a new one should be made. Threads: any. */
 bool ael_crypto_key_is_worn(const struct ael_crypto_key *key);

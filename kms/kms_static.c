@@ -33,6 +33,9 @@ static enum ael_status failed(struct ael_error *err, enum ael_status status) {
                             : ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
 }
 
+/* The master key lies at the start of a slot, the other key behind it, and then the engine's work. */
+enum { WORK_AT = 128 };
+
 /* Takes a slot and opens the master key at its start. */
 static enum ael_status
 begin_with_master(const struct kms_static *self, const struct ael_call *call, struct ael_scratch *scratch) {
@@ -55,7 +58,7 @@ static enum ael_status seal_key(
     uint8_t *plain = scratch.bytes + AEL_KEY_BYTES;
     enum ael_status status = ael_secret_open_into(key, plain, AEL_KEY_BYTES);
     if (status == AEL_OK) {
-        status = ael_aead_seal(scratch.bytes, nonce, (struct ael_bytes){plain, AEL_KEY_BYTES}, sealed);
+        status = ael_aead_seal(scratch.bytes + WORK_AT, scratch.bytes, nonce, (struct ael_bytes){plain, AEL_KEY_BYTES}, sealed);
     }
     enum ael_status ended = ael_scratch_end(&scratch);
     return status == AEL_OK ? ended : status;
@@ -93,7 +96,7 @@ static enum ael_status open_key(
     struct ael_scratch scratch;
     AEL_TRY(begin_with_master(self, call, &scratch));
     uint8_t *plain = scratch.bytes + AEL_KEY_BYTES;
-    enum ael_status status = ael_aead_open(scratch.bytes, encrypted, plain);
+    enum ael_status status = ael_aead_open(scratch.bytes + WORK_AT, scratch.bytes, encrypted, plain);
     if (status == AEL_OK) {
         status = ael_secret_new(plain, AEL_KEY_BYTES, key);
     }

@@ -107,7 +107,6 @@ static void draw(struct ael_generator_shard *shard, struct shard_state *state, u
         ael_wipe(key, sizeof state->key);
     }
     shard->drawn += len;
-    ael_wipe_stack();
 }
 
 /* see securememory/generator.h */

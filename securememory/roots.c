@@ -50,6 +50,7 @@ static enum ael_status draw_key(struct ael_roots *roots, uint32_t place) {
         roots->current = place;
     }
     enum ael_status end = ael_region_end(&roots->region);
+    ael_wipe_stack();
     return status != AEL_OK ? status : end;
 }
 

@@ -2,6 +2,7 @@
 #include "securememory/scratch.h"
 
 #include "base/check.h"
+#include "base/wipe.h"
 #include "securememory/process.h"
 #include "securememory/protected.h"
 
@@ -40,6 +41,7 @@ enum ael_status ael_scratch_end(struct ael_scratch *scratch) {
     if ((held.slot & ~(uint32_t)SLOT_MASK) != process_mark()) {
         return AEL_E_FORKED;
     }
+    ael_wipe_stack();
     enum ael_status status = ael_scratch_pool_give(&ael_protected()->scratch, held.slot & SLOT_MASK);
     ael_protected_leave();
     return status;

@@ -37,7 +37,6 @@ void ael_seal_key_prepare(struct ael_seal_key *key, enum ael_seal_engine engine)
     }
     (void)crypto_aead_aes256gcm_beforenm((crypto_aead_aes256gcm_state *)(void *)key->state, key->raw);
     ael_wipe(key->raw, sizeof key->raw);
-    ael_wipe_stack();
 }
 
 /* see securememory/seal.h */
@@ -59,7 +58,6 @@ void ael_seal_make(
         (void)crypto_aead_chacha20poly1305_ietf_encrypt(
             sealed, NULL, plain.data, plain.len, ad, sizeof *binding, NULL, bytes, key->raw);
     }
-    ael_wipe_stack();
 }
 
 /* see securememory/seal.h */
@@ -82,7 +80,6 @@ enum ael_status ael_seal_open(
         failed = crypto_aead_chacha20poly1305_ietf_decrypt(
             plain, NULL, NULL, sealed.data, sealed.len, ad, sizeof *binding, bytes, key->raw);
     }
-    ael_wipe_stack();
     if (failed != 0) {
         ael_wipe(plain, sealed.len - AEL_SEAL_TAG_BYTES);
         return AEL_E_CORRUPTED;

@@ -41,7 +41,7 @@ void ael_seal_key_prepare(struct ael_seal_key *key, enum ael_seal_engine engine)
  *
  * @param nonce   never used before with this key. @param sealed  receives plain.len + AEL_SEAL_TAG_BYTES
  *                bytes.
- * Threads: any. Nothing of key or plaintext stays on the stack.
+ * Threads: any. What stays on the stack and in registers is wiped by the caller (ael_wipe_stack).
  */
 void ael_seal_make(
     const struct ael_seal_key *key,

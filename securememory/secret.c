@@ -163,6 +163,7 @@ static enum ael_status make(const uint8_t *source, size_t len, struct ael_secret
     enum ael_status status = ael_protected_enter();
     if (status == AEL_OK) {
         status = make_inside(source, len, secret);
+        ael_wipe_stack();
         ael_protected_leave();
     }
     ael_metric_timer("secret.alloctimer", start);

@@ -71,6 +71,7 @@ static enum ael_status fill_slot(struct ael_secret *secret, int64_t deadline_ns)
 
     AEL_TRY(ael_secret_slots_take(slots, deadline_ns, &slot));
     enum ael_status status = ael_secret_unseal(secret, ael_secret_slots_place(slots, slot, secret->len));
+    ael_wipe_stack();
     if (status != AEL_OK) {
         ael_secret_slots_discard(slots, slot);
         return status;

@@ -118,7 +118,7 @@ static struct ael_bytes view(const void *data, size_t len) {
 }
 
 static void seal_text(const char *text, uint8_t *sealed) {
-    CU_ASSERT_EQUAL_FATAL(ael_aead_seal(k_key, k_nonce, ael_bytes_from_text(text), sealed), AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(ael_aead_seal(NULL, k_key, k_nonce, ael_bytes_from_text(text), sealed), AEL_OK);
 }
 
 /* ---- known answers ---- */
@@ -152,9 +152,9 @@ static void check_answer(const struct answer *answer) {
     CU_ASSERT_EQUAL_FATAL(test_hex_decode(answer->cipher, wanted, sizeof wanted), len);
     CU_ASSERT_EQUAL(test_hex_decode(answer->tag, wanted + len, 16), 16);
     memcpy(wanted + len + 16, nonce, sizeof nonce);
-    CU_ASSERT_EQUAL(ael_aead_seal(key, nonce, view(plain, len), sealed), AEL_OK);
+    CU_ASSERT_EQUAL(ael_aead_seal(NULL, key, nonce, view(plain, len), sealed), AEL_OK);
     CU_ASSERT(memcmp(sealed, wanted, len + AEL_AEAD_OVERHEAD_BYTES) == 0);
-    CU_ASSERT_EQUAL(ael_aead_open(key, view(wanted, len + AEL_AEAD_OVERHEAD_BYTES), back), AEL_OK);
+    CU_ASSERT_EQUAL(ael_aead_open(NULL, key, view(wanted, len + AEL_AEAD_OVERHEAD_BYTES), back), AEL_OK);
     CU_ASSERT(memcmp(back, plain, len) == 0);
 }
 
@@ -176,7 +176,7 @@ static void test_aead_open__opens_what_asherah_sealed(void) {
     CU_ASSERT_EQUAL(
         test_hex_decode("3268a2bf928190cb69a5e1175ca040642b5708e4c90cd28d61f65662c4208ee4", wanted, 32), 32);
     const uint8_t *master = (const uint8_t *)"0123456789abcdefghijklmnopqrstuv";
-    CU_ASSERT_EQUAL(ael_aead_open(master, view(sealed, sizeof sealed), plain), AEL_OK);
+    CU_ASSERT_EQUAL(ael_aead_open(NULL, master, view(sealed, sizeof sealed), plain), AEL_OK);
     CU_ASSERT(memcmp(plain, wanted, sizeof plain) == 0);
 }
 
@@ -187,20 +187,20 @@ static void test_aead__works_in_place(void) {
     uint8_t plain[40], apart[sizeof bytes];
     memset(plain, 0x5a, sizeof plain);
     memcpy(bytes, plain, sizeof plain);
-    CU_ASSERT_EQUAL(ael_aead_seal(k_key, k_nonce, view(bytes, sizeof plain), bytes), AEL_OK);
-    CU_ASSERT_EQUAL(ael_aead_seal(k_key, k_nonce, view(plain, sizeof plain), apart), AEL_OK);
+    CU_ASSERT_EQUAL(ael_aead_seal(NULL, k_key, k_nonce, view(bytes, sizeof plain), bytes), AEL_OK);
+    CU_ASSERT_EQUAL(ael_aead_seal(NULL, k_key, k_nonce, view(plain, sizeof plain), apart), AEL_OK);
     CU_ASSERT(memcmp(bytes, apart, sizeof bytes) == 0);
-    CU_ASSERT_EQUAL(ael_aead_open(k_key, view(bytes, sizeof bytes), bytes), AEL_OK);
+    CU_ASSERT_EQUAL(ael_aead_open(NULL, k_key, view(bytes, sizeof bytes), bytes), AEL_OK);
     CU_ASSERT(memcmp(bytes, plain, sizeof plain) == 0);
 }
 
 static void test_aead__takes_an_empty_message(void) {
     uint8_t sealed[AEL_AEAD_OVERHEAD_BYTES];
     uint8_t untouched = 0x77;
-    CU_ASSERT_EQUAL(ael_aead_seal(k_key, k_nonce, view(NULL, 0), sealed), AEL_OK);
-    CU_ASSERT_EQUAL(ael_aead_open(k_key, view(sealed, sizeof sealed), &untouched), AEL_OK);
+    CU_ASSERT_EQUAL(ael_aead_seal(NULL, k_key, k_nonce, view(NULL, 0), sealed), AEL_OK);
+    CU_ASSERT_EQUAL(ael_aead_open(NULL, k_key, view(sealed, sizeof sealed), &untouched), AEL_OK);
     sealed[0] ^= 1;
-    CU_ASSERT_EQUAL(ael_aead_open(k_key, view(sealed, sizeof sealed), &untouched), AEL_E_AUTHENTICATION);
+    CU_ASSERT_EQUAL(ael_aead_open(NULL, k_key, view(sealed, sizeof sealed), &untouched), AEL_E_AUTHENTICATION);
     CU_ASSERT_EQUAL(untouched, 0x77);
 }
 
@@ -208,8 +208,8 @@ static void test_aead__takes_every_length_around_a_block(void) {
     uint8_t plain[70], sealed[sizeof plain + AEL_AEAD_OVERHEAD_BYTES], back[sizeof plain];
     for (size_t len = 0; len <= sizeof plain; len++) {
         memset(plain, (int)len, sizeof plain);
-        CU_ASSERT_EQUAL(ael_aead_seal(k_key, k_nonce, view(plain, len), sealed), AEL_OK);
-        CU_ASSERT_EQUAL(ael_aead_open(k_key, view(sealed, len + AEL_AEAD_OVERHEAD_BYTES), back), AEL_OK);
+        CU_ASSERT_EQUAL(ael_aead_seal(NULL, k_key, k_nonce, view(plain, len), sealed), AEL_OK);
+        CU_ASSERT_EQUAL(ael_aead_open(NULL, k_key, view(sealed, len + AEL_AEAD_OVERHEAD_BYTES), back), AEL_OK);
         CU_ASSERT(memcmp(back, plain, len) == 0);
     }
 }
@@ -223,11 +223,11 @@ static void test_aead_open__refuses_each_damaged_bit_and_wipes(void) {
     for (size_t bit = 0; bit < 8 * sizeof sealed; bit++) {
         memset(plain, 0xee, sizeof plain);
         sealed[bit / 8] ^= (uint8_t)(1u << (bit % 8));
-        CU_ASSERT_EQUAL(ael_aead_open(k_key, view(sealed, sizeof sealed), plain), AEL_E_AUTHENTICATION);
+        CU_ASSERT_EQUAL(ael_aead_open(NULL, k_key, view(sealed, sizeof sealed), plain), AEL_E_AUTHENTICATION);
         CU_ASSERT(is_zero(plain, sizeof plain));
         sealed[bit / 8] ^= (uint8_t)(1u << (bit % 8));
     }
-    CU_ASSERT_EQUAL(ael_aead_open(k_key, view(sealed, sizeof sealed), plain), AEL_OK);
+    CU_ASSERT_EQUAL(ael_aead_open(NULL, k_key, view(sealed, sizeof sealed), plain), AEL_OK);
 }
 
 static void test_aead_open__wipes_in_place_too(void) {
@@ -235,7 +235,7 @@ static void test_aead_open__wipes_in_place_too(void) {
     uint8_t sealed[sizeof k_text - 1 + AEL_AEAD_OVERHEAD_BYTES];
     seal_text(k_text, sealed);
     sealed[sizeof k_text - 1] ^= 0x80; /* the tag */
-    CU_ASSERT_EQUAL(ael_aead_open(k_key, view(sealed, sizeof sealed), sealed), AEL_E_AUTHENTICATION);
+    CU_ASSERT_EQUAL(ael_aead_open(NULL, k_key, view(sealed, sizeof sealed), sealed), AEL_E_AUTHENTICATION);
     CU_ASSERT(is_zero(sealed, sizeof k_text - 1));
 }
 
@@ -245,7 +245,7 @@ static void test_aead_open__refuses_every_shorter_length(void) {
     seal_text(k_text, sealed);
     for (size_t len = 0; len < sizeof sealed; len++) {
         memset(plain, 0xee, sizeof plain);
-        CU_ASSERT_EQUAL(ael_aead_open(k_key, view(sealed, len), plain), AEL_E_AUTHENTICATION);
+        CU_ASSERT_EQUAL(ael_aead_open(NULL, k_key, view(sealed, len), plain), AEL_E_AUTHENTICATION);
         size_t written = len < AEL_AEAD_OVERHEAD_BYTES ? 0 : len - AEL_AEAD_OVERHEAD_BYTES;
         CU_ASSERT(is_zero(plain, written));
     }
@@ -257,16 +257,16 @@ static void test_aead_open__refuses_another_key(void) {
     for (size_t i = 0; i < sizeof other; i++) {
         memcpy(other, k_key, sizeof other);
         other[i] ^= 1;
-        CU_ASSERT_EQUAL(ael_aead_open(other, view(sealed, sizeof sealed), plain), AEL_E_AUTHENTICATION);
+        CU_ASSERT_EQUAL(ael_aead_open(NULL, other, view(sealed, sizeof sealed), plain), AEL_E_AUTHENTICATION);
     }
 }
 
 static void test_aead__refuses_what_is_too_large(void) {
     uint8_t byte = 0x31;
-    CU_ASSERT_EQUAL(ael_aead_seal(k_key, k_nonce, view(&byte, (size_t)INT_MAX + 1), &byte), AEL_E_TOO_LARGE);
-    CU_ASSERT_EQUAL(ael_aead_seal(k_key, k_nonce, view(&byte, SIZE_MAX), &byte), AEL_E_TOO_LARGE);
+    CU_ASSERT_EQUAL(ael_aead_seal(NULL, k_key, k_nonce, view(&byte, (size_t)INT_MAX + 1), &byte), AEL_E_TOO_LARGE);
+    CU_ASSERT_EQUAL(ael_aead_seal(NULL, k_key, k_nonce, view(&byte, SIZE_MAX), &byte), AEL_E_TOO_LARGE);
     size_t sealed_len = (size_t)INT_MAX + AEL_AEAD_OVERHEAD_BYTES + 1;
-    CU_ASSERT_EQUAL(ael_aead_open(k_key, view(&byte, sealed_len), &byte), AEL_E_TOO_LARGE);
+    CU_ASSERT_EQUAL(ael_aead_open(NULL, k_key, view(&byte, sealed_len), &byte), AEL_E_TOO_LARGE);
     CU_ASSERT_EQUAL(byte, 0x31);
 }
 
@@ -278,9 +278,9 @@ static void test_aead__leaves_no_key_in_openssl(void) {
     s_needle = k_key;
     s_freed_with_key = 0;
     seal_text("hello", sealed);
-    CU_ASSERT_EQUAL(ael_aead_open(k_key, view(sealed, sizeof sealed), plain), AEL_OK);
+    CU_ASSERT_EQUAL(ael_aead_open(NULL, k_key, view(sealed, sizeof sealed), plain), AEL_OK);
     sealed[0] ^= 1;
-    CU_ASSERT_EQUAL(ael_aead_open(k_key, view(sealed, sizeof sealed), plain), AEL_E_AUTHENTICATION);
+    CU_ASSERT_EQUAL(ael_aead_open(NULL, k_key, view(sealed, sizeof sealed), plain), AEL_E_AUTHENTICATION);
     CU_ASSERT_EQUAL(s_freed_with_key, 0);
     CU_ASSERT_EQUAL(live_blocks_with(k_key), 0);
     /* The search itself works: a context in use holds the schedule. */
@@ -300,7 +300,7 @@ static void test_aead_seal__fails_without_memory_and_zeroes(void) {
     for (long nth = 0; nth < 100 && status != AEL_OK; nth++) {
         memset(sealed, 0xee, sizeof sealed);
         s_fail_at = nth;
-        status = ael_aead_seal(k_key, k_nonce, ael_bytes_from_text("hello"), sealed);
+        status = ael_aead_seal(NULL, k_key, k_nonce, ael_bytes_from_text("hello"), sealed);
         s_fail_at = -1;
         CU_ASSERT(status == AEL_OK || status == AEL_E_NO_MEMORY || status == AEL_E_CRYPTO);
         CU_ASSERT(status == AEL_OK || is_zero(sealed, sizeof sealed));
@@ -319,7 +319,7 @@ static void test_aead_open__fails_without_memory_and_zeroes(void) {
     for (long nth = 0; nth < 100 && status != AEL_OK; nth++) {
         memset(plain, 0xee, sizeof plain);
         s_fail_at = nth;
-        status = ael_aead_open(k_key, view(sealed, sizeof sealed), plain);
+        status = ael_aead_open(NULL, k_key, view(sealed, sizeof sealed), plain);
         s_fail_at = -1;
         CU_ASSERT(status == AEL_OK || status == AEL_E_NO_MEMORY || status == AEL_E_CRYPTO);
         CU_ASSERT(status == AEL_OK || is_zero(plain, sizeof plain));
@@ -337,9 +337,9 @@ static void test_aead__leaves_the_hosts_errors_alone(void) {
     ERR_raise(ERR_LIB_USER, 42);
     unsigned long before = ERR_peek_last_error();
     sealed[0] ^= 1;
-    CU_ASSERT_EQUAL(ael_aead_open(k_key, view(sealed, sizeof sealed), plain), AEL_E_AUTHENTICATION);
+    CU_ASSERT_EQUAL(ael_aead_open(NULL, k_key, view(sealed, sizeof sealed), plain), AEL_E_AUTHENTICATION);
     s_fail_at = 1;
-    CU_ASSERT_NOT_EQUAL(ael_aead_open(k_key, view(sealed, sizeof sealed), plain), AEL_OK);
+    CU_ASSERT_NOT_EQUAL(ael_aead_open(NULL, k_key, view(sealed, sizeof sealed), plain), AEL_OK);
     s_fail_at = -1;
     CU_ASSERT_EQUAL(ERR_peek_last_error(), before);
     CU_ASSERT_EQUAL(ERR_get_error(), before);
@@ -353,8 +353,8 @@ static void *seal_and_open_often(void *result) {
     unsigned *bad = result;
     memset(plain, 0x42, sizeof plain);
     for (int i = 0; i < 500; i++) {
-        if (ael_aead_seal(k_key, k_nonce, view(plain, sizeof plain), sealed) != AEL_OK ||
-            ael_aead_open(k_key, view(sealed, sizeof sealed), back) != AEL_OK ||
+        if (ael_aead_seal(NULL, k_key, k_nonce, view(plain, sizeof plain), sealed) != AEL_OK ||
+            ael_aead_open(NULL, k_key, view(sealed, sizeof sealed), back) != AEL_OK ||
             memcmp(plain, back, sizeof plain) != 0) {
             (*bad)++;
         }

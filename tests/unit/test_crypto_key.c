@@ -38,7 +38,7 @@ static enum ael_status wrap(struct ael_crypto_key *key, uint8_t fill, uint8_t se
     memset(plain, fill, AEL_KEY_BYTES);
     enum ael_status status = ael_crypto_key_open(key, scratch.bytes);
     if (status == AEL_OK) {
-        status = ael_crypto_key_wrap(key, scratch.bytes, (struct ael_bytes){plain, AEL_KEY_BYTES}, sealed);
+        status = ael_crypto_key_wrap(key, NULL, scratch.bytes, (struct ael_bytes){plain, AEL_KEY_BYTES}, sealed);
     }
     CU_ASSERT_EQUAL(ael_scratch_end(&scratch), AEL_OK);
     return status;
@@ -85,7 +85,7 @@ static void test_crypto_key_wrap__seals_in_the_wire_layout(void) {
     CU_ASSERT_EQUAL_FATAL(ael_scratch_begin(&scratch, NULL), AEL_OK);
     memset(scratch.bytes, 0x42, AEL_KEY_BYTES);
     uint8_t *plain = scratch.bytes + AEL_KEY_BYTES;
-    CU_ASSERT_EQUAL(ael_aead_open(scratch.bytes, (struct ael_bytes){sealed, sizeof sealed}, plain), AEL_OK);
+    CU_ASSERT_EQUAL(ael_aead_open(NULL, scratch.bytes, (struct ael_bytes){sealed, sizeof sealed}, plain), AEL_OK);
     CU_ASSERT(memcmp(plain, wanted, sizeof wanted) == 0);
     CU_ASSERT_EQUAL(ael_scratch_end(&scratch), AEL_OK);
     ael_crypto_key_release(key);
@@ -218,7 +218,7 @@ static void *wrap_often(void *argument) {
         }
         struct ael_bytes plain = {scratch.bytes + AEL_KEY_BYTES, AEL_KEY_BYTES};
         if (ael_crypto_key_open(wrapper->key, scratch.bytes) != AEL_OK ||
-            ael_crypto_key_wrap(wrapper->key, scratch.bytes, plain, sealed) != AEL_OK) {
+            ael_crypto_key_wrap(wrapper->key, NULL, scratch.bytes, plain, sealed) != AEL_OK) {
             wrapper->bad++;
         }
         wrapper->bad += ael_scratch_end(&scratch) == AEL_OK ? 0 : 1;

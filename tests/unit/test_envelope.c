@@ -48,8 +48,8 @@ static void test_seal__is_two_layers_of_the_wire_format(void) {
     begin(&sealed);
     struct ael_bytes outer = {sealed.data_key, sizeof sealed.data_key};
     struct ael_bytes inner = {sealed.data, sizeof sealed.data};
-    CU_ASSERT_EQUAL(ael_aead_open(k_key_bytes, outer, data_key), AEL_OK);
-    CU_ASSERT_EQUAL(ael_aead_open(data_key, inner, plain), AEL_OK);
+    CU_ASSERT_EQUAL(ael_aead_open(NULL, k_key_bytes, outer, data_key), AEL_OK);
+    CU_ASSERT_EQUAL(ael_aead_open(NULL, data_key, inner, plain), AEL_OK);
     CU_ASSERT_EQUAL(memcmp(plain, sealed.plain, PLAIN), 0);
     CU_ASSERT_NOT_EQUAL(memcmp(sealed.data, sealed.plain, PLAIN), 0);
     end(&sealed);

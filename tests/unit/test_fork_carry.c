@@ -250,7 +250,7 @@ static bool wrap_nonce(uint8_t nonce[static AEL_AEAD_NONCE_BYTES]) {
     uint8_t plain[32] = {2};
     uint8_t sealed[32 + AEL_AEAD_OVERHEAD_BYTES];
     enum ael_status status =
-        ael_crypto_key_wrap(g_key, bytes, (struct ael_bytes){plain, sizeof plain}, sealed);
+        ael_crypto_key_wrap(g_key, NULL, bytes, (struct ael_bytes){plain, sizeof plain}, sealed);
     memcpy(nonce, sealed + sizeof sealed - AEL_AEAD_NONCE_BYTES, AEL_AEAD_NONCE_BYTES);
     return status == AEL_OK;
 }

@@ -85,7 +85,7 @@ static void test_kms_static__writes_asherahs_layout(void) {
     CU_ASSERT_EQUAL_FATAL(ael_kms_encrypt_key(kms, NULL, key, &encrypted, NULL), AEL_OK);
     CU_ASSERT_EQUAL_FATAL(encrypted.len, 60);
     const uint8_t *master = (const uint8_t *)MASTER_TEXT;
-    CU_ASSERT_EQUAL(ael_aead_open(master, ael_buf_view(&encrypted), plain), AEL_OK);
+    CU_ASSERT_EQUAL(ael_aead_open(NULL, master, ael_buf_view(&encrypted), plain), AEL_OK);
     expect_secret(key, plain);
     ael_secret_release(key);
     ael_buf_clear(&encrypted);
