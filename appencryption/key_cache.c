@@ -127,7 +127,7 @@ static struct ael_key_entry *find(const struct ael_key_cache *cache, const struc
                        : ael_key_table_find(&cache->table, key->id_hash, key->id, key->created_s);
 }
 
-/* Looks at the clocks: before each look at the table, since the caller may have waited. */
+/* Looks at the clocks: at first, and again whenever the caller may have waited. */
 static void look_at_clocks(struct visit *visit) {
     visit->now_ns = ael_clock_boot_ns();
     visit->now_s = ael_clock_wall_s();
@@ -413,7 +413,6 @@ static bool is_known_absent(const struct ael_key_cache *cache, const struct visi
 static enum ael_status look(
     struct ael_key_cache *cache, struct visit *visit, struct ael_cached_key **key, size_t *evicted, bool *done,
     struct ael_error *err) {
-    look_at_clocks(visit);
     struct ael_key_entry *entry = find(cache, visit);
     enum verdict verdict = judge(cache, visit, entry);
     struct ael_key_flight *flight = verdict == VERDICT_FRESH ? NULL : ael_flights_find(&cache->flights, &visit->key);
@@ -453,7 +452,8 @@ get(struct ael_key_cache *cache, struct visit *visit, struct ael_cached_key **ke
         return load_uncached(cache, visit, key, err);
     }
     visit->key.id_hash = ael_id_hash_of(&cache->hash, visit->key.id);
-    visit->began_ns = ael_clock_boot_ns();
+    look_at_clocks(visit);
+    visit->began_ns = visit->now_ns;
     bool done = false;
     size_t evicted = 0;
     enum ael_status status = AEL_OK;

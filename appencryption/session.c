@@ -100,6 +100,9 @@ enum ael_status ael_session_begin_call(
     }
     if (begun->deadline_ns == 0) {
         begun->deadline_ns = ael_deadline_in_ms(DEFAULT_TIMEOUT_MS);
+        if (begun->cancel == NULL) {
+            return AEL_OK;
+        }
     }
     enum ael_status status = ael_call_check(begun);
     return status == AEL_OK ? AEL_OK

@@ -59,14 +59,15 @@ void ael_generator_clear(struct ael_generator *generator) {
     }
 }
 
-static bool needs_seed(const struct ael_generator_shard *shard, int64_t now) {
+/* The clock is looked at with each block, not with each draw. */
+static bool needs_seed(const struct ael_generator_shard *shard, size_t len) {
     return !shard->seeded || shard->drawn >= AEL_GENERATOR_RESEED_BYTES ||
-           now - shard->seeded_ns >= k_reseed_ns;
+           (shard->available < len && ael_clock_boot_ns() - shard->seeded_ns >= k_reseed_ns);
 }
 
 /* The seed is added to the key that is there: neither a bad seed nor a known state alone tells the next
  * output. */
-static enum ael_status reseed(struct ael_generator_shard *shard, struct shard_state *state, int64_t now) {
+static enum ael_status reseed(struct ael_generator_shard *shard, struct shard_state *state) {
     AEL_TRY(ael_sys_seed(state->block, sizeof state->key));
     for (size_t i = 0; i < sizeof state->key; i++) {
         state->key[i] ^= state->block[i];
@@ -74,7 +75,7 @@ static enum ael_status reseed(struct ael_generator_shard *shard, struct shard_st
     ael_wipe(state->block, sizeof state->block);
     shard->available = 0;
     shard->drawn = 0;
-    shard->seeded_ns = now;
+    shard->seeded_ns = ael_clock_boot_ns();
     shard->seeded = true;
     return AEL_OK;
 }
@@ -114,16 +115,14 @@ enum ael_status
 ael_generator_fill(struct ael_generator *generator, uint32_t shard_index, uint8_t *out, size_t len) {
     struct ael_generator_shard *shard = &generator->shards[shard_index];
     struct shard_state *state = state_of(generator, shard_index);
-    int64_t now = ael_clock_boot_ns();
-
     enum ael_status status = ael_region_begin(&generator->region, AEL_PAGES_WRITE);
     if (status != AEL_OK) {
         ael_wipe(out, len);
         return status;
     }
     ael_mutex_lock(&shard->lock);
-    if (needs_seed(shard, now)) {
-        status = reseed(shard, state, now);
+    if (needs_seed(shard, len)) {
+        status = reseed(shard, state);
     }
     if (status == AEL_OK) {
         draw(shard, state, out, len);

@@ -46,7 +46,8 @@ enum ael_status ael_scratch_pool_init(
         ael_mutex_clear(&pool->lock);
         return status;
     }
-    pool->free_slots = ALL_FREE;
+    atomic_init(&pool->free_slots, ALL_FREE);
+    atomic_init(&pool->has_waiters, false);
     return AEL_OK;
 }
 
@@ -72,25 +73,50 @@ wait_for_slot(struct ael_scratch_pool *pool, const struct ael_call *call, uint32
     return ael_waiters_wait(&pool->waiters, &pool->lock, &bounded, slot);
 }
 
-static enum ael_status take_slot(struct ael_scratch_pool *pool, const struct ael_call *call, uint32_t *slot) {
+static bool take_free(struct ael_scratch_pool *pool, uint32_t *slot) {
+    uint32_t word = atomic_load(&pool->free_slots);
+    while (word != 0) {
+        if (atomic_compare_exchange_weak(&pool->free_slots, &word, word & (word - 1))) {
+            *slot = (uint32_t)__builtin_ctz(word);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Either this thread sees a slot that is given back meanwhile, or the giver sees that somebody waits. */
+static enum ael_status take_or_wait(struct ael_scratch_pool *pool, const struct ael_call *call, uint32_t *slot) {
     enum ael_status status = AEL_OK;
     ael_mutex_lock(&pool->lock);
-    if (pool->free_slots != 0) {
-        *slot = (uint32_t)__builtin_ctz(pool->free_slots);
-        pool->free_slots &= pool->free_slots - 1;
-    } else {
+    atomic_store(&pool->has_waiters, true);
+    if (pool->waiters.first != NULL || !take_free(pool, slot)) {
         status = wait_for_slot(pool, call, slot);
     }
+    atomic_store(&pool->has_waiters, pool->waiters.first != NULL);
     ael_mutex_unlock(&pool->lock);
     return status;
 }
 
-static void give_slot(struct ael_scratch_pool *pool, uint32_t slot) {
+static enum ael_status take_slot(struct ael_scratch_pool *pool, const struct ael_call *call, uint32_t *slot) {
+    bool taken = !atomic_load(&pool->has_waiters) && take_free(pool, slot);
+    return taken ? AEL_OK : take_or_wait(pool, call, slot);
+}
+
+static void hand_out(struct ael_scratch_pool *pool) {
+    uint32_t slot = 0;
     ael_mutex_lock(&pool->lock);
-    if (!ael_waiters_give(&pool->waiters, slot)) {
-        pool->free_slots |= UINT32_C(1) << slot;
+    while (pool->waiters.first != NULL && take_free(pool, &slot)) {
+        (void)ael_waiters_give(&pool->waiters, slot);
     }
+    atomic_store(&pool->has_waiters, pool->waiters.first != NULL);
     ael_mutex_unlock(&pool->lock);
+}
+
+static void give_slot(struct ael_scratch_pool *pool, uint32_t slot) {
+    atomic_fetch_or(&pool->free_slots, UINT32_C(1) << slot);
+    if (atomic_load(&pool->has_waiters)) {
+        hand_out(pool);
+    }
 }
 
 /* see securememory/scratch_pool.h */
@@ -104,23 +130,25 @@ ael_scratch_pool_take(struct ael_scratch_pool *pool, const struct ael_call *call
     return status;
 }
 
-/* Under the lock. A canary that is not intact is written anew, so that one stray write is reported once. */
-static bool canary_is_intact(struct ael_scratch_pool *pool, uint32_t slot) {
-    if (slot == AEL_SCRATCH_SLOTS) {
+static bool is_intact(const struct ael_scratch_pool *pool, uint32_t slot) {
+    return memcmp(canary_of(pool, slot), pool->canary, sizeof pool->canary) == 0;
+}
+
+/* A canary that is not intact is written anew, so that one stray write is reported once. */
+static bool check_canary(struct ael_scratch_pool *pool, uint32_t slot) {
+    if (slot == AEL_SCRATCH_SLOTS || is_intact(pool, slot)) {
         return true; /* behind the last slot is the guard page */
     }
-    bool intact = ael_equal_constant_time(canary_of(pool, slot), pool->canary, sizeof pool->canary);
-    if (!intact) {
-        memcpy(canary_of(pool, slot), pool->canary, sizeof pool->canary);
-    }
+    ael_mutex_lock(&pool->lock);
+    bool intact = is_intact(pool, slot); /* its other neighbour may have been first */
+    memcpy(canary_of(pool, slot), pool->canary, sizeof pool->canary);
+    ael_mutex_unlock(&pool->lock);
     return intact;
 }
 
 static bool canaries_around_are_intact(struct ael_scratch_pool *pool, uint32_t slot) {
-    ael_mutex_lock(&pool->lock);
-    bool before = canary_is_intact(pool, slot);
-    bool behind = canary_is_intact(pool, slot + 1);
-    ael_mutex_unlock(&pool->lock);
+    bool before = check_canary(pool, slot);
+    bool behind = check_canary(pool, slot + 1);
     return before && behind;
 }
 
@@ -135,8 +163,5 @@ enum ael_status ael_scratch_pool_give(struct ael_scratch_pool *pool, uint32_t sl
 
 /* see securememory/scratch_pool.h */
 uint32_t ael_scratch_pool_in_use(struct ael_scratch_pool *pool) {
-    ael_mutex_lock(&pool->lock);
-    uint32_t in_use = AEL_SCRATCH_SLOTS - (uint32_t)__builtin_popcount(pool->free_slots);
-    ael_mutex_unlock(&pool->lock);
-    return in_use;
+    return AEL_SCRATCH_SLOTS - (uint32_t)__builtin_popcount(atomic_load(&pool->free_slots));
 }

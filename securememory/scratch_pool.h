@@ -22,8 +22,10 @@ enum {
 
 struct ael_scratch_pool {
     struct ael_region region;
-    struct ael_mutex lock; /* guards what follows */
-    uint32_t free_slots;   /* one bit a slot */
+    /* One bit a slot. Acquire on taking and release on giving: the next one finds the slot wiped. */
+    atomic_uint_least32_t free_slots;
+    atomic_bool has_waiters; /* who comes later queues up behind them; sequentially consistent with free_slots */
+    struct ael_mutex lock;   /* guards the waiters, and the writing of canaries */
     struct ael_waiters waiters;
     uint8_t canary[AEL_SCRATCH_CANARY_BYTES]; /* what every canary must be; constant */
 };

