@@ -51,10 +51,15 @@ static inline void ael_thread_enter(struct ael_thread_entry *mine, uint32_t doma
     atomic_store_explicit(&mine->used[domain], true, memory_order_relaxed);
 }
 
-/** Release: what the thread did inside comes before it left. */
+/**
+ * Release: what the thread did inside comes before it left. In a child nobody is inside any more, also the thread that
+ * forked inside and leaves now.
+ */
 static inline void ael_thread_leave(struct ael_thread_entry *mine, uint32_t domain) {
     uint32_t inside = atomic_load_explicit(&mine->inside[domain], memory_order_relaxed);
-    atomic_store_explicit(&mine->inside[domain], inside - 1, memory_order_release);
+    if (inside != 0) {
+        atomic_store_explicit(&mine->inside[domain], inside - 1, memory_order_release);
+    }
 }
 
 /** Tells whether a thread is inside. Acquire: what it did before it left has happened. Threads: any. */

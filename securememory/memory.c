@@ -134,9 +134,9 @@ enum ael_status ael_memory_stats(struct ael_memory_stats *stats) {
     struct ael_memory_stats now = AEL_MEMORY_STATS_INIT;
     now.size = stats->size;
     ael_secret_totals(&now.secrets_allocated, &now.secrets_in_use);
-    if (ael_protected_enter_present() == AEL_OK) {
+    if (ael_protected_hold_present() == AEL_OK) {
         describe(&now);
-        ael_protected_leave();
+        ael_protected_drop();
     }
     memcpy(stats, &now, stats->size);
     return AEL_OK;

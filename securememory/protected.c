@@ -2,10 +2,12 @@
 #include "securememory/protected.h"
 
 #include "base/alloc.h"
+#include "base/barrier.h"
 #include "base/check.h"
 #include "base/fork.h"
 #include "base/hooks.h"
 #include "base/sync.h"
+#include "base/thread_entry.h"
 #include "securememory/process.h"
 #include "securememory/sys_seam.h"
 
@@ -22,12 +24,18 @@ enum {
 
 static const char k_component[] = "securememory";
 
-/* The gate: how many are inside, and these two bits. Acquire on entering pairs with the release in set_up:
- * who enters sees the parts. Release on leaving pairs with the acquire in take_down: the work inside comes
- * before the unmapping. */
-static const uint64_t k_present = UINT64_C(1) << 63;
-static const uint64_t k_closing = UINT64_C(1) << 62;
-static atomic_uint_least64_t g_gate;
+/* The gate: these two bits, and who is inside: threads by their entries (base/thread_entry.h), and what outlives a
+ * thread's call by count. Who enters notes that first and then looks at the bits; who shuts down takes the bit `present`
+ * away first and then looks who is inside, and puts it back when there is somebody. Acquire on entering pairs with the
+ * release in set_up: who enters sees the parts. */
+static const uint32_t k_present = UINT32_C(1) << 0;
+static const uint32_t k_closing = UINT32_C(1) << 1;
+static atomic_uint_least32_t g_gate;
+static atomic_uint_least32_t g_held;
+
+enum { GATE_DOMAIN = AEL_LEASE_DOMAINS };
+
+_Static_assert((int)GATE_DOMAIN < (int)AEL_THREAD_DOMAINS, "a thread's entry has room for it");
 
 /* The epoch, readable outside the gate. */
 static atomic_uint_least32_t g_epoch;
@@ -53,8 +61,9 @@ struct ael_protected *ael_protected(void) {
 
 /* -- fork: all other threads of ours stand still, so what the lock guards is whole -- */
 
+/* Also while a shut-down looks who is inside. */
 static bool is_present(void) {
-    return (atomic_load(&g_gate) & k_present) != 0;
+    return atomic_load(&g_gate) != 0;
 }
 
 /* Where the root keys are that a child would get; bytes NULL = nowhere. */
@@ -104,6 +113,7 @@ static void after_fork_in_child(void *self) {
     g_lent = false;
     atomic_store(&g_carries, g_inherited.pages.bytes != NULL);
     atomic_store(&g_gate, 0);
+    atomic_store(&g_held, 0);
     ael_free(g_protected.slots.slots);
     memset(&g_protected, 0, sizeof g_protected);
 }
@@ -307,15 +317,51 @@ enum ael_status ael_protected_configure(const struct ael_memory_options *options
 
 /* -- the gate -- */
 
-/* Goes in when memory is present and the gate has none of the bits `refuse`. */
-static bool pass(uint64_t refuse) {
-    uint64_t gate = atomic_load_explicit(&g_gate, memory_order_relaxed);
-    while ((gate & k_present) != 0 && (gate & refuse) == 0) {
-        if (atomic_compare_exchange_weak_explicit(
-                &g_gate, &gate, gate + 1, memory_order_acquire, memory_order_relaxed)) {
-            return true;
-        }
+static bool admits(uint32_t refuse) {
+    uint32_t gate = atomic_load_explicit(&g_gate, memory_order_acquire);
+    return (gate & k_present) != 0 && (gate & refuse) == 0;
+}
+
+/* Somebody who shuts down may be waiting for the last one to leave. */
+static void tell_the_last_left(void) {
+    if ((atomic_load(&g_gate) & k_closing) != 0) {
+        ael_mutex_lock(&g_lock);
+        ael_cond_broadcast(&g_left);
+        ael_mutex_unlock(&g_lock);
     }
+}
+
+/* see securememory/protected.h */
+void ael_protected_leave(void) {
+    ael_thread_leave(ael_thread_entry_here, GATE_DOMAIN);
+    ael_barrier_light();
+    tell_the_last_left();
+}
+
+/* see securememory/protected.h */
+void ael_protected_drop(void) {
+    atomic_fetch_sub(&g_held, 1);
+    tell_the_last_left();
+}
+
+/* Goes in when memory is present and the gate has none of the bits `refuse`. */
+static bool pass(uint32_t refuse) {
+    ael_thread_enter(ael_thread_entry_here, GATE_DOMAIN);
+    ael_barrier_light();
+    if (admits(refuse)) {
+        return true;
+    }
+    ael_protected_leave();
+    return false;
+}
+
+/* As pass, for what outlives the call. */
+static bool hold(uint32_t refuse) {
+    atomic_fetch_add(&g_held, 1);
+    if (admits(refuse)) {
+        return true;
+    }
+    ael_protected_drop();
     return false;
 }
 
@@ -328,7 +374,10 @@ static enum ael_status set_up_unasked(void) {
     return status == AEL_E_STATE ? AEL_OK : status; /* another thread was faster */
 }
 
-static enum ael_status enter_or_set_up(uint64_t refuse) {
+static enum ael_status enter_or_set_up(uint32_t refuse) {
+    if (ael_thread_entry_mine() == NULL) {
+        return AEL_E_NO_MEMORY;
+    }
     for (;;) {
         if (ael_process_number() == 0) {
             return AEL_E_FORKED;
@@ -353,25 +402,35 @@ enum ael_status ael_protected_enter_within(void) {
     return enter_or_set_up(0);
 }
 
-static enum ael_status enter_present(uint64_t refuse) {
-    if (ael_process_number() == 0) {
-        return AEL_E_FORKED;
-    }
-    return pass(refuse) ? AEL_OK : AEL_E_CLOSED;
+/* Whether memory may be there all the same: a shut-down is just looking who is inside. */
+static bool is_being_looked_at(uint32_t refuse) {
+    return refuse == 0 && (atomic_load(&g_gate) & (k_present | k_closing)) == k_closing;
 }
 
-/* As enter_or_set_up, but sets up only what a child carries. */
-static enum ael_status enter_present_or_carried(uint64_t refuse) {
-    enum ael_status status = enter_present(refuse);
-    while (status == AEL_E_CLOSED && atomic_load(&g_carries)) {
-        AEL_TRY(set_up_unasked());
-        status = enter_present(refuse);
+/* By pass or by hold. Memory that a child carries is set up; other memory that is absent is not. */
+static enum ael_status go_in(bool (*in)(uint32_t refuse), uint32_t refuse, bool set_up_carried) {
+    for (;;) {
+        if (ael_process_number() == 0) {
+            return AEL_E_FORKED;
+        }
+        if (in(refuse)) {
+            return AEL_OK;
+        }
+        if (is_being_looked_at(refuse)) {
+            ael_protected_settle();
+        } else if (set_up_carried && atomic_load(&g_carries)) {
+            AEL_TRY(set_up_unasked());
+        } else if (!admits(refuse)) {
+            return AEL_E_CLOSED;
+        }
     }
-    return status;
 }
 
-static enum ael_status enter_epoch(uint32_t epoch, uint64_t refuse) {
-    AEL_TRY(enter_present_or_carried(refuse));
+static enum ael_status enter_epoch(uint32_t epoch, uint32_t refuse) {
+    if (ael_thread_entry_mine() == NULL) {
+        return AEL_E_NO_MEMORY;
+    }
+    AEL_TRY(go_in(pass, refuse, true));
     if (g_protected.epoch != epoch) {
         ael_protected_leave();
         return AEL_E_CLOSED;
@@ -380,28 +439,32 @@ static enum ael_status enter_epoch(uint32_t epoch, uint64_t refuse) {
 }
 
 /* see securememory/protected.h */
-enum ael_status ael_protected_enter_epoch(uint32_t epoch) {
-    return enter_epoch(epoch, k_closing);
-}
-
-/* see securememory/protected.h */
 enum ael_status ael_protected_enter_to_end(uint32_t epoch) {
     return enter_epoch(epoch, 0);
 }
 
-/* see securememory/protected.h */
-enum ael_status ael_protected_enter_present(void) {
-    return enter_present(0);
+static enum ael_status hold_epoch(uint32_t epoch, uint32_t refuse) {
+    AEL_TRY(go_in(hold, refuse, true));
+    if (g_protected.epoch != epoch) {
+        ael_protected_drop();
+        return AEL_E_CLOSED;
+    }
+    return AEL_OK;
 }
 
 /* see securememory/protected.h */
-void ael_protected_leave(void) {
-    uint64_t before = atomic_fetch_sub_explicit(&g_gate, 1, memory_order_release);
-    if (before == (k_present | k_closing | 1)) {
-        ael_mutex_lock(&g_lock);
-        ael_cond_broadcast(&g_left);
-        ael_mutex_unlock(&g_lock);
-    }
+enum ael_status ael_protected_hold(uint32_t epoch) {
+    return hold_epoch(epoch, k_closing);
+}
+
+/* see securememory/protected.h */
+enum ael_status ael_protected_hold_to_end(uint32_t epoch) {
+    return hold_epoch(epoch, 0);
+}
+
+/* see securememory/protected.h */
+enum ael_status ael_protected_hold_present(void) {
+    return go_in(hold, 0, false);
 }
 
 /* see securememory/protected.h */
@@ -411,22 +474,23 @@ bool ael_protected_is_alive(uint32_t epoch) {
 
 /* -- shutting down -- */
 
-/* Under the lock: unmaps all when nobody is inside; nobody gets in from the moment that the gate is 0. */
+/* Under the lock: unmaps all when nobody is inside. Who enters behind the barrier finds memory absent. */
 static bool take_down(void) {
-    uint64_t nobody = k_present | k_closing;
-    if (!atomic_compare_exchange_strong_explicit(
-            &g_gate, &nobody, 0, memory_order_acquire, memory_order_relaxed)) {
+    atomic_store(&g_gate, k_closing);
+    ael_barrier_heavy();
+    if (atomic_load(&g_held) != 0 || ael_threads_are_inside(GATE_DOMAIN)) {
+        atomic_store(&g_gate, k_present | k_closing);
         return false;
     }
     clear_parts(&g_protected);
     ael_mutex_clear(&g_protected.large.lock);
+    atomic_store(&g_gate, 0);
     return true;
 }
 
 /* Under the lock: takes down, or waits and tells whether to look again. Each look closes the gate anew,
  * because another shut-down that gave up has opened it. */
 static enum ael_status take_down_or_wait(int64_t deadline_ns) {
-    atomic_fetch_or(&g_gate, k_closing);
     if (take_down()) {
         return AEL_OK;
     }

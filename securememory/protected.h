@@ -38,7 +38,7 @@ struct ael_protected *ael_protected(void);
 /**
  * Enters to begin new work, setting memory up with the defaults when it is absent.
  *
- * @return AEL_OK; AEL_E_CLOSED (it is being shut down); AEL_E_FORKED; or the failure of setting up. Threads:
+ * @return AEL_OK; AEL_E_CLOSED (it is being shut down); AEL_E_FORKED; AEL_E_NO_MEMORY; or the failure of setting up. Threads:
  *         any.
  */
 AEL_MUST_CHECK enum ael_status ael_protected_enter(void);
@@ -46,19 +46,29 @@ AEL_MUST_CHECK enum ael_status ael_protected_enter(void);
 /** As ael_protected_enter, but a part of work already begun, which a shut-down waits for. */
 AEL_MUST_CHECK enum ael_status ael_protected_enter_within(void);
 
-/** Enters for new work on what was made in an epoch; sets memory up again in a child that carries it. @return AEL_OK; AEL_E_CLOSED; AEL_E_FORKED. Threads:
- * any. */
-AEL_MUST_CHECK enum ael_status ael_protected_enter_epoch(uint32_t epoch);
-
-/** As ael_protected_enter_epoch, to end what was made, also while memory is being shut down. */
+/**
+ * Enters to end what was made in an epoch, also while memory is being shut down; sets memory up again in a child that
+ * carries it. @return AEL_OK; AEL_E_CLOSED; AEL_E_FORKED; AEL_E_NO_MEMORY. Threads: any.
+ */
 AEL_MUST_CHECK enum ael_status ael_protected_enter_to_end(uint32_t epoch);
 
-/** Enters memory that is there, to look at it; sets nothing up. @return AEL_OK; AEL_E_CLOSED (absent); AEL_E_FORKED. Threads:
- * any. */
-AEL_MUST_CHECK enum ael_status ael_protected_enter_present(void);
-
-/** Leaves. */
+/** Leaves; by the thread that entered. */
 void ael_protected_leave(void);
+
+/**
+ * As entering, but counted for all threads: for what may be ended by another thread, and where there must be no failure
+ * for lack of memory. ael_protected_hold begins new work on what was made in an epoch; ael_protected_hold_to_end ends
+ * it, also while memory is being shut down; ael_protected_hold_present looks at memory that is there and sets nothing
+ * up.
+ *
+ * @return AEL_OK; AEL_E_CLOSED; AEL_E_FORKED; in a child that carries memory, the failure of setting it up. Threads: any.
+ */
+AEL_MUST_CHECK enum ael_status ael_protected_hold(uint32_t epoch);
+AEL_MUST_CHECK enum ael_status ael_protected_hold_to_end(uint32_t epoch);
+AEL_MUST_CHECK enum ael_status ael_protected_hold_present(void);
+
+/** Ends a hold. */
+void ael_protected_drop(void);
 
 /** Sets memory up; AEL_E_STATE when it is there already. As ael_memory_configure. */
 AEL_MUST_CHECK enum ael_status

@@ -284,10 +284,10 @@ static enum ael_status unmap_own_pages(struct ael_own_pages *own) {
 /* Under the lock. After a shut-down there is nothing left to wipe but the seal. */
 static enum ael_status wipe(struct ael_secret *secret) {
     enum ael_status status = AEL_OK;
-    if (ael_protected_enter_to_end(secret->epoch) == AEL_OK) {
+    if (ael_protected_hold_to_end(secret->epoch) == AEL_OK) {
         status = secret->own != NULL ? unmap_own_pages(secret->own)
                                      : ael_secret_slots_forget(&ael_protected()->slots, &secret->slot);
-        ael_protected_leave();
+        ael_protected_drop();
     } else {
         ael_protected_settle(); /* a shut-down may be unmapping secret->own */
     }

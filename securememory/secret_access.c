@@ -109,10 +109,10 @@ static enum ael_status open_own_pages(struct ael_secret *secret) {
 
 /* With the lock held: from no readers to one. Stays inside the gate on success. */
 static enum ael_status open_first(struct ael_secret *secret, int64_t deadline_ns) {
-    AEL_TRY(ael_protected_enter_epoch(secret->epoch));
+    AEL_TRY(ael_protected_hold(secret->epoch));
     enum ael_status status = secret->own != NULL ? open_own_pages(secret) : open_in_slot(secret, deadline_ns);
     if (status != AEL_OK) {
-        ael_protected_leave();
+        ael_protected_drop();
     }
     return status;
 }
@@ -190,7 +190,7 @@ static uint64_t leave_and_shut(struct ael_secret *secret, enum ael_status *statu
     if ((word & AEL_SECRET_READERS) == 0) {
         *status = secret->own != NULL ? shut_own_pages(secret)
                                       : ael_secret_slots_rest(&ael_protected()->slots, secret->slot);
-        ael_protected_leave();
+        ael_protected_drop();
         ael_cond_broadcast(&secret->changed);
     }
     return word;
