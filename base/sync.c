@@ -110,6 +110,23 @@ void ael_sync_exempt_this_thread(void) {
 }
 
 /* see base/sync.h */
+bool ael_sync_begin_unless_stopped(void) {
+    t_exempt = false;
+    add_hold(ael_thread_entry_mine());
+    if (must_stop()) {
+        ael_sync_end();
+        return false;
+    }
+    return true;
+}
+
+/* see base/sync.h */
+void ael_sync_end(void) {
+    drop_hold();
+    t_exempt = true;
+}
+
+/* see base/sync.h */
 void ael_sync_stop_others(void) {
     const struct timespec pause = time_of(k_look_again_ns);
     atomic_uint nobody = 0;

@@ -13,6 +13,7 @@
 #include <ael/status.h>
 
 #include <pthread.h>
+#include <stdbool.h>
 
 struct ael_mutex {
     pthread_mutex_t native;
@@ -53,6 +54,13 @@ void ael_cond_wait(struct ael_cond *cond, struct ael_mutex *mutex);
 
 /** The calling thread, one of the library's own, is not stopped before a fork: the child makes anew all that it locks. */
 void ael_sync_exempt_this_thread(void);
+
+/**
+ * For an exempt thread, around work with mutexes that a child inherits: counts it as holding one, so that a fork waits
+ * for the end of it. @return false, when a fork is under way: then the work is not to be done now, nor ended.
+ */
+bool ael_sync_begin_unless_stopped(void);
+void ael_sync_end(void);
 
 /** For base/fork.h: from now on no other thread gets a mutex; returns when none holds one. */
 void ael_sync_stop_others(void);

@@ -261,17 +261,20 @@ static double floor_of(const struct bench *bench, const struct bench_entry *entr
     return least;
 }
 
-static const char *level_in_force(void) {
+/* Of secrets for the cases about them, of the library's own memory for the others. */
+static const char *level_of(const char *name) {
     struct ael_memory_stats stats = AEL_MEMORY_STATS_INIT;
-    enum ael_status status = ael_memory_stats(&stats);
-    return ael_protection_level_name(status == AEL_OK ? stats.key_level : (enum ael_protection_level)0);
+    if (ael_memory_stats(&stats) != AEL_OK) {
+        return "none";
+    }
+    return ael_protection_level_name(strncmp(name, "secret/", 7) == 0 ? stats.level : stats.key_level);
 }
 
-static void print_json(const struct bench_entry *entry, const char *level, double floor) {
+static void print_json(const struct bench_entry *entry, double floor) {
     (void)printf(
         "{\"case\": \"%s\", \"impl\": \"%s\", \"level\": \"%s\", \"engine\": \"%s\", \"threads\": %u, "
         "\"ns_per_op\": %.2f, \"min\": %.2f, \"max\": %.2f, ",
-        entry->name, entry->is_floor ? "floor" : "ael", entry->is_floor ? "none" : level, entry->engine,
+        entry->name, entry->is_floor ? "floor" : "ael", entry->is_floor ? "none" : level_of(entry->name), entry->engine,
         entry->threads, entry->median, entry->min, entry->max);
     if (floor > 0) {
         (void)printf("\"floor_ns\": %.2f, \"ratio_floor\": %.3f}\n", floor, entry->median / floor);
@@ -290,9 +293,10 @@ static void print_row(const struct bench_entry *entry, double floor) {
     (void)printf("\n");
 }
 
-static void print_heading(const struct bench *bench, const char *level) {
+static void print_heading(const struct bench *bench) {
     (void)printf(
-        "level %s, %d rounds%s; ns an operation\n", level, bench->quick ? BENCH_QUICK_ROUNDS : BENCH_ROUNDS,
+        "levels %s (secrets) and %s, %d rounds%s; ns an operation\n", level_of("secret/"), level_of(""),
+        bench->quick ? BENCH_QUICK_ROUNDS : BENCH_ROUNDS,
         bench->quick ? " (--quick: not for comparisons)" : "");
     (void)printf(
         "%-*s %-10s %7s %12s %12s %12s %12s %8s\n", NAME_WIDTH, "case", "engine", "threads", "median", "min",
@@ -300,14 +304,13 @@ static void print_heading(const struct bench *bench, const char *level) {
 }
 
 static int print_all(const struct bench *bench) {
-    const char *level = level_in_force();
     if (!bench->json) {
-        print_heading(bench, level);
+        print_heading(bench);
     }
     for (int i = 0; i < bench->count; i++) {
         const struct bench_entry *entry = &bench->entries[i];
         if (bench->json) {
-            print_json(entry, level, floor_of(bench, entry));
+            print_json(entry, floor_of(bench, entry));
         } else {
             print_row(entry, floor_of(bench, entry));
         }

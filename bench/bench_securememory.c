@@ -255,34 +255,84 @@ static void add_making(struct bench *bench, struct sealed_keys *keys, unsigned t
         bench, "key/cycle", k_engine, threads, (struct bench_work){run_cycle, NULL, keys}, -1, -1);
 }
 
-int main(int argc, char **argv) {
-    static struct bench bench;
+/* At the level strict, which is the default. */
+static int bench_strict(struct bench *bench) {
     struct sealed_keys keys = {NULL, NULL};
     struct ael_secret *secret = NULL;
     int lone_floor = -1;
-
-    int result = bench_init(&bench, argc, argv);
-    if (result != 0 || bench.help) {
-        return result;
-    }
     enum ael_status status = ael_secret_new_random(SECRET_BYTES, &secret);
     if (status == AEL_OK) {
         status = make_keys(&keys);
     }
-    if (status != AEL_OK) {
-        result = bench_fail("set-up", status);
-        goto done;
+    for (unsigned threads = 1; threads <= 2 && status == AEL_OK; threads++) {
+        add_accesses(bench, secret, threads, &lone_floor);
+        add_making(bench, &keys, threads);
     }
-    for (unsigned threads = 1; threads <= 2; threads++) {
-        add_accesses(&bench, secret, threads, &lone_floor);
-        add_making(&bench, &keys, threads);
-    }
-    result = bench_run(&bench);
-
-done:
+    int result = status == AEL_OK ? bench_run(bench) : bench_fail("set-up", status);
     ael_secret_release(secret);
     ael_free(keys.keys);
     ael_free(keys.bindings);
+    return result;
+}
+
+static const struct access_case k_leased[] = {
+    {"secret/leased/hot", run_with_bytes, false},
+    {"secret/leased/read", run_read, false},
+};
+
+enum { LEASED = sizeof k_leased / sizeof k_leased[0] };
+
+static enum ael_status make_leased(struct ael_secret **secret) {
+    struct ael_memory_options options = AEL_MEMORY_OPTIONS_INIT;
+    options.level = AEL_PROTECTION_LEASED;
+    AEL_TRY(ael_shutdown(1000));
+    AEL_TRY(ael_memory_configure(&options, NULL));
+    return ael_secret_new_random(SECRET_BYTES, secret);
+}
+
+/* At the level leased, in memory set up anew. */
+static int bench_leased(struct bench *bench) {
+    struct ael_secret *secret = NULL;
+    enum ael_status status = make_leased(&secret);
+    for (unsigned threads = 1; threads <= 2 && status == AEL_OK; threads++) {
+        for (size_t i = 0; i < LEASED; i++) {
+            (void)bench_add(
+                bench, k_leased[i].name, k_engine, threads, (struct bench_work){k_leased[i].run, NULL, secret},
+                -1, -1);
+        }
+    }
+    int result = status == AEL_OK ? bench_run(bench) : bench_fail("set-up", status);
+    ael_secret_release(secret);
+    return result;
+}
+
+static bool wants_leased(const struct bench *bench) {
+    for (size_t i = 0; i < LEASED; i++) {
+        if (bench_wants(bench, k_leased[i].name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool wants_only_leased(const struct bench *bench) {
+    static const char k_names[] = "secret/leased/";
+    return strncmp(bench->prefix, k_names, sizeof k_names - 1) == 0;
+}
+
+int main(int argc, char **argv) {
+    static struct bench bench;
+    int result = bench_init(&bench, argc, argv);
+    if (result != 0 || bench.help) {
+        return result;
+    }
+    if (!wants_only_leased(&bench)) {
+        result = bench_strict(&bench);
+    }
+    if (result == 0 && wants_leased(&bench)) {
+        result = bench_init(&bench, argc, argv);
+        result = result == 0 ? bench_leased(&bench) : result;
+    }
     floor_clear();
     return result;
 }

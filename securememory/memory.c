@@ -50,13 +50,13 @@ static bool is_level(enum ael_protection_level level) {
 }
 
 static enum ael_status check_levels(const struct ael_memory_options *options, struct ael_error *err) {
-    if (options->level != AEL_PROTECTION_STRICT) {
-        return ael_error_set(
-            err, AEL_E_UNSUPPORTED, 0, k_component, "for secrets this build has the protection level strict only");
-    }
     if (!is_level(options->key_level)) {
         return ael_error_set(
             err, AEL_E_UNSUPPORTED, 0, k_component, "this build has no protection level %d", (int)options->key_level);
+    }
+    if (!is_level(options->level) || options->level == AEL_PROTECTION_OPEN) {
+        return ael_error_set(
+            err, AEL_E_UNSUPPORTED, 0, k_component, "secrets have the protection levels strict and leased");
     }
     if (options->minimum > options->level || options->minimum > options->key_level) {
         return ael_error_set(
@@ -146,6 +146,10 @@ enum ael_status ael_memory_stats(struct ael_memory_stats *stats) {
 enum ael_status ael_shutdown(uint32_t timeout_ms) {
     if (ael_secret_is_open_here(NULL)) {
         return AEL_E_BUSY;
+    }
+    if (ael_protected_hold_present() == AEL_OK) {
+        ael_secret_end_leases(true);
+        ael_protected_drop();
     }
     return ael_protected_shutdown(ael_deadline_in_ms(timeout_ms));
 }

@@ -9,6 +9,7 @@
 #include "base/sync.h"
 #include "base/thread_entry.h"
 #include "securememory/process.h"
+#include "securememory/secret_state.h"
 #include "securememory/sys_seam.h"
 
 #include <ael/sys/error.h>
@@ -196,19 +197,31 @@ static enum ael_status make_roots(struct ael_protected *memory, struct ael_error
                                    : ael_roots_init(&memory->roots, &memory->policy, err);
 }
 
+static void end_unused_leases(void) {
+    ael_secret_end_leases(false);
+}
+
+static bool secrets_are_leased(void) {
+    return ael_secret_leases_are_there(&g_protected.secret_leases);
+}
+
 static enum ael_status
 start_warden(struct ael_protected *memory, const struct ael_memory_options *options, struct ael_error *err) {
-    if (options->key_level != AEL_PROTECTION_LEASED) {
+    if (options->key_level != AEL_PROTECTION_LEASED && options->level != AEL_PROTECTION_LEASED) {
         return AEL_OK;
     }
     int64_t lease_us = options->lease_us != 0 ? options->lease_us : DEFAULT_LEASE_US;
     enum ael_status status =
         ael_warden_start(&memory->warden, lease_us * 1000, (int64_t)options->max_open_us * 1000);
-    return status == AEL_OK ? AEL_OK
-                            : ael_error_set(
-                                  err, status, 0, k_component,
-                                  "the thread that closes leased memory could not be started; "
-                                  "choose key_level strict");
+    if (status != AEL_OK) {
+        return ael_error_set(
+            err, status, 0, k_component,
+            "the thread that closes leased memory could not be started; choose the level strict");
+    }
+    if (options->level == AEL_PROTECTION_LEASED) {
+        ael_warden_watch_secrets(&memory->warden, end_unused_leases, secrets_are_leased);
+    }
+    return AEL_OK;
 }
 
 static enum ael_status
@@ -249,6 +262,20 @@ static bool build_locks(void) {
 }
 #endif
 
+static enum ael_status init_lists(struct ael_protected *memory) {
+    AEL_TRY(ael_secret_leases_init(&memory->secret_leases));
+    enum ael_status status = ael_mutex_init(&memory->large.lock);
+    if (status != AEL_OK) {
+        ael_secret_leases_clear(&memory->secret_leases);
+    }
+    return status;
+}
+
+static void clear_lists(struct ael_protected *memory) {
+    ael_mutex_clear(&memory->large.lock);
+    ael_secret_leases_clear(&memory->secret_leases);
+}
+
 static enum ael_status set_up(const struct ael_memory_options *options, struct ael_error *err) {
     struct ael_protected *memory = &g_protected;
 
@@ -261,7 +288,7 @@ static enum ael_status set_up(const struct ael_memory_options *options, struct a
     memory->level = options->level;
     memory->policy.level = options->key_level;
     memory->policy.warden = &memory->warden;
-    AEL_TRY(ael_mutex_init(&memory->large.lock));
+    AEL_TRY(init_lists(memory));
     enum ael_status status =
         ael_pages_choose(options->backing, build_locks() && !options->no_mlock, &memory->policy.pages, err);
     if (status == AEL_OK) {
@@ -269,7 +296,7 @@ static enum ael_status set_up(const struct ael_memory_options *options, struct a
     }
     if (status != AEL_OK) {
         undo_parts(memory);
-        ael_mutex_clear(&memory->large.lock);
+        clear_lists(memory);
         return status;
     }
     g_options = *options;
@@ -483,7 +510,7 @@ static bool take_down(void) {
         return false;
     }
     clear_parts(&g_protected);
-    ael_mutex_clear(&g_protected.large.lock);
+    clear_lists(&g_protected);
     atomic_store(&g_gate, 0);
     return true;
 }

@@ -17,6 +17,7 @@
 #include "securememory/own_pages.h"
 #include "securememory/roots.h"
 #include "securememory/scratch_pool.h"
+#include "securememory/secret_leases.h"
 #include "securememory/secret_slots.h"
 #include "securememory/warden.h"
 
@@ -30,6 +31,7 @@ struct ael_protected {
     struct ael_generator generator;
     struct ael_secret_slots slots;
     struct ael_own_pages_list large;
+    struct ael_secret_leases secret_leases;
 };
 
 /** Returns the process's instance. Its parts may be touched between enter and leave only. */

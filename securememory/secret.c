@@ -10,6 +10,8 @@
 #include "securememory/random.h"
 #include "securememory/secret_state.h"
 
+#include <string.h>
+
 enum { MAX_LEN = 0x7fffffff };
 
 /* Statistics, and numbers that keep one secret's seal from passing for another's: relaxed. */
@@ -217,6 +219,7 @@ static void reset(struct ael_secret *secret, uint32_t process) {
     secret->open_bytes = NULL;
     secret->opening = false;
     secret->slot = NULL;
+    memset(&secret->lease, 0, sizeof secret->lease);
     atomic_store_explicit(&secret->process, process, memory_order_release);
 }
 
@@ -304,6 +307,7 @@ enum ael_status ael_secret_close_and_wait(struct ael_secret *secret) {
     AEL_TRY(ael_secret_make_ours(secret));
     atomic_fetch_or(&secret->word, AEL_SECRET_CLOSING);
     ael_mutex_lock(&secret->lock);
+    enum ael_status shut = ael_secret_end_lease(secret);
     while (is_busy(secret)) {
         ael_cond_wait(&secret->changed, &secret->lock);
     }
@@ -315,7 +319,7 @@ enum ael_status ael_secret_close_and_wait(struct ael_secret *secret) {
     if (first) {
         count_closed();
     }
-    return status;
+    return status == AEL_OK && shut == AEL_E_CORRUPTED ? shut : status;
 }
 
 /* see ael/secret.h */

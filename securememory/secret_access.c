@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/hooks.h"
 #include "base/wipe.h"
 #include "securememory/process.h"
 #include "securememory/protected.h"
@@ -10,6 +11,7 @@
 
 #include <string.h>
 
+static const int64_t k_long_past_ns = 1; /* a deadline with which nothing waits */
 static const int64_t k_slot_wait_ns = INT64_C(10) * 1000000000;
 
 /* The accesses that this thread has open, the newest first. Initial-exec: one load instead of a call. */
@@ -64,12 +66,24 @@ static void publish(struct ael_secret *secret, const uint8_t *bytes) {
     atomic_fetch_add_explicit(&secret->word, AEL_SECRET_READER, memory_order_release);
 }
 
+/* Secrets that are open on lease alone give their slots up before anybody waits. */
+static enum ael_status
+take_slot(struct ael_secret_slots *slots, int64_t deadline_ns, struct ael_secret_slot **slot) {
+    bool leased = ael_protected()->level == AEL_PROTECTION_LEASED;
+    enum ael_status status = ael_secret_slots_take(slots, leased ? k_long_past_ns : deadline_ns, slot);
+    if (status == AEL_E_TIMEOUT && leased) {
+        ael_secret_end_leases(true);
+        status = ael_secret_slots_take(slots, deadline_ns, slot);
+    }
+    return status;
+}
+
 /* Takes a slot and unseals into it; may wait for a slot. */
 static enum ael_status fill_slot(struct ael_secret *secret, int64_t deadline_ns) {
     struct ael_secret_slots *slots = &ael_protected()->slots;
     struct ael_secret_slot *slot = NULL;
 
-    AEL_TRY(ael_secret_slots_take(slots, deadline_ns, &slot));
+    AEL_TRY(take_slot(slots, deadline_ns, &slot));
     enum ael_status status = ael_secret_unseal(secret, ael_secret_slots_place(slots, slot, secret->len));
     ael_wipe_stack();
     if (status != AEL_OK) {
@@ -113,6 +127,9 @@ static enum ael_status open_first(struct ael_secret *secret, int64_t deadline_ns
     enum ael_status status = secret->own != NULL ? open_own_pages(secret) : open_in_slot(secret, deadline_ns);
     if (status != AEL_OK) {
         ael_protected_drop();
+    } else if (ael_protected()->level == AEL_PROTECTION_LEASED) {
+        atomic_fetch_add_explicit(&secret->word, AEL_SECRET_READER, memory_order_relaxed);
+        ael_secret_leases_add(&ael_protected()->secret_leases, secret);
     }
     return status;
 }
@@ -133,7 +150,17 @@ static enum ael_status begin_slowly(struct ael_secret *secret) {
     ael_mutex_lock(&secret->lock);
     enum ael_status status = join_or_open(secret, deadline_ns);
     ael_mutex_unlock(&secret->lock);
+    if (status == AEL_OK && ael_protected()->level == AEL_PROTECTION_LEASED) {
+        ael_warden_wake(&ael_protected()->warden);
+    }
     return status;
+}
+
+/* Stored when it changes only: its line stays shared among readers. */
+static void note_use(struct ael_secret *secret) {
+    if (!atomic_load_explicit(&secret->lease.used, memory_order_relaxed)) {
+        atomic_store_explicit(&secret->lease.used, true, memory_order_relaxed);
+    }
 }
 
 /* Not inlined: gcc 12 cannot see that ael_secret_access_end takes the address off the list again. */
@@ -155,6 +182,7 @@ enum ael_status ael_secret_access_begin(struct ael_secret *secret, struct ael_se
     if (!join(secret)) {
         AEL_TRY(begin_slowly(secret));
     }
+    note_use(secret);
     access->bytes = (struct ael_bytes){secret->open_bytes, secret->len};
     access->secret = secret;
     access->process = ael_process_number();
@@ -206,6 +234,33 @@ static enum ael_status end_slowly(struct ael_secret *secret) {
         ael_secret_free(secret);
     }
     return status;
+}
+
+/* -- leases -- */
+
+/* see securememory/secret_state.h. Without readers there is none. */
+enum ael_status ael_secret_end_lease(struct ael_secret *secret) {
+    enum ael_status status = AEL_OK;
+    bool open = (atomic_load(&secret->word) & AEL_SECRET_READERS) != 0;
+    if (open && ael_secret_leases_take(&ael_protected()->secret_leases, secret)) {
+        (void)leave_and_shut(secret, &status);
+    }
+    return status;
+}
+
+/* see securememory/secret_state.h */
+void ael_secret_end_leases(bool all) {
+    struct ael_secret_leases *leases = &ael_protected()->secret_leases;
+    ael_mutex_lock(&leases->ending);
+    struct ael_secret *secret = ael_secret_leases_take_next(leases, all);
+    while (secret != NULL) {
+        enum ael_status status = leave(secret) ? AEL_OK : end_slowly(secret);
+        if (status != AEL_OK) {
+            ael_log(AEL_LOG_ERROR, "securememory", "the end of a secret's lease: %s", ael_status_text(status));
+        }
+        secret = ael_secret_leases_take_next(leases, all);
+    }
+    ael_mutex_unlock(&leases->ending);
 }
 
 /* Takes the access off this thread's list. */

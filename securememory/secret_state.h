@@ -24,6 +24,7 @@
 #include "base/sync.h"
 #include "securememory/own_pages.h"
 #include "securememory/sealed_key.h"
+#include "securememory/secret_leases.h"
 #include "securememory/secret_slots.h"
 
 #define AEL_SECRET_READER    (UINT64_C(1))
@@ -47,6 +48,7 @@ struct ael_secret {
     bool opening;                 /* under the lock: somebody opens it without holding the lock */
     struct ael_secret_slot *slot; /* the slot bound to it; guarded by the slots' lock */
     struct ael_own_pages *own;    /* in place of a seal when it is too large for a slot */
+    struct ael_secret_lease lease;
     struct ael_key_binding binding;
     uint64_t nonce;
     uint32_t root;
@@ -59,6 +61,12 @@ void ael_secret_free(struct ael_secret *secret);
 /** Closes and wipes, under no lock; waits for readers and borrowers. As ael_secret_close without its own
  * checks. */
 enum ael_status ael_secret_close_and_wait(struct ael_secret *secret);
+
+/** Ends the secret's lease, if it has one, with its lock held. @return as ael_secret_access_end. */
+enum ael_status ael_secret_end_lease(struct ael_secret *secret);
+
+/** Ends the leases of secrets that were not used since the last call, or all. Inside the gate, under no lock. */
+void ael_secret_end_leases(bool all);
 
 /** Tells whether this thread has the secret open; with NULL, any secret of this process. */
 bool ael_secret_is_open_here(const struct ael_secret *secret);

@@ -17,6 +17,9 @@ int64_t ael_warden_now_ns(void) {
 }
 
 static bool is_anything_open(const struct ael_warden *warden) {
+    if (warden->secrets_are_leased != NULL && warden->secrets_are_leased()) {
+        return true;
+    }
     for (size_t i = 0; i < AEL_LEASE_DOMAINS; i++) {
         if (warden->leases[i] != NULL && ael_lease_is_open(warden->leases[i])) {
             return true;
@@ -45,6 +48,20 @@ static void beat(struct ael_warden *warden, bool late) {
     }
 }
 
+/* Secrets' mutexes are inherited by children, and their holders may wait for the warden's: so without the lock, and not
+ * while a fork is under way. */
+static void beat_for_secrets(struct ael_warden *warden) {
+    if (warden->beat_secrets == NULL || warden->stop) {
+        return;
+    }
+    ael_mutex_unlock(&warden->lock);
+    if (ael_sync_begin_unless_stopped()) {
+        warden->beat_secrets();
+        ael_sync_end();
+    }
+    ael_mutex_lock(&warden->lock);
+}
+
 static void *run(void *argument) {
     struct ael_warden *warden = argument;
     ael_sync_exempt_this_thread(); /* who stops it holds a mutex, for which a fork would wait */
@@ -58,6 +75,7 @@ static void *run(void *argument) {
             ael_cond_wait_for(&warden->wake, &warden->lock, warden->lease_ns);
         }
         beat(warden, ael_warden_now_ns() - start > 2 * warden->lease_ns);
+        beat_for_secrets(warden);
     }
     ael_mutex_unlock(&warden->lock);
     return NULL;
@@ -112,6 +130,15 @@ void ael_warden_stop(struct ael_warden *warden) {
     ael_cancel_restore(cancel);
     ael_mutex_clear(&warden->lock);
     warden->running = false;
+}
+
+/* see securememory/warden.h */
+void ael_warden_watch_secrets(
+    struct ael_warden *warden, void (*beat_secrets)(void), bool (*secrets_are_leased)(void)) {
+    ael_mutex_lock(&warden->lock);
+    warden->beat_secrets = beat_secrets;
+    warden->secrets_are_leased = secrets_are_leased;
+    ael_mutex_unlock(&warden->lock);
 }
 
 /* see securememory/warden.h */

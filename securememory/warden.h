@@ -26,6 +26,8 @@ struct ael_warden {
     int64_t max_open_ns;
     pthread_t thread;
     bool running;
+    void (*beat_secrets)(void);       /* ends the leases of secrets that are not used any more; under no lock */
+    bool (*secrets_are_leased)(void); /* under the warden's lock */
     atomic_bool asleep;
     struct ael_mutex lock; /* guards what follows; held over a beat */
     struct ael_cond wake;
@@ -39,6 +41,10 @@ struct ael_warden {
 /** Starts the thread. @return AEL_OK; AEL_E_SYSTEM (no thread to be had). Nothing to stop after a failure. */
 AEL_MUST_CHECK enum ael_status
 ael_warden_start(struct ael_warden *warden, int64_t lease_ns, int64_t max_open_ns);
+
+/** Has the warden end secrets' leases, too. Before anything is leased. */
+void ael_warden_watch_secrets(
+    struct ael_warden *warden, void (*beat_secrets)(void), bool (*secrets_are_leased)(void));
 
 /** Ends the thread; leased pages stay as they are. One that does not run is accepted. */
 void ael_warden_stop(struct ael_warden *warden);

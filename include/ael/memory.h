@@ -37,7 +37,7 @@ enum ael_on_fork {
 
 struct ael_memory_options {
     size_t size; /* sizeof(struct ael_memory_options) */
-    enum ael_protection_level level;   /* of secrets that the host opens */
+    enum ael_protection_level level;   /* of secrets that the host opens: strict or leased */
     enum ael_protection_level minimum; /* set-up fails below this, for either level, instead of degrading */
     enum ael_backing backing;
     size_t secret_slots; /* secrets open at one instant; 0 = by the locked-memory limit, 8 .. 64 */

@@ -20,6 +20,24 @@ static int rounds(void) {
 
 static atomic_uint g_wrong;
 
+/* All cases run at each level: at leased with a lease so short that it ends all the time. */
+static struct ael_memory_options g_options = AEL_MEMORY_OPTIONS_INIT;
+
+static void at_level(enum ael_protection_level level) {
+    g_options.level = level;
+    g_options.lease_us = 20;
+    CU_ASSERT_EQUAL(ael_shutdown(1000), AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(ael_memory_configure(&g_options, NULL), AEL_OK);
+}
+
+static void test_level__strict(void) {
+    at_level(AEL_PROTECTION_STRICT);
+}
+
+static void test_level__leased(void) {
+    at_level(AEL_PROTECTION_LEASED);
+}
+
 static void expect(bool good) {
     if (!good) {
         atomic_fetch_add(&g_wrong, 1);
@@ -230,7 +248,7 @@ static void *read_all(void *context) {
 }
 
 static void test_slots__are_shared_by_more_secrets_and_threads_than_there_are(void) {
-    struct ael_memory_options options = AEL_MEMORY_OPTIONS_INIT;
+    struct ael_memory_options options = g_options;
     options.secret_slots = 3;
     CU_ASSERT_EQUAL(ael_shutdown(0), AEL_OK);
     CU_ASSERT_EQUAL_FATAL(ael_memory_configure(&options, NULL), AEL_OK);
@@ -291,7 +309,7 @@ static void *work_through_shutdowns(void *context) {
 
 static void test_shutdown__under_load(void) {
     pthread_t workers[4];
-    struct ael_memory_options options = AEL_MEMORY_OPTIONS_INIT;
+    struct ael_memory_options options = g_options;
     options.secret_slots = 2;
     atomic_store(&g_wrong, 0);
     atomic_store(&g_over, false);
@@ -312,6 +330,7 @@ static void test_shutdown__under_load(void) {
 }
 
 static const struct test_case k_cases[] = {
+    {"at strict:", test_level__strict},
     {"64 threads", test_access__by_64_threads_at_once},
     {"nested", test_access__nested_in_several_threads},
     {"access during close", test_access_during_close},
@@ -321,6 +340,16 @@ static const struct test_case k_cases[] = {
     {"slots shared", test_slots__are_shared_by_more_secrets_and_threads_than_there_are},
     {"scratch shared", test_scratch__with_four_threads_a_slot},
     {"shut-down under load", test_shutdown__under_load},
+    {"at leased:", test_level__leased},
+    {"leased, 64 threads", test_access__by_64_threads_at_once},
+    {"leased, nested", test_access__nested_in_several_threads},
+    {"leased, access during close", test_access_during_close},
+    {"leased, close waits", test_close__waits_for_a_reader_and_refuses_new_ones},
+    {"leased, concurrent closes", test_close__by_many_at_once},
+    {"leased, handles", test_handles__released_by_their_threads},
+    {"leased, slots shared", test_slots__are_shared_by_more_secrets_and_threads_than_there_are},
+    {"leased, scratch shared", test_scratch__with_four_threads_a_slot},
+    {"leased, shut-down under load", test_shutdown__under_load},
 };
 
 TEST_SUITE_MAIN("secret_threads", k_cases)

@@ -89,7 +89,7 @@ static void test_memory_configure__refuses_bad_options(void) {
     options.size--;
     check_refused(&options, AEL_E_ARGUMENT);
     options = k_good;
-    options.level = AEL_PROTECTION_LEASED;
+    options.level = AEL_PROTECTION_OPEN;
     check_refused(&options, AEL_E_UNSUPPORTED);
     options = k_good;
     options.key_level = (enum ael_protection_level)20;
