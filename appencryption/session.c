@@ -8,6 +8,7 @@
 #include "base/hooks.h"
 #include "base/utf8.h"
 #include "base/wipe.h"
+#include "securememory/process.h"
 
 #include <string.h>
 
@@ -82,7 +83,15 @@ size_t ael_session_bytes(const struct ael_session *session) {
 }
 
 /* see appencryption/session_parts.h */
+enum ael_status ael_session_check_process(struct ael_error *err) {
+    return ael_process_is_lost()
+               ? ael_error_set(err, AEL_E_FORKED, 0, k_component, "this child was made without fork handlers")
+               : AEL_OK;
+}
+
+/* see appencryption/session_parts.h */
 enum ael_status ael_session_check_open(const struct ael_session *session, struct ael_error *err) {
+    AEL_TRY(ael_session_check_process(err));
     bool closed = atomic_load_explicit(&session->factory->closed, memory_order_relaxed);
     return closed ? ael_error_set(err, AEL_E_CLOSED, 0, k_component, "the session's factory was closed") : AEL_OK;
 }

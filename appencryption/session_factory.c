@@ -98,6 +98,7 @@ enum ael_status ael_session_factory_new(
     }
     *factory = NULL;
     AEL_TRY(check_options(options, err));
+    AEL_TRY(ael_session_check_process(err));
     struct ael_session_factory *made = ael_alloc(sizeof *made);
     if (made == NULL) {
         return ael_error_set(err, AEL_E_NO_MEMORY, 0, k_component, "no memory for a factory");
@@ -173,6 +174,7 @@ enum ael_status ael_session_acquire_bytes(
     if (factory == NULL || session == NULL) {
         return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "factory or session is NULL");
     }
+    AEL_TRY(ael_session_check_process(err));
     if (atomic_load_explicit(&factory->closed, memory_order_relaxed)) {
         return ael_error_set(err, AEL_E_CLOSED, 0, k_component, "the factory was closed");
     }

@@ -60,7 +60,11 @@ AEL_MUST_CHECK enum ael_status ael_session_new(
 /** Returns about how much memory a session takes. */
 size_t ael_session_bytes(const struct ael_session *session);
 
-/** Refuses a session whose factory is closed. @return AEL_OK; AEL_E_CLOSED. */
+/** Refuses all work in a child that was made without fork handlers, before a lock is asked for. @return AEL_OK;
+ * AEL_E_FORKED. */
+AEL_MUST_CHECK enum ael_status ael_session_check_process(struct ael_error *err);
+
+/** Refuses a session whose factory is closed. @return AEL_OK; AEL_E_CLOSED; AEL_E_FORKED. */
 AEL_MUST_CHECK enum ael_status ael_session_check_open(const struct ael_session *session, struct ael_error *err);
 
 /** Checks a payload before anything is done with it. @return AEL_OK; AEL_E_ARGUMENT; AEL_E_TOO_LARGE. */

@@ -9,10 +9,10 @@
 #include "base/sync.h"
 #include "base/wipe.h"
 #include "crypto/aead.h"
-#include "securememory/process.h"
 #include "securememory/random.h"
 
 #include <sodium.h>
+#include <string.h>
 
 /* A key is worn long before its counted nonces could meet those of another start in 96 bits. */
 static const uint64_t k_worn_after_wraps = UINT64_C(1) << 30;
@@ -23,8 +23,10 @@ struct ael_crypto_key {
     struct ael_refcount count;
     struct ael_key_binding binding;
     struct ael_sealed_key sealed;
-    uint8_t nonce_start[AEL_AEAD_NONCE_BYTES]; /* of the process; under s_start_lock to change */
-    _Atomic uint32_t process; /* whose start it is; release, so that who sees it sees the start */
+    /* The start of the counted nonces, 96 bits. Who meets it half changed has a third one, as random as either. */
+    _Atomic uint32_t start_high;
+    _Atomic uint64_t start_low;
+    _Atomic uint64_t origin; /* of the start; release, so that who sees it sees the start */
     /* Relaxed: each value is handed out once, and nothing else is published with it. */
     _Atomic uint64_t wraps;
     /* Relaxed: a flag that only goes up and guards no other data. */
@@ -47,22 +49,29 @@ bind(struct ael_key_binding *binding, enum ael_key_kind kind, struct ael_bytes i
 }
 
 static enum ael_status draw_start(struct ael_crypto_key *key) {
-    uint32_t process = ael_process_number();
-    enum ael_status status = ael_random_fill(key->nonce_start, sizeof key->nonce_start);
+    uint64_t origin = ael_random_origin();
+    uint8_t start[AEL_AEAD_NONCE_BYTES];
+    uint32_t high = 0;
+    uint64_t low = 0;
+    enum ael_status status = ael_random_fill(start, sizeof start);
+    memcpy(&high, start, sizeof high);
+    memcpy(&low, start + sizeof high, sizeof low);
     if (status == AEL_OK) {
-        atomic_store_explicit(&key->process, process, memory_order_release);
+        atomic_store_explicit(&key->start_high, high, memory_order_relaxed);
+        atomic_store_explicit(&key->start_low, low, memory_order_relaxed);
+        atomic_store_explicit(&key->origin, origin, memory_order_release);
     }
     return status;
 }
 
-/* A child that carries its parent's key counts from a start of its own. */
+/* A child that carries its parent's key, and a restored copy of this process, count from a start of their own. */
 static enum ael_status own_start(struct ael_crypto_key *key) {
-    if (atomic_load_explicit(&key->process, memory_order_acquire) == ael_process_number()) {
+    if (atomic_load_explicit(&key->origin, memory_order_acquire) == ael_random_origin()) {
         return AEL_OK;
     }
     enum ael_status status = AEL_OK;
     ael_mutex_lock(&s_start_lock);
-    if (atomic_load(&key->process) != ael_process_number()) {
+    if (atomic_load(&key->origin) != ael_random_origin()) {
         status = draw_start(key);
     }
     ael_mutex_unlock(&s_start_lock);
@@ -103,14 +112,20 @@ enum ael_status ael_crypto_key_open(const struct ael_crypto_key *key, uint8_t by
     return ael_sealed_key_open(&key->sealed, &key->binding, bytes);
 }
 
-/* start + count, as one big-endian number of 96 bits that wraps around. */
-static void add_to_nonce(const uint8_t *start, uint64_t count, uint8_t *nonce) {
-    unsigned carry = 0;
-    for (size_t i = AEL_AEAD_NONCE_BYTES; i-- > 0; count >>= 8) {
-        unsigned sum = start[i] + (unsigned)(count & 0xff) + carry;
-        nonce[i] = (uint8_t)sum;
-        carry = sum >> 8;
+static void write_big_endian(uint64_t number, size_t len, uint8_t *out) {
+    for (size_t i = len; i-- > 0; number >>= 8) {
+        out[i] = (uint8_t)number;
     }
+}
+
+/* start + count, as one big-endian number of 96 bits that wraps around. */
+static void write_nonce(const struct ael_crypto_key *key, uint64_t count, uint8_t nonce[static AEL_AEAD_NONCE_BYTES]) {
+    uint64_t low = atomic_load_explicit(&key->start_low, memory_order_relaxed);
+    uint32_t high = atomic_load_explicit(&key->start_high, memory_order_relaxed);
+    uint64_t sum = low + count;
+    high += sum < low;
+    write_big_endian(high, sizeof high, nonce);
+    write_big_endian(sum, sizeof sum, nonce + sizeof high);
 }
 
 /* see crypto/crypto_key.h */
@@ -127,7 +142,7 @@ enum ael_status ael_crypto_key_wrap(
         ael_wipe(sealed, plain.len + AEL_AEAD_OVERHEAD_BYTES);
         return status;
     }
-    add_to_nonce(key->nonce_start, count, nonce);
+    write_nonce(key, count, nonce);
     return ael_aead_seal(work, bytes, nonce, plain, sealed);
 }
 

@@ -12,6 +12,7 @@
 #include "base/sync.h"
 #include "base/vtable.h"
 #include "base/wipe.h"
+#include "securememory/process.h"
 #include "securememory/scratch.h"
 #include "securememory/sealed_key.h"
 
@@ -93,6 +94,9 @@ enum ael_status ael_kms_new(const struct ael_kms_vtable *vtable, void *self, str
     if (!table_is_usable(vtable)) {
         return AEL_E_ARGUMENT;
     }
+    if (ael_process_is_lost()) {
+        return AEL_E_FORKED;
+    }
     const struct timer_names *timers = timer_names_of(vtable->name);
     struct ael_kms *made = timers == NULL ? NULL : ael_alloc(sizeof *made);
     if (made == NULL) {
@@ -169,6 +173,10 @@ enum ael_status ael_kms_encrypt_key(
         ael_buf_clear(out);
         return fail(err, &said, AEL_E_ARGUMENT);
     }
+    if (ael_process_is_lost()) {
+        ael_buf_clear(out);
+        return fail(err, &said, AEL_E_FORKED);
+    }
     size_t before = out->len;
     int64_t start = ael_metric_start();
     int cancel = ael_cancel_disable(); /* what a backend holds must not be lost with a thread cancelled in it */
@@ -199,6 +207,9 @@ enum ael_status ael_kms_decrypt_key(
     }
     if (kms == NULL || key == NULL || (encrypted.data == NULL && encrypted.len > 0)) {
         return fail(err, &said, AEL_E_ARGUMENT);
+    }
+    if (ael_process_is_lost()) {
+        return fail(err, &said, AEL_E_FORKED);
     }
     int64_t start = ael_metric_start();
     int cancel = ael_cancel_disable();
@@ -274,6 +285,9 @@ enum ael_status ael_kms_health(struct ael_kms *kms, const struct ael_call *call,
     struct ael_error said = {.status = AEL_OK};
     if (kms == NULL) {
         return fail(err, &said, AEL_E_ARGUMENT);
+    }
+    if (ael_process_is_lost()) {
+        return fail(err, &said, AEL_E_FORKED);
     }
     if (!AEL_VT_HAS(kms->vtable, struct ael_kms_vtable, health)) {
         return round_trip(kms, call, err);

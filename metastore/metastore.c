@@ -8,6 +8,7 @@
 #include "base/utf8.h"
 #include "base/vtable.h"
 #include "metastore/metric_names.h"
+#include "securememory/process.h"
 
 #include <ael/record.h>
 #include <ael/sys/metastore_backend.h>
@@ -59,6 +60,9 @@ ael_metastore_new(const struct ael_metastore_vtable *vtable, void *self, struct 
     *metastore = NULL;
     if (vtable == NULL || !vtable_is_valid(vtable)) {
         return AEL_E_ARGUMENT;
+    }
+    if (ael_process_is_lost()) {
+        return AEL_E_FORKED;
     }
     struct ael_metastore *made = ael_alloc(sizeof(*made));
     const struct ael_metastore_metric_names *metrics = ael_metastore_metric_names_get(metric_kind(vtable));
@@ -199,6 +203,9 @@ bound_call(struct edge_call *edge, const struct ael_call *call, struct ael_error
 /* What a backend holds must not be lost with a thread that is cancelled inside it; edge_end undoes that. */
 static enum ael_status
 edge_begin(struct edge_call *edge, const struct ael_call *call, struct ael_error *err) {
+    if (ael_process_is_lost()) {
+        return ael_error_set(err, AEL_E_FORKED, 0, COMPONENT, "this child was made without fork handlers");
+    }
     AEL_TRY(bound_call(edge, call, err));
     edge->cancel = ael_cancel_disable();
     return AEL_OK;

@@ -251,6 +251,9 @@ void ael_sqlite_pool_return(struct ael_sqlite_pool *pool, struct ael_sqlite_conn
 
 /* see metastore/metastore_sqlite_pool.h */
 void ael_sqlite_pool_before_fork(struct ael_sqlite_pool *pool) {
+    if (pool->pid != getpid()) {
+        return; /* nothing here is ours to close, nor the mutex to wait for */
+    }
     struct timespec until = in_ms(FORK_WAIT_MS);
     int over = 0;
     (void)pthread_mutex_lock(&pool->mutex);
@@ -263,6 +266,9 @@ void ael_sqlite_pool_before_fork(struct ael_sqlite_pool *pool) {
 
 /* see metastore/metastore_sqlite_pool.h */
 void ael_sqlite_pool_after_fork_parent(struct ael_sqlite_pool *pool) {
+    if (pool->pid != getpid()) {
+        return;
+    }
     pool->forking = false;
     (void)pthread_cond_broadcast(&pool->changed);
     (void)pthread_mutex_unlock(&pool->mutex);
@@ -270,6 +276,9 @@ void ael_sqlite_pool_after_fork_parent(struct ael_sqlite_pool *pool) {
 
 /* see metastore/metastore_sqlite_pool.h */
 void ael_sqlite_pool_after_fork_child(struct ael_sqlite_pool *pool) {
+    if (!pool->forking) {
+        return; /* the parent was a child that had not been told, and stays that for us */
+    }
     pool->pid = getpid();
     pool->forking = false;
     pool->lent = 0; /* to threads that are not here, or to this one, whose connection is left alone */

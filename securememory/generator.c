@@ -60,14 +60,14 @@ void ael_generator_clear(struct ael_generator *generator) {
 }
 
 /* The clock is looked at with each block, not with each draw. */
-static bool needs_seed(const struct ael_generator_shard *shard, size_t len) {
-    return !shard->seeded || shard->drawn >= AEL_GENERATOR_RESEED_BYTES ||
+static bool needs_seed(const struct ael_generator_shard *shard, uint64_t origin, size_t len) {
+    return shard->origin != origin || shard->drawn >= AEL_GENERATOR_RESEED_BYTES ||
            (shard->available < len && ael_clock_boot_ns() - shard->seeded_ns >= k_reseed_ns);
 }
 
 /* The seed is added to the key that is there: neither a bad seed nor a known state alone tells the next
  * output. */
-static enum ael_status reseed(struct ael_generator_shard *shard, struct shard_state *state) {
+static enum ael_status reseed(struct ael_generator_shard *shard, struct shard_state *state, uint64_t origin) {
     AEL_TRY(ael_sys_seed(state->block, sizeof state->key));
     for (size_t i = 0; i < sizeof state->key; i++) {
         state->key[i] ^= state->block[i];
@@ -76,7 +76,7 @@ static enum ael_status reseed(struct ael_generator_shard *shard, struct shard_st
     shard->available = 0;
     shard->drawn = 0;
     shard->seeded_ns = ael_clock_boot_ns();
-    shard->seeded = true;
+    shard->origin = origin;
     return AEL_OK;
 }
 
@@ -112,7 +112,8 @@ static void draw(struct ael_generator_shard *shard, struct shard_state *state, u
 
 /* see securememory/generator.h */
 enum ael_status
-ael_generator_fill(struct ael_generator *generator, uint32_t shard_index, uint8_t *out, size_t len) {
+ael_generator_fill(
+    struct ael_generator *generator, uint32_t shard_index, uint64_t origin, uint8_t *out, size_t len) {
     struct ael_generator_shard *shard = &generator->shards[shard_index];
     struct shard_state *state = state_of(generator, shard_index);
     enum ael_status status = ael_region_begin(&generator->region, AEL_PAGES_WRITE);
@@ -121,8 +122,8 @@ ael_generator_fill(struct ael_generator *generator, uint32_t shard_index, uint8_
         return status;
     }
     ael_mutex_lock(&shard->lock);
-    if (needs_seed(shard, len)) {
-        status = reseed(shard, state);
+    if (needs_seed(shard, origin, len)) {
+        status = reseed(shard, state, origin);
     }
     if (status == AEL_OK) {
         draw(shard, state, out, len);

@@ -27,7 +27,7 @@ enum {
 /* In ordinary memory: nothing here tells anything about the output. */
 struct ael_generator_shard {
     struct ael_mutex lock; /* guards the shard and its part of the page */
-    bool seeded;
+    uint64_t origin; /* of the last seed; 0 = never seeded */
     size_t available; /* unused bytes at the end of the block */
     size_t drawn;     /* bytes since the last seed */
     int64_t seeded_ns;
@@ -46,8 +46,9 @@ AEL_MUST_CHECK enum ael_status ael_generator_init(
 /** Wipes and unmaps. A zeroed struct is accepted. */
 void ael_generator_clear(struct ael_generator *generator);
 
-/** Fills out from one shard. @return AEL_OK; AEL_E_RANDOM or AEL_E_SYSTEM (out zeroed). Threads: any. */
+/** Fills out from one shard, seeded anew when origin is not that of its seed. @return AEL_OK; AEL_E_RANDOM or AEL_E_SYSTEM (out zeroed). Threads: any. */
 AEL_MUST_CHECK enum ael_status
-ael_generator_fill(struct ael_generator *generator, uint32_t shard, uint8_t *out, size_t len);
+ael_generator_fill(
+    struct ael_generator *generator, uint32_t shard, uint64_t origin, uint8_t *out, size_t len);
 
 #endif /* AEL_SECUREMEMORY_GENERATOR_H */

@@ -19,6 +19,8 @@ struct ael_pages {
     uint8_t *bytes; /* NULL when there are none */
     size_t len;     /* a multiple of the page size */
     bool locked;
+    bool shared; /* with children that they were lent to; others get a copy */
+    bool lent;   /* so far, at least once */
 };
 
 struct ael_pages_policy {
@@ -56,12 +58,13 @@ AEL_MUST_CHECK enum ael_status
 ael_pages_set_access(const struct ael_pages *pages, enum ael_pages_access access);
 
 /** Says whether children get the pages (not their guards); they do not, at first. @return AEL_OK; AEL_E_SYSTEM. */
-AEL_MUST_CHECK enum ael_status ael_pages_set_inherited(const struct ael_pages *pages, bool inherited);
+AEL_MUST_CHECK enum ael_status ael_pages_set_inherited(struct ael_pages *pages, bool inherited);
 
 /** In a child: unmaps pages of the parent's that it got; they are not wiped, for the parent may share them. */
 void ael_pages_drop_inherited(struct ael_pages *pages);
 
-/** Wipes and unmaps the pages and their guards, and zeroes the struct; none are accepted. */
+/** Wipes and unmaps the pages and their guards, and zeroes the struct; none are accepted. Pages that a child may be
+ * reading still are not wiped here: the kernel clears them when the last process lets go. */
 void ael_pages_unmap(struct ael_pages *pages);
 
 /** Returns the bytes locked by all pages that are mapped now. Threads: any. */

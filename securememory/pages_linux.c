@@ -156,9 +156,14 @@ enum ael_status ael_pages_map(
     size_t rounded = (len + page - 1) / page * page;
     uint8_t *start = NULL;
 
-    *pages = (struct ael_pages){NULL, 0, false};
+    *pages = (struct ael_pages){.bytes = NULL};
     AEL_TRY(reserve(rounded + 2 * page, &start, err));
-    struct ael_pages made = {start + page, rounded, policy->lock};
+    struct ael_pages made = {
+        .bytes = start + page,
+        .len = rounded,
+        .locked = policy->lock,
+        .shared = policy->backing == AEL_BACKING_MEMFD_SECRET,
+    };
     enum ael_status status = back_and_close(&made, policy, err);
     if (status != AEL_OK) {
         (void)ael_sys()->munmap(start, rounded + 2 * page);
@@ -178,15 +183,24 @@ enum ael_status ael_pages_set_access(const struct ael_pages *pages, enum ael_pag
 }
 
 /* see securememory/pages.h */
-enum ael_status ael_pages_set_inherited(const struct ael_pages *pages, bool inherited) {
+enum ael_status ael_pages_set_inherited(struct ael_pages *pages, bool inherited) {
     int advice = inherited ? MADV_DOFORK : MADV_DONTFORK;
-    return ael_sys()->madvise(pages->bytes, pages->len, advice) == 0 ? AEL_OK : AEL_E_SYSTEM;
+    if (ael_sys()->madvise(pages->bytes, pages->len, advice) != 0) {
+        return AEL_E_SYSTEM;
+    }
+    pages->lent = pages->lent || inherited;
+    return AEL_OK;
 }
 
 /* see securememory/pages.h */
 void ael_pages_drop_inherited(struct ael_pages *pages) {
     (void)ael_sys()->munmap(pages->bytes, pages->len);
-    *pages = (struct ael_pages){NULL, 0, false};
+    *pages = (struct ael_pages){.bytes = NULL};
+}
+
+/* A child that was forked a moment ago may not have copied yet what lies in pages that it shares. */
+static bool may_be_wiped(const struct ael_pages *pages) {
+    return !(pages->shared && pages->lent);
 }
 
 /* see securememory/pages.h */
@@ -195,7 +209,7 @@ void ael_pages_unmap(struct ael_pages *pages) {
         return;
     }
     /* Pages that cannot be opened for wiping are cleared by the kernel before anybody else gets them. */
-    if (ael_pages_set_access(pages, AEL_PAGES_WRITE) == AEL_OK) {
+    if (may_be_wiped(pages) && ael_pages_set_access(pages, AEL_PAGES_WRITE) == AEL_OK) {
         ael_wipe(pages->bytes, pages->len);
     }
     size_t page = ael_sys_page_bytes();
@@ -203,7 +217,7 @@ void ael_pages_unmap(struct ael_pages *pages) {
     if (pages->locked) {
         atomic_fetch_sub_explicit(&g_locked_bytes, pages->len, memory_order_relaxed);
     }
-    *pages = (struct ael_pages){NULL, 0, false};
+    *pages = (struct ael_pages){.bytes = NULL};
 }
 
 /* see securememory/pages.h */

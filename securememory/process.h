@@ -23,6 +23,12 @@ AEL_MUST_CHECK enum ael_status ael_process_watch(void);
  * any. */
 uint32_t ael_process_number(void);
 
+/** Tells whether the process was made without fork handlers: nothing works here, and no mutex may be asked for, for it
+ * may be held by a thread that is not here. Threads: any. */
+static inline bool ael_process_is_lost(void) {
+    return ael_process_number() == 0;
+}
+
 /** In the fork handler of a child: gives the process its own number. */
 void ael_process_forked(void);
 

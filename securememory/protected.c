@@ -68,12 +68,12 @@ static bool is_present(void) {
 }
 
 /* Where the root keys are that a child would get; bytes NULL = nowhere. */
-static const struct ael_pages *pages_to_lend(void) {
+static struct ael_pages *pages_to_lend(void) {
     return is_present() ? &g_protected.roots.region.pages : &g_inherited.pages;
 }
 
 static void lend_roots(void *self) {
-    const struct ael_pages *pages = pages_to_lend();
+    struct ael_pages *pages = pages_to_lend();
     (void)self;
     g_lent = g_options.on_fork == AEL_ON_FORK_CARRY && pages->bytes != NULL &&
              ael_pages_set_inherited(pages, true) == AEL_OK;
@@ -109,7 +109,7 @@ static void after_fork_in_child(void *self) {
     if (g_lent) {
         inherit_roots();
     } else {
-        g_inherited.pages = (struct ael_pages){NULL, 0, false};
+        g_inherited.pages = (struct ael_pages){.bytes = NULL};
     }
     g_lent = false;
     atomic_store(&g_carries, g_inherited.pages.bytes != NULL);

@@ -2,14 +2,32 @@
 #include "securememory/random.h"
 
 #include "base/wipe.h"
+#include "securememory/process.h"
 #include "securememory/protected.h"
 
+#include <ael/memory.h>
+
 #include <sched.h>
+#include <stdatomic.h>
 
 /* Any shard gives good numbers; the CPU's own is the one that nobody else holds. */
 static uint32_t present_shard(void) {
     int cpu = sched_getcpu();
     return cpu < 0 ? 0 : (uint32_t)cpu % AEL_GENERATOR_SHARDS;
+}
+
+/* Relaxed: a call that comes after ael_reseed in the host's program sees it. */
+static atomic_uint_least32_t g_reseeds = 1;
+
+/* see securememory/random.h */
+uint64_t ael_random_origin(void) {
+    uint64_t process = ael_process_number();
+    return process << 32 | atomic_load_explicit(&g_reseeds, memory_order_relaxed);
+}
+
+/* see ael/memory.h. In a child without handlers every draw is refused anyway. */
+void ael_reseed(void) {
+    atomic_fetch_add(&g_reseeds, 1);
 }
 
 /* see securememory/random.h */
@@ -19,7 +37,8 @@ enum ael_status ael_random_fill(uint8_t *out, size_t len) {
         ael_wipe(out, len);
         return status;
     }
-    status = ael_generator_fill(&ael_protected()->generator, present_shard(), out, len);
+    status = ael_generator_fill(
+        &ael_protected()->generator, present_shard(), ael_random_origin(), out, len);
     ael_protected_leave();
     return status;
 }

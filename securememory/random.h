@@ -1,7 +1,7 @@
 /*
  * securememory/random.h - the generator of keys and nonces: fast key erasure over libsodium's ChaCha20 stream, state
  * in protected memory of its own, sharded by CPU, reseeded from the kernel every 1 MiB, every 60 s (with the next block
- * of 448 bytes) and after fork.
+ * of 448 bytes), after fork and by ael_reseed.
  *
  * In this folder, below crypto/, because sealing secrets and filling random ones needs it.
  * Layer: securememory.
@@ -21,5 +21,12 @@
  *         setting up protected memory. Threads: any.
  */
 AEL_MUST_CHECK enum ael_status ael_random_fill(uint8_t *out, size_t len);
+
+/**
+ * Names what random numbers come from: another value after a fork and after ael_reseed. What was derived from random
+ * numbers and must not be used twice (the start of a counted nonce) is drawn anew when this differs; 0 is no origin.
+ * Threads: any.
+ */
+uint64_t ael_random_origin(void);
 
 #endif /* AEL_SECUREMEMORY_RANDOM_H */

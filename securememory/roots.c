@@ -88,7 +88,7 @@ enum ael_status ael_roots_inherit(
     const struct ael_root_names *names,
     const struct ael_pages_policy *policy,
     struct ael_inherited_roots *inherited) {
-    struct ael_inherited_roots made = {{NULL, 0, false}, *names};
+    struct ael_inherited_roots made = {{.bytes = NULL}, *names};
     enum ael_status status = ael_pages_map(AEL_ROOTS_ALL_BYTES, policy, &made.pages, NULL);
     if (status == AEL_OK) {
         status = copy_pages(lent, &made.pages);
@@ -110,7 +110,7 @@ enum ael_status ael_roots_adopt(
     roots->names = inherited->names;
     roots->current = NO_PLACE;
     atomic_init(&roots->next_nonce, 0);
-    inherited->pages = (struct ael_pages){NULL, 0, false};
+    inherited->pages = (struct ael_pages){.bytes = NULL};
     enum ael_status status = draw_key(roots, place_for_another(&roots->names));
     if (status != AEL_OK) {
         ael_roots_give_back(roots, inherited);

@@ -106,6 +106,15 @@ AEL_API const char *ael_protection_level_name(enum ael_protection_level level);
 AEL_API const char *ael_backing_name(enum ael_backing backing);
 
 /**
+ * Has the random generator draw fresh seeds from the kernel before it gives anything more, and cached keys draw fresh
+ * starts for their nonces. Call it where a copy of this process may be running: after a virtual machine was restored
+ * from a snapshot, or a process from a checkpoint. (After fork the library does so by itself.) Costs nothing now; a
+ * seed that the kernel does not give is AEL_E_RANDOM at the next call that needs it.
+ * Threads: any.
+ */
+AEL_API void ael_reseed(void);
+
+/**
  * Ends the library's life in this process: refuses new work, waits for open accesses and operations until the
  * deadline, then wipes and unmaps all protected memory. Secrets, sessions and factories made before stay valid
  * handles that answer AEL_E_CLOSED and must still be released. A later call sets everything up anew.

@@ -75,7 +75,7 @@ AEL_BEGIN_DECLS
  * @param factory  receives the factory; NULL on failure.
  * @return AEL_OK; AEL_E_ARGUMENT (err names the field); AEL_E_PARTITION (service or product missing, too long, not
  *         UTF-8, or '_' under strict_ids); AEL_E_NO_MEMORY; AEL_E_LOCK_LIMIT, AEL_E_RANDOM, AEL_E_PROTECTION or
- *         AEL_E_SYSTEM (protected memory).
+ *         AEL_E_SYSTEM (protected memory); AEL_E_FORKED (a child made without fork handlers, as in all calls below).
  * Ownership: the caller frees it. Threads: any.
  */
 AEL_API AEL_MUST_CHECK enum ael_status ael_session_factory_new(

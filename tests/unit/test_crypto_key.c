@@ -9,6 +9,8 @@
 #include "tests/support/suite.h"
 
 #include <pthread.h>
+#include <ael/memory.h>
+
 #include <string.h>
 
 enum { WRAPPED_BYTES = AEL_KEY_BYTES + AEL_AEAD_OVERHEAD_BYTES };
@@ -254,7 +256,24 @@ static void test_crypto_key_wrap__never_repeats_a_nonce_between_threads(void) {
     CU_ASSERT_EQUAL(repeated, 0);
 }
 
+/* A copy of this process may be running: the counted nonces go on from another start. */
+static void test_crypto_key_wrap__counts_from_another_start_after_a_reseed(void) {
+    uint8_t before[WRAPPED_BYTES];
+    uint8_t after[WRAPPED_BYTES];
+    uint8_t later[WRAPPED_BYTES];
+    struct ael_crypto_key *key = new_key(0x45);
+    CU_ASSERT_EQUAL(wrap(key, 1, before), AEL_OK);
+    ael_reseed();
+    CU_ASSERT_EQUAL(wrap(key, 1, after), AEL_OK);
+    CU_ASSERT_EQUAL(wrap(key, 1, later), AEL_OK);
+    /* Within one start nonces differ in their last bytes only. */
+    CU_ASSERT_NOT_EQUAL(memcmp(nonce_of(before), nonce_of(after), 8), 0);
+    CU_ASSERT_EQUAL(memcmp(nonce_of(after), nonce_of(later), 8), 0);
+    ael_crypto_key_release(key);
+}
+
 static const struct test_case k_cases[] = {
+    {"another start after a reseed", test_crypto_key_wrap__counts_from_another_start_after_a_reseed},
     {"a key comes back as it was given", test_crypto_key_open__gives_the_key_back},
     {"a wrap has the wire layout", test_crypto_key_wrap__seals_in_the_wire_layout},
     {"nonces count up, carries included", test_crypto_key_wrap__counts_its_nonces_up},

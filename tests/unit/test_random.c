@@ -7,6 +7,8 @@
 #include "tests/support/failing_sys.h"
 #include "tests/support/suite.h"
 
+#include <ael/memory.h>
+
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -41,7 +43,7 @@ static bool seeds(struct ael_generator *generator, uint32_t shard) {
     uint8_t out[16];
     memset(out, 1, sizeof out);
     failing_sys_install(FAIL_GETRANDOM, 1, ENOSYS, true);
-    enum ael_status status = ael_generator_fill(generator, shard, out, sizeof out);
+    enum ael_status status = ael_generator_fill(generator, shard, 1, out, sizeof out);
     bool asked = failing_sys_remove();
     CU_ASSERT_EQUAL(status, asked ? AEL_E_RANDOM : AEL_OK);
     CU_ASSERT_EQUAL(memcmp(out, k_zero, sizeof out) == 0, asked);
@@ -50,7 +52,7 @@ static bool seeds(struct ael_generator *generator, uint32_t shard) {
 
 static void draw(struct ael_generator *generator, size_t len) {
     static uint8_t out[4096];
-    CU_ASSERT_EQUAL(ael_generator_fill(generator, 0, out, len), AEL_OK);
+    CU_ASSERT_EQUAL(ael_generator_fill(generator, 0, 1, out, len), AEL_OK);
 }
 
 static void test_generator_fill__reseeds_after_a_mebibyte_and_a_minute(void) {
@@ -88,11 +90,24 @@ static void test_generator__reports_failing_calls(void) {
     for (unsigned nth = 1; nth <= 2; nth++) {
         out[0] = 1;
         failing_sys_install(FAIL_MPROTECT, nth, ENOMEM, false);
-        CU_ASSERT_EQUAL(ael_generator_fill(&generator, 0, out, sizeof out), AEL_E_SYSTEM);
+        CU_ASSERT_EQUAL(ael_generator_fill(&generator, 0, 1, out, sizeof out), AEL_E_SYSTEM);
         CU_ASSERT_EQUAL(memcmp(out, k_zero, sizeof out), 0);
         CU_ASSERT_TRUE(failing_sys_remove());
     }
     ael_generator_clear(&generator);
+}
+
+/* The kernel is asked again at the next draw, and refuses it. */
+static void test_reseed__asks_the_kernel_before_the_next_draw(void) {
+    uint8_t out[32];
+    CU_ASSERT_EQUAL(ael_random_fill(out, sizeof out), AEL_OK);
+    uint64_t origin = ael_random_origin();
+    ael_reseed();
+    CU_ASSERT_NOT_EQUAL(ael_random_origin(), origin);
+    failing_sys_install(FAIL_GETRANDOM, 1, EIO, true);
+    CU_ASSERT_EQUAL(ael_random_fill(out, sizeof out), AEL_E_RANDOM);
+    CU_ASSERT_TRUE(failing_sys_remove());
+    CU_ASSERT_EQUAL(ael_random_fill(out, sizeof out), AEL_OK);
 }
 
 static int g_pipe[2];
@@ -119,6 +134,7 @@ static const struct test_case k_cases[] = {
     {"never repeats", test_random_fill__never_repeats},
     {"every length", test_random_fill__fills_every_length},
     {"reseeds", test_generator_fill__reseeds_after_a_mebibyte_and_a_minute},
+    {"a reseed that was asked for", test_reseed__asks_the_kernel_before_the_next_draw},
     {"failing calls", test_generator__reports_failing_calls},
     {"differs in a child", test_random_fill__differs_in_a_child},
 };

@@ -60,7 +60,7 @@ AEL_BEGIN_DECLS
  *
  * @param vtable  must outlive the handle. @param self  handed to every member.
  * @return AEL_OK; AEL_E_ARGUMENT (NULL, a table too short, a required member missing, or another contract);
- *         AEL_E_NO_MEMORY. On failure self stays the caller's and destroy is not called.
+ *         AEL_E_NO_MEMORY; AEL_E_FORKED (a child made without fork handlers). On failure self stays the caller's and destroy is not called.
  */
 AEL_API AEL_MUST_CHECK enum ael_status
 ael_kms_new(const struct ael_kms_vtable *vtable, void *self, struct ael_kms **kms);

@@ -114,7 +114,7 @@ AEL_BEGIN_DECLS
  *
  * @param vtable  must outlive the handle. @param self  handed to every member.
  * @return AEL_OK; AEL_E_ARGUMENT (NULL, a vt_size too short for the required members, one of them missing, or another
- *         contract); AEL_E_NO_MEMORY. On failure self stays the caller's and destroy is not called.
+ *         contract); AEL_E_NO_MEMORY; AEL_E_FORKED (a child made without fork handlers). On failure self stays the caller's and destroy is not called.
  */
 AEL_API AEL_MUST_CHECK enum ael_status
 ael_metastore_new(const struct ael_metastore_vtable *vtable, void *self, struct ael_metastore **metastore);
