@@ -20,7 +20,7 @@ _Static_assert(WORK_AT + AEL_AEAD_WORK_BYTES <= AEL_SCRATCH_BYTES, "it all fits 
 static enum ael_status seal_in(
     uint8_t *slot, struct ael_crypto_key *intermediate, struct ael_bytes plain, uint8_t *data, uint8_t *key) {
     struct ael_bytes data_key = {slot + DATA_KEY_AT, AEL_KEY_BYTES};
-    AEL_TRY(ael_random_fill(slot + DATA_KEY_AT, AEL_KEY_BYTES + AEL_AEAD_NONCE_BYTES));
+    AEL_TRY(ael_random_fill_in_scratch(slot + DATA_KEY_AT, AEL_KEY_BYTES + AEL_AEAD_NONCE_BYTES));
     AEL_TRY(ael_aead_seal(slot + WORK_AT, slot + DATA_KEY_AT, slot + NONCE_AT, plain, data));
     AEL_TRY(ael_crypto_key_open(intermediate, slot + INTERMEDIATE_AT));
     return ael_crypto_key_wrap(intermediate, slot + WORK_AT, slot + INTERMEDIATE_AT, data_key, key);

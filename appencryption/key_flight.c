@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/fork.h"
+#include "base/thread_entry.h"
 
 #include <string.h>
 
@@ -24,8 +25,8 @@ static bool is_same(const struct ael_flight_key *a, const struct ael_flight_key 
 static void forget_others(struct ael_key_flight **bucket) {
     while (*bucket != NULL) {
         struct ael_key_flight *flight = *bucket;
-        if (pthread_equal(flight->leader, pthread_self())) {
-            flight->holders = 1;
+        if (flight->leader != 0 && flight->leader == ael_fork_thread()) {
+            flight->holders = 1; /* it forked inside its load, and will land here too */
             bucket = &flight->next;
         } else {
             *bucket = flight->next;
@@ -65,7 +66,7 @@ enum ael_status ael_flights_take_off(
     ael_cond_init(&made->landed_cond);
     made->key = *key;
     made->holders = 1;
-    made->leader = pthread_self();
+    made->leader = ael_thread_number();
     made->next = flights->buckets[bucket_of(key)];
     flights->buckets[bucket_of(key)] = made;
     *flight = made;
@@ -83,6 +84,7 @@ static void let_go(struct ael_key_flight *flight) {
 /* see appencryption/key_flight.h */
 void ael_flights_land(
     struct ael_flights *flights, struct ael_key_flight *flight, const struct ael_flight_outcome *outcome) {
+    forget_the_parents(flights);
     struct ael_key_flight **link = &flights->buckets[bucket_of(&flight->key)];
     while (*link != flight) {
         link = &(*link)->next;

@@ -37,7 +37,7 @@ struct ael_key_flight {
     struct ael_flight_key key;
     struct ael_flight_outcome outcome; /* once landed; holds a reference of the key */
     struct ael_cond landed_cond;
-    pthread_t leader;
+    uint64_t leader; /* its number, base/thread_entry.h */
     uint32_t holders; /* the leader and its followers */
     bool landed;
 };

@@ -49,7 +49,7 @@ static enum ael_status make_intermediate(
     const struct ael_key_name *name, struct ael_crypto_key *system_key, uint8_t *bytes, uint8_t *sealed,
     struct ael_crypto_key **key) {
     struct ael_bytes child = {bytes + CHILD_AT, AEL_KEY_BYTES};
-    AEL_TRY(ael_random_fill(bytes + CHILD_AT, AEL_KEY_BYTES));
+    AEL_TRY(ael_random_fill_in_scratch(bytes + CHILD_AT, AEL_KEY_BYTES));
     AEL_TRY(ael_crypto_key_open(system_key, bytes + PARENT_AT));
     AEL_TRY(ael_crypto_key_wrap(system_key, bytes + WORK_AT, bytes + PARENT_AT, child, sealed));
     return ael_crypto_key_new(

@@ -65,7 +65,7 @@ struct ael_session *ael_session_hold(struct ael_session *session) {
 
 /* see ael/session.h */
 void ael_session_release(struct ael_session *session) {
-    if (session == NULL || !ael_refcount_release(&session->count)) {
+    if (session == NULL || ael_process_is_lost() || !ael_refcount_release(&session->count)) {
         return;
     }
     if (session->owns_intermediate_keys) {

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "securememory/process.h"
 
 #include <string.h>
 
@@ -139,7 +140,7 @@ void ael_session_factory_let_go(struct ael_session_factory *factory) {
 
 /* see ael/session.h */
 void ael_session_factory_free(struct ael_session_factory *factory) {
-    if (factory == NULL) {
+    if (factory == NULL || ael_process_is_lost()) {
         return;
     }
     atomic_store_explicit(&factory->closed, true, memory_order_relaxed);

@@ -31,14 +31,14 @@ void ael_barrier_prepare(void) {
 }
 
 /* see base/barrier.h */
-void ael_barrier_heavy(void) {
+bool ael_barrier_heavy(void) {
 #ifdef AEL_BARRIER_BY_WORD
     atomic_fetch_add(&ael_barrier_word, 1);
+    return true;
 #else
-    if (atomic_load(&g_registered)) {
-        (void)ask(MEMBARRIER_CMD_PRIVATE_EXPEDITED); /* cannot fail once registered */
-    }
+    bool passed = !atomic_load(&g_registered) || ask(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0;
     atomic_thread_fence(memory_order_seq_cst);
+    return passed;
 #endif
 }
 

@@ -47,7 +47,10 @@ static inline void ael_barrier_light(void) {
 #endif
 }
 
-/** The rare side; a system call. Threads: any. */
-void ael_barrier_heavy(void);
+/**
+ * The rare side; a system call. @return false when the kernel refused what it had agreed to (a filter that the host
+ * installed later): then there was no barrier, and nothing may be concluded. Threads: any.
+ */
+bool ael_barrier_heavy(void);
 
 #endif /* AEL_BASE_BARRIER_H */

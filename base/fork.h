@@ -37,10 +37,20 @@ struct ael_fork_part {
  */
 AEL_MUST_CHECK enum ael_status ael_fork_add(struct ael_fork_part *part);
 
-/** Removes a part; one that was not added is accepted. Waits for a fork under way. */
+/** Removes a part; one that was not added is accepted. Waits for a fork that has begun with it; the caller holds no
+ * mutex of the library. */
 void ael_fork_remove(struct ael_fork_part *part);
 
 /** Counts the forks that lie between the first process and this one. Threads: any. */
 uint32_t ael_fork_count(void);
+
+/** Returns the number (base/thread_entry.h) of the thread that forked this process; 0 in the first. Threads: any. */
+uint64_t ael_fork_thread(void);
+
+/**
+ * Sets what tells whether this process is known, which children made without the handlers are not: there, what is
+ * inherited may be locked for ever, so that the handlers do nothing at further forks. Threads: any.
+ */
+void ael_fork_set_known(bool (*is_known)(void));
 
 #endif /* AEL_BASE_FORK_H */

@@ -49,7 +49,7 @@ static _Thread_local uint32_t t_holds_without_entry __attribute__((tls_model("in
 static _Thread_local bool t_exempt __attribute__((tls_model("initial-exec")));
 
 static bool must_stop(void) {
-    return atomic_load_explicit(&g_stopped, memory_order_acquire) != 0 && !pthread_equal(atomic_load(&g_forker), pthread_self());
+    return atomic_load(&g_stopped) != 0 && !pthread_equal(atomic_load(&g_forker), pthread_self());
 }
 
 static void wait_until_let_go(void) {
@@ -132,8 +132,11 @@ void ael_sync_stop_others(void) {
     atomic_uint nobody = 0;
     atomic_store(&g_forker, pthread_self());
     atomic_store(&g_stopped, 1);
-    ael_barrier_heavy();
-    while (ael_threads_hold_locks() || atomic_load(&g_holds_without_entry) != 0) {
+    while (!ael_barrier_heavy()) { /* refused: in time every thread passes a barrier of its own accord */
+        sleep_while(&nobody, 0, &pause);
+        break;
+    }
+    while (ael_threads_hold_locks() || atomic_load(&g_holds_without_entry) != t_holds_without_entry) {
         sleep_while(&nobody, 0, &pause);
     }
 }

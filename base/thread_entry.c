@@ -10,6 +10,8 @@ _Thread_local struct ael_thread_entry *ael_thread_entry_here;
 /* Grows at its head only. Release on growing, acquire on walking: an entry is seen whole. */
 static _Atomic(struct ael_thread_entry *) g_first;
 
+static atomic_uint_least64_t g_last_thread;
+
 static pthread_once_t g_once = PTHREAD_ONCE_INIT;
 static pthread_key_t g_key;
 static bool g_has_key;
@@ -63,6 +65,9 @@ struct ael_thread_entry *ael_thread_entry_register(void) {
     if (entry != NULL && pthread_setspecific(g_key, entry) != 0) {
         atomic_store_explicit(&entry->taken, false, memory_order_release);
         entry = NULL;
+    }
+    if (entry != NULL) {
+        entry->thread = atomic_fetch_add_explicit(&g_last_thread, 1, memory_order_relaxed) + 1;
     }
     ael_thread_entry_here = entry;
     return entry;

@@ -29,6 +29,7 @@ struct ael_thread_entry {
     atomic_uint_least32_t inside[AEL_THREAD_DOMAINS]; /* accesses that are open now (securememory/lease.h) */
     atomic_bool used[AEL_THREAD_DOMAINS]; /* since somebody looked last; its clearing may be lost, or a setting */
     atomic_bool taken;                    /* by a live thread */
+    uint64_t thread;                      /* which one: a number that no other thread ever has */
     struct ael_thread_entry *next;
     uint8_t behind[128];
 };
@@ -42,6 +43,12 @@ struct ael_thread_entry *ael_thread_entry_register(void);
 static inline struct ael_thread_entry *ael_thread_entry_mine(void) {
     struct ael_thread_entry *mine = ael_thread_entry_here;
     return __builtin_expect(mine != NULL, 1) ? mine : ael_thread_entry_register();
+}
+
+/** Returns the calling thread's number, which no other thread ever has; 0 without memory for an entry. */
+static inline uint64_t ael_thread_number(void) {
+    const struct ael_thread_entry *mine = ael_thread_entry_mine();
+    return mine == NULL ? 0 : mine->thread;
 }
 
 /** Only the thread itself writes its entry, so a load and a store do. */

@@ -42,7 +42,23 @@ static const EVP_CIPHER *gcm_cipher(void) {
     return fetched;
 }
 
+static struct ael_mutex s_first_lock = AEL_MUTEX_INIT;
+static _Thread_local bool t_has_state __attribute__((tls_model("initial-exec")));
+
+/* OpenSSL makes a thread's error queue at its first call, under a lock of its own; under one of ours as well, a fork
+ * waits for it (base/fork.h), and the child does not find it held. */
+static void make_state(void) {
+    ael_mutex_lock(&s_first_lock);
+    ERR_set_mark();
+    ERR_pop_to_mark();
+    ael_mutex_unlock(&s_first_lock);
+    t_has_state = true;
+}
+
 static EVP_CIPHER_CTX *begin(void) {
+    if (!t_has_state) {
+        make_state();
+    }
     ERR_set_mark();
     return EVP_CIPHER_CTX_new();
 }

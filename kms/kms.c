@@ -130,7 +130,7 @@ struct ael_kms *ael_kms_acquire(struct ael_kms *kms) {
 
 /* see ael/kms.h */
 void ael_kms_release(struct ael_kms *kms) {
-    if (kms == NULL || !ael_refcount_release(&kms->count)) {
+    if (kms == NULL || ael_process_is_lost() || !ael_refcount_release(&kms->count)) {
         return;
     }
     ael_fork_remove(&kms->fork);

@@ -98,7 +98,7 @@ struct ael_metastore *ael_metastore_acquire(struct ael_metastore *metastore) {
 
 /* see ael/metastore.h */
 void ael_metastore_release(struct ael_metastore *metastore) {
-    if (metastore == NULL || !ael_refcount_release(&metastore->holders)) {
+    if (metastore == NULL || ael_process_is_lost() || !ael_refcount_release(&metastore->holders)) {
         return;
     }
     ael_fork_remove(&metastore->fork);

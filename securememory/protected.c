@@ -54,6 +54,7 @@ static struct ael_inherited_roots g_inherited;
 static struct ael_pages_policy g_inherited_policy;
 static atomic_bool g_carries;
 static bool g_lent; /* around a fork */
+static bool g_lost; /* the parent's keys could not be taken over: to be told at the first set-up */
 
 /* see securememory/protected.h */
 struct ael_protected *ael_protected(void) {
@@ -72,6 +73,7 @@ static struct ael_pages *pages_to_lend(void) {
     return is_present() ? &g_protected.roots.region.pages : &g_inherited.pages;
 }
 
+/* In a child that was made without handlers, where nothing is called here, the pages are not there. */
 static void lend_roots(void *self) {
     struct ael_pages *pages = pages_to_lend();
     (void)self;
@@ -82,8 +84,9 @@ static void lend_roots(void *self) {
 /* Pages that could not be taken back are lent again by the next fork only to be taken over: nothing gets lost. */
 static void take_roots_back(void *self) {
     (void)self;
-    if (g_lent && ael_pages_set_inherited(pages_to_lend(), false) != AEL_OK) {
-        ael_log(AEL_LOG_ERROR, k_component, "the root keys' page stays visible to children made without handlers");
+    if (g_lent) {
+        enum ael_status status = ael_pages_set_inherited(pages_to_lend(), false);
+        (void)status; /* if it fails: children get the page, and the handlers of the next fork take it over */
     }
     g_lent = false;
 }
@@ -95,10 +98,7 @@ static void inherit_roots(void) {
     struct ael_pages_policy policy = is_present() ? g_protected.policy.pages : g_inherited_policy;
     enum ael_status status = ael_roots_inherit(&lent, &names, &policy, &g_inherited);
     g_inherited_policy = policy;
-    if (status != AEL_OK) {
-        ael_log(AEL_LOG_ERROR, k_component, "what was made before the fork is lost to this child: %s",
-                ael_status_text(status));
-    }
+    g_lost = status != AEL_OK;
 }
 
 /* The parent's pages are not here, but for those lent; nothing of the old parts is touched again. */
@@ -119,11 +119,16 @@ static void after_fork_in_child(void *self) {
     memset(&g_protected, 0, sizeof g_protected);
 }
 
+static bool process_is_known(void) {
+    return !ael_process_is_lost();
+}
+
 /* Under the lock, before the first set-up in the process. */
 static enum ael_status make_ready(void) {
     static struct ael_fork_part part = {
         .at_rest = lend_roots, .parent = take_roots_back, .child = after_fork_in_child};
     AEL_TRY(ael_process_watch());
+    ael_fork_set_known(process_is_known);
     return ael_fork_add(&part);
 }
 
@@ -307,6 +312,14 @@ static enum ael_status set_up(const struct ael_memory_options *options, struct a
 }
 
 /* The hooks are the host's; they are called without the lock. */
+static void report_loss(bool lost) {
+    if (lost) {
+        ael_log(
+            AEL_LOG_ERROR, k_component,
+            "what was made before the fork is lost to this child: its root keys could not be taken over");
+    }
+}
+
 static void report_set_up(enum ael_status status, bool locked, const struct ael_error *err) {
     if (status != AEL_OK && status != AEL_E_STATE) {
         ael_log(AEL_LOG_ERROR, k_component, "%s", err->detail);
@@ -330,6 +343,8 @@ enum ael_status ael_protected_configure(const struct ael_memory_options *options
         status = set_up(options, &detail);
     }
     bool locked = g_protected.policy.pages.lock;
+    bool lost = g_lost;
+    g_lost = false;
     ael_mutex_unlock(&g_lock);
     ael_cancel_restore(cancel);
     if (status != AEL_OK) {
@@ -338,6 +353,7 @@ enum ael_status ael_protected_configure(const struct ael_memory_options *options
             *err = detail;
         }
     }
+    report_loss(lost);
     report_set_up(status, locked, &detail);
     return status;
 }
@@ -345,7 +361,7 @@ enum ael_status ael_protected_configure(const struct ael_memory_options *options
 /* -- the gate -- */
 
 static bool admits(uint32_t refuse) {
-    uint32_t gate = atomic_load_explicit(&g_gate, memory_order_acquire);
+    uint32_t gate = atomic_load(&g_gate); /* in one order with the count of hold */
     return (gate & k_present) != 0 && (gate & refuse) == 0;
 }
 
@@ -504,8 +520,7 @@ bool ael_protected_is_alive(uint32_t epoch) {
 /* Under the lock: unmaps all when nobody is inside. Who enters behind the barrier finds memory absent. */
 static bool take_down(void) {
     atomic_store(&g_gate, k_closing);
-    ael_barrier_heavy();
-    if (atomic_load(&g_held) != 0 || ael_threads_are_inside(GATE_DOMAIN)) {
+    if (!ael_barrier_heavy() || atomic_load(&g_held) != 0 || ael_threads_are_inside(GATE_DOMAIN)) {
         atomic_store(&g_gate, k_present | k_closing);
         return false;
     }
@@ -550,8 +565,10 @@ enum ael_status ael_protected_shutdown(int64_t deadline_ns) {
     while (status == AEL_OK && ael_protected_is_alive(epoch)) {
         status = take_down_or_wait(deadline_ns);
     }
-    if (!ael_protected_is_alive(epoch)) {
+    if (!is_present()) { /* not when another shut-down was faster and the host has set up anew */
         g_options = (struct ael_memory_options)AEL_MEMORY_OPTIONS_INIT;
+    }
+    if (!ael_protected_is_alive(epoch)) {
         status = AEL_OK;
     }
     ael_mutex_unlock(&g_lock);

@@ -32,6 +32,13 @@ void ael_reseed(void) {
 
 /* see securememory/random.h */
 enum ael_status ael_random_fill(uint8_t *out, size_t len) {
+    enum ael_status status = ael_random_fill_in_scratch(out, len);
+    ael_wipe_stack();
+    return status;
+}
+
+/* see securememory/random.h */
+enum ael_status ael_random_fill_in_scratch(uint8_t *out, size_t len) {
     enum ael_status status = ael_protected_enter_within();
     if (status != AEL_OK) {
         ael_wipe(out, len);

@@ -22,6 +22,9 @@
  */
 AEL_MUST_CHECK enum ael_status ael_random_fill(uint8_t *out, size_t len);
 
+/** As ael_random_fill, by an operation that holds a scratch slot, whose end wipes what the draw left behind. */
+AEL_MUST_CHECK enum ael_status ael_random_fill_in_scratch(uint8_t *out, size_t len);
+
 /**
  * Names what random numbers come from: another value after a fork and after ael_reseed. What was derived from random
  * numbers and must not be used twice (the start of a counted nonce) is drawn anew when this differs; 0 is no origin.

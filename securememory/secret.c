@@ -21,7 +21,7 @@ static atomic_uint_least64_t g_next_number;
 
 /* see securememory/secret_state.h */
 void ael_secret_totals(uint64_t *allocated, uint64_t *in_use) {
-    uint64_t closed = atomic_load_explicit(&g_closed, memory_order_relaxed);
+    uint64_t closed = atomic_load_explicit(&g_closed, memory_order_acquire); /* so that what was closed was made */
     *allocated = atomic_load_explicit(&g_made, memory_order_relaxed);
     *in_use = *allocated - closed;
 }
@@ -33,7 +33,7 @@ static void count_made(void) {
 }
 
 static void count_closed(void) {
-    atomic_fetch_add_explicit(&g_closed, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&g_closed, 1, memory_order_release);
     ael_metric_count("secret.inuse", -1);
 }
 
@@ -98,7 +98,7 @@ static enum ael_status seal(struct ael_secret *secret, const uint8_t *plain) {
 static enum ael_status seal_random_in_scratch(struct ael_secret *secret) {
     struct ael_scratch scratch;
     AEL_TRY(ael_scratch_begin(&scratch, NULL));
-    enum ael_status status = ael_random_fill(scratch.bytes, secret->len);
+    enum ael_status status = ael_random_fill_in_scratch(scratch.bytes, secret->len);
     if (status == AEL_OK) {
         status = seal(secret, scratch.bytes);
     }
@@ -219,7 +219,7 @@ static void reset(struct ael_secret *secret, uint32_t process) {
     secret->open_bytes = NULL;
     secret->opening = false;
     secret->slot = NULL;
-    memset(&secret->lease, 0, sizeof secret->lease);
+    secret->lease.listed = false;
     atomic_store_explicit(&secret->process, process, memory_order_release);
 }
 

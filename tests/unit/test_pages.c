@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static const struct ael_pages_policy k_plain = {AEL_BACKING_ANONYMOUS, true};
 
@@ -201,6 +203,48 @@ static void test_pages_set_access__reports_failure(void) {
     CU_ASSERT_PTR_NULL(pages.bytes);
 }
 
+/* -- pages that are lent to a child -- */
+
+static struct ael_pages g_lent;
+static int g_gone[2];
+
+/* As late as can be: when the parent has unmapped its own. */
+static int read_what_is_lent(void) {
+    uint8_t byte = 0;
+    bool told = close(g_gone[1]) == 0 && read(g_gone[0], &byte, 1) == 1;
+    bool whole = ael_pages_set_access(&g_lent, AEL_PAGES_READ) == AEL_OK && g_lent.bytes[9] == 9;
+    ael_pages_drop_inherited(&g_lent);
+    return told && whole ? 0 : 1;
+}
+
+static int unmap_under_the_child(void) {
+    int state = -1;
+    pid_t child = fork();
+    if (child == 0) {
+        _exit(read_what_is_lent());
+    }
+    ael_pages_unmap(&g_lent);
+    return write(g_gone[1], "g", 1) == 1 && waitpid(child, &state, 0) == child && state == 0 ? 0 : 1;
+}
+
+static void check_lending(const struct ael_pages_policy *policy) {
+    CU_ASSERT_EQUAL_FATAL(pipe(g_gone), 0);
+    CU_ASSERT_EQUAL(ael_pages_map(1, policy, &g_lent, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(ael_pages_set_access(&g_lent, AEL_PAGES_WRITE), AEL_OK);
+    g_lent.bytes[9] = 9;
+    CU_ASSERT_EQUAL(ael_pages_set_inherited(&g_lent, true), AEL_OK);
+    CU_ASSERT_EQUAL(unmap_under_the_child(), 0);
+    CU_ASSERT_PTR_NULL(g_lent.bytes);
+    (void)close(g_gone[0]);
+    (void)close(g_gone[1]);
+}
+
+static void test_pages_unmap__leaves_a_child_what_was_lent(void) {
+    struct ael_pages_policy policy = best();
+    check_lending(&policy);
+    check_lending(&k_plain);
+}
+
 static const struct test_case k_cases[] = {
     {"protection never splits or merges", test_pages_set_access__never_splits_or_merges_mappings},
     {"locked bytes follow", test_pages_locked_bytes__follow_the_mappings},
@@ -208,6 +252,7 @@ static const struct test_case k_cases[] = {
     {"absent in a child", test_pages__are_absent_in_a_child},
     {"falls back only for want", test_pages_choose__falls_back_only_when_the_kernel_lacks_memfd_secret},
     {"anonymous without locking", test_pages_choose__takes_anonymous_memory_without_locking},
+    {"lent to a child", test_pages_unmap__leaves_a_child_what_was_lent},
     {"failing calls", test_pages_map__reports_each_failing_call},
     {"failing calls of memfd_secret", test_pages_map__reports_each_failing_call_of_memfd_secret},
     {"failing mprotect", test_pages_set_access__reports_failure},
