@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "metastore/metastore_sqlite_pool.h"
+#include "metastore/metastore_sqlite_gate.h"
 
 #include <ael/sys/alloc.h>
 
@@ -93,7 +94,9 @@ enum ael_status ael_sqlite_pool_new(
         ael_sys_free(made);
         return status;
     }
+    ael_sqlite_gate_enter();
     status = open_first(made, path, err);
+    ael_sqlite_gate_leave();
     if (status != AEL_OK) {
         ael_sqlite_pool_free(made);
         return status;
@@ -132,7 +135,9 @@ static void close_idle(struct ael_sqlite_pool *pool) {
 /* see metastore/metastore_sqlite_pool.h */
 void ael_sqlite_pool_free(struct ael_sqlite_pool *pool) {
     if (pool->pid == getpid()) {
+        ael_sqlite_gate_enter();
         close_idle(pool);
+        ael_sqlite_gate_leave();
         (void)pthread_cond_destroy(&pool->changed);
         (void)pthread_mutex_destroy(&pool->mutex);
     } else {
