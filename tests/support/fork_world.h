@@ -1,9 +1,9 @@
 /*
- * tests/support/fork_world.h - a service that forks: its factory and store, the records it has made, and children that
- * hand records over pipes.
+ * tests/support/fork_world.h - a service that forks: its factory and store, the records it has made, and
+ * children that hand records over pipes.
  *
- * A record of which encrypt said AEL_OK goes to a ledger; at the end of a world a fresh factory must open every one of
- * them, and no two may share a nonce. Only the public API, so that integration tests can use it.
+ * A record of which encrypt said AEL_OK goes to a ledger; at the end of a world a fresh factory must open every
+ * one of them, and no two may share a nonce. Only the public API, so that integration tests can use it.
  * Layer: tests. Threads: a ledger belongs to one thread.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -61,14 +61,15 @@ void fork_expect(bool good, const char *file, int line, const char *what);
 #define FORK_EXPECT(good) fork_expect((good), __FILE__, __LINE__, #good)
 
 /* As FORK_EXPECT(status == expected), and says what it was. */
-void fork_expect_status(enum ael_status status, enum ael_status expected, const char *file, int line, const char *what);
+void fork_expect_status(
+    enum ael_status status, enum ael_status expected, const char *file, int line, const char *what);
 #define FORK_STATUS(call, expected) fork_expect_status((call), (expected), __FILE__, __LINE__, #call)
 
 /* Makes the folder, without the library. */
 void fork_world_folder(struct fork_world *world);
 /* Sets the library up, opens edges and a session and makes the first records. */
 void fork_world_open(struct fork_world *world);
-/* The same in a child that forgot what its parent had, or gave it up: releases that and goes on with objects of its own. */
+/* The same in a child that forgot what its parent had, or gave it up: releases that, goes on with its own. */
 void fork_world_renew(struct fork_world *world);
 /* Opens every record with a fresh factory, compares nonces, releases all and shuts the library down. */
 void fork_world_close(struct fork_world *world);
@@ -76,11 +77,13 @@ void fork_world_close(struct fork_world *world);
 /* Opens edges on the world's file; of a world in memory, a store of their own. */
 bool fork_edges_open(const struct fork_world *world, struct fork_edges *edges);
 /* A factory of another product over edges that are there. */
-struct ael_session_factory *fork_factory(const struct fork_world *world, const struct fork_edges *edges, const char *product);
+struct ael_session_factory *
+fork_factory(const struct fork_world *world, const struct fork_edges *edges, const char *product);
 void fork_edges_close(struct fork_edges *edges);
 
 /* Encrypts something new and enters the record. */
-enum ael_status fork_encrypt(struct ael_session_factory *factory, const char *partition, struct fork_ledger *ledger);
+enum ael_status
+fork_encrypt(struct ael_session_factory *factory, const char *partition, struct fork_ledger *ledger);
 /* Tells whether a record decrypts to what it was made of. */
 enum ael_status fork_decrypt(struct ael_session_factory *factory, const struct fork_record *record);
 /* The partition's name with the process's number and one of its own: new to everybody. */
@@ -89,10 +92,12 @@ void fork_new_partition(char name[FORK_NAME_BYTES]);
 void fork_ledger_clear(struct fork_ledger *ledger);
 /* Moves all records of one ledger to another. */
 void fork_ledger_move(struct fork_ledger *from, struct fork_ledger *to);
+/* How many nonces of payloads and wrapped keys come twice. */
+size_t fork_shared_nonces(const struct fork_ledger *ledger);
 bool fork_ledger_send(int fd, const struct fork_ledger *ledger);
 /* Sends those from an index on that a parent can open. */
 void fork_send_from(struct fork_world *world, size_t from, int fd);
-/* Until the other side closes. */
+/* Until fork_exchange has sent all, or the other side closes. */
 bool fork_ledger_receive(int fd, struct fork_ledger *ledger);
 
 /* A child, or the way to the parent. */
@@ -105,6 +110,15 @@ struct fork_link {
 };
 
 typedef void (*fork_child_fn)(struct fork_world *world, struct fork_link *link);
+
+/*
+ * The allocator of AddressSanitizer does not outlive a fork that comes while another thread is in it. There, and
+ * only there, forks wait until no thread is between these two; the child begins with none.
+ */
+void fork_work_begin(void);
+void fork_work_end(void);
+void fork_calm_begin(void);
+void fork_calm_end(bool in_child);
 
 /* The pipes of a link. */
 bool fork_link_open(struct fork_link *link);
@@ -119,7 +133,7 @@ void fork_exchange(struct fork_world *world, struct fork_link *link);
 void fork_finish(struct fork_world *world, struct fork_link *link);
 void fork_expect_ended(pid_t child);
 
-/* The whole contract, from inside a child: old objects work or refuse, old and new partitions, both directions. */
+/* The whole contract in a child: old objects work or refuse, old and new partitions, both directions. */
 void fork_child_works(struct fork_world *world, struct fork_link *link);
 /* As fork_child_works, and releases everything and shuts down. */
 void fork_child_works_and_ends(struct fork_world *world, struct fork_link *link);
