@@ -284,9 +284,11 @@ void ael_sqlite_pool_after_fork_child(struct ael_sqlite_pool *pool) {
     if (!pool->forking) {
         return; /* the parent was a child that had not been told, and stays that for us */
     }
-    pool->pid = getpid();
+    if (pool->lent == 0) {
+        pool->pid = getpid();
+    } /* else SQLite believes here that this process holds the locks of what was lent: no connection is safe */
     pool->forking = false;
-    pool->lent = 0; /* to threads that are not here, or to this one, whose connection is left alone */
+    pool->lent = 0;
     (void)cond_init(&pool->changed); /* threads that waited on it are not here */
     (void)pthread_mutex_unlock(&pool->mutex);
 }

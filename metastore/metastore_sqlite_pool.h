@@ -50,8 +50,8 @@ void ael_sqlite_pool_return(struct ael_sqlite_pool *pool, struct ael_sqlite_conn
 
 /**
  * Waits until nothing is lent, but 5 s at most, closes every connection that is not, and lends none until one of the
- * two below is called. What is lent all the same goes on in the parent and is left alone in the child.
- * In a process whose pool it is not, they do nothing.
+ * two below is called. What is lent all the same goes on in the parent; in the child the store then answers
+ * AEL_E_FORKED. In a process whose pool it is not, they do nothing.
  */
 void ael_sqlite_pool_before_fork(struct ael_sqlite_pool *pool);
 void ael_sqlite_pool_after_fork_parent(struct ael_sqlite_pool *pool);

