@@ -8,8 +8,16 @@
 
 enum { CANNOT_LIMIT = 126, NOBODY = 65534 };
 
-/* So that the coverage of what children do counts, too; defined in coverage builds only. */
-extern void __gcov_dump(void) __attribute__((weak));
+/* So that the coverage of what children do counts, too. */
+#ifdef AEL_COVERAGE
+extern void __gcov_dump(void);
+static void keep_coverage(void) {
+    __gcov_dump();
+}
+#else
+static void keep_coverage(void) {
+}
+#endif
 
 static void become_plain(void) {
     struct rlimit none = {0, 0};
@@ -19,9 +27,7 @@ static void become_plain(void) {
 }
 
 static void leave(int result) {
-    if (__gcov_dump != NULL) {
-        __gcov_dump();
-    }
+    keep_coverage();
     _exit(result);
 }
 
