@@ -9,19 +9,10 @@
 #include "base/sync.h"
 #include "base/thread_entry.h"
 #include "securememory/process.h"
-#include "securememory/secret_state.h"
-#include "securememory/sys_seam.h"
 
 #include <ael/sys/error.h>
 
 #include <string.h>
-
-enum {
-    LEAST_SECRET_SLOTS = 8, /* fewer where pages are so large that these would not fit into SMALLEST_LIMIT */
-    MOST_SECRET_SLOTS = 64,
-    DEFAULT_LEASE_US = 1000,
-    SMALLEST_LIMIT = 64 * 1024, /* of locked memory, with which the defaults are to work */
-};
 
 static const char k_component[] = "securememory";
 
@@ -134,153 +125,6 @@ static enum ael_status make_ready(void) {
 
 /* -- setting up; under the lock -- */
 
-static size_t locked_memory_limit(void) {
-    struct rlimit limit = {0, 0};
-    if (ael_sys()->getrlimit(RLIMIT_MEMLOCK, &limit) != 0) {
-        return 0;
-    }
-    return limit.rlim_cur > SIZE_MAX ? SIZE_MAX : (size_t)limit.rlim_cur;
-}
-
-static size_t pages_for(size_t bytes) {
-    return (bytes + ael_sys_page_bytes() - 1) / ael_sys_page_bytes();
-}
-
-/* All but the slots. */
-static size_t fixed_pages(void) {
-    return pages_for(AEL_ROOTS_ALL_BYTES) + pages_for(AEL_SCRATCH_ALL_BYTES) +
-           pages_for(AEL_GENERATOR_ALL_BYTES);
-}
-
-static size_t clamp(size_t value, size_t least, size_t most) {
-    return value < least ? least : value > most ? most : value;
-}
-
-static size_t least_slots(const struct ael_memory_options *options) {
-    if (options->secret_slots != 0) {
-        return options->secret_slots;
-    }
-    size_t all = SMALLEST_LIMIT / ael_sys_page_bytes();
-    return clamp(all > fixed_pages() ? all - fixed_pages() : 0, 1, LEAST_SECRET_SLOTS);
-}
-
-/* A quarter of the limit at most, when nobody said how many: the host may lock memory of its own. */
-static size_t most_slots(const struct ael_memory_options *options) {
-    if (options->secret_slots != 0) {
-        return options->secret_slots;
-    }
-    return clamp(locked_memory_limit() / 4 / ael_sys_page_bytes(), least_slots(options), MOST_SECRET_SLOTS);
-}
-
-static enum ael_status
-map_slots(struct ael_protected *memory, const struct ael_memory_options *options, struct ael_error *err) {
-    return ael_secret_slots_init(
-        &memory->slots, least_slots(options), most_slots(options), &memory->policy.pages, err);
-}
-
-static void clear_parts(struct ael_protected *memory) {
-    ael_warden_stop(&memory->warden);
-    ael_own_pages_list_unmap_all(&memory->large);
-    ael_secret_slots_clear(&memory->slots);
-    ael_generator_clear(&memory->generator);
-    ael_scratch_pool_clear(&memory->scratch);
-    ael_roots_clear(&memory->roots);
-}
-
-/* After a set-up that failed: what was inherited stays so. */
-static void undo_parts(struct ael_protected *memory) {
-    if (atomic_load(&g_carries)) {
-        ael_warden_stop(&memory->warden);
-        ael_roots_give_back(&memory->roots, &g_inherited);
-    }
-    clear_parts(memory);
-}
-
-/* The root keys of before a fork, or new ones. */
-static enum ael_status make_roots(struct ael_protected *memory, struct ael_error *err) {
-    return atomic_load(&g_carries) ? ael_roots_adopt(&memory->roots, &g_inherited, &memory->policy)
-                                   : ael_roots_init(&memory->roots, &memory->policy, err);
-}
-
-static void end_unused_leases(void) {
-    ael_secret_end_leases(false);
-}
-
-static bool secrets_are_leased(void) {
-    return ael_secret_leases_are_there(&g_protected.secret_leases);
-}
-
-static enum ael_status
-start_warden(struct ael_protected *memory, const struct ael_memory_options *options, struct ael_error *err) {
-    if (options->key_level != AEL_PROTECTION_LEASED && options->level != AEL_PROTECTION_LEASED) {
-        return AEL_OK;
-    }
-    int64_t lease_us = options->lease_us != 0 ? options->lease_us : DEFAULT_LEASE_US;
-    enum ael_status status =
-        ael_warden_start(&memory->warden, lease_us * 1000, (int64_t)options->max_open_us * 1000);
-    if (status != AEL_OK) {
-        return ael_error_set(
-            err, status, 0, k_component,
-            "the thread that closes leased memory could not be started; choose the level strict");
-    }
-    if (options->level == AEL_PROTECTION_LEASED) {
-        ael_warden_watch_secrets(&memory->warden, end_unused_leases, secrets_are_leased);
-    }
-    return AEL_OK;
-}
-
-static enum ael_status
-map_parts(struct ael_protected *memory, const struct ael_memory_options *options, struct ael_error *err) {
-    AEL_TRY(start_warden(memory, options, err));
-    AEL_TRY(make_roots(memory, err));
-    AEL_TRY(ael_scratch_pool_init(&memory->scratch, &memory->policy, err));
-    AEL_TRY(ael_generator_init(&memory->generator, &memory->policy, err));
-    return map_slots(memory, options, err);
-}
-
-/* Says all that is needed, where the failing part knew its own pages only. */
-static enum ael_status
-explain(enum ael_status status, const struct ael_memory_options *options, struct ael_error *err) {
-    if (status == AEL_E_LOCK_LIMIT) {
-        return ael_error_set(
-            err, status, err == NULL ? 0 : err->native_code, k_component,
-            "the locked-memory limit RLIMIT_MEMLOCK is %zu bytes; %zu are needed; raise it with ulimit -l, "
-            "systemd "
-            "LimitMEMLOCK= or docker --ulimit memlock=, or have fewer pages locked",
-            locked_memory_limit(), (fixed_pages() + least_slots(options)) * ael_sys_page_bytes());
-    }
-    if (err != NULL && err->status != status) {
-        return ael_error_set(
-            err, status, 0, k_component, "protected memory was not set up: %s", ael_status_text(status));
-    }
-    return status;
-}
-
-/* The build switch for benchmarks is the compile definition AEL_NO_MLOCK. */
-#ifdef AEL_NO_MLOCK
-static bool build_locks(void) {
-    return false;
-}
-#else
-static bool build_locks(void) {
-    return true;
-}
-#endif
-
-static enum ael_status init_lists(struct ael_protected *memory) {
-    AEL_TRY(ael_secret_leases_init(&memory->secret_leases));
-    enum ael_status status = ael_mutex_init(&memory->large.lock);
-    if (status != AEL_OK) {
-        ael_secret_leases_clear(&memory->secret_leases);
-    }
-    return status;
-}
-
-static void clear_lists(struct ael_protected *memory) {
-    ael_mutex_clear(&memory->large.lock);
-    ael_secret_leases_clear(&memory->secret_leases);
-}
-
 static enum ael_status set_up(const struct ael_memory_options *options, struct ael_error *err) {
     struct ael_protected *memory = &g_protected;
 
@@ -290,20 +134,7 @@ static enum ael_status set_up(const struct ael_memory_options *options, struct a
         atomic_fetch_add(&g_epoch, 1);
     }
     memory->epoch = atomic_load(&g_epoch);
-    memory->level = options->level;
-    memory->policy.level = options->key_level;
-    memory->policy.warden = &memory->warden;
-    AEL_TRY(init_lists(memory));
-    enum ael_status status =
-        ael_pages_choose(options->backing, build_locks() && !options->no_mlock, &memory->policy.pages, err);
-    if (status == AEL_OK) {
-        status = map_parts(memory, options, err);
-    }
-    if (status != AEL_OK) {
-        undo_parts(memory);
-        clear_lists(memory);
-        return status;
-    }
+    AEL_TRY(ael_protected_parts_make(memory, options, &g_inherited, err));
     g_options = *options;
     g_inherited_policy = memory->policy.pages;
     atomic_store(&g_carries, false);
@@ -348,7 +179,7 @@ enum ael_status ael_protected_configure(const struct ael_memory_options *options
     ael_mutex_unlock(&g_lock);
     ael_cancel_restore(cancel);
     if (status != AEL_OK) {
-        status = explain(status, options, &detail);
+        status = ael_protected_parts_explain(status, options, &detail);
         if (err != NULL) {
             *err = detail;
         }
@@ -524,8 +355,7 @@ static bool take_down(void) {
         atomic_store(&g_gate, k_present | k_closing);
         return false;
     }
-    clear_parts(&g_protected);
-    clear_lists(&g_protected);
+    ael_protected_parts_clear(&g_protected);
     atomic_store(&g_gate, 0);
     return true;
 }

@@ -13,26 +13,7 @@
 #ifndef AEL_SECUREMEMORY_PROTECTED_H
 #define AEL_SECUREMEMORY_PROTECTED_H
 
-#include "securememory/generator.h"
-#include "securememory/own_pages.h"
-#include "securememory/roots.h"
-#include "securememory/scratch_pool.h"
-#include "securememory/secret_leases.h"
-#include "securememory/secret_slots.h"
-#include "securememory/warden.h"
-
-struct ael_protected {
-    uint32_t epoch; /* of the present or the last set-up; changes only while memory is absent */
-    enum ael_protection_level level; /* of secrets that the host opens */
-    struct ael_region_policy policy; /* of the library's own regions */
-    struct ael_warden warden;        /* runs when something is leased */
-    struct ael_roots roots;
-    struct ael_scratch_pool scratch;
-    struct ael_generator generator;
-    struct ael_secret_slots slots;
-    struct ael_own_pages_list large;
-    struct ael_secret_leases secret_leases;
-};
+#include "securememory/protected_parts.h"
 
 /** Returns the process's instance. Its parts may be touched between enter and leave only. */
 struct ael_protected *ael_protected(void);
