@@ -66,6 +66,8 @@ static void *run(void *argument) {
     struct ael_warden *warden = argument;
     ael_sync_exempt_this_thread(); /* who stops it holds a mutex, for which a fork would wait */
     ael_mutex_lock(&warden->lock);
+    warden->started = true;
+    ael_cond_signal(&warden->wake);
     while (!warden->stop) {
         if (!is_anything_open(warden)) {
             sleep_until_woken(warden);
@@ -112,6 +114,11 @@ enum ael_status ael_warden_start(struct ael_warden *warden, int64_t lease_ns, in
         ael_mutex_clear(&warden->lock);
         return AEL_E_SYSTEM;
     }
+    ael_mutex_lock(&warden->lock);
+    while (!warden->started) {
+        ael_cond_wait(&warden->wake, &warden->lock);
+    }
+    ael_mutex_unlock(&warden->lock);
     warden->running = true;
     return AEL_OK;
 }

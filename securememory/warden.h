@@ -32,13 +32,14 @@ struct ael_warden {
     struct ael_mutex lock; /* guards what follows; held over a beat */
     struct ael_cond wake;
     struct ael_lease *leases[AEL_LEASE_DOMAINS];
+    bool started;
     bool stop;
     atomic_uint_least64_t openings; /* statistics: relaxed */
     atomic_uint_least64_t late_closings;
     atomic_uint_least64_t failures;
 };
 
-/** Starts the thread. @return AEL_OK; AEL_E_SYSTEM (no thread to be had). Nothing to stop after a failure. */
+/** Starts the thread and waits until it runs: a fork right afterwards finds it past its start. @return AEL_OK; AEL_E_SYSTEM (no thread to be had). Nothing to stop after a failure. */
 AEL_MUST_CHECK enum ael_status
 ael_warden_start(struct ael_warden *warden, int64_t lease_ns, int64_t max_open_ns);
 
