@@ -315,9 +315,19 @@ static bool wants_leased(const struct bench *bench) {
     return false;
 }
 
-static bool wants_only_leased(const struct bench *bench) {
-    static const char k_names[] = "secret/leased/";
-    return strncmp(bench->prefix, k_names, sizeof k_names - 1) == 0;
+static bool wants_strict(const struct bench *bench) {
+    static const char *const k_making[] = {"secret/create_random", "key/seal", "key/cycle"};
+    for (size_t i = 0; i < sizeof k_making / sizeof k_making[0]; i++) {
+        if (bench_wants(bench, k_making[i])) {
+            return true;
+        }
+    }
+    for (size_t i = 0; i < ACCESSES; i++) {
+        if (bench_wants(bench, k_accesses[i].name)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 int main(int argc, char **argv) {
@@ -326,7 +336,7 @@ int main(int argc, char **argv) {
     if (result != 0 || bench.help) {
         return result;
     }
-    if (!wants_only_leased(&bench)) {
+    if (wants_strict(&bench) || !wants_leased(&bench)) { /* if neither, it says that there is no such case */
         result = bench_strict(&bench);
     }
     if (result == 0 && wants_leased(&bench)) {
