@@ -931,10 +931,13 @@ struct forker {
     struct fork_world world;
     int rounds;
     pthread_t thread;
+    pthread_barrier_t *both;
 };
 
+/* A thread that is being born or is dying is in the allocator, too: neither forks before both run, nor ends first. */
 static void *fork_often(void *context) {
     struct forker *forker = context;
+    (void)pthread_barrier_wait(forker->both);
     for (int i = 0; i < forker->rounds; i++) {
         struct fork_link link;
         fork_start(&forker->world, work_and_release, &link);
@@ -942,13 +945,16 @@ static void *fork_often(void *context) {
         fork_exchange(&forker->world, &link);
         fork_work_end();
     }
+    (void)pthread_barrier_wait(forker->both);
     return NULL;
 }
 
 static void from_two_threads(struct fork_world *world, int rounds) {
     struct forker forkers[2];
+    pthread_barrier_t both;
+    FORK_EXPECT(pthread_barrier_init(&both, NULL, 2) == 0);
     for (int i = 0; i < 2; i++) {
-        forkers[i] = (struct forker){.world = *world, .rounds = (rounds + 1) / 2};
+        forkers[i] = (struct forker){.world = *world, .rounds = (rounds + 1) / 2, .both = &both};
         forkers[i].world.ledger = (struct fork_ledger){NULL, 0, 0};
         FORK_STATUS(fork_encrypt(world->edges.factory, FORK_OLD, &forkers[i].world.ledger), AEL_OK);
         FORK_EXPECT(pthread_create(&forkers[i].thread, NULL, fork_often, &forkers[i]) == 0);
