@@ -4,12 +4,13 @@
 #include <linux/membarrier.h>
 #include <pthread.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Fences until the kernel has agreed. The heavy side always asks the kernel once it has, so it does not matter when a
  * light side learns of it. */
-atomic_bool ael_barrier_light_is_fence = true;
-atomic_uint ael_barrier_word;
+_Alignas(64) atomic_bool ael_barrier_light_is_fence = true; /* read all the time, so on no line with what changes */
+_Alignas(64) atomic_uint ael_barrier_word;
 
 static pthread_once_t g_once = PTHREAD_ONCE_INIT;
 static atomic_bool g_registered;
@@ -40,6 +41,16 @@ bool ael_barrier_heavy(void) {
     atomic_thread_fence(memory_order_seq_cst);
     return passed;
 #endif
+}
+
+/* see base/barrier.h */
+void ael_barrier_heavy_surely(void) {
+    const struct timespec pause = {.tv_sec = 0, .tv_nsec = 1000000};
+    while (!ael_barrier_heavy()) {
+        atomic_store(&ael_barrier_light_is_fence, true);
+        atomic_store(&g_registered, false);
+        (void)syscall(SYS_nanosleep, &pause, NULL);
+    }
 }
 
 /* see base/barrier.h */

@@ -53,4 +53,11 @@ static inline void ael_barrier_light(void) {
  */
 bool ael_barrier_heavy(void);
 
+/**
+ * As ael_barrier_heavy, for who cannot do without: where the kernel refuses, both sides are fences from now on, and it
+ * waits until what threads stored before they learnt of that has left their processors (a millisecond, where the
+ * processor needs less than a microsecond). Not a point of cancellation. Threads: any.
+ */
+void ael_barrier_heavy_surely(void);
+
 #endif /* AEL_BASE_BARRIER_H */

@@ -16,9 +16,22 @@ static pthread_once_t g_once = PTHREAD_ONCE_INIT;
 static pthread_key_t g_key;
 static bool g_has_key;
 
-/* At the end of a thread. */
+static bool has_pins(const struct ael_thread_entry *entry) {
+    bool found = false;
+    for (int place = 0; place < AEL_THREAD_PINS; place++) {
+        found = found || atomic_load_explicit(&entry->pins[place], memory_order_relaxed) != NULL;
+    }
+    return found;
+}
+
+/* At the end of a thread. What it pins may be let go by a destructor of the host's: it is asked again in the next round of
+ * destructors, and behind the last one the entry stays its, for the pins stay, too. */
 static void leave_entry(void *value) {
     struct ael_thread_entry *entry = value;
+    if (has_pins(entry)) {
+        (void)pthread_setspecific(g_key, entry);
+        return;
+    }
     ael_thread_entry_here = NULL;
     atomic_store_explicit(&entry->taken, false, memory_order_release);
 }
@@ -73,6 +86,35 @@ struct ael_thread_entry *ael_thread_entry_register(void) {
     return entry;
 }
 
+static bool pins(const struct ael_thread_entry *entry, const void *thing) {
+    bool found = false;
+    for (int place = 0; place < AEL_THREAD_PINS; place++) {
+        found = found || atomic_load_explicit(&entry->pins[place], memory_order_acquire) == thing;
+    }
+    return found;
+}
+
+/* see base/thread_entry.h */
+bool ael_threads_pin(const void *thing) {
+    const struct ael_thread_entry *at = atomic_load_explicit(&g_first, memory_order_acquire);
+    while (at != NULL && !pins(at, thing)) {
+        at = at->next;
+    }
+    return at != NULL;
+}
+
+/* see base/thread_entry.h */
+bool ael_threads_await(const void *thing, bool *marked) {
+    bool pinned = false;
+    for (struct ael_thread_entry *at = atomic_load_explicit(&g_first, memory_order_acquire); at != NULL; at = at->next) {
+        if (pins(at, thing)) {
+            pinned = true;
+            *marked = !atomic_exchange_explicit(&at->awaited, true, memory_order_relaxed) || *marked;
+        }
+    }
+    return pinned;
+}
+
 /* see base/thread_entry.h */
 bool ael_threads_are_inside(uint32_t domain) {
     const struct ael_thread_entry *at = atomic_load_explicit(&g_first, memory_order_acquire);
@@ -112,6 +154,10 @@ static void clear_entry(struct ael_thread_entry *entry) {
         atomic_store(&entry->inside[domain], 0);
         atomic_store(&entry->used[domain], false);
     }
+    for (int place = 0; place < AEL_THREAD_PINS; place++) {
+        atomic_store(&entry->pins[place], NULL);
+    }
+    atomic_store(&entry->awaited, false);
     if (entry != ael_thread_entry_here) {
         atomic_store(&entry->locks, 0);
         atomic_store(&entry->taken, false);

@@ -7,7 +7,14 @@
  *     thread:  inside++ ; light barrier ; may I?
  *     looker:  nobody may ; heavy barrier ; is anybody inside?
  *
- * Entries are never freed while the process lives: a thread that ends leaves its entry to the next that begins.
+ * Inside what of a few fixed things is counted by domain. Any other thing is pinned: its address stands in one of the
+ * entry's places. Whoever must wait for a pin to go marks the entries that have it, and is told:
+ *
+ *     thread:  pin gone ; light barrier ; am I awaited? then tell
+ *     looker:  entries that pin it are awaited ; heavy barrier ; does one still pin it? then wait
+ *
+ * Entries are never freed while the process lives: a thread that ends leaves its entry to the next that begins,
+ * unless it pins something.
  * Layer: base.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -20,7 +27,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { AEL_THREAD_DOMAINS = 4 };
+enum { AEL_THREAD_DOMAINS = 4, AEL_THREAD_PINS = 4 };
 
 /* Padded, so that no thread waits for another's stores. */
 struct ael_thread_entry {
@@ -28,7 +35,9 @@ struct ael_thread_entry {
     atomic_uint_least32_t locks;                      /* mutexes held (base/sync.h) */
     atomic_uint_least32_t inside[AEL_THREAD_DOMAINS]; /* accesses that are open now (securememory/lease.h) */
     atomic_bool used[AEL_THREAD_DOMAINS]; /* since somebody looked last; its clearing may be lost, or a setting */
-    atomic_bool taken;                    /* by a live thread */
+    _Atomic(const void *) pins[AEL_THREAD_PINS]; /* what it keeps from being taken away; NULL = a free place */
+    atomic_bool awaited;                         /* somebody waits for one of the pins to go; set by who waits */
+    atomic_bool taken;                           /* by a live thread */
     uint64_t thread;                      /* which one: a number that no other thread ever has */
     struct ael_thread_entry *next;
     uint8_t behind[128];
@@ -68,6 +77,32 @@ static inline void ael_thread_leave(struct ael_thread_entry *mine, uint32_t doma
         atomic_store_explicit(&mine->inside[domain], inside - 1, memory_order_release);
     }
 }
+
+/** Pins a thing for this thread; then comes the light barrier, and a look whether the thing may still be had.
+ * @return the place; AEL_THREAD_PINS when there is none free. */
+static inline uint32_t ael_thread_pin(struct ael_thread_entry *mine, const void *thing) {
+    uint32_t place = 0;
+    while (place < AEL_THREAD_PINS && atomic_load_explicit(&mine->pins[place], memory_order_relaxed) != NULL) {
+        place++;
+    }
+    if (place < AEL_THREAD_PINS) {
+        atomic_store_explicit(&mine->pins[place], thing, memory_order_relaxed);
+    }
+    return place;
+}
+
+/** Lets go; then come the light barrier, and a look whether the thread is awaited. Release: what the thread did with the
+ * thing comes before. */
+static inline void ael_thread_unpin(struct ael_thread_entry *mine, uint32_t place) {
+    atomic_store_explicit(&mine->pins[place], NULL, memory_order_release);
+}
+
+/** Tells whether a thread pins a thing; acquire, as below. Threads: any. */
+bool ael_threads_pin(const void *thing);
+
+/** As ael_threads_pin, and marks who does as awaited. @param marked  set when one was not marked before: then another
+ * heavy barrier and another look are due. Threads: one at a time. */
+bool ael_threads_await(const void *thing, bool *marked);
 
 /** Tells whether a thread is inside. Acquire: what it did before it left has happened. Threads: any. */
 bool ael_threads_are_inside(uint32_t domain);

@@ -142,14 +142,35 @@ enum ael_status ael_memory_stats(struct ael_memory_stats *stats) {
     return AEL_OK;
 }
 
+/* Ends all leases, and has no new ones begin in this epoch, which is returned; 0 when there is no memory. */
+static uint32_t end_leases_for_good(void) {
+    uint32_t epoch = 0;
+    if (ael_protected_hold_present() == AEL_OK) {
+        epoch = ael_protected()->epoch;
+        ael_secret_leases_unwant(&ael_protected()->secret_leases);
+        ael_secret_end_all_leases();
+        ael_protected_drop();
+    }
+    return epoch;
+}
+
+/* After a shut-down that timed out, unless memory is another one by now. */
+static void have_leases_again(uint32_t epoch) {
+    if (epoch != 0 && ael_protected_hold_to_end(epoch) == AEL_OK) {
+        ael_secret_leases_want(&ael_protected()->secret_leases);
+        ael_protected_drop();
+    }
+}
+
 /* see ael/memory.h */
 enum ael_status ael_shutdown(uint32_t timeout_ms) {
     if (ael_secret_is_open_here(NULL)) {
         return AEL_E_BUSY;
     }
-    if (ael_protected_hold_present() == AEL_OK) {
-        ael_secret_end_leases(true);
-        ael_protected_drop();
+    uint32_t epoch = end_leases_for_good();
+    enum ael_status status = ael_protected_shutdown(ael_deadline_in_ms(timeout_ms));
+    if (status != AEL_OK) {
+        have_leases_again(epoch);
     }
-    return ael_protected_shutdown(ael_deadline_in_ms(timeout_ms));
+    return status;
 }

@@ -3,20 +3,18 @@
 
 #include "securememory/sys_seam.h"
 
-#include <stdatomic.h>
 #include <stddef.h>
 #include <sys/mman.h>
 
 static uint32_t g_number = 1; /* inherited by children; changed in the fork handler only */
 static atomic_uint_least32_t g_before_watch = 1;
 
-/* Points to the word that tells the number. Release when it moves, acquire in ael_process_number: a reader of
- * the pointer also sees the number that was stored behind it. */
-static _Atomic(atomic_uint_least32_t *) g_word = &g_before_watch;
+/* Read by each access, so on no line with what changes. */
+_Alignas(64) _Atomic(atomic_uint_least32_t *) ael_process_word = &g_before_watch;
 
 /* see securememory/process.h */
 enum ael_status ael_process_watch(void) {
-    if (atomic_load_explicit(&g_word, memory_order_acquire) != &g_before_watch) {
+    if (atomic_load_explicit(&ael_process_word, memory_order_acquire) != &g_before_watch) {
         return AEL_OK;
     }
     size_t page = ael_sys_page_bytes();
@@ -28,18 +26,12 @@ enum ael_status ael_process_watch(void) {
     (void)ael_sys()->madvise(memory, page, MADV_WIPEONFORK);
     atomic_uint_least32_t *word = memory;
     atomic_store(word, g_number);
-    atomic_store_explicit(&g_word, word, memory_order_release);
+    atomic_store_explicit(&ael_process_word, word, memory_order_release);
     return AEL_OK;
-}
-
-/* see securememory/process.h */
-uint32_t ael_process_number(void) {
-    atomic_uint_least32_t *word = atomic_load_explicit(&g_word, memory_order_acquire);
-    return atomic_load_explicit(word, memory_order_relaxed);
 }
 
 /* see securememory/process.h */
 void ael_process_forked(void) {
     g_number++;
-    atomic_store(atomic_load(&g_word), g_number);
+    atomic_store(atomic_load(&ael_process_word), g_number);
 }

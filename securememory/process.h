@@ -12,6 +12,9 @@
 
 #include <ael/status.h>
 
+#include <stdatomic.h>
+#include <stdint.h>
+
 /**
  * Starts counting; later calls do nothing. Call it under the lock of protected memory.
  *
@@ -19,9 +22,16 @@
  */
 AEL_MUST_CHECK enum ael_status ael_process_watch(void);
 
+/* Points to the word that tells the number. Release when it moves, acquire in ael_process_number: a reader of the pointer
+ * also sees the number that was stored behind it. Hidden in the library. */
+extern _Atomic(atomic_uint_least32_t *) ael_process_word;
+
 /** Returns the number of this process, 1 at first; 0 in a child that was made without fork handlers. Threads:
  * any. */
-uint32_t ael_process_number(void);
+static inline uint32_t ael_process_number(void) {
+    atomic_uint_least32_t *word = atomic_load_explicit(&ael_process_word, memory_order_acquire);
+    return atomic_load_explicit(word, memory_order_relaxed);
+}
 
 /** Tells whether the process was made without fork handlers: nothing works here, and no mutex may be asked for, for it
  * may be held by a thread that is not here. Threads: any. */

@@ -81,10 +81,6 @@ make_roots(struct ael_protected *memory, struct ael_inherited_roots *inherited, 
                                           : ael_roots_init(&memory->roots, &memory->policy, err);
 }
 
-static void end_unused_leases(void) {
-    ael_secret_end_leases(false);
-}
-
 static bool secrets_are_leased(void) {
     return ael_secret_leases_are_there(&ael_protected()->secret_leases);
 }
@@ -103,7 +99,7 @@ start_warden(struct ael_protected *memory, const struct ael_memory_options *opti
             "the thread that closes leased memory could not be started; choose the level strict");
     }
     if (options->level == AEL_PROTECTION_LEASED) {
-        ael_warden_watch_secrets(&memory->warden, end_unused_leases, secrets_are_leased);
+        ael_warden_watch_secrets(&memory->warden, ael_secret_end_unused_leases, secrets_are_leased);
     }
     return AEL_OK;
 }
@@ -149,8 +145,8 @@ static bool build_locks(void) {
 }
 #endif
 
-static enum ael_status init_lists(struct ael_protected *memory) {
-    AEL_TRY(ael_secret_leases_init(&memory->secret_leases));
+static enum ael_status init_lists(struct ael_protected *memory, const struct ael_memory_options *options) {
+    AEL_TRY(ael_secret_leases_init(&memory->secret_leases, (int64_t)options->max_open_us * 1000));
     enum ael_status status = ael_mutex_init(&memory->large.lock);
     if (status != AEL_OK) {
         ael_secret_leases_clear(&memory->secret_leases);
@@ -183,7 +179,7 @@ enum ael_status ael_protected_parts_make(
     memory->level = options->level;
     memory->policy.level = options->key_level;
     memory->policy.warden = &memory->warden;
-    AEL_TRY(init_lists(memory));
+    AEL_TRY(init_lists(memory, options));
     enum ael_status status =
         ael_pages_choose(options->backing, build_locks() && !options->no_mlock, &memory->policy.pages, err);
     if (status == AEL_OK) {

@@ -219,16 +219,13 @@ static void reset(struct ael_secret *secret, uint32_t process) {
     secret->open_bytes = NULL;
     secret->opening = false;
     secret->slot = NULL;
-    secret->lease.listed = false;
+    secret->lease = (struct ael_secret_lease){.listed = false};
+    atomic_store_explicit(&secret->shared, NULL, memory_order_relaxed);
     atomic_store_explicit(&secret->process, process, memory_order_release);
 }
 
 /* see securememory/secret_state.h */
-enum ael_status ael_secret_make_ours(struct ael_secret *secret) {
-    uint32_t process = ael_process_number();
-    if (atomic_load_explicit(&secret->process, memory_order_acquire) == process) {
-        return AEL_OK;
-    }
+enum ael_status ael_secret_make_ours_now(struct ael_secret *secret, uint32_t process) {
     if (process == 0 || secret->own != NULL || !ael_protected_is_alive(secret->epoch)) {
         return AEL_E_FORKED;
     }
@@ -249,6 +246,15 @@ static void release_inherited(struct ael_secret *secret) {
     ael_secret_free(secret);
 }
 
+/* Against the contract, but not to be punished with freed memory: the end of the last access frees it. */
+static void release_inside(struct ael_secret *secret) {
+    atomic_fetch_or(&secret->word, AEL_SECRET_CLOSING | AEL_SECRET_RELEASED);
+    ael_mutex_lock(&secret->lock);
+    enum ael_status status = ael_secret_end_lease(secret);
+    (void)status; /* the page is not shut here: this thread's access keeps it open */
+    ael_mutex_unlock(&secret->lock);
+}
+
 /* see ael/secret.h */
 void ael_secret_release(struct ael_secret *secret) {
     if (secret == NULL || !ael_refcount_release(&secret->holders)) {
@@ -259,9 +265,7 @@ void ael_secret_release(struct ael_secret *secret) {
         return;
     }
     if (ael_secret_is_open_here(secret)) {
-        /* Against the contract, but not to be punished with freed memory: the end of the last access frees
-         * it. */
-        atomic_fetch_or(&secret->word, AEL_SECRET_CLOSING | AEL_SECRET_RELEASED);
+        release_inside(secret);
         return;
     }
     (void)ael_secret_close_and_wait(secret);

@@ -1,30 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <ael/secret.h>
 
+#include "base/barrier.h"
 #include "base/check.h"
-#include "base/clock.h"
-#include "base/hooks.h"
+#include "base/thread_entry.h"
 #include "base/wipe.h"
-#include "securememory/process.h"
 #include "securememory/protected.h"
 #include "securememory/secret_state.h"
 
 #include <string.h>
 
-static const int64_t k_long_past_ns = 1; /* a deadline with which nothing waits */
-static const int64_t k_slot_wait_ns = INT64_C(10) * 1000000000;
+/* How an access keeps its secret open (securememory/secret_state.h): its `hold`. */
+enum { BY_PIN_AT = 0 /* and the place */, BY_COUNT = AEL_THREAD_PINS, BY_OUTER };
 
 /* The accesses that this thread has open, the newest first. Initial-exec: one load instead of a call. */
 static _Thread_local struct ael_secret_access *t_open __attribute__((tls_model("initial-exec")));
 
+/* An access of this thread's to the secret, or, with NULL, to any; those of before a fork are over. */
+static struct ael_secret_access *find_here(const struct ael_secret *secret) {
+    struct ael_secret_access *at = t_open;
+    while (at != NULL && (at->process != ael_process_number() || (secret != NULL && at->secret != secret))) {
+        at = at->outer;
+    }
+    return at;
+}
+
 /* see securememory/secret_state.h */
 bool ael_secret_is_open_here(const struct ael_secret *secret) {
-    for (const struct ael_secret_access *at = t_open; at != NULL; at = at->outer) {
-        if (at->process == ael_process_number() && (secret == NULL || at->secret == secret)) {
-            return true;
-        }
-    }
-    return false;
+    return find_here(secret) != NULL;
 }
 
 /* see securememory/secret_state.h */
@@ -39,133 +42,77 @@ void ael_secret_forget_accesses(const struct ael_secret *secret) {
     }
 }
 
-/* see securememory/secret_state.h */
-enum ael_status ael_secret_unseal(const struct ael_secret *secret, uint8_t *out) {
-    struct ael_bytes sealed = {secret->sealed, secret->len + AEL_SEAL_TAG_BYTES};
-    return ael_roots_open(
-        &ael_protected()->roots, secret->root, secret->nonce, &secret->binding, sealed, out);
+/* -- pins -- */
+
+static void unpin(struct ael_thread_entry *mine, uint32_t place) {
+    ael_thread_unpin(mine, place);
+    ael_barrier_light();
+    if (__builtin_expect(atomic_load_explicit(&mine->awaited, memory_order_relaxed), 0)) {
+        ael_secret_settle_leases();
+    }
 }
 
-/* -- opening -- */
-
-/* Joins the readers of a secret that is open. Acquire pairs with the release in publish: who sees the count
- * sees open_bytes and the page readable. */
-static bool join(struct ael_secret *secret) {
-    uint64_t word = atomic_load_explicit(&secret->word, memory_order_relaxed);
-    while ((word & AEL_SECRET_READERS) != 0 && (word & AEL_SECRET_CLOSING) == 0) {
-        if (atomic_compare_exchange_weak_explicit(
-                &secret->word, &word, word + AEL_SECRET_READER, memory_order_acquire, memory_order_relaxed)) {
-            return true;
-        }
-    }
+/* Not inlined: it is rare, and what is common stays short. */
+__attribute__((noinline)) static bool unpin_in_vain(struct ael_thread_entry *mine, uint32_t place) {
+    unpin(mine, place);
     return false;
 }
 
-static void publish(struct ael_secret *secret, const uint8_t *bytes) {
-    secret->open_bytes = bytes;
-    atomic_fetch_add_explicit(&secret->word, AEL_SECRET_READER, memory_order_release);
-}
-
-/* Secrets that are open on lease alone give their slots up before anybody waits. */
-static enum ael_status
-take_slot(struct ael_secret_slots *slots, int64_t deadline_ns, struct ael_secret_slot **slot) {
-    bool leased = ael_protected()->level == AEL_PROTECTION_LEASED;
-    enum ael_status status = ael_secret_slots_take(slots, leased ? k_long_past_ns : deadline_ns, slot);
-    if (status == AEL_E_TIMEOUT && leased) {
-        ael_secret_end_leases(true);
-        status = ael_secret_slots_take(slots, deadline_ns, slot);
+/* Acquire pairs with the release with which the bytes are shared: who sees them sees the page readable. */
+static bool pin(struct ael_secret *secret, struct ael_secret_access *access) {
+    struct ael_thread_entry *mine = ael_thread_entry_here;
+    if (mine == NULL || atomic_load_explicit(&secret->shared, memory_order_relaxed) == NULL) {
+        return false;
     }
-    return status;
-}
-
-/* Takes a slot and unseals into it; may wait for a slot. */
-static enum ael_status fill_slot(struct ael_secret *secret, int64_t deadline_ns) {
-    struct ael_secret_slots *slots = &ael_protected()->slots;
-    struct ael_secret_slot *slot = NULL;
-
-    AEL_TRY(take_slot(slots, deadline_ns, &slot));
-    enum ael_status status = ael_secret_unseal(secret, ael_secret_slots_place(slots, slot, secret->len));
-    ael_wipe_stack();
-    if (status != AEL_OK) {
-        ael_secret_slots_discard(slots, slot);
-        return status;
+    uint32_t place = ael_thread_pin(mine, secret);
+    if (place == AEL_THREAD_PINS) {
+        return false;
     }
-    return ael_secret_slots_bind(slots, slot, &secret->slot);
+    ael_barrier_light();
+    access->bytes.data = atomic_load_explicit(&secret->shared, memory_order_acquire);
+    access->hold = BY_PIN_AT + place;
+    return access->bytes.data != NULL || unpin_in_vain(mine, place);
 }
 
-/* With the lock held, given up while a slot is awaited. */
-static enum ael_status open_in_fresh_slot(struct ael_secret *secret, int64_t deadline_ns) {
-    secret->opening = true;
-    ael_mutex_unlock(&secret->lock);
-    enum ael_status status = fill_slot(secret, deadline_ns);
-    ael_mutex_lock(&secret->lock);
-    secret->opening = false;
-    ael_cond_broadcast(&secret->changed);
-    return status;
-}
+/* -- beginning -- */
 
-static enum ael_status open_in_slot(struct ael_secret *secret, int64_t deadline_ns) {
-    enum ael_status status = ael_secret_slots_reopen(&ael_protected()->slots, &secret->slot);
-    if (status == AEL_E_STATE) {
-        status = open_in_fresh_slot(secret, deadline_ns);
+/* While one access of this thread keeps it open, others need nothing of their own. */
+static enum ael_status join_outer(
+    const struct ael_secret *secret, const struct ael_secret_access *outer, struct ael_secret_access *access) {
+    if ((atomic_load_explicit(&secret->word, memory_order_relaxed) & AEL_SECRET_CLOSING) != 0) {
+        return AEL_E_CLOSED;
     }
-    if (status == AEL_OK) {
-        publish(secret, ael_secret_slots_data(secret->slot));
-    }
-    return status;
-}
-
-static enum ael_status open_own_pages(struct ael_secret *secret) {
-    AEL_TRY(ael_pages_set_access(&secret->own->pages, AEL_PAGES_READ));
-    publish(secret, ael_own_pages_data(secret->own));
+    access->bytes.data = outer->bytes.data;
+    access->hold = BY_OUTER;
     return AEL_OK;
 }
 
-/* With the lock held: from no readers to one. Stays inside the gate on success. */
-static enum ael_status open_first(struct ael_secret *secret, int64_t deadline_ns) {
-    AEL_TRY(ael_protected_hold(secret->epoch));
-    enum ael_status status = secret->own != NULL ? open_own_pages(secret) : open_in_slot(secret, deadline_ns);
-    if (status != AEL_OK) {
-        ael_protected_drop();
-    } else if (ael_protected()->level == AEL_PROTECTION_LEASED) {
-        atomic_fetch_add_explicit(&secret->word, AEL_SECRET_READER, memory_order_relaxed);
-        ael_secret_leases_add(&ael_protected()->secret_leases, secret);
-    }
-    return status;
+static enum ael_status count_in(struct ael_secret *secret, struct ael_secret_access *access) {
+    AEL_TRY(ael_secret_open(secret));
+    (void)ael_thread_entry_mine(); /* for the next time; without memory, that is counted too */
+    access->bytes.data = secret->open_bytes;
+    access->hold = BY_COUNT;
+    return AEL_OK;
 }
 
-/* With the lock held. */
-static enum ael_status join_or_open(struct ael_secret *secret, int64_t deadline_ns) {
-    while (secret->opening && (atomic_load(&secret->word) & AEL_SECRET_CLOSING) == 0) {
-        AEL_TRY(ael_cond_wait_until(&secret->changed, &secret->lock, deadline_ns));
+static enum ael_status keep_open(struct ael_secret *secret, struct ael_secret_access *access) {
+    AEL_TRY(ael_secret_make_ours(secret));
+    const struct ael_secret_access *outer = t_open == NULL ? NULL : find_here(secret);
+    if (outer != NULL) {
+        return join_outer(secret, outer, access);
     }
-    if ((atomic_load(&secret->word) & AEL_SECRET_CLOSING) != 0) {
-        return AEL_E_CLOSED;
-    }
-    return join(secret) ? AEL_OK : open_first(secret, deadline_ns);
+    return pin(secret, access) ? AEL_OK : count_in(secret, access);
 }
 
-static enum ael_status begin_slowly(struct ael_secret *secret) {
-    int64_t deadline_ns = ael_clock_boot_ns() + k_slot_wait_ns;
-    ael_mutex_lock(&secret->lock);
-    enum ael_status status = join_or_open(secret, deadline_ns);
-    ael_mutex_unlock(&secret->lock);
-    if (status == AEL_OK && ael_protected()->level == AEL_PROTECTION_LEASED) {
-        ael_warden_wake(&ael_protected()->warden);
-    }
-    return status;
-}
-
-/* Stored when it changes only: its line stays shared among readers. */
 static void note_use(struct ael_secret *secret) {
-    if (!atomic_load_explicit(&secret->lease.used, memory_order_relaxed)) {
-        atomic_store_explicit(&secret->lease.used, true, memory_order_relaxed);
+    if (!atomic_load_explicit(&secret->used, memory_order_relaxed)) {
+        atomic_store_explicit(&secret->used, true, memory_order_relaxed);
     }
 }
 
-/* Not inlined: gcc 12 cannot see that ael_secret_access_end takes the address off the list again. */
-__attribute__((noinline)) static void remember(struct ael_secret_access *access) {
+static void remember(struct ael_secret_access *access) {
     access->outer = t_open;
+    __asm__("" : "+r"(access)); /* gcc 12 cannot see that ael_secret_access_end takes the address off the list again */
     t_open = access;
 }
 
@@ -174,94 +121,20 @@ enum ael_status ael_secret_access_begin(struct ael_secret *secret, struct ael_se
     if (access == NULL) {
         return AEL_E_ARGUMENT;
     }
-    *access = (struct ael_secret_access){{NULL, 0}, NULL, NULL, 0};
-    if (secret == NULL) {
-        return AEL_E_ARGUMENT;
-    }
-    AEL_TRY(ael_secret_make_ours(secret));
-    if (!join(secret)) {
-        AEL_TRY(begin_slowly(secret));
+    enum ael_status status = secret == NULL ? AEL_E_ARGUMENT : keep_open(secret, access);
+    if (status != AEL_OK) {
+        *access = (struct ael_secret_access){.secret = NULL};
+        return status;
     }
     note_use(secret);
-    access->bytes = (struct ael_bytes){secret->open_bytes, secret->len};
+    access->bytes.len = secret->len;
     access->secret = secret;
     access->process = ael_process_number();
     remember(access);
     return AEL_OK;
 }
 
-/* -- shutting -- */
-
-/* Leaves while other readers stay. Release: this reader's work comes before the last one's shutting. */
-static bool leave(struct ael_secret *secret) {
-    uint64_t word = atomic_load_explicit(&secret->word, memory_order_relaxed);
-    while ((word & AEL_SECRET_READERS) > 1) {
-        if (atomic_compare_exchange_weak_explicit(
-                &secret->word, &word, word - AEL_SECRET_READER, memory_order_release, memory_order_relaxed)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static enum ael_status shut_own_pages(struct ael_secret *secret) {
-    bool intact = ael_own_pages_are_intact(secret->own);
-    enum ael_status status = ael_pages_set_access(&secret->own->pages, AEL_PAGES_CLOSED);
-    return intact ? status : AEL_E_CORRUPTED;
-}
-
-/* With the lock held: nobody opens it meanwhile, but others may have joined. The word it leaves behind is
- * returned. */
-static uint64_t leave_and_shut(struct ael_secret *secret, enum ael_status *status) {
-    uint64_t word =
-        atomic_fetch_sub_explicit(&secret->word, AEL_SECRET_READER, memory_order_acq_rel) - AEL_SECRET_READER;
-    if ((word & AEL_SECRET_READERS) == 0) {
-        *status = secret->own != NULL ? shut_own_pages(secret)
-                                      : ael_secret_slots_rest(&ael_protected()->slots, secret->slot);
-        ael_protected_drop();
-        ael_cond_broadcast(&secret->changed);
-    }
-    return word;
-}
-
-static enum ael_status end_slowly(struct ael_secret *secret) {
-    enum ael_status status = AEL_OK;
-    ael_mutex_lock(&secret->lock);
-    uint64_t word = leave_and_shut(secret, &status);
-    ael_mutex_unlock(&secret->lock);
-    if ((word & AEL_SECRET_RELEASED) != 0 && (word & AEL_SECRET_READERS) == 0) {
-        (void)ael_secret_close_and_wait(secret);
-        ael_secret_free(secret);
-    }
-    return status;
-}
-
-/* -- leases -- */
-
-/* see securememory/secret_state.h. Without readers there is none. */
-enum ael_status ael_secret_end_lease(struct ael_secret *secret) {
-    enum ael_status status = AEL_OK;
-    bool open = (atomic_load(&secret->word) & AEL_SECRET_READERS) != 0;
-    if (open && ael_secret_leases_take(&ael_protected()->secret_leases, secret)) {
-        (void)leave_and_shut(secret, &status);
-    }
-    return status;
-}
-
-/* see securememory/secret_state.h */
-void ael_secret_end_leases(bool all) {
-    struct ael_secret_leases *leases = &ael_protected()->secret_leases;
-    ael_mutex_lock(&leases->ending);
-    struct ael_secret *secret = ael_secret_leases_take_next(leases, all);
-    while (secret != NULL) {
-        enum ael_status status = leave(secret) ? AEL_OK : end_slowly(secret);
-        if (status != AEL_OK) {
-            ael_log(AEL_LOG_ERROR, "securememory", "the end of a secret's lease: %s", ael_status_text(status));
-        }
-        secret = ael_secret_leases_take_next(leases, all);
-    }
-    ael_mutex_unlock(&leases->ending);
-}
+/* -- ending -- */
 
 /* Takes the access off this thread's list. */
 static bool forget(const struct ael_secret_access *access) {
@@ -274,6 +147,26 @@ static bool forget(const struct ael_secret_access *access) {
     return false;
 }
 
+/* Hands what an access holds on to another one of this thread to the same secret, if there is one. */
+static bool hand_on(const struct ael_secret *secret, uint32_t hold) {
+    struct ael_secret_access *heir = t_open == NULL ? NULL : find_here(secret);
+    if (heir != NULL) {
+        heir->hold = hold;
+    }
+    return heir != NULL;
+}
+
+static enum ael_status let_go(struct ael_secret *secret, uint32_t hold) {
+    if (hold == BY_OUTER || hand_on(secret, hold)) {
+        return AEL_OK;
+    }
+    if (hold == BY_COUNT) {
+        return ael_secret_leave(secret);
+    }
+    unpin(ael_thread_entry_here, hold - BY_PIN_AT);
+    return AEL_OK;
+}
+
 /* see ael/secret.h */
 enum ael_status ael_secret_access_end(struct ael_secret_access *access) {
     if (access == NULL || !forget(access)) {
@@ -281,11 +174,9 @@ enum ael_status ael_secret_access_end(struct ael_secret_access *access) {
     }
     struct ael_secret *secret = access->secret;
     uint32_t process = access->process;
-    *access = (struct ael_secret_access){{NULL, 0}, NULL, NULL, 0};
-    if (process != ael_process_number()) {
-        return AEL_E_FORKED; /* it was over with the fork */
-    }
-    return leave(secret) ? AEL_OK : end_slowly(secret);
+    uint32_t hold = access->hold;
+    *access = (struct ael_secret_access){.secret = NULL};
+    return process == ael_process_number() ? let_go(secret, hold) : AEL_E_FORKED;
 }
 
 /* see ael/secret.h */

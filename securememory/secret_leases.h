@@ -1,9 +1,9 @@
 /*
  * securememory/secret_leases.h - at the level `leased`: secrets that stay open for a while after the last access.
  *
- * A lease is one more reader of the secret, held by this list, so that joining and leaving an open secret stays what it
- * is at `strict`. It ends after a beat of the warden in which nobody joined, when a slot is wanted, when the secret is
- * closed, and with a shut-down.
+ * A lease is one more reader of the secret, held by this list, and the leave to pin it (securememory/secret_state.h has
+ * the protocol). It ends after a beat of the warden in which nobody used the secret, when a slot is wanted, when the
+ * secret is closed, and with a shut-down; of the last three, not before its last pin is gone.
  *
  *     secret opened --add--> in the list --taken out by one of those--> its reader leaves
  *
@@ -22,11 +22,13 @@
 
 struct ael_secret;
 
-/* A secret's part of the list; zero is not in it. */
+/* A secret's part of the list, guarded by its lock; zero is not in it. */
 struct ael_secret_lease {
-    atomic_bool used; /* joined since the last beat; relaxed: a beat more or less */
-    bool listed;      /* what follows is guarded by the list's lock */
-    struct ael_secret *next;
+    bool listed;
+    bool ending;    /* taken away; it stays in the list while it is pinned */
+    bool withdrawn; /* during a beat: not to be had until it is known whether it is pinned */
+    int64_t since_ns;
+    struct ael_secret *next; /* in the list, or in a chain of those taken out */
     struct ael_secret *previous;
 };
 
@@ -34,20 +36,35 @@ struct ael_secret_leases {
     struct ael_mutex ending; /* held by who ends leases, over all of it: who comes second finds them ended */
     struct ael_mutex lock;
     struct ael_secret *first;
+    int64_t max_open_ns; /* 0: no bound; does not change */
+    uint32_t unwanted;   /* how many want that no new lease begins: they wait for slots, or shut down */
 };
 
-AEL_MUST_CHECK enum ael_status ael_secret_leases_init(struct ael_secret_leases *leases);
+AEL_MUST_CHECK enum ael_status ael_secret_leases_init(struct ael_secret_leases *leases, int64_t max_open_ns);
 void ael_secret_leases_clear(struct ael_secret_leases *leases);
 
-/** Adds a secret, for which the caller has counted a reader. */
+/** Begins a lease of an open secret, unless it has one or none is wanted. With the secret's mutex held; it is not
+ * closing. */
 void ael_secret_leases_add(struct ael_secret_leases *leases, struct ael_secret *secret);
 
-/** Takes a secret out; false when it is not in the list (any more). */
+/** Takes a secret's lease away. @return true when it is out of the list now; false when it had none, or is pinned: who
+ * unpins it will take it out. */
 bool ael_secret_leases_take(struct ael_secret_leases *leases, struct ael_secret *secret);
 
-/** Takes out one that was not used since the last beat, or, with all, any; NULL when there is none. The used ones that
- * it passes begin a new beat. */
-struct ael_secret *ael_secret_leases_take_next(struct ael_secret_leases *leases, bool all);
+/** Takes out those that were not used since the last beat, or are open for too long, and are not pinned; the others begin
+ * a new beat. @return a chain of them by lease.next; NULL when there are none. */
+struct ael_secret *ael_secret_leases_take_unused(struct ael_secret_leases *leases);
+
+/** Takes all leases away, and those out that are not pinned. @return as ael_secret_leases_take_unused. */
+struct ael_secret *ael_secret_leases_take_all(struct ael_secret_leases *leases);
+
+/** Takes out those that were taken away before and are not pinned any more, for a thread that was awaited and is not
+ * any more. @return as ael_secret_leases_take_unused. */
+struct ael_secret *ael_secret_leases_take_ended(struct ael_secret_leases *leases);
+
+/** Has no new leases begin, until as many calls of ael_secret_leases_want. */
+void ael_secret_leases_unwant(struct ael_secret_leases *leases);
+void ael_secret_leases_want(struct ael_secret_leases *leases);
 
 /** Tells whether there is any. Threads: any. */
 bool ael_secret_leases_are_there(struct ael_secret_leases *leases);

@@ -37,6 +37,7 @@ struct ael_secret_access {
     struct ael_secret *secret;       /* private */
     struct ael_secret_access *outer; /* private: the next open access of this thread */
     uint32_t process;                /* private */
+    uint32_t hold;                   /* private */
 };
 
 /* Reads a secret from start to end. */

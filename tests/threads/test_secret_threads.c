@@ -124,7 +124,7 @@ static void *read_until_closed(void *context) {
     }
     expect(status == AEL_E_CLOSED);
     expect(
-        ael_secret_access_begin(context, &(struct ael_secret_access){{NULL, 0}, NULL, NULL, 0}) == AEL_E_CLOSED);
+        ael_secret_access_begin(context, &(struct ael_secret_access){.secret = NULL}) == AEL_E_CLOSED);
     return NULL;
 }
 

@@ -104,8 +104,10 @@ static void test_lease__never_ends_under_an_access(void) {
     set_up(100, 0);
     struct ael_secret *secret = secret_of('s', LEN);
     CU_ASSERT_EQUAL(ael_secret_access_begin(secret, &access), AEL_OK);
-    ael_secret_end_leases(true);
-    ael_secret_end_leases(true);
+    ael_secret_end_unused_leases();
+    ael_secret_end_unused_leases();
+    ael_secret_end_all_leases();
+    ael_secret_end_all_leases();
     CU_ASSERT_EQUAL(access.bytes.data[0], 's');
     CU_ASSERT_TRUE(holds(secret, 's'));
     CU_ASSERT_EQUAL(ael_secret_access_end(&access), AEL_OK);
