@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -25,6 +26,14 @@ static int lock_memory(const void *address, size_t len) {
 
 static int resource_limit(int resource, struct rlimit *limit) {
     return getrlimit((__rlimit_resource_t)resource, limit);
+}
+
+static int set_resource_limit(int resource, const struct rlimit *limit) {
+    return setrlimit((__rlimit_resource_t)resource, limit);
+}
+
+static int process_control(int option, unsigned long value) {
+    return prctl(option, value, 0UL, 0UL, 0UL);
 }
 
 /* Both as bare system calls: libc's are cancellation points, and a thread cancelled there would keep our locks. libc's
@@ -52,6 +61,8 @@ static const struct ael_sys k_native = {
     .close = close_file,
     .getrandom = draw_random,
     .getrlimit = resource_limit,
+    .setrlimit = set_resource_limit,
+    .prctl = process_control,
     .page_bytes = page_bytes,
 };
 

@@ -26,6 +26,8 @@ struct ael_sys {
     int (*close)(int fd);
     ssize_t (*getrandom)(void *out, size_t len, unsigned flags);
     int (*getrlimit)(int resource, struct rlimit *limit);
+    int (*setrlimit)(int resource, const struct rlimit *limit);
+    int (*prctl)(int option, unsigned long value); /* the further arguments are 0 */
     size_t (*page_bytes)(void); /* a table for tests may answer a multiple of the true size */
 };
 

@@ -7,6 +7,7 @@
 
 #include <ael/bytes.h>
 #include <ael/call.h>
+#include <ael/hardening.h>
 #include <ael/hooks.h>
 #include <ael/kms.h>
 #include <ael/memory.h>

@@ -80,10 +80,28 @@ static size_t call_page_bytes(void) {
     return ael_sys_native()->page_bytes();
 }
 
+static int call_setrlimit(int resource, const struct rlimit *limit) {
+    return fails(FAIL_SETRLIMIT) ? -1 : ael_sys_native()->setrlimit(resource, limit);
+}
+
+static int call_prctl(int option, unsigned long value) {
+    return fails(FAIL_PRCTL) ? -1 : ael_sys_native()->prctl(option, value);
+}
+
 static const struct ael_sys k_table = {
-    call_mmap,         call_munmap,    call_mprotect, call_mlock,     call_madvise,
-    call_memfd_secret, call_ftruncate, call_close,    call_getrandom, call_getrlimit,
-    call_page_bytes,
+    .mmap = call_mmap,
+    .munmap = call_munmap,
+    .mprotect = call_mprotect,
+    .mlock = call_mlock,
+    .madvise = call_madvise,
+    .memfd_secret = call_memfd_secret,
+    .ftruncate = call_ftruncate,
+    .close = call_close,
+    .getrandom = call_getrandom,
+    .getrlimit = call_getrlimit,
+    .setrlimit = call_setrlimit,
+    .prctl = call_prctl,
+    .page_bytes = call_page_bytes,
 };
 
 void failing_sys_install(enum failing_call kind, unsigned nth, int code, bool repeat) {

@@ -19,6 +19,8 @@ enum failing_call {
     FAIL_FTRUNCATE,
     FAIL_GETRANDOM,
     FAIL_GETRLIMIT,
+    FAIL_SETRLIMIT,
+    FAIL_PRCTL,
 };
 
 /** From now on the nth call (1 = the next) of a kind fails with errno code; repeat: so do all after it. */
