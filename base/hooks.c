@@ -34,7 +34,7 @@ static const struct ael_hooks *current_hooks(void) {
 
 static bool hooks_equal(const struct ael_hooks *a, const struct ael_hooks *b) {
     return a->context == b->context && a->log == b->log && a->log_level == b->log_level &&
-           a->metric == b->metric;
+           a->metric == b->metric && a->corruption == b->corruption;
 }
 
 static struct hooks_copy *find_copy(const struct ael_hooks *hooks) {
@@ -120,5 +120,32 @@ void ael_metric_count(const char *name, int64_t change) {
     const struct ael_hooks *hooks = current_hooks();
     if (hooks != NULL && hooks->metric != NULL) {
         hooks->metric(hooks->context, AEL_METRIC_COUNTER, name, change);
+    }
+}
+
+static const char *text_of(enum ael_corruption what) {
+    switch (what) {
+    case AEL_CORRUPTION_SECRET_SLOT:
+        return "the bytes before a secret in its slot were overwritten; the slot was wiped";
+    case AEL_CORRUPTION_OWN_PAGES:
+        return "the bytes before a secret in pages of its own were overwritten; close it";
+    case AEL_CORRUPTION_SCRATCH:
+        return "the bytes around a slot of scratch were overwritten; the slot was wiped";
+    case AEL_CORRUPTION_SECRET_SEAL:
+        return "a sealed secret was overwritten and does not open any more";
+    case AEL_CORRUPTION_KEY_SEAL:
+        return "a sealed key was overwritten; it is loaded again";
+    case AEL_CORRUPTION_ROOT_KEYS:
+    default:
+        return "the page of the root keys was overwritten; what is sealed may not open any more";
+    }
+}
+
+/* see base/hooks.h */
+void ael_hooks_tell_corruption(enum ael_corruption what) {
+    const struct ael_hooks *hooks = current_hooks();
+    ael_log(AEL_LOG_ERROR, "securememory", "%s", text_of(what));
+    if (hooks != NULL && hooks->corruption != NULL) {
+        hooks->corruption(hooks->context, what, text_of(what));
     }
 }

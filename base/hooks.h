@@ -25,4 +25,7 @@ void ael_metric_timer(const char *name, int64_t start);
 /** Reports a change of a counter. name is static. Threads: any. */
 void ael_metric_count(const char *name, int64_t change);
 
+/** Makes the log line and calls the corruption hook. For base/corruption.h. Threads: any, with no mutex held. */
+void ael_hooks_tell_corruption(enum ael_corruption what);
+
 #endif /* AEL_BASE_HOOKS_H */

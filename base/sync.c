@@ -3,6 +3,7 @@
 
 #include "base/barrier.h"
 #include "base/clock.h"
+#include "base/corruption.h"
 #include "base/fork.h"
 #include "base/thread_entry.h"
 
@@ -121,8 +122,21 @@ bool ael_sync_begin_unless_stopped(void) {
 }
 
 /* see base/sync.h */
+bool ael_sync_holds_any(void) {
+    return t_exempt || holds_any(ael_thread_entry_here);
+}
+
+/* What was found wrong under a mutex is told when the last one is free. */
+static void tell_corruption(void) {
+    if (__builtin_expect(ael_corruption_waits, 0) && !ael_sync_holds_any()) {
+        ael_corruption_tell();
+    }
+}
+
+/* see base/sync.h */
 void ael_sync_end(void) {
     drop_hold();
+    tell_corruption();
     t_exempt = true;
 }
 
@@ -169,6 +183,7 @@ void ael_mutex_lock(struct ael_mutex *mutex) {
 void ael_mutex_unlock(struct ael_mutex *mutex) {
     (void)pthread_mutex_unlock(&mutex->native);
     drop_hold();
+    tell_corruption();
 }
 
 /* -- conditions: a queue of words to sleep on -- */

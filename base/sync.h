@@ -62,6 +62,9 @@ void ael_sync_exempt_this_thread(void);
 bool ael_sync_begin_unless_stopped(void);
 void ael_sync_end(void);
 
+/** Tells whether this thread holds a mutex, or may, because its mutexes are not counted. */
+bool ael_sync_holds_any(void);
+
 /** For base/fork.h: from now on no other thread gets a mutex; returns when none holds one. */
 void ael_sync_stop_others(void);
 

@@ -2,6 +2,7 @@
 #include "securememory/own_pages.h"
 
 #include "base/check.h"
+#include "base/corruption.h"
 #include "base/wipe.h"
 #include "securememory/sys_seam.h"
 
@@ -29,9 +30,14 @@ ael_own_pages_map(struct ael_own_pages *own, size_t len, const struct ael_pages_
 }
 
 /* see securememory/own_pages.h */
-bool ael_own_pages_are_intact(const struct ael_own_pages *own) {
-    return ael_equal_constant_time(
-        ael_own_pages_data(own) - sizeof own->canary, own->canary, sizeof own->canary);
+bool ael_own_pages_are_intact(struct ael_own_pages *own) {
+    bool intact =
+        ael_equal_constant_time(ael_own_pages_data(own) - sizeof own->canary, own->canary, sizeof own->canary);
+    if (!intact && !own->is_told) {
+        own->is_told = true;
+        ael_corruption_found(AEL_CORRUPTION_OWN_PAGES);
+    }
+    return intact;
 }
 
 /* see securememory/own_pages.h */

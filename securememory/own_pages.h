@@ -21,6 +21,7 @@ struct ael_own_pages {
     struct ael_own_pages *next; /* in the list */
     struct ael_own_pages *previous;
     uint8_t canary[AEL_OWN_CANARY_BYTES];
+    bool is_told; /* that it was overwritten */
 };
 
 struct ael_own_pages_list {
@@ -37,8 +38,8 @@ ael_own_pages_map(struct ael_own_pages *own, size_t len, const struct ael_pages_
 /** Returns where the len bytes are. */
 uint8_t *ael_own_pages_data(const struct ael_own_pages *own);
 
-/** True when the canary, which is readable, was not overwritten. */
-bool ael_own_pages_are_intact(const struct ael_own_pages *own);
+/** True when the canary, which is readable, was not overwritten; else the host is told, once. */
+bool ael_own_pages_are_intact(struct ael_own_pages *own);
 
 /** Wipes and unmaps; none are accepted. */
 void ael_own_pages_unmap(struct ael_own_pages *own);

@@ -2,12 +2,13 @@
 #include "securememory/roots.h"
 
 #include "base/check.h"
+#include "base/corruption.h"
 #include "base/wipe.h"
 #include "securememory/sys_seam.h"
 
 #include <string.h>
 
-_Static_assert((int)AEL_ROOTS_ALL_BYTES <= 4096, "one page of the smallest size");
+_Static_assert((int)AEL_ROOTS_ALL_BYTES + (int)AEL_ROOTS_CANARY_BYTES <= 4096, "one page of the smallest size");
 
 enum { NO_PLACE = AEL_ROOTS_MAX };
 
@@ -37,12 +38,35 @@ static uint32_t place_for_another(const struct ael_root_names *names) {
     return least;
 }
 
+/* -- the canary behind the keys -- */
+
+static uint8_t *canary_of(const struct ael_roots *roots) {
+    return roots->region.pages.bytes + AEL_ROOTS_ALL_BYTES;
+}
+
+/* The pages are writable. */
+static enum ael_status write_canary(struct ael_roots *roots) {
+    AEL_TRY(ael_sys_seed(roots->canary, sizeof roots->canary));
+    memcpy(canary_of(roots), roots->canary, sizeof roots->canary);
+    roots->has_canary = true;
+    return AEL_OK;
+}
+
+/* The pages are readable. */
+static bool is_overwritten(const struct ael_roots *roots) {
+    return roots->has_canary &&
+           !ael_equal_constant_time(canary_of(roots), roots->canary, sizeof roots->canary);
+}
+
 /* Draws a key into the place and makes it the current one. */
 static enum ael_status draw_key(struct ael_roots *roots, uint32_t place) {
     struct ael_seal_key *key = key_at(roots, place);
     AEL_TRY(ael_region_begin(&roots->region, AEL_PAGES_WRITE));
     ael_wipe(key, sizeof *key);
     enum ael_status status = ael_sys_seed(key->raw, AEL_SEAL_KEY_BYTES);
+    if (status == AEL_OK && !roots->has_canary) {
+        status = write_canary(roots);
+    }
     if (status == AEL_OK) {
         ael_seal_key_prepare(key, roots->names.engine);
         roots->names.numbers[place] = atomic_fetch_add(&g_last_number, 1) + 1;
@@ -69,6 +93,11 @@ ael_roots_init(struct ael_roots *roots, const struct ael_region_policy *policy, 
 
 /* see securememory/roots.h */
 void ael_roots_clear(struct ael_roots *roots) {
+    if (roots->has_canary && ael_pages_set_access(&roots->region.pages, AEL_PAGES_READ) == AEL_OK &&
+        is_overwritten(roots)) {
+        ael_corruption_found(AEL_CORRUPTION_ROOT_KEYS);
+    }
+    roots->has_canary = false;
     ael_region_clear(&roots->region);
 }
 
@@ -127,6 +156,7 @@ void ael_roots_give_back(struct ael_roots *roots, struct ael_inherited_roots *in
     if (roots->current != NO_PLACE) {
         inherited->names.numbers[roots->current] = 0; /* nothing was sealed with it: its place is free */
     }
+    roots->has_canary = false;
     enum ael_status closed = ael_pages_set_access(&inherited->pages, AEL_PAGES_CLOSED);
     (void)closed; /* a page that stays open is adopted all the same; this may be under the set-up's lock, so no log */
 }
@@ -159,6 +189,14 @@ enum ael_status ael_roots_seal(
     return status;
 }
 
+/* What did not open: the seal, or the key that it was tried with. */
+static enum ael_corruption blame(const struct ael_key_binding *binding, bool root_page) {
+    if (root_page) {
+        return AEL_CORRUPTION_ROOT_KEYS;
+    }
+    return binding->kind == AEL_KEY_KIND_SECRET ? AEL_CORRUPTION_SECRET_SEAL : AEL_CORRUPTION_KEY_SEAL;
+}
+
 /* see securememory/roots.h */
 enum ael_status ael_roots_open(
     struct ael_roots *roots,
@@ -174,8 +212,13 @@ enum ael_status ael_roots_open(
     }
     if (status == AEL_OK) {
         status = ael_seal_open(key_at(roots, place), roots->names.engine, nonce, binding, sealed, plain);
+        bool is_corrupted = status == AEL_E_CORRUPTED;
+        enum ael_corruption what = blame(binding, is_corrupted && is_overwritten(roots));
         enum ael_status end = ael_region_end(&roots->region);
         status = status != AEL_OK ? status : end;
+        if (is_corrupted) {
+            ael_corruption_found(what);
+        }
     }
     if (status != AEL_OK) {
         ael_wipe(plain, sealed.len - AEL_SEAL_TAG_BYTES);

@@ -20,6 +20,7 @@
 enum {
     AEL_ROOTS_MAX = 7, /* what fits into 4 KiB; the oldest goes when a child needs another */
     AEL_ROOTS_ALL_BYTES = AEL_ROOTS_MAX * (int)sizeof(struct ael_seal_key),
+    AEL_ROOTS_CANARY_BYTES = 64, /* behind the keys, in the same page */
 };
 
 /* Which keys lie in the pages, by place; 0 = none. */
@@ -29,10 +30,12 @@ struct ael_root_names {
 };
 
 struct ael_roots {
-    struct ael_region region; /* holds AEL_ROOTS_MAX struct ael_seal_key */
+    struct ael_region region; /* holds AEL_ROOTS_MAX struct ael_seal_key and the canary */
     struct ael_root_names names;
     uint32_t current;                 /* a place */
     atomic_uint_least64_t next_nonce; /* 64 bits are never used up; relaxed: only uniqueness matters */
+    bool has_canary;
+    uint8_t canary[AEL_ROOTS_CANARY_BYTES]; /* looked at when a seal does not open, and at the end */
 };
 
 /* What a child has of its parent's roots until it adopts them: closed pages of its own. */

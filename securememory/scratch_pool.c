@@ -2,6 +2,7 @@
 #include "securememory/scratch_pool.h"
 
 #include "base/check.h"
+#include "base/corruption.h"
 #include "base/wipe.h"
 #include "securememory/sys_seam.h"
 
@@ -158,7 +159,11 @@ enum ael_status ael_scratch_pool_give(struct ael_scratch_pool *pool, uint32_t sl
     bool intact = canaries_around_are_intact(pool, slot);
     give_slot(pool, slot);
     enum ael_status status = ael_region_end(&pool->region);
-    return intact ? status : AEL_E_CORRUPTED;
+    if (!intact) {
+        ael_corruption_found(AEL_CORRUPTION_SCRATCH);
+        return AEL_E_CORRUPTED;
+    }
+    return status;
 }
 
 /* see securememory/scratch_pool.h */

@@ -214,7 +214,7 @@ static void leave_for_leases(struct ael_secret *first) {
     for (struct ael_secret *at = first; at != NULL; at = next) {
         next = at->lease.next;
         enum ael_status status = ael_secret_leave(at);
-        if (status != AEL_OK) {
+        if (status != AEL_OK && status != AEL_E_CORRUPTED) { /* that is told by who found it, under no lock */
             ael_log(AEL_LOG_ERROR, "securememory", "the end of a secret's lease: %s", ael_status_text(status));
         }
     }

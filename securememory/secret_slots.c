@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/corruption.h"
 #include "base/hooks.h"
 #include "base/wipe.h"
 #include "securememory/sys_seam.h"
@@ -114,7 +115,7 @@ static bool is_intact(const struct ael_secret_slots *slots, const struct ael_sec
     return ael_equal_constant_time(canary_of(slot), slots->canary, sizeof slots->canary);
 }
 
-/* Leaves the slot writable. A slot that cannot be opened stays filled and is wiped by its next taker. */
+/* Leaves the slot writable. A slot that cannot be opened stays filled and is wiped, and looked at, by its next taker. */
 static enum ael_status wipe_slot(struct ael_secret_slots *slots, struct ael_secret_slot *slot, bool *intact) {
     *intact = true;
     AEL_TRY(ael_pages_set_access(&slot->pages, AEL_PAGES_WRITE));
@@ -122,6 +123,9 @@ static enum ael_status wipe_slot(struct ael_secret_slots *slots, struct ael_secr
         *intact = is_intact(slots, slot);
         ael_wipe(canary_of(slot), AEL_SECRET_CANARY_BYTES + slot->len);
         slot->len = 0;
+    }
+    if (!*intact) {
+        ael_corruption_found(AEL_CORRUPTION_SECRET_SLOT);
     }
     return AEL_OK;
 }
@@ -147,10 +151,6 @@ static bool wipe_and_give_back(struct ael_secret_slots *slots, struct ael_secret
     return intact;
 }
 
-static void report_corruption(void) {
-    ael_log(AEL_LOG_ERROR, k_component, "the bytes before an idle secret were overwritten; it was wiped");
-}
-
 /* -- slots whose owner did not come back -- */
 
 static struct ael_secret_slot *detach_long_idle(struct ael_secret_slots *slots, int64_t now) {
@@ -173,9 +173,7 @@ static void wipe_long_idle(struct ael_secret_slots *slots, int64_t now) {
         if (slot == NULL) {
             return;
         }
-        if (!wipe_and_give_back(slots, slot)) {
-            report_corruption();
-        }
+        (void)wipe_and_give_back(slots, slot);
     }
 }
 
@@ -248,9 +246,6 @@ ael_secret_slots_take(struct ael_secret_slots *slots, int64_t deadline_ns, struc
     if (status != AEL_OK) {
         give_back(slots, taken);
         return status;
-    }
-    if (!intact) {
-        report_corruption();
     }
     *slot = taken;
     return AEL_OK;

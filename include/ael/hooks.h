@@ -1,5 +1,6 @@
 /*
- * ael/hooks.h - where the library's log lines and measurements go. Nothing is written anywhere by itself.
+ * ael/hooks.h - where the library's log lines and measurements go, and who is told of corrupted memory. Nothing is
+ * written anywhere by itself.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef AEL_HOOKS_H
@@ -31,15 +32,34 @@ typedef void (*ael_log_fn)(void *context, enum ael_log_level level, const char *
  */
 typedef void (*ael_metric_fn)(void *context, enum ael_metric_kind kind, const char *name, int64_t value);
 
+/* What was found overwritten: a canary that is wrong, or a seal that does not open. */
+enum ael_corruption {
+    AEL_CORRUPTION_SECRET_SLOT = 1, /* the bytes before an open or idle secret */
+    AEL_CORRUPTION_OWN_PAGES = 2,   /* the bytes before a secret of more than 4,000 bytes */
+    AEL_CORRUPTION_SCRATCH = 3,     /* the bytes around a slot of the library's own operations */
+    AEL_CORRUPTION_SECRET_SEAL = 4, /* a sealed secret */
+    AEL_CORRUPTION_KEY_SEAL = 5,    /* a sealed system or intermediate key; it is loaded again */
+    AEL_CORRUPTION_ROOT_KEYS = 6,   /* the page of the root keys: what is sealed may not open any more */
+};
+
+/*
+ * Called once for each entry of protected memory that is found corrupted, on the thread that found it, which holds no
+ * lock of the library, and not around a fork. The entry is wiped, and the call under way answers AEL_E_CORRUPTED (or
+ * goes on, when the entry was another's). what: new kinds may come. text: a static sentence; neither ids nor bytes.
+ * The library itself never ends the process; the handler may (abort), which leaves no protected page in the dump.
+ */
+typedef void (*ael_corruption_fn)(void *context, enum ael_corruption what, const char *text);
+
 struct ael_hooks {
     size_t size; /* sizeof(struct ael_hooks) */
     void *context;
     ael_log_fn log;               /* NULL = no log */
     enum ael_log_level log_level; /* lines below are not made */
     ael_metric_fn metric;         /* NULL = no metrics, no clock is read for them */
+    ael_corruption_fn corruption; /* NULL = a log line alone, at AEL_LOG_ERROR, which comes in either case */
 };
 
-#define AEL_HOOKS_INIT {sizeof(struct ael_hooks), NULL, NULL, AEL_LOG_WARN, NULL}
+#define AEL_HOOKS_INIT {sizeof(struct ael_hooks), NULL, NULL, AEL_LOG_WARN, NULL, NULL}
 
 AEL_BEGIN_DECLS
 

@@ -164,8 +164,8 @@ static void *keep_logging(void *context) {
 }
 
 static void test_ael_hooks_set__replaces_while_calls_are_under_way(void) {
-    struct ael_hooks first = {sizeof(first), &g_first, hear_first, AEL_LOG_WARN, NULL};
-    struct ael_hooks second = {sizeof(second), &g_second, hear_second, AEL_LOG_WARN, NULL};
+    struct ael_hooks first = {sizeof(first), &g_first, hear_first, AEL_LOG_WARN, NULL, NULL};
+    struct ael_hooks second = {sizeof(second), &g_second, hear_second, AEL_LOG_WARN, NULL, NULL};
     pthread_t threads[2];
     for (int i = 0; i < 2; i++) {
         CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[i], NULL, keep_logging, NULL), 0);

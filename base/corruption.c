@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/corruption.h"
+
+#include "base/hooks.h"
+#include "base/sync.h"
+
+enum { KINDS = AEL_CORRUPTION_ROOT_KEYS + 1 };
+
+_Thread_local bool ael_corruption_waits __attribute__((tls_model("initial-exec")));
+
+/* How often each kind was found by this thread and not told yet. */
+static _Thread_local uint16_t t_found[KINDS] __attribute__((tls_model("initial-exec")));
+
+/* see base/corruption.h. The hook may do what it likes, so the count falls first. */
+void ael_corruption_tell(void) {
+    ael_corruption_waits = false;
+    for (unsigned what = 0; what < KINDS; what++) {
+        while (t_found[what] != 0) {
+            t_found[what]--;
+            ael_hooks_tell_corruption((enum ael_corruption)what);
+        }
+    }
+}
+
+/* see base/corruption.h */
+void ael_corruption_found(enum ael_corruption what) {
+    t_found[what]++;
+    ael_corruption_waits = true;
+    if (!ael_sync_holds_any()) {
+        ael_corruption_tell();
+    }
+}
