@@ -5,6 +5,7 @@
 #include "securememory/process.h"
 #include "securememory/protected.h"
 #include "securememory/secret_state.h"
+#include "securememory/signals.h"
 
 #include <ael/call.h>
 #include <ael/sys/error.h>
@@ -123,6 +124,7 @@ static void describe(struct ael_memory_stats *stats) {
     stats->backing = memory->policy.pages.backing;
     stats->level = memory->level;
     stats->locked = memory->policy.pages.lock;
+    stats->block_signals = ael_signals_policy();
     describe_leases(stats);
 }
 

@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "securememory/protected.h"
 #include "securememory/secret_state.h"
+#include "securememory/signals.h"
 #include "securememory/sys_seam.h"
 
 #include <ael/sys/error.h>
@@ -179,6 +180,7 @@ enum ael_status ael_protected_parts_make(
     memory->level = options->level;
     memory->policy.level = options->key_level;
     memory->policy.warden = &memory->warden;
+    ael_signals_set_policy(options->block_signals);
     AEL_TRY(init_lists(memory, options));
     enum ael_status status =
         ael_pages_choose(options->backing, build_locks() && !options->no_mlock, &memory->policy.pages, err);

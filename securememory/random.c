@@ -4,6 +4,7 @@
 #include "base/wipe.h"
 #include "securememory/process.h"
 #include "securememory/protected.h"
+#include "securememory/signals.h"
 
 #include <ael/memory.h>
 
@@ -32,8 +33,10 @@ void ael_reseed(void) {
 
 /* see securememory/random.h */
 enum ael_status ael_random_fill(uint8_t *out, size_t len) {
+    ael_signals_hold();
     enum ael_status status = ael_random_fill_in_scratch(out, len);
     ael_wipe_stack();
+    ael_signals_release();
     return status;
 }
 

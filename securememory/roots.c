@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/corruption.h"
 #include "base/wipe.h"
+#include "securememory/signals.h"
 #include "securememory/sys_seam.h"
 
 #include <string.h>
@@ -118,11 +119,13 @@ enum ael_status ael_roots_inherit(
     struct ael_inherited_roots *inherited) {
     struct ael_inherited_roots made = {{.bytes = NULL}, *names};
     enum ael_status status = ael_pages_map(AEL_ROOTS_ALL_BYTES, policy, &made.pages, NULL);
+    ael_signals_hold();
     if (status == AEL_OK) {
         status = copy_pages(lent, &made.pages);
     }
     ael_pages_drop_inherited(lent);
     ael_wipe_stack(); /* vector registers: the copy went through them */
+    ael_signals_release();
     if (status != AEL_OK) {
         ael_pages_unmap(&made.pages);
     }

@@ -5,6 +5,7 @@
 #include "base/wipe.h"
 #include "securememory/process.h"
 #include "securememory/protected.h"
+#include "securememory/signals.h"
 
 /* A slot's number and, above it, the process in which it was taken. */
 enum { SLOT_BITS = 8, SLOT_MASK = (1 << SLOT_BITS) - 1 };
@@ -25,6 +26,7 @@ enum ael_status ael_scratch_begin(struct ael_scratch *scratch, const struct ael_
         ael_protected_leave();
         return status;
     }
+    ael_signals_hold();
     scratch->bytes = ael_scratch_pool_bytes(pool, slot);
     scratch->slot = process_mark() | slot;
     return AEL_OK;
@@ -38,11 +40,12 @@ enum ael_status ael_scratch_end(struct ael_scratch *scratch) {
     if (held.bytes == NULL) {
         return AEL_OK;
     }
-    if ((held.slot & ~(uint32_t)SLOT_MASK) != process_mark()) {
-        return AEL_E_FORKED;
+    enum ael_status status = AEL_E_FORKED;
+    if ((held.slot & ~(uint32_t)SLOT_MASK) == process_mark()) {
+        ael_wipe_stack();
+        status = ael_scratch_pool_give(&ael_protected()->scratch, held.slot & SLOT_MASK);
+        ael_protected_leave();
     }
-    ael_wipe_stack();
-    enum ael_status status = ael_scratch_pool_give(&ael_protected()->scratch, held.slot & SLOT_MASK);
-    ael_protected_leave();
+    ael_signals_release();
     return status;
 }

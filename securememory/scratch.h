@@ -3,7 +3,8 @@
  *
  * An operation takes exactly one slot, never waits for anything but its own work while it holds it (no edge, no lock
  * of another operation, no second slot), and gives it back; the slot is wiped then. At `strict` the region is
- * readable and writable while at least one slot is out.
+ * readable and writable while at least one slot is out. With the policy block_signals the thread gets no signals
+ * meanwhile, so there one thread begins and ends.
  *
  *     struct ael_scratch scratch;
  *     status = ael_scratch_begin(&scratch, call);

@@ -2,6 +2,7 @@
 #include "securememory/seal.h"
 
 #include "base/wipe.h"
+#include "securememory/signals.h"
 
 #include <sodium.h>
 #include <string.h>
@@ -35,8 +36,10 @@ void ael_seal_key_prepare(struct ael_seal_key *key, enum ael_seal_engine engine)
     if (engine == AEL_SEAL_CHACHA20POLY1305) {
         return;
     }
+    ael_signals_hold();
     (void)crypto_aead_aes256gcm_beforenm((crypto_aead_aes256gcm_state *)(void *)key->state, key->raw);
     ael_wipe(key->raw, sizeof key->raw);
+    ael_signals_release();
 }
 
 /* see securememory/seal.h */
@@ -51,6 +54,7 @@ void ael_seal_make(
     const uint8_t *ad = (const uint8_t *)binding;
 
     write_nonce(nonce, bytes);
+    ael_signals_hold();
     if (engine == AEL_SEAL_AES256GCM) {
         (void)crypto_aead_aes256gcm_encrypt_afternm(
             sealed, NULL, plain.data, plain.len, ad, sizeof *binding, NULL, bytes, gcm_state(key));
@@ -58,6 +62,7 @@ void ael_seal_make(
         (void)crypto_aead_chacha20poly1305_ietf_encrypt(
             sealed, NULL, plain.data, plain.len, ad, sizeof *binding, NULL, bytes, key->raw);
     }
+    ael_signals_release();
 }
 
 /* see securememory/seal.h */
@@ -73,6 +78,7 @@ enum ael_status ael_seal_open(
     int failed = 0;
 
     write_nonce(nonce, bytes);
+    ael_signals_hold();
     if (engine == AEL_SEAL_AES256GCM) {
         failed = crypto_aead_aes256gcm_decrypt_afternm(
             plain, NULL, NULL, sealed.data, sealed.len, ad, sizeof *binding, bytes, gcm_state(key));
@@ -80,6 +86,7 @@ enum ael_status ael_seal_open(
         failed = crypto_aead_chacha20poly1305_ietf_decrypt(
             plain, NULL, NULL, sealed.data, sealed.len, ad, sizeof *binding, bytes, key->raw);
     }
+    ael_signals_release();
     if (failed != 0) {
         ael_wipe(plain, sealed.len - AEL_SEAL_TAG_BYTES);
         return AEL_E_CORRUPTED;

@@ -46,7 +46,7 @@ enum ael_corruption {
  * Called once for each entry of protected memory that is found corrupted, on the thread that found it, which holds no
  * lock of the library, and not around a fork. The entry is wiped, and the call under way answers AEL_E_CORRUPTED (or
  * goes on, when the entry was another's). what: new kinds may come. text: a static sentence; neither ids nor bytes.
- * The library itself never ends the process; the handler may (abort), which leaves no protected page in the dump.
+ * With block_signals (ael/memory.h) signals may be blocked meanwhile. The library itself never ends the process; the handler may (abort), which leaves no protected page in the dump.
  */
 typedef void (*ael_corruption_fn)(void *context, enum ael_corruption what, const char *text);
 

@@ -46,11 +46,15 @@ struct ael_memory_options {
     uint32_t lease_us;    /* lease time of `leased`; 0 = 1,000 */
     uint32_t max_open_us; /* under steady use, leased memory is shut for a moment at least this often; 0 = never */
     enum ael_on_fork on_fork;
+    /* Each operation on keys blocks this thread's signals, so that no signal frame holds key material: two system calls an
+     * operation. Faults (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS) stay as they are. Others wait for the end of the
+     * operation: a payload's cipher, or the reading of a key file. */
+    bool block_signals;
 };
 
 #define AEL_MEMORY_OPTIONS_INIT                                                                               \
     {sizeof(struct ael_memory_options), AEL_PROTECTION_STRICT, AEL_PROTECTION_OPEN, AEL_BACKING_AUTO, 0,      \
-     false, AEL_PROTECTION_LEASED, 0, 0, AEL_ON_FORK_CARRY}
+     false, AEL_PROTECTION_LEASED, 0, 0, AEL_ON_FORK_CARRY, false}
 
 struct ael_memory_stats {
     size_t size;                     /* in: sizeof(struct ael_memory_stats) */
@@ -70,6 +74,7 @@ struct ael_memory_stats {
     uint64_t lease_openings;             /* of leased memory, since the set-up; one mprotect pair each */
     uint64_t lease_late_closings;        /* shut more than a lease time later than it should have been */
     uint64_t lease_failed_closings;      /* refused by the system, and tried again */
+    bool block_signals;                  /* in force */
 };
 
 AEL_BEGIN_DECLS
@@ -97,7 +102,7 @@ ael_memory_configure(const struct ael_memory_options *options, struct ael_error 
 AEL_API AEL_MUST_CHECK enum ael_status ael_memory_stats(struct ael_memory_stats *stats);
 
 #define AEL_MEMORY_STATS_INIT {sizeof(struct ael_memory_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, AEL_BACKING_AUTO, \
-                               (enum ael_protection_level)0, false, (enum ael_protection_level)0, 0, 0, 0}
+                               (enum ael_protection_level)0, false, (enum ael_protection_level)0, 0, 0, 0, false}
 
 /** Returns the name of a level ("strict"), or "none". Static string. Threads: any. */
 AEL_API const char *ael_protection_level_name(enum ael_protection_level level);
