@@ -19,6 +19,8 @@ const char *ael_protection_level_name(enum ael_protection_level level) {
     switch (level) {
     case AEL_PROTECTION_STRICT:
         return "strict";
+    case AEL_PROTECTION_PKEY:
+        return "pkey";
     case AEL_PROTECTION_LEASED:
         return "leased";
     case AEL_PROTECTION_OPEN:
@@ -47,7 +49,8 @@ static bool is_backing(enum ael_backing backing) {
 }
 
 static bool is_level(enum ael_protection_level level) {
-    return level == AEL_PROTECTION_STRICT || level == AEL_PROTECTION_LEASED || level == AEL_PROTECTION_OPEN;
+    return level == AEL_PROTECTION_STRICT || level == AEL_PROTECTION_PKEY || level == AEL_PROTECTION_LEASED ||
+           level == AEL_PROTECTION_OPEN;
 }
 
 static enum ael_status check_levels(const struct ael_memory_options *options, struct ael_error *err) {
@@ -57,7 +60,7 @@ static enum ael_status check_levels(const struct ael_memory_options *options, st
     }
     if (!is_level(options->level) || options->level == AEL_PROTECTION_OPEN) {
         return ael_error_set(
-            err, AEL_E_UNSUPPORTED, 0, k_component, "secrets have the protection levels strict and leased");
+            err, AEL_E_UNSUPPORTED, 0, k_component, "secrets have the protection levels strict, pkey and leased");
     }
     if (options->minimum > options->level || options->minimum > options->key_level) {
         return ael_error_set(

@@ -14,19 +14,37 @@ uint8_t *ael_own_pages_data(const struct ael_own_pages *own) {
 }
 
 /* see securememory/own_pages.h */
-enum ael_status
-ael_own_pages_map(struct ael_own_pages *own, size_t len, const struct ael_pages_policy *policy) {
+enum ael_status ael_own_pages_map(
+    struct ael_own_pages *own, size_t len, const struct ael_pages_policy *policy, enum ael_pkey key) {
     memset(own, 0, sizeof *own);
     AEL_TRY(ael_sys_seed(own->canary, sizeof own->canary));
     AEL_TRY(ael_pages_map(len + sizeof own->canary, policy, &own->pages, NULL));
     own->len = len;
-    enum ael_status status = ael_pages_set_access(&own->pages, AEL_PAGES_WRITE);
+    enum ael_status status = ael_pages_set_key(&own->pages, key);
+    if (status == AEL_OK) {
+        status = ael_pages_set_access(&own->pages, AEL_PAGES_WRITE);
+    }
     if (status != AEL_OK) {
         ael_own_pages_unmap(own);
         return status;
     }
+    ael_pkey_begin(own->pages.key, true);
+    own->is_written = true;
     memcpy(ael_own_pages_data(own) - sizeof own->canary, own->canary, sizeof own->canary);
     return AEL_OK;
+}
+
+static void end_writing(struct ael_own_pages *own) {
+    if (own->is_written) {
+        ael_pkey_end_writing(own->pages.key);
+        own->is_written = false;
+    }
+}
+
+/* see securememory/own_pages.h */
+enum ael_status ael_own_pages_shut(struct ael_own_pages *own) {
+    end_writing(own);
+    return ael_pages_set_access(&own->pages, AEL_PAGES_CLOSED);
 }
 
 /* see securememory/own_pages.h */
@@ -42,6 +60,7 @@ bool ael_own_pages_are_intact(struct ael_own_pages *own) {
 
 /* see securememory/own_pages.h */
 void ael_own_pages_unmap(struct ael_own_pages *own) {
+    end_writing(own);
     ael_pages_unmap(&own->pages);
 }
 

@@ -18,6 +18,7 @@ enum { AEL_OWN_CANARY_BYTES = 64 };
 struct ael_own_pages {
     struct ael_pages pages;
     size_t len;
+    bool is_written; /* not shut since it was mapped */
     struct ael_own_pages *next; /* in the list */
     struct ael_own_pages *previous;
     uint8_t canary[AEL_OWN_CANARY_BYTES];
@@ -30,10 +31,17 @@ struct ael_own_pages_list {
     size_t count;
 };
 
-/** Maps pages for len bytes and writes the canary; writable, zero, in no list. @return as ael_pages_map;
- * AEL_E_RANDOM. */
-AEL_MUST_CHECK enum ael_status
-ael_own_pages_map(struct ael_own_pages *own, size_t len, const struct ael_pages_policy *policy);
+/**
+ * Maps pages for len bytes and writes the canary; writable until they are shut or unmapped, zero, in no list.
+ *
+ * @param key  to put them under; AEL_PKEY_NONE. With a key they are writable for the calling thread alone.
+ * @return as ael_pages_map; AEL_E_RANDOM; AEL_E_SYSTEM.
+ */
+AEL_MUST_CHECK enum ael_status ael_own_pages_map(
+    struct ael_own_pages *own, size_t len, const struct ael_pages_policy *policy, enum ael_pkey key);
+
+/** Ends the writing: closed from now on. The thread that mapped them. @return AEL_OK; AEL_E_SYSTEM. */
+AEL_MUST_CHECK enum ael_status ael_own_pages_shut(struct ael_own_pages *own);
 
 /** Returns where the len bytes are. */
 uint8_t *ael_own_pages_data(const struct ael_own_pages *own);

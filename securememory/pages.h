@@ -13,6 +13,8 @@
 #ifndef AEL_SECUREMEMORY_PAGES_H
 #define AEL_SECUREMEMORY_PAGES_H
 
+#include "securememory/pkey.h"
+
 #include <ael/memory.h>
 
 struct ael_pages {
@@ -21,6 +23,7 @@ struct ael_pages {
     bool locked;
     bool shared; /* with children that they were lent to; others get a copy */
     bool lent;   /* so far, at least once */
+    enum ael_pkey key; /* under which they are open in the page tables; AEL_PKEY_NONE: none */
 };
 
 struct ael_pages_policy {
@@ -53,9 +56,15 @@ ael_pages_choose(enum ael_backing wanted, bool lock, struct ael_pages_policy *po
 AEL_MUST_CHECK enum ael_status ael_pages_map(
     size_t len, const struct ael_pages_policy *policy, struct ael_pages *pages, struct ael_error *err);
 
-/** Changes what may be done with the pages: one system call. @return AEL_OK; AEL_E_SYSTEM (unchanged). */
+/** Changes what may be done with the pages: one system call. Nothing under a key, where each thread does it for itself
+ * (ael_pkey_begin). @return AEL_OK; AEL_E_SYSTEM (unchanged). */
 AEL_MUST_CHECK enum ael_status
 ael_pages_set_access(const struct ael_pages *pages, enum ael_pages_access access);
+
+/** Puts closed pages under a key that was taken: readable and writable for threads with rights on it. AEL_PKEY_NONE
+ * takes them from under their key, closed; it is accepted where there is none. @return AEL_OK; AEL_E_SYSTEM
+ * (unchanged). */
+AEL_MUST_CHECK enum ael_status ael_pages_set_key(struct ael_pages *pages, enum ael_pkey key);
 
 /** Says whether children get the pages (not their guards); they do not, at first. @return AEL_OK; AEL_E_SYSTEM. */
 AEL_MUST_CHECK enum ael_status ael_pages_set_inherited(struct ael_pages *pages, bool inherited);

@@ -97,6 +97,7 @@ static void after_fork_in_child(void *self) {
     (void)self;
     ael_process_forked();
     ael_pages_forked();
+    ael_pkeys_forked();
     if (g_lent) {
         inherit_roots();
     } else {
@@ -151,6 +152,14 @@ static void report_loss(bool lost) {
     }
 }
 
+static void report_fall_back(bool fell_back) {
+    if (fell_back) {
+        ael_log(
+            AEL_LOG_WARN, k_component,
+            "there are no protection keys for the level pkey: protected memory is at the level strict");
+    }
+}
+
 static void report_set_up(enum ael_status status, bool locked, const struct ael_error *err) {
     if (status != AEL_OK && status != AEL_E_STATE) {
         ael_log(AEL_LOG_ERROR, k_component, "%s", err->detail);
@@ -174,6 +183,7 @@ enum ael_status ael_protected_configure(const struct ael_memory_options *options
         status = set_up(options, &detail);
     }
     bool locked = g_protected.policy.pages.lock;
+    bool fell_back = status == AEL_OK && g_protected.fell_back;
     bool lost = g_lost;
     g_lost = false;
     ael_mutex_unlock(&g_lock);
@@ -185,6 +195,7 @@ enum ael_status ael_protected_configure(const struct ael_memory_options *options
         }
     }
     report_loss(lost);
+    report_fall_back(fell_back);
     report_set_up(status, locked, &detail);
     return status;
 }
@@ -378,6 +389,9 @@ static void drop_inherited(void) {
     if (atomic_load(&g_carries)) {
         atomic_store(&g_carries, false);
         ael_inherited_roots_clear(&g_inherited);
+    }
+    if (!is_present()) {
+        ael_pkeys_give_back(); /* a child has its parent's */
     }
 }
 

@@ -60,8 +60,37 @@ static size_t most_slots(const struct ael_memory_options *options) {
 
 static enum ael_status
 map_slots(struct ael_protected *memory, const struct ael_memory_options *options, struct ael_error *err) {
-    return ael_secret_slots_init(
-        &memory->slots, least_slots(options), most_slots(options), &memory->policy.pages, err);
+    AEL_TRY(ael_secret_slots_init(
+        &memory->slots, least_slots(options), most_slots(options), &memory->policy.pages, err));
+    return ael_secret_slots_set_key(&memory->slots, memory->secret_key);
+}
+
+/* -- levels -- */
+
+static enum ael_protection_level instead_of_pkey(enum ael_protection_level level) {
+    return level == AEL_PROTECTION_PKEY ? AEL_PROTECTION_STRICT : level;
+}
+
+static unsigned keys_for(const struct ael_memory_options *options) {
+    unsigned keys = options->level == AEL_PROTECTION_PKEY ? 1U << AEL_PKEY_SECRETS : 0;
+    if (options->key_level == AEL_PROTECTION_PKEY) {
+        keys |= 1U << AEL_PKEY_ROOTS | 1U << AEL_PKEY_WORK;
+    }
+    return keys;
+}
+
+/* The levels asked for; `strict` in place of `pkey` where the machine has no keys and the minimum lies below `pkey`. */
+static enum ael_status
+choose_levels(struct ael_protected *memory, const struct ael_memory_options *options, struct ael_error *err) {
+    enum ael_status status = ael_pkeys_take(keys_for(options), err);
+    memory->fell_back = status == AEL_E_PROTECTION && options->minimum < AEL_PROTECTION_PKEY;
+    if (status != AEL_OK && !memory->fell_back) {
+        return status;
+    }
+    memory->level = memory->fell_back ? instead_of_pkey(options->level) : options->level;
+    memory->policy.level = memory->fell_back ? instead_of_pkey(options->key_level) : options->key_level;
+    memory->secret_key = memory->level == AEL_PROTECTION_PKEY ? AEL_PKEY_SECRETS : AEL_PKEY_NONE;
+    return AEL_OK;
 }
 
 /* -- making and clearing -- */
@@ -73,6 +102,7 @@ static void clear_parts(struct ael_protected *memory) {
     ael_generator_clear(&memory->generator);
     ael_scratch_pool_clear(&memory->scratch);
     ael_roots_clear(&memory->roots);
+    ael_pkeys_give_back();
 }
 
 /* The root keys of before a fork, or new ones. */
@@ -110,6 +140,7 @@ static enum ael_status map_parts(
     const struct ael_memory_options *options,
     struct ael_inherited_roots *inherited,
     struct ael_error *err) {
+    AEL_TRY(choose_levels(memory, options, err));
     AEL_TRY(start_warden(memory, options, err));
     AEL_TRY(make_roots(memory, inherited, err));
     AEL_TRY(ael_scratch_pool_init(&memory->scratch, &memory->policy, err));
@@ -177,8 +208,6 @@ enum ael_status ael_protected_parts_make(
     struct ael_inherited_roots *inherited,
     struct ael_error *err) {
     bool had_inherited = inherited->pages.bytes != NULL;
-    memory->level = options->level;
-    memory->policy.level = options->key_level;
     memory->policy.warden = &memory->warden;
     ael_signals_set_policy(options->block_signals);
     AEL_TRY(init_lists(memory, options));

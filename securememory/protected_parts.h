@@ -19,6 +19,8 @@
 struct ael_protected {
     uint32_t epoch; /* of the present or the last set-up; changes only while memory is absent */
     enum ael_protection_level level; /* of secrets that the host opens */
+    enum ael_pkey secret_key;        /* at `pkey`: what their pages are under */
+    bool fell_back;                  /* to `strict`, from `pkey` */
     struct ael_region_policy policy; /* of the library's own regions */
     struct ael_warden warden;        /* runs when something is leased */
     struct ael_roots roots;

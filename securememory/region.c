@@ -8,6 +8,10 @@
 static const uint32_t k_writable = UINT32_C(1) << 31;
 static const uint32_t k_users = (UINT32_C(1) << 31) - 1;
 
+static enum ael_pkey key_of(enum ael_lease_domain domain) {
+    return domain == AEL_LEASE_OF_ROOTS ? AEL_PKEY_ROOTS : AEL_PKEY_WORK;
+}
+
 static enum ael_status
 prepare(struct ael_region *region, enum ael_lease_domain domain, const struct ael_region_policy *policy) {
     switch (policy->level) {
@@ -15,6 +19,8 @@ prepare(struct ael_region *region, enum ael_lease_domain domain, const struct ae
         return ael_lease_init(&region->lease, domain, &region->pages, policy->warden);
     case AEL_PROTECTION_OPEN:
         return ael_pages_set_access(&region->pages, AEL_PAGES_WRITE);
+    case AEL_PROTECTION_PKEY:
+        return ael_pages_set_key(&region->pages, key_of(domain));
     case AEL_PROTECTION_STRICT:
     default:
         return ael_mutex_init(&region->lock);
@@ -112,6 +118,10 @@ enum ael_status ael_region_begin(struct ael_region *region, enum ael_pages_acces
     if (region->level == AEL_PROTECTION_LEASED) {
         return ael_lease_begin(&region->lease, access);
     }
+    if (region->level == AEL_PROTECTION_PKEY) {
+        ael_pkey_begin(region->pages.key, access == AEL_PAGES_WRITE);
+        return AEL_OK;
+    }
     return region->level == AEL_PROTECTION_OPEN ? AEL_OK : begin_strict(region, access);
 }
 
@@ -153,6 +163,10 @@ static enum ael_status end_strict(struct ael_region *region) {
 enum ael_status ael_region_end(struct ael_region *region) {
     if (region->level == AEL_PROTECTION_LEASED) {
         ael_lease_end(&region->lease);
+        return AEL_OK;
+    }
+    if (region->level == AEL_PROTECTION_PKEY) {
+        ael_pkey_end(region->pages.key);
         return AEL_OK;
     }
     return region->level == AEL_PROTECTION_OPEN ? AEL_OK : end_strict(region);

@@ -6,8 +6,8 @@
  *     closed --first begin: mprotect--> open(n users) --last end: mprotect--> closed
  *
  * Users are counted in one atomic word. Joining and leaving an open region is one compare-and-swap, without
- * lock and system call; the two transitions run under a mutex. At `leased` see securememory/lease.h; at `open` the
- * pages are always open.
+ * lock and system call; the two transitions run under a mutex. At `leased` see securememory/lease.h, at `pkey`
+ * securememory/pkey.h (open for the threads that use them, each for itself); at `open` the pages are always open.
  * Layer: securememory.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -50,14 +50,14 @@ AEL_MUST_CHECK enum ael_status ael_region_wrap(
     const struct ael_pages *pages,
     const struct ael_region_policy *policy);
 
-/** The opposite: the pages are the caller's, open or closed; nobody uses the region any more. */
+/** The opposite: the pages are the caller's, open or closed or under their key; nobody uses the region any more. */
 struct ael_pages ael_region_unwrap(struct ael_region *region);
 
 /** Wipes and unmaps; nobody uses the region any more. A zeroed struct is accepted. */
 void ael_region_clear(struct ael_region *region);
 
 /**
- * Becomes a user: the pages are readable, with AEL_PAGES_WRITE also writable (then for all its users), until
+ * Becomes a user: the pages are readable, with AEL_PAGES_WRITE also writable (then for all its users; at `pkey` for all uses of this thread), until
  * the end, which is the same thread's.
  *
  * @return AEL_OK; AEL_E_SYSTEM; AEL_E_NO_MEMORY (not a user). Threads: any.

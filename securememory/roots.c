@@ -94,8 +94,12 @@ ael_roots_init(struct ael_roots *roots, const struct ael_region_policy *policy, 
 
 /* see securememory/roots.h */
 void ael_roots_clear(struct ael_roots *roots) {
-    if (roots->has_canary && ael_pages_set_access(&roots->region.pages, AEL_PAGES_READ) == AEL_OK &&
-        is_overwritten(roots)) {
+    ael_pkey_begin(roots->region.pages.key, false);
+    bool overwritten = roots->has_canary &&
+                       ael_pages_set_access(&roots->region.pages, AEL_PAGES_READ) == AEL_OK &&
+                       is_overwritten(roots);
+    ael_pkey_end(roots->region.pages.key);
+    if (overwritten) {
         ael_corruption_found(AEL_CORRUPTION_ROOT_KEYS);
     }
     roots->has_canary = false;
@@ -107,7 +111,9 @@ void ael_roots_clear(struct ael_roots *roots) {
 static enum ael_status copy_pages(const struct ael_pages *from, const struct ael_pages *to) {
     AEL_TRY(ael_pages_set_access(from, AEL_PAGES_READ));
     AEL_TRY(ael_pages_set_access(to, AEL_PAGES_WRITE));
+    ael_pkey_begin(from->key, false);
     memcpy(to->bytes, from->bytes, AEL_ROOTS_ALL_BYTES);
+    ael_pkey_end(from->key);
     return ael_pages_set_access(to, AEL_PAGES_CLOSED);
 }
 
@@ -160,7 +166,10 @@ void ael_roots_give_back(struct ael_roots *roots, struct ael_inherited_roots *in
         inherited->names.numbers[roots->current] = 0; /* nothing was sealed with it: its place is free */
     }
     roots->has_canary = false;
-    enum ael_status closed = ael_pages_set_access(&inherited->pages, AEL_PAGES_CLOSED);
+    enum ael_status closed = ael_pages_set_key(&inherited->pages, AEL_PKEY_NONE);
+    if (closed == AEL_OK) {
+        closed = ael_pages_set_access(&inherited->pages, AEL_PAGES_CLOSED);
+    }
     (void)closed; /* a page that stays open is adopted all the same; this may be under the set-up's lock, so no log */
 }
 

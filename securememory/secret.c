@@ -109,7 +109,8 @@ static enum ael_status seal_random_in_scratch(struct ael_secret *secret) {
 /* Too long for scratch: pages for the moment. A slot would be the user's, and may be long in coming. */
 static enum ael_status seal_random_in_pages(struct ael_secret *secret) {
     struct ael_own_pages pages;
-    AEL_TRY(ael_own_pages_map(&pages, secret->len, &ael_protected()->policy.pages));
+    AEL_TRY(ael_own_pages_map(
+        &pages, secret->len, &ael_protected()->policy.pages, ael_protected()->secret_key));
     enum ael_status status = ael_random_fill(ael_own_pages_data(&pages), secret->len);
     if (status == AEL_OK) {
         status = seal(secret, ael_own_pages_data(&pages));
@@ -124,10 +125,11 @@ static enum ael_status fill_own_pages(struct ael_secret *secret, const uint8_t *
         return AEL_E_NO_MEMORY;
     }
     secret->own = own;
-    AEL_TRY(ael_own_pages_map(own, secret->len, &ael_protected()->policy.pages));
+    AEL_TRY(ael_own_pages_map(
+        own, secret->len, &ael_protected()->policy.pages, ael_protected()->secret_key));
     enum ael_status status = copy_or_draw(ael_own_pages_data(own), source, secret->len);
     if (status == AEL_OK) {
-        status = ael_pages_set_access(&own->pages, AEL_PAGES_CLOSED);
+        status = ael_own_pages_shut(own);
     }
     if (status != AEL_OK) {
         ael_own_pages_unmap(own);
@@ -280,9 +282,11 @@ static bool is_busy(struct ael_secret *secret) {
 
 static enum ael_status unmap_own_pages(struct ael_own_pages *own) {
     enum ael_status status = AEL_OK;
+    ael_pkey_begin(own->pages.key, false);
     if (ael_pages_set_access(&own->pages, AEL_PAGES_READ) == AEL_OK && !ael_own_pages_are_intact(own)) {
         status = AEL_E_CORRUPTED;
     }
+    ael_pkey_end(own->pages.key);
     ael_own_pages_list_remove(&ael_protected()->large, own);
     ael_own_pages_unmap(own);
     return status;

@@ -82,6 +82,7 @@ static enum ael_status join_outer(
     if ((atomic_load_explicit(&secret->word, memory_order_relaxed) & AEL_SECRET_CLOSING) != 0) {
         return AEL_E_CLOSED;
     }
+    ael_pkey_begin(ael_protected()->secret_key, false);
     access->bytes.data = outer->bytes.data;
     access->hold = BY_OUTER;
     return AEL_OK;
@@ -90,6 +91,7 @@ static enum ael_status join_outer(
 static enum ael_status count_in(struct ael_secret *secret, struct ael_secret_access *access) {
     AEL_TRY(ael_secret_open(secret));
     (void)ael_thread_entry_mine(); /* for the next time; without memory, that is counted too */
+    ael_pkey_begin(ael_protected()->secret_key, false); /* pins are for `leased` */
     access->bytes.data = secret->open_bytes;
     access->hold = BY_COUNT;
     return AEL_OK;
@@ -176,7 +178,14 @@ enum ael_status ael_secret_access_end(struct ael_secret_access *access) {
     uint32_t process = access->process;
     uint32_t hold = access->hold;
     *access = (struct ael_secret_access){.secret = NULL};
-    return process == ael_process_number() ? let_go(secret, hold) : AEL_E_FORKED;
+    if (process != ael_process_number()) {
+        return AEL_E_FORKED; /* it was over with the fork */
+    }
+    enum ael_status status = let_go(secret, hold);
+    if (hold >= BY_COUNT) {
+        ael_pkey_end(AEL_PKEY_SECRETS); /* last: what shuts the secret looks at its canary */
+    }
+    return status;
 }
 
 /* see ael/secret.h */

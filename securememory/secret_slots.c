@@ -91,6 +91,14 @@ enum ael_status ael_secret_slots_init(
 }
 
 /* see securememory/secret_slots.h */
+enum ael_status ael_secret_slots_set_key(struct ael_secret_slots *slots, enum ael_pkey key) {
+    for (size_t i = 0; i < slots->count; i++) {
+        AEL_TRY(ael_pages_set_key(&slots->slots[i].pages, key));
+    }
+    return AEL_OK;
+}
+
+/* see securememory/secret_slots.h */
 void ael_secret_slots_clear(struct ael_secret_slots *slots) {
     if (slots->slots == NULL) {
         return;
@@ -119,6 +127,7 @@ static bool is_intact(const struct ael_secret_slots *slots, const struct ael_sec
 static enum ael_status wipe_slot(struct ael_secret_slots *slots, struct ael_secret_slot *slot, bool *intact) {
     *intact = true;
     AEL_TRY(ael_pages_set_access(&slot->pages, AEL_PAGES_WRITE));
+    ael_pkey_begin(slot->pages.key, true);
     if (slot->len != 0) {
         *intact = is_intact(slots, slot);
         ael_wipe(canary_of(slot), AEL_SECRET_CANARY_BYTES + slot->len);
@@ -141,10 +150,14 @@ static void give_back(struct ael_secret_slots *slots, struct ael_secret_slot *sl
     ael_mutex_unlock(&slots->lock);
 }
 
+static enum ael_status end_writing(const struct ael_secret_slot *slot, enum ael_pages_access next) {
+    ael_pkey_end_writing(slot->pages.key);
+    return ael_pages_set_access(&slot->pages, next);
+}
+
 static bool wipe_and_give_back(struct ael_secret_slots *slots, struct ael_secret_slot *slot) {
     bool intact = true;
-    if (wipe_slot(slots, slot, &intact) == AEL_OK &&
-        ael_pages_set_access(&slot->pages, AEL_PAGES_CLOSED) != AEL_OK) {
+    if (wipe_slot(slots, slot, &intact) == AEL_OK && end_writing(slot, AEL_PAGES_CLOSED) != AEL_OK) {
         ael_log(AEL_LOG_WARN, k_component, "an empty slot could not be closed");
     }
     give_back(slots, slot);
@@ -199,7 +212,7 @@ enum ael_status ael_secret_slots_reopen(struct ael_secret_slots *slots, struct a
     }
     enum ael_status status = ael_pages_set_access(&slot->pages, AEL_PAGES_READ);
     if (status != AEL_OK) {
-        ael_secret_slots_discard(slots, slot);
+        (void)wipe_and_give_back(slots, slot);
     }
     return status;
 }
@@ -261,9 +274,9 @@ uint8_t *ael_secret_slots_place(struct ael_secret_slots *slots, struct ael_secre
 /* see securememory/secret_slots.h */
 enum ael_status ael_secret_slots_bind(
     struct ael_secret_slots *slots, struct ael_secret_slot *slot, struct ael_secret_slot **owner) {
-    enum ael_status status = ael_pages_set_access(&slot->pages, AEL_PAGES_READ);
+    enum ael_status status = end_writing(slot, AEL_PAGES_READ);
     if (status != AEL_OK) {
-        ael_secret_slots_discard(slots, slot);
+        (void)wipe_and_give_back(slots, slot);
         return status;
     }
     ael_mutex_lock(&slots->lock);
@@ -305,6 +318,7 @@ enum ael_status ael_secret_slots_rest(struct ael_secret_slots *slots, struct ael
 
 /* see securememory/secret_slots.h */
 void ael_secret_slots_discard(struct ael_secret_slots *slots, struct ael_secret_slot *slot) {
+    ael_pkey_end_writing(slot->pages.key);
     (void)wipe_and_give_back(slots, slot);
 }
 

@@ -62,6 +62,10 @@ AEL_MUST_CHECK enum ael_status ael_secret_slots_init(
     const struct ael_pages_policy *policy,
     struct ael_error *err);
 
+/** Puts all slots, which are free, under a key (ael_pages_set_key): each reader then gives itself rights on it, and
+ * `writable` and `readable` below are the calling thread's. @return AEL_OK; AEL_E_SYSTEM. */
+AEL_MUST_CHECK enum ael_status ael_secret_slots_set_key(struct ael_secret_slots *slots, enum ael_pkey key);
+
 /** Wipes and unmaps; no slot is in use. A zeroed struct is accepted. */
 void ael_secret_slots_clear(struct ael_secret_slots *slots);
 
@@ -100,7 +104,7 @@ const uint8_t *ael_secret_slots_data(const struct ael_secret_slot *slot);
 AEL_MUST_CHECK enum ael_status
 ael_secret_slots_rest(struct ael_secret_slots *slots, struct ael_secret_slot *slot);
 
-/** Gives back a slot in use that is not to be kept: wiped, bound to nobody. */
+/** Gives back a slot that was taken and is not to be bound: wiped. */
 void ael_secret_slots_discard(struct ael_secret_slots *slots, struct ael_secret_slot *slot);
 
 /** Wipes the idle slot that *owner names, if any. @return AEL_OK; AEL_E_CORRUPTED (its canary was

@@ -2,6 +2,7 @@
 #include "securememory/sys_seam.h"
 
 #include "base/wipe.h"
+#include "securememory/pkru.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -50,6 +51,45 @@ static size_t page_bytes(void) {
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
+/* Not libc's, which has them with some C libraries only, and where pkey_mprotect may be another thing. */
+#ifdef SYS_pkey_alloc
+static int pkey_number_alloc(unsigned flags, unsigned denied) {
+    return (int)syscall(SYS_pkey_alloc, flags, denied);
+}
+
+static int pkey_number_free(int key) {
+    return (int)syscall(SYS_pkey_free, key);
+}
+
+static int pkey_protect(void *address, size_t len, int protection, int key) {
+    return (int)syscall(SYS_pkey_mprotect, address, len, protection, key);
+}
+#else
+static int no_pkeys(void) {
+    errno = ENOSYS;
+    return -1;
+}
+
+static int pkey_number_alloc(unsigned flags, unsigned denied) {
+    (void)flags;
+    (void)denied;
+    return no_pkeys();
+}
+
+static int pkey_number_free(int key) {
+    (void)key;
+    return no_pkeys();
+}
+
+static int pkey_protect(void *address, size_t len, int protection, int key) {
+    (void)address;
+    (void)len;
+    (void)protection;
+    (void)key;
+    return no_pkeys();
+}
+#endif
+
 static const struct ael_sys k_native = {
     .mmap = mmap,
     .munmap = munmap,
@@ -64,6 +104,12 @@ static const struct ael_sys k_native = {
     .setrlimit = set_resource_limit,
     .prctl = process_control,
     .page_bytes = page_bytes,
+    .pkey_alloc = pkey_number_alloc,
+    .pkey_free = pkey_number_free,
+    .pkey_mprotect = pkey_protect,
+    .has_pkru = ael_pkru_is_there,
+    .pkru_read = ael_pkru_read,
+    .pkru_write = ael_pkru_write,
 };
 
 /* Relaxed: only tests change it, while nothing else runs. */

@@ -11,7 +11,9 @@
 
 #include <ael/status.h>
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/resource.h>
 #include <sys/types.h>
 
@@ -29,6 +31,12 @@ struct ael_sys {
     int (*setrlimit)(int resource, const struct rlimit *limit);
     int (*prctl)(int option, unsigned long value); /* the further arguments are 0 */
     size_t (*page_bytes)(void); /* a table for tests may answer a multiple of the true size */
+    int (*pkey_alloc)(unsigned flags, unsigned denied);
+    int (*pkey_free)(int key);
+    int (*pkey_mprotect)(void *address, size_t len, int protection, int key);
+    bool (*has_pkru)(void); /* as securememory/pkru.h, and so the next two */
+    uint32_t (*pkru_read)(void);
+    void (*pkru_write)(uint32_t rights);
 };
 
 /** Returns the table in force. Threads: any. */

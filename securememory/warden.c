@@ -64,6 +64,7 @@ static void beat_for_secrets(struct ael_warden *warden) {
 
 static void *run(void *argument) {
     struct ael_warden *warden = argument;
+    ael_rights_resume();           /* it may have been started inside an access: it keeps no rights of that */
     ael_sync_exempt_this_thread(); /* who stops it holds a mutex, for which a fork would wait */
     ael_mutex_lock(&warden->lock);
     warden->started = true;

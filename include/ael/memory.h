@@ -14,10 +14,13 @@
 #include <stddef.h>
 
 /* How protected memory is closed between accesses (docs/memory.md, Levels). Higher is stricter; 0 is none. `leased`
- * has a thread, the warden, which closes; under steady use leased memory stays readable. */
+ * has a thread, the warden, which closes; under steady use leased memory stays readable. `pkey` needs memory protection
+ * keys (PKU: x86-64, and not every processor): where there are none, set-up fails with AEL_E_PROTECTION, or, with a
+ * minimum below `pkey`, takes `strict` instead, which the statistics tell and a warning in the log. */
 enum ael_protection_level {
     AEL_PROTECTION_OPEN = 10,   /* always readable; locked and out of dumps. For benchmarks */
     AEL_PROTECTION_LEASED = 30, /* PROT_NONE; opened by the first reader, shut one to two lease times after the last */
+    AEL_PROTECTION_PKEY = 35,   /* closed by a protection key; opened for the reading thread alone, no system call */
     AEL_PROTECTION_STRICT = 40, /* PROT_NONE; opened by the first reader, shut by the last */
 };
 
@@ -37,7 +40,7 @@ enum ael_on_fork {
 
 struct ael_memory_options {
     size_t size; /* sizeof(struct ael_memory_options) */
-    enum ael_protection_level level;   /* of secrets that the host opens: strict or leased */
+    enum ael_protection_level level;   /* of secrets that the host opens: strict, pkey or leased */
     enum ael_protection_level minimum; /* set-up fails below this, for either level, instead of degrading */
     enum ael_backing backing;
     size_t secret_slots; /* secrets open at one instant; 0 = by the locked-memory limit, 8 .. 64 */
@@ -84,8 +87,8 @@ AEL_BEGIN_DECLS
  *
  * @param options  NULL = AEL_MEMORY_OPTIONS_INIT.
  * @return AEL_OK; AEL_E_ARGUMENT; AEL_E_STATE (it is set up already; shut down first); AEL_E_UNSUPPORTED (a level
- *         that this build does not have); AEL_E_PROTECTION (below the minimum, or a backing that the kernel
- *         lacks); AEL_E_LOCK_LIMIT (the detail names the limit, the need and the remedy); AEL_E_NO_MEMORY;
+ *         that this build does not have); AEL_E_PROTECTION (below the minimum, or a backing or protection
+ *         keys that the machine lacks); AEL_E_LOCK_LIMIT (the detail names the limit, the need and the remedy); AEL_E_NO_MEMORY;
  *         AEL_E_RANDOM; AEL_E_SYSTEM.
  * Threads: any, one at a time inside.
  */
@@ -118,6 +121,22 @@ AEL_API const char *ael_backing_name(enum ael_backing backing);
  * Threads: any.
  */
 AEL_API void ael_reseed(void);
+
+/**
+ * Takes the calling thread's rights on memory at the level `pkey` away, until ael_rights_resume; nothing at other
+ * levels. A thread is born with the rights of the one that starts it. So whoever starts a thread while an access is
+ * open calls this before and ael_rights_resume afterwards, or links libael-threads, which does so in each
+ * pthread_create and thrd_create of the process (docs/memory.md). In between no secret can be read, and nothing of the
+ * library is called. Costs no system call. Threads: any.
+ */
+AEL_API void ael_rights_suspend(void);
+
+/**
+ * Gives the calling thread the rights that its own open accesses need, and no others: after ael_rights_suspend, after
+ * siglongjmp out of a signal handler, and as the first thing in a thread that was started inside an access by other
+ * means. (Each begin and end of an access, and each operation, does so too.) Threads: any.
+ */
+AEL_API void ael_rights_resume(void);
 
 /**
  * Ends the library's life in this process: refuses new work, waits for open accesses and operations until the

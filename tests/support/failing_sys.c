@@ -7,6 +7,8 @@
 #include <stdatomic.h>
 #include <sys/mman.h>
 
+static const struct ael_sys k_table;
+static const struct ael_sys *g_under; /* gets the calls that do not fail */
 static enum failing_call g_kind;
 static unsigned g_nth;
 static int g_code;
@@ -31,7 +33,7 @@ static void *call_mmap(void *address, size_t len, int protection, int flags, int
     if (fails(FAIL_MMAP)) {
         return MAP_FAILED;
     }
-    void *memory = ael_sys_native()->mmap(address, len, protection, flags, fd, offset);
+    void *memory = g_under->mmap(address, len, protection, flags, fd, offset);
     if (memory != MAP_FAILED && (flags & MAP_FIXED) == 0) {
         atomic_fetch_add(&g_mapped, len);
     }
@@ -40,52 +42,76 @@ static void *call_mmap(void *address, size_t len, int protection, int flags, int
 
 static int call_munmap(void *address, size_t len) {
     atomic_fetch_sub(&g_mapped, len);
-    return ael_sys_native()->munmap(address, len);
+    return g_under->munmap(address, len);
 }
 
 static int call_mprotect(void *address, size_t len, int protection) {
     atomic_fetch_add(&g_mprotect_calls, 1);
-    return fails(FAIL_MPROTECT) ? -1 : ael_sys_native()->mprotect(address, len, protection);
+    return fails(FAIL_MPROTECT) ? -1 : g_under->mprotect(address, len, protection);
 }
 
 static int call_mlock(const void *address, size_t len) {
-    return fails(FAIL_MLOCK) ? -1 : ael_sys_native()->mlock(address, len);
+    return fails(FAIL_MLOCK) ? -1 : g_under->mlock(address, len);
 }
 
 static int call_madvise(void *address, size_t len, int advice) {
-    return fails(FAIL_MADVISE) ? -1 : ael_sys_native()->madvise(address, len, advice);
+    return fails(FAIL_MADVISE) ? -1 : g_under->madvise(address, len, advice);
 }
 
 static int call_memfd_secret(unsigned flags) {
-    return fails(FAIL_MEMFD_SECRET) ? -1 : ael_sys_native()->memfd_secret(flags);
+    return fails(FAIL_MEMFD_SECRET) ? -1 : g_under->memfd_secret(flags);
 }
 
 static int call_ftruncate(int fd, off_t len) {
-    return fails(FAIL_FTRUNCATE) ? -1 : ael_sys_native()->ftruncate(fd, len);
+    return fails(FAIL_FTRUNCATE) ? -1 : g_under->ftruncate(fd, len);
 }
 
 static int call_close(int fd) {
-    return ael_sys_native()->close(fd);
+    return g_under->close(fd);
 }
 
 static ssize_t call_getrandom(void *out, size_t len, unsigned flags) {
-    return fails(FAIL_GETRANDOM) ? -1 : ael_sys_native()->getrandom(out, len, flags);
+    return fails(FAIL_GETRANDOM) ? -1 : g_under->getrandom(out, len, flags);
 }
 
 static int call_getrlimit(int resource, struct rlimit *limit) {
-    return fails(FAIL_GETRLIMIT) ? -1 : ael_sys_native()->getrlimit(resource, limit);
+    return fails(FAIL_GETRLIMIT) ? -1 : g_under->getrlimit(resource, limit);
 }
 
 static size_t call_page_bytes(void) {
-    return ael_sys_native()->page_bytes();
+    return g_under->page_bytes();
+}
+
+static int call_pkey_alloc(unsigned flags, unsigned denied) {
+    return fails(FAIL_PKEY_ALLOC) ? -1 : g_under->pkey_alloc(flags, denied);
+}
+
+static int call_pkey_free(int key) {
+    return g_under->pkey_free(key);
+}
+
+static int call_pkey_mprotect(void *address, size_t len, int protection, int key) {
+    return fails(FAIL_PKEY_MPROTECT) ? -1 : g_under->pkey_mprotect(address, len, protection, key);
+}
+
+static bool call_has_pkru(void) {
+    return g_under->has_pkru();
+}
+
+static uint32_t call_pkru_read(void) {
+    return g_under->pkru_read();
+}
+
+static void call_pkru_write(uint32_t rights) {
+    g_under->pkru_write(rights);
 }
 
 static int call_setrlimit(int resource, const struct rlimit *limit) {
-    return fails(FAIL_SETRLIMIT) ? -1 : ael_sys_native()->setrlimit(resource, limit);
+    return fails(FAIL_SETRLIMIT) ? -1 : g_under->setrlimit(resource, limit);
 }
 
 static int call_prctl(int option, unsigned long value) {
-    return fails(FAIL_PRCTL) ? -1 : ael_sys_native()->prctl(option, value);
+    return fails(FAIL_PRCTL) ? -1 : g_under->prctl(option, value);
 }
 
 static const struct ael_sys k_table = {
@@ -102,9 +128,18 @@ static const struct ael_sys k_table = {
     .setrlimit = call_setrlimit,
     .prctl = call_prctl,
     .page_bytes = call_page_bytes,
+    .pkey_alloc = call_pkey_alloc,
+    .pkey_free = call_pkey_free,
+    .pkey_mprotect = call_pkey_mprotect,
+    .has_pkru = call_has_pkru,
+    .pkru_read = call_pkru_read,
+    .pkru_write = call_pkru_write,
 };
 
 void failing_sys_install(enum failing_call kind, unsigned nth, int code, bool repeat) {
+    if (ael_sys() != &k_table) {
+        g_under = ael_sys();
+    }
     g_kind = kind;
     g_nth = nth;
     g_code = code;
@@ -116,7 +151,7 @@ void failing_sys_install(enum failing_call kind, unsigned nth, int code, bool re
 }
 
 bool failing_sys_remove(void) {
-    ael_sys_set_for_test(NULL);
+    ael_sys_set_for_test(g_under);
     return g_nth != 0 && atomic_load(&g_seen) >= g_nth;
 }
 

@@ -21,12 +21,14 @@ enum failing_call {
     FAIL_GETRLIMIT,
     FAIL_SETRLIMIT,
     FAIL_PRCTL,
+    FAIL_PKEY_ALLOC,
+    FAIL_PKEY_MPROTECT,
 };
 
-/** From now on the nth call (1 = the next) of a kind fails with errno code; repeat: so do all after it. */
+/** From now on, over the table that is in force, the nth call (1 = the next) of a kind fails with errno code; repeat: so do all after it. */
 void failing_sys_install(enum failing_call kind, unsigned nth, int code, bool repeat);
 
-/** Puts the system's own table back; tells whether a call was failed. */
+/** Puts that table back; tells whether a call was failed. */
 bool failing_sys_remove(void);
 
 /** Counts the calls of mprotect since failing_sys_install. */

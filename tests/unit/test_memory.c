@@ -69,6 +69,7 @@ static void test_memory_stats__write_no_more_than_asked(void) {
 
 static void test_memory__has_names(void) {
     CU_ASSERT_STRING_EQUAL(ael_protection_level_name(AEL_PROTECTION_STRICT), "strict");
+    CU_ASSERT_STRING_EQUAL(ael_protection_level_name(AEL_PROTECTION_PKEY), "pkey");
     CU_ASSERT_STRING_EQUAL(ael_backing_name(AEL_BACKING_AUTO), "auto");
     CU_ASSERT_STRING_EQUAL(ael_backing_name(AEL_BACKING_MEMFD_SECRET), "memfd_secret");
     CU_ASSERT_STRING_EQUAL(ael_backing_name(AEL_BACKING_ANONYMOUS), "anonymous");
