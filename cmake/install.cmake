@@ -25,6 +25,9 @@ foreach(name ael ael_sqlite)
   endforeach()
 endforeach()
 
+install(TARGETS ael_threads_shared EXPORT ael_threads_shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(EXPORT ael_threads_shared NAMESPACE ael:: FILE ael_threads_shared.cmake DESTINATION ${AEL_CMAKE_DIR})
+
 configure_package_config_file(cmake/config.in ${PROJECT_BINARY_DIR}/aelConfig.cmake
   INSTALL_DESTINATION ${AEL_CMAKE_DIR})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/aelConfigVersion.cmake COMPATIBILITY SameMinorVersion)

@@ -26,6 +26,11 @@ endforeach()
 add_test(NAME abi.symbols COMMAND ${scripts}/check-abi ${built})
 set_tests_properties(abi.symbols PROPERTIES LABELS abi TIMEOUT 60)
 
+# The library that stands before functions of the C library: before those two and no others.
+add_test(NAME abi.threads COMMAND sh -c
+  "test \"$(nm -D --defined-only '$<TARGET_FILE:ael_threads_shared>' | awk '{printf \"%s \", $3}')\" = 'pthread_create thrd_create '")
+set_tests_properties(abi.threads PROPERTIES LABELS abi TIMEOUT 60)
+
 # The consumer project is built against an install into the build folder.
 set(prefix ${PROJECT_BINARY_DIR}/installed)
 add_test(NAME consumer.install COMMAND ${CMAKE_COMMAND} --install ${PROJECT_BINARY_DIR} --prefix ${prefix})

@@ -11,6 +11,7 @@ static void set_up(const struct ael_memory_options *options) {
 /* see tests/support/memory_level.h */
 void memory_at_level(enum ael_protection_level key_level) {
     struct ael_memory_options options = AEL_MEMORY_OPTIONS_INIT;
+    options.level = AEL_PROTECTION_STRICT;
     options.key_level = key_level;
     set_up(&options);
 }

@@ -9,7 +9,7 @@
 #include <ael/memory.h>
 
 /**
- * Sets protected memory up anew, with the library's own regions at this level; secrets made before are closed. For
+ * Sets protected memory up anew, with the library's own regions at this level and secrets at `strict`; secrets made before are closed. For
  * tests that count or fail system calls: at `strict` there is no thread beside theirs that makes any.
  */
 void memory_at_level(enum ael_protection_level key_level);

@@ -307,7 +307,9 @@ static void test_secret_access_begin__waits_for_a_slot_and_times_out(void) {
 
 static void overwrite(const struct ael_pages *pages, const uint8_t *byte) {
     CU_ASSERT_EQUAL(ael_pages_set_access(pages, AEL_PAGES_WRITE), AEL_OK);
+    ael_pkey_begin(pages->key, true);
     pages->bytes[byte - pages->bytes] ^= 1;
+    ael_pkey_end_writing(pages->key);
 }
 
 static void test_secret_access_end__finds_a_canary_overwritten_while_open(void) {

@@ -116,7 +116,9 @@ static void test_secret_reader_read__wipes_the_output_when_the_access_does_not_e
 
 static void overwrite(const struct ael_pages *pages, size_t before_end) {
     CU_ASSERT_EQUAL(ael_pages_set_access(pages, AEL_PAGES_WRITE), AEL_OK);
+    ael_pkey_begin(pages->key, true);
     pages->bytes[pages->len - before_end] ^= 1;
+    ael_pkey_end_writing(pages->key);
 }
 
 static void test_secret_reader_read__wipes_the_output_when_a_canary_was_overwritten(void) {
