@@ -24,6 +24,7 @@
 #include <ael/status.h>
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -78,17 +79,13 @@ static inline void ael_thread_leave(struct ael_thread_entry *mine, uint32_t doma
     }
 }
 
-/** Pins a thing for this thread; then comes the light barrier, and a look whether the thing may still be had.
- * @return the place; AEL_THREAD_PINS when there is none free. */
-static inline uint32_t ael_thread_pin(struct ael_thread_entry *mine, const void *thing) {
-    uint32_t place = 0;
-    while (place < AEL_THREAD_PINS && atomic_load_explicit(&mine->pins[place], memory_order_relaxed) != NULL) {
-        place++;
-    }
-    if (place < AEL_THREAD_PINS) {
-        atomic_store_explicit(&mine->pins[place], thing, memory_order_relaxed);
-    }
-    return place;
+static inline bool ael_thread_has_place(const struct ael_thread_entry *mine, uint32_t place) {
+    return atomic_load_explicit(&mine->pins[place], memory_order_relaxed) == NULL;
+}
+
+/** Pins a thing at a place that is free; then come the light barrier, and a look whether the thing may still be had. */
+static inline void ael_thread_pin(struct ael_thread_entry *mine, uint32_t place, const void *thing) {
+    atomic_store_explicit(&mine->pins[place], thing, memory_order_relaxed);
 }
 
 /** Lets go; then come the light barrier, and a look whether the thread is awaited. Release: what the thread did with the

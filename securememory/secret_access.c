@@ -44,34 +44,48 @@ void ael_secret_forget_accesses(const struct ael_secret *secret) {
 
 /* -- pins -- */
 
-static void unpin(struct ael_thread_entry *mine, uint32_t place) {
+/* Returns the bytes; NULL when they are not to be had: then the place must be let go. Acquire pairs with the release with
+ * which they are shared: who sees them sees the page readable. */
+static inline const uint8_t *pin_at(struct ael_thread_entry *mine, uint32_t place, const struct ael_secret *secret) {
+    ael_thread_pin(mine, place, secret);
+    ael_barrier_light();
+    return atomic_load_explicit(&secret->shared, memory_order_acquire);
+}
+
+/* Tells whether the thread is awaited: then it has to settle leases. */
+static inline bool unpin(struct ael_thread_entry *mine, uint32_t place) {
     ael_thread_unpin(mine, place);
     ael_barrier_light();
-    if (__builtin_expect(atomic_load_explicit(&mine->awaited, memory_order_relaxed), 0)) {
+    return __builtin_expect(atomic_load_explicit(&mine->awaited, memory_order_relaxed), 0);
+}
+
+static void let_place_go(struct ael_thread_entry *mine, uint32_t place) {
+    if (unpin(mine, place)) {
         ael_secret_settle_leases();
     }
 }
 
-/* Not inlined: it is rare, and what is common stays short. */
-__attribute__((noinline)) static bool unpin_in_vain(struct ael_thread_entry *mine, uint32_t place) {
-    unpin(mine, place);
-    return false;
+static uint32_t free_place(const struct ael_thread_entry *mine) {
+    uint32_t place = 0;
+    while (place < AEL_THREAD_PINS && !ael_thread_has_place(mine, place)) {
+        place++;
+    }
+    return place;
 }
 
-/* Acquire pairs with the release with which the bytes are shared: who sees them sees the page readable. */
+/* Looks first whether there is anything to be had. */
 static bool pin(struct ael_secret *secret, struct ael_secret_access *access) {
     struct ael_thread_entry *mine = ael_thread_entry_here;
     if (mine == NULL || atomic_load_explicit(&secret->shared, memory_order_relaxed) == NULL) {
         return false;
     }
-    uint32_t place = ael_thread_pin(mine, secret);
-    if (place == AEL_THREAD_PINS) {
-        return false;
-    }
-    ael_barrier_light();
-    access->bytes.data = atomic_load_explicit(&secret->shared, memory_order_acquire);
+    uint32_t place = free_place(mine);
+    access->bytes.data = place < AEL_THREAD_PINS ? pin_at(mine, place, secret) : NULL;
     access->hold = BY_PIN_AT + place;
-    return access->bytes.data != NULL || unpin_in_vain(mine, place);
+    if (access->bytes.data == NULL && place < AEL_THREAD_PINS) {
+        let_place_go(mine, place);
+    }
+    return access->bytes.data != NULL;
 }
 
 /* -- beginning -- */
@@ -118,11 +132,9 @@ static void remember(struct ael_secret_access *access) {
     t_open = access;
 }
 
-/* see ael/secret.h */
-enum ael_status ael_secret_access_begin(struct ael_secret *secret, struct ael_secret_access *access) {
-    if (access == NULL) {
-        return AEL_E_ARGUMENT;
-    }
+/* The ways that are not common are functions of their own, so that the common one is short and saves no registers. */
+__attribute__((noinline)) static enum ael_status
+begin_anyhow(struct ael_secret *secret, struct ael_secret_access *access) {
     enum ael_status status = secret == NULL ? AEL_E_ARGUMENT : keep_open(secret, access);
     if (status != AEL_OK) {
         *access = (struct ael_secret_access){.secret = NULL};
@@ -132,6 +144,40 @@ enum ael_status ael_secret_access_begin(struct ael_secret *secret, struct ael_se
     access->bytes.len = secret->len;
     access->secret = secret;
     access->process = ael_process_number();
+    remember(access);
+    return AEL_OK;
+}
+
+/* The lease ended between the look and the pin. */
+__attribute__((noinline)) static enum ael_status
+begin_again(struct ael_secret *secret, struct ael_secret_access *access) {
+    let_place_go(ael_thread_entry_here, 0);
+    return begin_anyhow(secret, access);
+}
+
+/* The common case: open on lease, and the only access of this thread; so its first place is free, if all is well. */
+static inline bool may_pin_at_once(const struct ael_secret *secret, const struct ael_thread_entry *mine, uint32_t process) {
+    return mine != NULL && t_open == NULL && ael_thread_has_place(mine, 0) &&
+           atomic_load_explicit(&secret->process, memory_order_acquire) == process &&
+           atomic_load_explicit(&secret->shared, memory_order_relaxed) != NULL;
+}
+
+/* see ael/secret.h */
+enum ael_status ael_secret_access_begin(struct ael_secret *secret, struct ael_secret_access *access) {
+    struct ael_thread_entry *mine = ael_thread_entry_here;
+    uint32_t process = ael_process_number();
+    if (access == NULL) {
+        return AEL_E_ARGUMENT;
+    }
+    if (secret == NULL || !may_pin_at_once(secret, mine, process)) {
+        return begin_anyhow(secret, access);
+    }
+    const uint8_t *bytes = pin_at(mine, 0, secret);
+    if (__builtin_expect(bytes == NULL, 0)) {
+        return begin_again(secret, access);
+    }
+    note_use(secret);
+    *access = (struct ael_secret_access){{bytes, secret->len}, secret, NULL, process, BY_PIN_AT};
     remember(access);
     return AEL_OK;
 }
@@ -165,27 +211,40 @@ static enum ael_status let_go(struct ael_secret *secret, uint32_t hold) {
     if (hold == BY_COUNT) {
         return ael_secret_leave(secret);
     }
-    unpin(ael_thread_entry_here, hold - BY_PIN_AT);
+    let_place_go(ael_thread_entry_here, hold - BY_PIN_AT);
     return AEL_OK;
 }
 
-/* see ael/secret.h */
-enum ael_status ael_secret_access_end(struct ael_secret_access *access) {
+__attribute__((noinline)) static enum ael_status end_anyhow(struct ael_secret_access *access) {
     if (access == NULL || !forget(access)) {
         return AEL_E_ARGUMENT;
     }
-    struct ael_secret *secret = access->secret;
-    uint32_t process = access->process;
-    uint32_t hold = access->hold;
+    struct ael_secret_access ended = *access;
     *access = (struct ael_secret_access){.secret = NULL};
-    if (process != ael_process_number()) {
+    if (ended.process != ael_process_number()) {
         return AEL_E_FORKED; /* it was over with the fork */
     }
-    enum ael_status status = let_go(secret, hold);
-    if (hold >= BY_COUNT) {
+    enum ael_status status = let_go(ended.secret, ended.hold);
+    if (ended.hold >= BY_COUNT) {
         ael_pkey_end(AEL_PKEY_SECRETS); /* last: what shuts the secret looks at its canary */
     }
     return status;
+}
+
+__attribute__((noinline)) static enum ael_status settle(void) {
+    ael_secret_settle_leases();
+    return AEL_OK;
+}
+
+/* see ael/secret.h. What began at once ends at once. */
+enum ael_status ael_secret_access_end(struct ael_secret_access *access) {
+    if (access == NULL || t_open != access || access->outer != NULL || access->hold != BY_PIN_AT ||
+        access->process != ael_process_number()) {
+        return end_anyhow(access);
+    }
+    *access = (struct ael_secret_access){.secret = NULL};
+    t_open = NULL;
+    return unpin(ael_thread_entry_here, 0) ? settle() : AEL_OK;
 }
 
 /* see ael/secret.h */
@@ -196,8 +255,8 @@ enum ael_status ael_secret_with_bytes(struct ael_secret *secret, ael_secret_byte
     }
     AEL_TRY(ael_secret_access_begin(secret, &access));
     enum ael_status status = fn(context, access.bytes);
-    enum ael_status end = ael_secret_access_end(&access);
-    return status != AEL_OK ? status : end;
+    enum ael_status ended = ael_secret_access_end(&access);
+    return status != AEL_OK ? status : ended;
 }
 
 /* -- borrowing: a copy into the library's own scratch -- */

@@ -36,6 +36,14 @@ static void publish(struct ael_secret *secret, const uint8_t *bytes) {
     atomic_fetch_add_explicit(&secret->word, AEL_SECRET_READER, memory_order_release);
 }
 
+/* Until when an opening waits. The clock is asked when it waits for the first time: mostly it does not. */
+static int64_t end_of(int64_t *wait_until_ns) {
+    if (*wait_until_ns == 0) {
+        *wait_until_ns = ael_clock_boot_ns() + k_slot_wait_ns;
+    }
+    return *wait_until_ns;
+}
+
 /* Secrets that are open on lease alone give their slots up before anybody waits. */
 static enum ael_status
 take_slot(struct ael_secret_slots *slots, int64_t deadline_ns, struct ael_secret_slot **slot) {
@@ -52,11 +60,11 @@ take_slot(struct ael_secret_slots *slots, int64_t deadline_ns, struct ael_secret
 }
 
 /* Takes a slot and unseals into it; may wait for a slot. */
-static enum ael_status fill_slot(struct ael_secret *secret, int64_t deadline_ns) {
+static enum ael_status fill_slot(struct ael_secret *secret, int64_t *wait_until_ns) {
     struct ael_secret_slots *slots = &ael_protected()->slots;
     struct ael_secret_slot *slot = NULL;
 
-    AEL_TRY(take_slot(slots, deadline_ns, &slot));
+    AEL_TRY(take_slot(slots, end_of(wait_until_ns), &slot));
     enum ael_status status = ael_secret_unseal(secret, ael_secret_slots_place(slots, slot, secret->len));
     ael_wipe_stack();
     if (status != AEL_OK) {
@@ -67,20 +75,20 @@ static enum ael_status fill_slot(struct ael_secret *secret, int64_t deadline_ns)
 }
 
 /* With the lock held, given up while a slot is awaited. */
-static enum ael_status open_in_fresh_slot(struct ael_secret *secret, int64_t deadline_ns) {
+static enum ael_status open_in_fresh_slot(struct ael_secret *secret, int64_t *wait_until_ns) {
     secret->opening = true;
     ael_mutex_unlock(&secret->lock);
-    enum ael_status status = fill_slot(secret, deadline_ns);
+    enum ael_status status = fill_slot(secret, wait_until_ns);
     ael_mutex_lock(&secret->lock);
     secret->opening = false;
     ael_cond_broadcast(&secret->changed);
     return status;
 }
 
-static enum ael_status open_in_slot(struct ael_secret *secret, int64_t deadline_ns) {
+static enum ael_status open_in_slot(struct ael_secret *secret, int64_t *wait_until_ns) {
     enum ael_status status = ael_secret_slots_reopen(&ael_protected()->slots, &secret->slot);
     if (status == AEL_E_STATE) {
-        status = open_in_fresh_slot(secret, deadline_ns);
+        status = open_in_fresh_slot(secret, wait_until_ns);
     }
     if (status == AEL_OK) {
         publish(secret, ael_secret_slots_data(secret->slot));
@@ -95,9 +103,9 @@ static enum ael_status open_own_pages(struct ael_secret *secret) {
 }
 
 /* With the lock held: from no readers to one. Stays inside the gate on success. */
-static enum ael_status open_first(struct ael_secret *secret, int64_t deadline_ns) {
+static enum ael_status open_first(struct ael_secret *secret, int64_t *wait_until_ns) {
     AEL_TRY(ael_protected_hold(secret->epoch));
-    enum ael_status status = secret->own != NULL ? open_own_pages(secret) : open_in_slot(secret, deadline_ns);
+    enum ael_status status = secret->own != NULL ? open_own_pages(secret) : open_in_slot(secret, wait_until_ns);
     if (status != AEL_OK) {
         ael_protected_drop();
     }
@@ -105,20 +113,20 @@ static enum ael_status open_first(struct ael_secret *secret, int64_t deadline_ns
 }
 
 /* With the lock held. */
-static enum ael_status join_or_open(struct ael_secret *secret, int64_t deadline_ns) {
+static enum ael_status join_or_open(struct ael_secret *secret, int64_t *wait_until_ns) {
     while (secret->opening && (atomic_load(&secret->word) & AEL_SECRET_CLOSING) == 0) {
-        AEL_TRY(ael_cond_wait_until(&secret->changed, &secret->lock, deadline_ns));
+        AEL_TRY(ael_cond_wait_until(&secret->changed, &secret->lock, end_of(wait_until_ns)));
     }
     if ((atomic_load(&secret->word) & AEL_SECRET_CLOSING) != 0) {
         return AEL_E_CLOSED;
     }
-    return join(secret) ? AEL_OK : open_first(secret, deadline_ns);
+    return join(secret) ? AEL_OK : open_first(secret, wait_until_ns);
 }
 
 static enum ael_status open_slowly(struct ael_secret *secret) {
-    int64_t deadline_ns = ael_clock_boot_ns() + k_slot_wait_ns;
+    int64_t wait_until_ns = 0;
     ael_mutex_lock(&secret->lock);
-    enum ael_status status = join_or_open(secret, deadline_ns);
+    enum ael_status status = join_or_open(secret, &wait_until_ns);
     ael_mutex_unlock(&secret->lock);
     return status;
 }

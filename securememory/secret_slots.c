@@ -166,10 +166,15 @@ static bool wipe_and_give_back(struct ael_secret_slots *slots, struct ael_secret
 
 /* -- slots whose owner did not come back -- */
 
+/* Under the lock. */
+static bool has_long_idle(const struct ael_secret_slots *slots, int64_t now) {
+    return slots->idle.oldest != NULL && now - slots->idle.oldest->idle_since_ns >= k_slot_idle_ns;
+}
+
 static struct ael_secret_slot *detach_long_idle(struct ael_secret_slots *slots, int64_t now) {
     ael_mutex_lock(&slots->lock);
     struct ael_secret_slot *slot = slots->idle.oldest;
-    if (slot != NULL && now - slot->idle_since_ns >= k_slot_idle_ns) {
+    if (has_long_idle(slots, now)) {
         list_remove(&slots->idle, slot);
         slots->in_use++;
         unbind(slot);
@@ -286,7 +291,7 @@ enum ael_status ael_secret_slots_bind(
     return AEL_OK;
 }
 
-/* Keeps the slot for its owner, unless others wait for one: they come first. */
+/* Keeps the slot for its owner, unless others wait for one: they come first. Tells whether there are slots to wipe. */
 static bool keep_bound(struct ael_secret_slots *slots, struct ael_secret_slot *slot, int64_t now) {
     ael_mutex_lock(&slots->lock);
     slot->idle_since_ns = now;
@@ -298,8 +303,9 @@ static bool keep_bound(struct ael_secret_slots *slots, struct ael_secret_slot *s
         slots->in_use--;
         list_add(&slots->idle, slot);
     }
+    bool stale = !wanted && has_long_idle(slots, now);
     ael_mutex_unlock(&slots->lock);
-    return !wanted;
+    return stale;
 }
 
 /* see securememory/secret_slots.h */

@@ -17,6 +17,30 @@
  * by a pin             While the secret is open on lease, `shared` points to its bytes. No lock, no shared write.
  * by count             A reader of its own: at `strict`, while `shared` is NULL, and when no place is left for a pin.
  *
+ * Lock order: a secret's mutex before any of the pools' (docs/memory.md).
+ * Layer: securememory.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef AEL_SECUREMEMORY_SECRET_STATE_H
+#define AEL_SECUREMEMORY_SECRET_STATE_H
+
+#include "base/refcount.h"
+#include "base/sync.h"
+#include "securememory/own_pages.h"
+#include "securememory/process.h"
+#include "securememory/sealed_key.h"
+#include "securememory/secret_leases.h"
+#include "securememory/secret_slots.h"
+
+#define AEL_SECRET_READER    (UINT64_C(1))
+#define AEL_SECRET_READERS   (UINT64_C(0xffffffff))
+#define AEL_SECRET_BORROWER  (UINT64_C(1) << 32)
+#define AEL_SECRET_BORROWERS (UINT64_C(0x0fffffff) << 32)
+#define AEL_SECRET_RELEASED  (UINT64_C(1) << 61)
+#define AEL_SECRET_CLOSING   (UINT64_C(1) << 62)
+#define AEL_SECRET_CLOSED    (UINT64_C(1) << 63)
+
+/*
  * The protocol of pins and leases. P is a place in the thread's entry, written by that thread alone
  * (base/thread_entry.h); `awaited` is the entry's, too. light and heavy are the barriers of base/barrier.h: of a store
  * before the one and a store before the other, at least one side sees the other's behind it. `lock` is the list's of
@@ -51,29 +75,7 @@
  *
  * A close sets `closing`, takes the lease, and waits on `changed` for readers and borrowers to go. In a child after fork
  * entries, list and (on the first use) the word are clear: `process` differs, which each begin and end looks at first.
- *
- * Lock order: a secret's mutex before any of the pools' (docs/memory.md).
- * Layer: securememory.
- * SPDX-License-Identifier: Apache-2.0
  */
-#ifndef AEL_SECUREMEMORY_SECRET_STATE_H
-#define AEL_SECUREMEMORY_SECRET_STATE_H
-
-#include "base/refcount.h"
-#include "base/sync.h"
-#include "securememory/own_pages.h"
-#include "securememory/process.h"
-#include "securememory/sealed_key.h"
-#include "securememory/secret_leases.h"
-#include "securememory/secret_slots.h"
-
-#define AEL_SECRET_READER    (UINT64_C(1))
-#define AEL_SECRET_READERS   (UINT64_C(0xffffffff))
-#define AEL_SECRET_BORROWER  (UINT64_C(1) << 32)
-#define AEL_SECRET_BORROWERS (UINT64_C(0x0fffffff) << 32)
-#define AEL_SECRET_RELEASED  (UINT64_C(1) << 61)
-#define AEL_SECRET_CLOSING   (UINT64_C(1) << 62)
-#define AEL_SECRET_CLOSED    (UINT64_C(1) << 63)
 
 enum { AEL_SECRET_APART_BYTES = 64 }; /* keeps what changes off the cache line of what accesses only read */
 
