@@ -57,9 +57,10 @@ static void take_out(struct ael_secret_leases *leases, struct ael_secret *secret
     lease->listed = false;
 }
 
-/* The links of a secret that is out are its taker's: its reader, still counted, keeps it from being leased again. */
+/* Until it leaves the chain it cannot be leased anew, which would change its links. */
 static void chain(struct ael_secret_leases *leases, struct ael_secret *secret, struct ael_secret **first) {
     take_out(leases, secret);
+    secret->lease.chained = true;
     secret->lease.next = *first;
     *first = secret;
 }
@@ -98,7 +99,7 @@ static void begin_to_end(struct ael_secret *secret) {
 /* see securememory/secret_leases.h */
 void ael_secret_leases_add(struct ael_secret_leases *leases, struct ael_secret *secret) {
     ael_mutex_lock(&leases->lock);
-    if (!secret->lease.listed && leases->unwanted == 0) {
+    if (!secret->lease.listed && !secret->lease.chained && leases->unwanted == 0) {
         atomic_fetch_add_explicit(&secret->word, AEL_SECRET_READER, memory_order_relaxed);
         atomic_store_explicit(&secret->used, true, memory_order_relaxed);
         put_in(leases, secret);
@@ -120,6 +121,18 @@ bool ael_secret_leases_take(struct ael_secret_leases *leases, struct ael_secret 
     }
     ael_mutex_unlock(&leases->lock);
     return taken;
+}
+
+/* see securememory/secret_leases.h */
+struct ael_secret *ael_secret_leases_unchain(struct ael_secret_leases *leases, struct ael_secret **chain) {
+    struct ael_secret *first = *chain;
+    if (first != NULL) {
+        ael_mutex_lock(&leases->lock);
+        *chain = first->lease.next;
+        first->lease.chained = false;
+        ael_mutex_unlock(&leases->lock);
+    }
+    return first;
 }
 
 /* Under the lock. A look at the pins before they are withdrawn spares those who hold one the detour over the lock. */

@@ -25,6 +25,7 @@ struct ael_secret;
 /* A secret's part of the list, guarded by its lock; zero is not in it. */
 struct ael_secret_lease {
     bool listed;
+    bool chained;   /* taken out, in a chain */
     bool ending;    /* taken away; it stays in the list while it is pinned */
     bool withdrawn; /* during a beat: not to be had until it is known whether it is pinned */
     int64_t since_ns;
@@ -52,7 +53,7 @@ void ael_secret_leases_add(struct ael_secret_leases *leases, struct ael_secret *
 bool ael_secret_leases_take(struct ael_secret_leases *leases, struct ael_secret *secret);
 
 /** Takes out those that were not used since the last beat, or are open for too long, and are not pinned; the others begin
- * a new beat. @return a chain of them by lease.next; NULL when there are none. */
+ * a new beat. @return a chain of them, for ael_secret_leases_unchain; NULL when there are none. */
 struct ael_secret *ael_secret_leases_take_unused(struct ael_secret_leases *leases);
 
 /** Takes all leases away, and those out that are not pinned. @return as ael_secret_leases_take_unused. */
@@ -61,6 +62,9 @@ struct ael_secret *ael_secret_leases_take_all(struct ael_secret_leases *leases);
 /** Takes out those that were taken away before and are not pinned any more, for a thread that was awaited and is not
  * any more. @return as ael_secret_leases_take_unused. */
 struct ael_secret *ael_secret_leases_take_ended(struct ael_secret_leases *leases);
+
+/** Takes the first out of a chain; NULL when there is none left. */
+struct ael_secret *ael_secret_leases_unchain(struct ael_secret_leases *leases, struct ael_secret **chain);
 
 /** Has no new leases begin, until as many calls of ael_secret_leases_want. */
 void ael_secret_leases_unwant(struct ael_secret_leases *leases);

@@ -217,14 +217,14 @@ enum ael_status ael_secret_end_lease(struct ael_secret *secret) {
 }
 
 /* Of those in the chain; each may be gone afterwards. */
-static void leave_for_leases(struct ael_secret *first) {
-    struct ael_secret *next = NULL;
-    for (struct ael_secret *at = first; at != NULL; at = next) {
-        next = at->lease.next;
+static void leave_for_leases(struct ael_secret_leases *leases, struct ael_secret *chain) {
+    struct ael_secret *at = ael_secret_leases_unchain(leases, &chain);
+    while (at != NULL) {
         enum ael_status status = ael_secret_leave(at);
         if (status != AEL_OK && status != AEL_E_CORRUPTED) { /* that is told by who found it, under no lock */
             ael_log(AEL_LOG_ERROR, "securememory", "the end of a secret's lease: %s", ael_status_text(status));
         }
+        at = ael_secret_leases_unchain(leases, &chain);
     }
 }
 
@@ -232,7 +232,7 @@ static void leave_for_leases(struct ael_secret *first) {
 void ael_secret_end_unused_leases(void) {
     struct ael_secret_leases *leases = &ael_protected()->secret_leases;
     ael_mutex_lock(&leases->ending);
-    leave_for_leases(ael_secret_leases_take_unused(leases));
+    leave_for_leases(leases, ael_secret_leases_take_unused(leases));
     ael_mutex_unlock(&leases->ending);
 }
 
@@ -240,14 +240,15 @@ void ael_secret_end_unused_leases(void) {
 void ael_secret_end_all_leases(void) {
     struct ael_secret_leases *leases = &ael_protected()->secret_leases;
     ael_mutex_lock(&leases->ending);
-    leave_for_leases(ael_secret_leases_take_all(leases));
+    leave_for_leases(leases, ael_secret_leases_take_all(leases));
     ael_mutex_unlock(&leases->ending);
 }
 
 /* see securememory/secret_state.h. Memory may be gone by now, and with it all leases. */
 void ael_secret_settle_leases(void) {
+    struct ael_secret_leases *leases = &ael_protected()->secret_leases;
     if (ael_protected_hold_present() == AEL_OK) {
-        leave_for_leases(ael_secret_leases_take_ended(&ael_protected()->secret_leases));
+        leave_for_leases(leases, ael_secret_leases_take_ended(leases));
         ael_protected_drop();
     }
 }

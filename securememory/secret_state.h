@@ -52,8 +52,8 @@
  *              b3: bytes = shared (acquire); not NULL: it is open         e4: settle
  *              b4: else as end, then by count
  *
- *     lease    under the secret's mutex, open and not closing; under lock, nobody wants slots: readers++; in the list;
- *              shared = bytes
+ *     lease    under the secret's mutex, open and not closing; under lock, nobody wants slots, and no lease of it that is
+ *              out of the list still has its reader: readers++; in the list; shared = bytes
  *     beat     under lock, of secrets not used since the last beat:
  *              w1: shared = NULL   w2: heavy   w3: pinned: shared = bytes again   w4: else out of the list
  *              afterwards, under no lock, for each that is out: readers--, the last one shuts the page
