@@ -42,7 +42,7 @@ enum ael_pages_access {
  *
  * @param wanted  what the host asked for. @param lock  without locking there is anonymous memory only.
  * @return AEL_OK; AEL_E_PROTECTION (the kernel lacks it); AEL_E_ARGUMENT (memfd_secret without locking);
- *         AEL_E_SYSTEM.
+ *         AEL_E_NO_MEMORY; AEL_E_SYSTEM. Only AEL_BACKING_AUTO falls back, and only where the kernel lacks it.
  */
 AEL_MUST_CHECK enum ael_status
 ael_pages_choose(enum ael_backing wanted, bool lock, struct ael_pages_policy *policy, struct ael_error *err);
@@ -50,7 +50,9 @@ ael_pages_choose(enum ael_backing wanted, bool lock, struct ael_pages_policy *po
 /**
  * Maps pages for at least len bytes, zeroed and closed.
  *
- * @return AEL_OK; AEL_E_LOCK_LIMIT; AEL_E_NO_MEMORY; AEL_E_SYSTEM. pages is zeroed on failure.
+ * @return AEL_OK; AEL_E_LOCK_LIMIT; AEL_E_NO_MEMORY; AEL_E_PROTECTION (a policy of the machine forbids it);
+ *         AEL_E_RANDOM; AEL_E_SYSTEM. err names limit, need and remedy (securememory/pages_errors.h). pages is zeroed on
+ *         failure.
  * Threads: any.
  */
 AEL_MUST_CHECK enum ael_status ael_pages_map(

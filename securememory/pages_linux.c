@@ -2,6 +2,7 @@
 #include "base/check.h"
 #include "base/wipe.h"
 #include "securememory/pages.h"
+#include "securememory/pages_errors.h"
 #include "securememory/sys_seam.h"
 
 #include <ael/sys/error.h>
@@ -15,27 +16,9 @@ static const char k_component[] = "securememory";
 
 static atomic_size_t g_locked_bytes; /* a statistic: relaxed */
 
-static enum ael_status fail(struct ael_error *err, enum ael_status status, const char *call) {
-    return ael_error_set(err, status, errno, k_component, "%s failed with errno %d", call, errno);
-}
-
-/* The ways in which kernels say that RLIMIT_MEMLOCK does not allow it: mlock, and mmap of memfd_secret. */
-static enum ael_status fail_lock(struct ael_error *err, const char *call, size_t len) {
-    int code = errno;
-    if (code != EAGAIN && code != ENOMEM && code != EPERM) {
-        return fail(err, AEL_E_SYSTEM, call);
-    }
-    struct rlimit limit = {0, 0};
-    (void)ael_sys()->getrlimit(RLIMIT_MEMLOCK, &limit);
-    return ael_error_set(
-        err, AEL_E_LOCK_LIMIT, code, k_component,
-        "locking %zu more bytes failed: the limit RLIMIT_MEMLOCK is %llu bytes; raise it (ulimit -l, "
-        "LimitMEMLOCK=, --ulimit memlock)",
-        len, (unsigned long long)limit.rlim_cur);
-}
-
+/* Or has it in another form, or does not let this process have it. */
 static bool kernel_lacks_memfd_secret(int code) {
-    return code == ENOSYS || code == EPERM;
+    return code == ENOSYS || code == EPERM || code == EACCES || code == EINVAL;
 }
 
 /* see securememory/pages.h */
@@ -58,7 +41,7 @@ ael_pages_choose(enum ael_backing wanted, bool lock, struct ael_pages_policy *po
         return AEL_OK;
     }
     if (!kernel_lacks_memfd_secret(errno)) {
-        return fail(err, AEL_E_SYSTEM, "memfd_secret");
+        return ael_pages_judge(err, "memfd_secret", 0);
     }
     if (wanted == AEL_BACKING_AUTO) {
         return AEL_OK;
@@ -69,13 +52,21 @@ ael_pages_choose(enum ael_backing wanted, bool lock, struct ael_pages_policy *po
         "backing");
 }
 
+static enum ael_status fail_to_populate(struct ael_error *err, size_t len) {
+    if (errno == EFAULT) {
+        return ael_error_set(
+            err, AEL_E_NO_MEMORY, EFAULT, k_component,
+            "the kernel has no memory for %zu bytes of memfd_secret", len);
+    }
+    return ael_pages_fail(err, AEL_E_RANDOM, "getrandom");
+}
+
 /* Makes the kernel back each page now: a page that it cannot give would be SIGBUS later; through a system
  * call that writes to it, it is an error here. */
 static enum ael_status populate(uint8_t *bytes, size_t len, struct ael_error *err) {
     for (size_t at = 0; at < len; at += ael_sys_page_bytes()) {
         if (ael_sys()->getrandom(bytes + at, 1, 0) != 1) {
-            return errno == EFAULT ? fail(err, AEL_E_NO_MEMORY, "memfd_secret")
-                                   : fail(err, AEL_E_RANDOM, "getrandom");
+            return fail_to_populate(err, len);
         }
         bytes[at] = 0;
     }
@@ -85,13 +76,13 @@ static enum ael_status populate(uint8_t *bytes, size_t len, struct ael_error *er
 static enum ael_status map_secret_file(uint8_t *bytes, size_t len, int fd, struct ael_error *err) {
     const struct ael_sys *sys = ael_sys();
     if (sys->ftruncate(fd, (off_t)len) != 0) {
-        return fail(err, AEL_E_SYSTEM, "ftruncate of memfd_secret");
+        return ael_pages_judge(err, "ftruncate of memfd_secret", len);
     }
     if (sys->mmap(bytes, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
-        return fail_lock(err, "mmap of memfd_secret", len);
+        return ael_pages_fail_lock(err, "mmap of memfd_secret", len);
     }
     if (sys->madvise(bytes, len, MADV_DONTFORK) != 0) {
-        return fail(err, AEL_E_SYSTEM, "madvise DONTFORK");
+        return ael_pages_judge(err, "madvise DONTFORK", len);
     }
     return populate(bytes, len, err);
 }
@@ -100,7 +91,7 @@ static enum ael_status map_secret_file(uint8_t *bytes, size_t len, int fd, struc
 static enum ael_status back_with_secret(uint8_t *bytes, size_t len, struct ael_error *err) {
     int fd = ael_sys()->memfd_secret(O_CLOEXEC);
     if (fd < 0) {
-        return fail(err, AEL_E_SYSTEM, "memfd_secret");
+        return ael_pages_judge(err, "memfd_secret", len);
     }
     enum ael_status status = map_secret_file(bytes, len, fd, err);
     (void)ael_sys()->close(fd);
@@ -110,13 +101,13 @@ static enum ael_status back_with_secret(uint8_t *bytes, size_t len, struct ael_e
 static enum ael_status back_with_anonymous(uint8_t *bytes, size_t len, bool lock, struct ael_error *err) {
     const struct ael_sys *sys = ael_sys();
     if (sys->madvise(bytes, len, MADV_DONTDUMP) != 0) {
-        return fail(err, AEL_E_SYSTEM, "madvise DONTDUMP");
+        return ael_pages_judge(err, "madvise DONTDUMP", len);
     }
     if (sys->mprotect(bytes, len, PROT_READ | PROT_WRITE) != 0) {
-        return fail(err, AEL_E_SYSTEM, "mprotect");
+        return ael_pages_judge(err, "mprotect", len);
     }
     if (lock && sys->mlock(bytes, len) != 0) {
-        return fail_lock(err, "mlock", len);
+        return ael_pages_fail_lock(err, "mlock", len);
     }
     return AEL_OK;
 }
@@ -129,7 +120,7 @@ back_and_close(const struct ael_pages *pages, const struct ael_pages_policy *pol
         AEL_TRY(back_with_anonymous(pages->bytes, pages->len, policy->lock, err));
     }
     if (ael_pages_set_access(pages, AEL_PAGES_CLOSED) != AEL_OK) {
-        return fail(err, AEL_E_SYSTEM, "mprotect");
+        return ael_pages_judge(err, "mprotect", pages->len);
     }
     return AEL_OK;
 }
@@ -138,10 +129,10 @@ back_and_close(const struct ael_pages *pages, const struct ael_pages_policy *pol
 static enum ael_status reserve(size_t len, uint8_t **start, struct ael_error *err) {
     void *memory = ael_sys()->mmap(NULL, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) {
-        return fail(err, AEL_E_NO_MEMORY, "mmap");
+        return ael_pages_judge(err, "mmap", len);
     }
     if (ael_sys()->madvise(memory, len, MADV_DONTFORK) != 0) {
-        enum ael_status status = fail(err, AEL_E_SYSTEM, "madvise DONTFORK");
+        enum ael_status status = ael_pages_judge(err, "madvise DONTFORK", len);
         (void)ael_sys()->munmap(memory, len);
         return status;
     }

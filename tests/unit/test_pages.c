@@ -136,8 +136,15 @@ static void check_choice(int code, enum ael_backing wanted, enum ael_status expe
 static void test_pages_choose__falls_back_only_when_the_kernel_lacks_memfd_secret(void) {
     check_choice(ENOSYS, AEL_BACKING_AUTO, AEL_OK);
     check_choice(EPERM, AEL_BACKING_AUTO, AEL_OK);
+    check_choice(EINVAL, AEL_BACKING_AUTO, AEL_OK);
+    check_choice(EACCES, AEL_BACKING_AUTO, AEL_OK);
     check_choice(EMFILE, AEL_BACKING_AUTO, AEL_E_SYSTEM);
+    check_choice(ENOMEM, AEL_BACKING_AUTO, AEL_E_NO_MEMORY);
+    check_choice(EAGAIN, AEL_BACKING_AUTO, AEL_E_NO_MEMORY);
     check_choice(ENOSYS, AEL_BACKING_MEMFD_SECRET, AEL_E_PROTECTION);
+    check_choice(EPERM, AEL_BACKING_MEMFD_SECRET, AEL_E_PROTECTION);
+    check_choice(EINVAL, AEL_BACKING_MEMFD_SECRET, AEL_E_PROTECTION);
+    check_choice(ENOMEM, AEL_BACKING_MEMFD_SECRET, AEL_E_NO_MEMORY);
     check_choice(ENFILE, AEL_BACKING_MEMFD_SECRET, AEL_E_SYSTEM);
 }
 
@@ -147,6 +154,22 @@ static void test_pages_choose__takes_anonymous_memory_without_locking(void) {
     CU_ASSERT_EQUAL(policy.backing, AEL_BACKING_ANONYMOUS);
     CU_ASSERT_FALSE(policy.lock);
     CU_ASSERT_EQUAL(ael_pages_choose(AEL_BACKING_MEMFD_SECRET, false, &policy, NULL), AEL_E_ARGUMENT);
+}
+
+/* The sentence names what is short and what to do. */
+static void check_sentence(const struct ael_error *err) {
+    const char *wanted = err->status == AEL_E_LOCK_LIMIT   ? "RLIMIT_MEMLOCK is"
+                         : err->status == AEL_E_NO_MEMORY  ? "memory"
+                         : err->status == AEL_E_PROTECTION ? "allow it"
+                         : err->native_code == EMFILE      ? "RLIMIT_NOFILE is"
+                                                           : "failed";
+    CU_ASSERT_PTR_NOT_NULL(strstr(err->detail, wanted));
+    CU_ASSERT_TRUE(strlen(err->detail) < sizeof err->detail - 1); /* not cut off */
+    bool has_remedy =
+        strstr(err->detail, "raise it") != NULL || strstr(err->detail, "choose another") != NULL;
+    CU_ASSERT_TRUE(
+        has_remedy || err->native_code == EINVAL || err->native_code == EFAULT ||
+        err->status == AEL_E_RANDOM);
 }
 
 static void check_failure(
@@ -163,20 +186,35 @@ static void check_failure(
     CU_ASSERT_TRUE(failing_sys_remove());
     CU_ASSERT_EQUAL(err.status, expected);
     CU_ASSERT_EQUAL(err.native_code, code);
+    check_sentence(&err);
     CU_ASSERT_PTR_NULL(pages.bytes);
     CU_ASSERT_EQUAL(maps_count(), before);
 }
 
+/* What each errno of a call that does not lock comes to. */
+static void check_each_errno(const struct ael_pages_policy *policy, enum failing_call call, unsigned nth) {
+    check_failure(policy, call, nth, ENOMEM, AEL_E_NO_MEMORY);
+    check_failure(policy, call, nth, EAGAIN, AEL_E_NO_MEMORY);
+    check_failure(policy, call, nth, EPERM, AEL_E_PROTECTION);
+    check_failure(policy, call, nth, EACCES, AEL_E_PROTECTION);
+    check_failure(policy, call, nth, EINVAL, AEL_E_SYSTEM);
+}
+
+static void
+check_each_errno_of_locking(const struct ael_pages_policy *policy, enum failing_call call, unsigned nth) {
+    check_failure(policy, call, nth, ENOMEM, AEL_E_LOCK_LIMIT);
+    check_failure(policy, call, nth, EAGAIN, AEL_E_LOCK_LIMIT);
+    check_failure(policy, call, nth, EPERM, AEL_E_LOCK_LIMIT);
+    check_failure(policy, call, nth, EINVAL, AEL_E_SYSTEM);
+}
+
 static void test_pages_map__reports_each_failing_call(void) {
-    check_failure(&k_plain, FAIL_MMAP, 1, ENOMEM, AEL_E_NO_MEMORY);
-    check_failure(&k_plain, FAIL_MADVISE, 1, EINVAL, AEL_E_SYSTEM);
-    check_failure(&k_plain, FAIL_MADVISE, 2, EINVAL, AEL_E_SYSTEM);
-    check_failure(&k_plain, FAIL_MPROTECT, 1, ENOMEM, AEL_E_SYSTEM);
-    check_failure(&k_plain, FAIL_MLOCK, 1, ENOMEM, AEL_E_LOCK_LIMIT);
-    check_failure(&k_plain, FAIL_MLOCK, 1, EPERM, AEL_E_LOCK_LIMIT);
-    check_failure(&k_plain, FAIL_MLOCK, 1, EAGAIN, AEL_E_LOCK_LIMIT);
-    check_failure(&k_plain, FAIL_MLOCK, 1, EINVAL, AEL_E_SYSTEM);
-    check_failure(&k_plain, FAIL_MPROTECT, 2, ENOMEM, AEL_E_SYSTEM);
+    check_each_errno(&k_plain, FAIL_MMAP, 1);
+    check_each_errno(&k_plain, FAIL_MADVISE, 1);
+    check_each_errno(&k_plain, FAIL_MADVISE, 2);
+    check_each_errno(&k_plain, FAIL_MPROTECT, 1);
+    check_each_errno(&k_plain, FAIL_MPROTECT, 2);
+    check_each_errno_of_locking(&k_plain, FAIL_MLOCK, 1);
 }
 
 static void test_pages_map__reports_each_failing_call_of_memfd_secret(void) {
@@ -184,13 +222,18 @@ static void test_pages_map__reports_each_failing_call_of_memfd_secret(void) {
     if (policy.backing != AEL_BACKING_MEMFD_SECRET) {
         return; /* this kernel, or valgrind, has none */
     }
+    check_each_errno(&policy, FAIL_MEMFD_SECRET, 1);
+    check_failure(&policy, FAIL_MEMFD_SECRET, 1, ENOSYS, AEL_E_PROTECTION); /* taken away since the choice */
     check_failure(&policy, FAIL_MEMFD_SECRET, 1, EMFILE, AEL_E_SYSTEM);
-    check_failure(&policy, FAIL_FTRUNCATE, 1, EINVAL, AEL_E_SYSTEM);
-    check_failure(&policy, FAIL_MMAP, 2, EAGAIN, AEL_E_LOCK_LIMIT);
-    check_failure(&policy, FAIL_MADVISE, 2, EINVAL, AEL_E_SYSTEM);
+    check_failure(&policy, FAIL_MEMFD_SECRET, 1, ENFILE, AEL_E_SYSTEM);
+    check_each_errno(&policy, FAIL_FTRUNCATE, 1);
+    check_each_errno(&policy, FAIL_MMAP, 1);
+    check_each_errno_of_locking(&policy, FAIL_MMAP, 2);
+    check_each_errno(&policy, FAIL_MADVISE, 1);
+    check_each_errno(&policy, FAIL_MADVISE, 2);
     check_failure(&policy, FAIL_GETRANDOM, 1, EFAULT, AEL_E_NO_MEMORY);
     check_failure(&policy, FAIL_GETRANDOM, 1, ENOSYS, AEL_E_RANDOM);
-    check_failure(&policy, FAIL_MPROTECT, 1, ENOMEM, AEL_E_SYSTEM);
+    check_each_errno(&policy, FAIL_MPROTECT, 1);
 }
 
 static void test_pages_set_access__reports_failure(void) {
