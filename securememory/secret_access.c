@@ -46,7 +46,8 @@ void ael_secret_forget_accesses(const struct ael_secret *secret) {
 
 /* Returns the bytes; NULL when they are not to be had: then the place must be let go. Acquire pairs with the release with
  * which they are shared: who sees them sees the page readable. */
-static inline const uint8_t *pin_at(struct ael_thread_entry *mine, uint32_t place, const struct ael_secret *secret) {
+static inline const uint8_t *
+pin_at(struct ael_thread_entry *mine, uint32_t place, const struct ael_secret *secret) {
     ael_thread_pin(mine, place, secret);
     ael_barrier_light();
     return atomic_load_explicit(&secret->shared, memory_order_acquire);
@@ -92,7 +93,9 @@ static bool pin(struct ael_secret *secret, struct ael_secret_access *access) {
 
 /* While one access of this thread keeps it open, others need nothing of their own. */
 static enum ael_status join_outer(
-    const struct ael_secret *secret, const struct ael_secret_access *outer, struct ael_secret_access *access) {
+    const struct ael_secret *secret,
+    const struct ael_secret_access *outer,
+    struct ael_secret_access *access) {
     if ((atomic_load_explicit(&secret->word, memory_order_relaxed) & AEL_SECRET_CLOSING) != 0) {
         return AEL_E_CLOSED;
     }
@@ -128,7 +131,10 @@ static void note_use(struct ael_secret *secret) {
 
 static void remember(struct ael_secret_access *access) {
     access->outer = t_open;
-    __asm__("" : "+r"(access)); /* gcc 12 cannot see that ael_secret_access_end takes the address off the list again */
+    __asm__(
+        ""
+        : "+r"(
+            access)); /* gcc 12 cannot see that ael_secret_access_end takes the address off the list again */
     t_open = access;
 }
 
@@ -156,7 +162,8 @@ begin_again(struct ael_secret *secret, struct ael_secret_access *access) {
 }
 
 /* The common case: open on lease, and the only access of this thread; so its first place is free, if all is well. */
-static inline bool may_pin_at_once(const struct ael_secret *secret, const struct ael_thread_entry *mine, uint32_t process) {
+static inline bool
+may_pin_at_once(const struct ael_secret *secret, const struct ael_thread_entry *mine, uint32_t process) {
     return mine != NULL && t_open == NULL && ael_thread_has_place(mine, 0) &&
            atomic_load_explicit(&secret->process, memory_order_acquire) == process &&
            atomic_load_explicit(&secret->shared, memory_order_relaxed) != NULL;

@@ -123,8 +123,8 @@ static void sweep_allocations(const char *name, const struct fault_edges *edges,
     CU_ASSERT_TRUE(n > 10);
 }
 
-static const struct fault_edges k_in_memory = {NULL, fault_scenario_memory, fault_scenario_kms};
-static const struct fault_edges k_in_sqlite = {NULL, open_sqlite, fault_scenario_kms};
+static const struct fault_edges k_in_memory = {NULL, fault_scenario_memory, fault_scenario_kms, NULL};
+static const struct fault_edges k_in_sqlite = {NULL, open_sqlite, fault_scenario_kms, NULL};
 
 static void test_allocation__may_fail_once_over_memory(void) {
     sweep_allocations("memory", &k_in_memory, false);
@@ -268,7 +268,7 @@ static enum ael_status open_failing_kms(void *context, struct ael_kms **kms, str
 /* Walks once with a failing call; tells how many calls there were. */
 static size_t walk_with_failing_call(const struct failure *failure, size_t failing, bool *good) {
     struct failing_edges edges = {NULL, NULL, *failure, failing, 0};
-    struct fault_edges doors = {&edges, open_failing_metastore, open_failing_kms};
+    struct fault_edges doors = {&edges, open_failing_metastore, open_failing_kms, NULL};
     struct fault_run run;
     CU_ASSERT_EQUAL_FATAL(ael_metastore_memory_new(&edges.metastore), AEL_OK);
     CU_ASSERT_EQUAL_FATAL(fault_scenario_kms(NULL, &edges.kms, NULL), AEL_OK);

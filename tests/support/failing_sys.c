@@ -9,20 +9,21 @@
 
 static const struct ael_sys k_table;
 static const struct ael_sys *g_under; /* gets the calls that do not fail */
-static enum failing_call g_kind;
-static unsigned g_nth;
-static int g_code;
-static bool g_repeat;
+static atomic_int g_kind;
+static atomic_uint g_nth; /* a warden may be making calls while these change */
+static atomic_int g_code;
+static atomic_bool g_repeat;
 static atomic_uint g_seen;
 static atomic_uint g_mprotect_calls;
 static atomic_size_t g_mapped;
 
 static bool fails(enum failing_call kind) {
-    if (g_kind != kind && (g_kind != FAIL_ANY || kind == FAIL_GETRLIMIT)) {
+    if (g_kind != (int)kind && (g_kind != FAIL_ANY || kind == FAIL_GETRLIMIT)) {
         return false;
     }
     unsigned number = atomic_fetch_add(&g_seen, 1) + 1;
-    if (number != g_nth && !(g_repeat && number > g_nth)) {
+    unsigned nth = g_nth;
+    if (number != nth && !(g_repeat && number > nth)) {
         return false;
     }
     errno = g_code;
@@ -140,7 +141,7 @@ void failing_sys_install(enum failing_call kind, unsigned nth, int code, bool re
     if (ael_sys() != &k_table) {
         g_under = ael_sys();
     }
-    g_kind = kind;
+    g_kind = (int)kind;
     g_nth = nth;
     g_code = code;
     g_repeat = repeat;
@@ -150,9 +151,16 @@ void failing_sys_install(enum failing_call kind, unsigned nth, int code, bool re
     ael_sys_set_for_test(&k_table);
 }
 
+bool failing_sys_disarm(void) {
+    bool failed = g_nth != 0 && atomic_load(&g_seen) >= g_nth;
+    g_nth = 0;
+    g_repeat = false;
+    return failed;
+}
+
 bool failing_sys_remove(void) {
     ael_sys_set_for_test(g_under);
-    return g_nth != 0 && atomic_load(&g_seen) >= g_nth;
+    return failing_sys_disarm();
 }
 
 unsigned failing_sys_mprotect_calls(void) {

@@ -28,6 +28,9 @@ enum failing_call {
 /** From now on, over the table that is in force, the nth call (1 = the next) of a kind fails with errno code; repeat: so do all after it. */
 void failing_sys_install(enum failing_call kind, unsigned nth, int code, bool repeat);
 
+/** No call fails from now on; counting goes on. Tells whether a call was failed. */
+bool failing_sys_disarm(void);
+
 /** Puts that table back; tells whether a call was failed. */
 bool failing_sys_remove(void);
 

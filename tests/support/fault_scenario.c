@@ -126,10 +126,87 @@ static void walk_factory(struct ael_kms *kms, struct fault_run *run) {
     ael_session_factory_free(factory);
 }
 
+/* -- secrets -- */
+
+enum { SMALL_LEN = 32, LARGE_LEN = 5000 };
+
+static bool is_all(struct ael_bytes bytes, uint8_t value) {
+    for (size_t i = 0; i < bytes.len; i++) {
+        if (bytes.data[i] != value) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void walk_access(struct ael_secret *secret, bool random, struct fault_run *run) {
+    struct ael_secret_access access;
+    enum ael_status status = ael_secret_access_begin(secret, &access);
+    bool right = access.bytes.len == ael_secret_len(secret) && (random || is_all(access.bytes, 's'));
+    if (note(run, "secret_access_begin", status, right, access.bytes.data == NULL)) {
+        status = ael_secret_access_end(&access);
+        note(run, "secret_access_end", status, access.bytes.data == NULL, access.bytes.data == NULL);
+    }
+}
+
+static void walk_reader(struct ael_secret *secret, struct fault_run *run) {
+    struct ael_secret_reader *reader = NULL;
+    uint8_t out[SMALL_LEN] = {0};
+    size_t n = 0;
+    enum ael_status status = ael_secret_reader_new(secret, &reader);
+    if (note(run, "secret_reader_new", status, reader != NULL, reader == NULL)) {
+        status = ael_secret_reader_read(reader, out, sizeof out, &n);
+        status = status == AEL_EOF ? AEL_OK : status;
+        note(
+            run, "secret_reader_read", status, n == sizeof out,
+            n == 0 && is_all((struct ael_bytes){out, sizeof out}, 0));
+    }
+    ael_secret_reader_free(reader);
+    memset(out, 0, sizeof out);
+}
+
+static void walk_secret(size_t len, bool random, struct fault_run *run) {
+    uint8_t source[LARGE_LEN];
+    struct ael_secret *secret = NULL;
+    memset(source, 's', sizeof source);
+    enum ael_status status =
+        random ? ael_secret_new_random(len, &secret) : ael_secret_new(source, len, &secret);
+    if (!random && !is_all((struct ael_bytes){source, len}, 0)) {
+        violate(run, "a source that is not wiped");
+    }
+    if (note(run, "secret_new", status, secret != NULL, secret == NULL)) {
+        walk_access(secret, random, run);
+        walk_access(secret, random, run);
+        if (len == SMALL_LEN) {
+            walk_reader(secret, run);
+        }
+        status = ael_secret_close(secret);
+        note(run, "secret_close", status, ael_secret_is_closed(secret), ael_secret_is_closed(secret));
+    }
+    ael_secret_release(secret);
+}
+
+static bool walk_memory(const struct fault_edges *edges, struct fault_run *run) {
+    if (edges->memory == NULL) {
+        return true;
+    }
+    if (!note(run, "memory_configure", ael_memory_configure(edges->memory, NULL), true, true)) {
+        return false;
+    }
+    walk_secret(SMALL_LEN, false, run);
+    walk_secret(SMALL_LEN, true, run);
+    walk_secret(LARGE_LEN, false, run);
+    walk_secret(LARGE_LEN - SMALL_LEN, true, run);
+    return true;
+}
+
 /* see tests/support/fault_scenario.h */
 void fault_scenario_walk(const struct fault_edges *edges, struct fault_run *run) {
     *run = (struct fault_run){AEL_OK, "", NULL, NULL, AEL_RECORD_BUF_INIT, AEL_BUF_INIT};
     struct ael_kms *kms = NULL;
+    if (!walk_memory(edges, run)) {
+        return;
+    }
     enum ael_status status = edges->open_metastore(edges->context, &run->metastore, NULL);
     if (note(run, "open_metastore", status, run->metastore != NULL, run->metastore == NULL)) {
         status = edges->open_kms(edges->context, &kms, NULL);

@@ -1,6 +1,6 @@
 /*
- * tests/support/fault_scenario.h - the path that fault sweeps walk: open the edges, make a factory and a session,
- * encrypt and decrypt as struct and as JSON, free everything. Each step judges its own outputs, and afterwards, when
+ * tests/support/fault_scenario.h - the path that fault sweeps walk: set memory up, use secrets of each kind, open the
+ * edges, make a factory and a session, encrypt and decrypt as struct and as JSON, free everything. Each step judges its own outputs, and afterwards, when
  * nothing fails any more, whatever was encrypted with AEL_OK is decrypted by a factory of its own.
  *
  * Needs: libael (shared or static).
@@ -17,6 +17,7 @@ struct fault_edges {
     void *context;
     enum ael_status (*open_metastore)(void *context, struct ael_metastore **metastore, struct ael_error *err);
     enum ael_status (*open_kms)(void *context, struct ael_kms **kms, struct ael_error *err);
+    const struct ael_memory_options *memory; /* with which protected memory is set up first; NULL = when it is needed */
 };
 
 struct fault_run {
