@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+# The scanner's own suite, the program as users run it, and the matrix of scenarios. Nothing of it runs under a launcher
+# such as valgrind, which keeps memory of its own in the process, nor under ThreadSanitizer.
+if(AEL_TEST_LAUNCHER OR AEL_FUZZ OR AEL_SANITIZE MATCHES "thread")
+  return()
+endif()
+
+# ael_residency(<name> <source>...): linked with the static library, whose insides it looks at.
+function(ael_residency name)
+  add_executable(residency_${name} ${ARGN})
+  ael_test_flags(residency_${name} static)
+  target_link_libraries(residency_${name} PRIVATE residency_scan)
+endfunction()
+
+ael_residency(scan_test residency/test_scan.c)
+ael_add_test(residency.scan residency $<TARGET_FILE:residency_scan_test>)
