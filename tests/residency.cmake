@@ -14,3 +14,12 @@ endfunction()
 
 ael_residency(scan_test residency/test_scan.c)
 ael_add_test(residency.scan residency $<TARGET_FILE:residency_scan_test>)
+
+if(AEL_SQLITE)
+  file(GLOB matrix CONFIGURE_DEPENDS residency/*.c)
+  list(FILTER matrix EXCLUDE REGEX "/test_[^/]*$")
+  ael_residency(matrix ${matrix} ${PROJECT_SOURCE_DIR}/tools/residency/key_chain.c)
+  target_compile_definitions(residency_matrix PRIVATE AEL_TEST_LIBRARY="$<TARGET_FILE:ael_shared>")
+  add_dependencies(residency_matrix ael_shared)
+  ael_add_test(residency.matrix residency $<TARGET_FILE:residency_matrix>)
+endif()

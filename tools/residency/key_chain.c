@@ -123,17 +123,22 @@ open_children(struct residency_chain *chain, const struct residency_link *parent
     return opened;
 }
 
+/* All steps from what is open. */
+static size_t open_next(struct residency_chain *chain) {
+    size_t opened = 0;
+    for (size_t i = 0; i < chain->count; i++) {
+        if (chain->links[i].is_open && chain->links[i].id != NULL) {
+            opened += open_children(chain, &chain->links[i], chain->links[i].key);
+        }
+    }
+    return opened;
+}
+
 /* see tools/residency/key_chain.h */
 size_t residency_chain_open(struct residency_chain *chain, const uint8_t master[RESIDENCY_KEY_BYTES]) {
     size_t sealed = 0;
-    size_t opened = open_children(chain, NULL, master);
-    while (opened > 0) {
-        opened = 0;
-        for (size_t i = 0; i < chain->count; i++) {
-            if (chain->links[i].is_open && chain->links[i].id != NULL) {
-                opened += open_children(chain, &chain->links[i], chain->links[i].key);
-            }
-        }
+    (void)open_children(chain, NULL, master);
+    while (open_next(chain) > 0) {
     }
     for (size_t i = 0; i < chain->count; i++) {
         sealed += !chain->links[i].is_open;
