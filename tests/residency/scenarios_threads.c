@@ -8,10 +8,12 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { THREADS = 8, TRIPS = 12, SIGNALS = 300, SIGNAL_STACK_BYTES = 65536 };
+enum { THREADS = 8, TRIPS = 12, SIGNALS = 300, SIGNAL_STACK_BYTES = 65536, INTERRUPTED_CALLS = 10 };
+enum { MILLISECOND_NS = 1000000, LONG_PAYLOAD = 4 << 20 };
 
 struct worker {
     struct world *world;
@@ -49,15 +51,12 @@ static bool threads_ended(struct world *world) {
 static atomic_size_t g_trips;
 
 /* One that tells nothing, for a message cut by cancellation would be half a message. */
-static bool quiet_trip(struct world *world, struct ael_session *session) {
-    static const uint8_t k_payload[3000] = {1};
+static bool quiet_trip(struct world *world, struct ael_session *session, struct ael_bytes payload) {
     struct ael_record_buf record = AEL_RECORD_BUF_INIT;
     struct ael_buf plain = AEL_BUF_INIT;
     int state = 0;
-    bool good =
-        ael_session_encrypt(session, (struct ael_bytes){k_payload, sizeof k_payload}, &record, NULL, NULL) ==
-            AEL_OK &&
-        ael_session_decrypt(session, &record.record, &plain, NULL, NULL) == AEL_OK;
+    bool good = ael_session_encrypt(session, payload, &record, NULL, NULL) == AEL_OK &&
+                ael_session_decrypt(session, &record.record, &plain, NULL, NULL) == AEL_OK;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
     good = good && world_tell_record(world, &record.record);
     atomic_fetch_add(&g_trips, 1);
@@ -68,11 +67,12 @@ static bool quiet_trip(struct world *world, struct ael_session *session) {
 }
 
 static void *be_cancelled(void *context) {
+    static const uint8_t k_payload[50000] = {1};
     struct world *world = context;
     struct ael_session *session = NULL;
     bool good = EXPECT_STATUS(ael_session_acquire(world->factory, "cancelled", &session, NULL), AEL_OK);
     while (good) {
-        good = quiet_trip(world, session);
+        good = quiet_trip(world, session, (struct ael_bytes){k_payload, sizeof k_payload});
         pthread_testcancel();
     }
     return NULL;
@@ -124,44 +124,113 @@ static bool threads_waiting(struct world *world) {
 /* -- signals -- */
 
 static atomic_int g_signals;
+static atomic_int g_interrupted;
 
 static void count_signal(int number) {
     (void)number;
     atomic_fetch_add(&g_signals, 1);
 }
 
-static bool start_timer(timer_t *timer, int flags) {
+static bool start_timer(timer_t *timer, int flags, int64_t first_ns, int64_t interval_ns) {
     const struct sigaction action = {.sa_handler = count_signal, .sa_flags = SA_RESTART | flags};
-    const struct itimerspec kilohertz = {{0, 1000000}, {0, 1000000}};
+    const struct itimerspec when = {{0, interval_ns}, {0, first_ns}};
     struct sigevent event = {.sigev_notify = SIGEV_SIGNAL};
     event.sigev_signo = SIGRTMIN;
     return sigaction(SIGRTMIN, &action, NULL) == 0 && timer_create(CLOCK_MONOTONIC, &event, timer) == 0 &&
-           timer_settime(*timer, 0, &kilohertz, NULL) == 0;
+           timer_settime(*timer, 0, &when, NULL) == 0;
 }
 
-/* What a signal finds in the registers goes to the stack with them, and stays there until that is written over. */
-static bool encrypts_under_signals(struct world *world, int flags, const char *where) {
+/* As a profiler does: what one leaves on the stack the next calls write over. Long payloads, for fewer keys to seek. */
+static bool encrypts_at_1_khz(struct world *world) {
     timer_t timer;
-    bool good = world_round_trips(world, 4, 1) && EXPECT(start_timer(&timer, flags));
+    struct ael_session *session = NULL;
+    uint8_t *payload = calloc(1, LONG_PAYLOAD);
+    bool good = EXPECT(payload != NULL) &&
+                EXPECT_STATUS(ael_session_acquire(world->factory, "tenant-0", &session, NULL), AEL_OK) &&
+                EXPECT(start_timer(&timer, 0, MILLISECOND_NS, MILLISECOND_NS));
     if (!good) {
         return false;
     }
     while (good && atomic_load(&g_signals) < SIGNALS) {
-        good = world_round_trip(world, "tenant-0", 1000);
+        good = EXPECT(quiet_trip(world, session, (struct ael_bytes){payload, LONG_PAYLOAD / 4}));
     }
     timer_delete(timer);
-    return good && world_stand_still(world, where, WIRE_LOOK_MEASURE);
+    good = good && world_stand_still(world, "after 300 signals at 1 kHz", WIRE_LOOK_MEASURE);
+    ael_session_release(session);
+    free(payload);
+    return good;
 }
 
-static bool signals(struct world *world) {
-    return encrypts_under_signals(world, 0, "after 300 signals at 1 kHz");
+/* -- a signal in the middle of a cipher's call -- */
+
+struct interrupted {
+    struct world *world;
+    struct ael_session *session;
+    uint8_t *payload;
+    struct ael_record_buf record;
+    pthread_barrier_t encrypted;
+    pthread_barrier_t looked_at;
+    bool good;
+};
+
+/* Tells the record and has the process looked at, on a stack of its own: the encrypting one stays as it was left. */
+static void *be_teller(void *context) {
+    struct interrupted *call = context;
+    for (int i = 0; i < INTERRUPTED_CALLS; i++) {
+        pthread_barrier_wait(&call->encrypted);
+        call->good = call->good && world_tell_record(call->world, &call->record.record) &&
+                     world_stand_still(call->world, "after a signal in a cipher's call", WIRE_LOOK_MEASURE);
+        pthread_barrier_wait(&call->looked_at);
+    }
+    return NULL;
+}
+
+/* A long payload: the signal comes while it is being encrypted. */
+static void interrupt_calls(struct interrupted *call, int flags) {
+    struct ael_bytes payload = {call->payload, LONG_PAYLOAD};
+    for (int i = 0; i < INTERRUPTED_CALLS; i++) {
+        timer_t timer;
+        int before = atomic_load(&g_signals);
+        call->good = call->good && EXPECT(start_timer(&timer, flags, 200000 + i * 7919, 0));
+        call->good =
+            call->good &&
+            EXPECT_STATUS(ael_session_encrypt(call->session, payload, &call->record, NULL, NULL), AEL_OK);
+        atomic_fetch_add(&g_interrupted, atomic_load(&g_signals) > before);
+        pthread_barrier_wait(&call->encrypted);
+        pthread_barrier_wait(&call->looked_at);
+        timer_delete(timer);
+    }
+}
+
+static bool interrupted_calls(struct world *world, int flags) {
+    static struct interrupted call;
+    pthread_t teller;
+    call = (struct interrupted){.world = world, .record = AEL_RECORD_BUF_INIT, .good = true};
+    call.payload = calloc(1, LONG_PAYLOAD);
+    pthread_barrier_init(&call.encrypted, NULL, 2);
+    pthread_barrier_init(&call.looked_at, NULL, 2);
+    if (!EXPECT(call.payload != NULL && pthread_create(&teller, NULL, be_teller, &call) == 0) ||
+        !EXPECT_STATUS(ael_session_acquire(world->factory, "tenant-0", &call.session, NULL), AEL_OK)) {
+        return false;
+    }
+    interrupt_calls(&call, flags);
+    pthread_join(teller, NULL);
+    ael_record_buf_clear(&call.record);
+    ael_session_release(call.session);
+    free(call.payload);
+    printf("\n    %d of %d encrypts met a signal ", atomic_load(&g_interrupted), INTERRUPTED_CALLS);
+    fflush(stdout);
+    return call.good && EXPECT(atomic_load(&g_interrupted) > 0);
+}
+
+static bool signals_in_calls(struct world *world) {
+    return interrupted_calls(world, 0);
 }
 
 static bool signals_on_their_stack(struct world *world) {
     static uint8_t stack[SIGNAL_STACK_BYTES];
     const stack_t ours = {.ss_sp = stack, .ss_size = sizeof stack};
-    return EXPECT(sigaltstack(&ours, NULL) == 0) &&
-           encrypts_under_signals(world, SA_ONSTACK, "after 300 signals at 1 kHz on a stack of their own");
+    return EXPECT(sigaltstack(&ours, NULL) == 0) && interrupted_calls(world, SA_ONSTACK);
 }
 
 static const struct scenario k_list[] = {
@@ -173,8 +242,8 @@ static const struct scenario k_list[] = {
      .form = PLANT_SCHEDULE},
     {.name = "threads/cancelled", .run = threads_cancelled, .place = PLANT_ENDED_THREAD},
     {.name = "threads/waiting", .run = threads_waiting, .place = PLANT_THREAD_STACK},
-    {.name = "signals/at_1_khz", .run = signals, .place = PLANT_STACK},
-    {.name = "signals/at_1_khz_evp", .run = signals, .engine = ENGINE_EVP, .place = PLANT_STACK},
+    {.name = "signals/at_1_khz", .run = encrypts_at_1_khz, .place = PLANT_STACK},
+    {.name = "signals/in_a_call", .run = signals_in_calls, .place = PLANT_HEAP},
     {.name = "signals/on_their_stack", .run = signals_on_their_stack, .place = PLANT_SIGNAL_STACK},
 };
 

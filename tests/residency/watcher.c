@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { HITS_PRINTED = 8, ENVIRON_MAX = 512 };
+enum { HITS_PRINTED = 8, MEASURED_PRINTED = 2, ENVIRON_MAX = 512 };
 
 struct watch {
     const struct scenario *scenario;
@@ -142,7 +142,8 @@ static void take_hit(void *context, const struct residency_hit *hit) {
         watch->environ_hits++;
     } else if (inside_holds(&watch->inside, hit->address)) {
         watch->totals->inside++;
-    } else if (watch->outside++ < HITS_PRINTED) {
+    } else if (
+        watch->outside++ < ((watch->look & WIRE_LOOK_MEASURE) != 0 ? MEASURED_PRINTED : HITS_PRINTED)) {
         print_hit(watch, hit);
     }
 }
