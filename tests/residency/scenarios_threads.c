@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { THREADS = 8, TRIPS = 12, SIGNALS = 300, SIGNAL_STACK_BYTES = 65536, INTERRUPTED_CALLS = 10 };
+enum { THREADS = 8, TRIPS = 12, SIGNALS = 300, SIGNAL_STACK_BYTES = 65536 };
 enum { MILLISECOND_NS = 1000000, LONG_PAYLOAD = 4 << 20 };
 
 struct worker {
@@ -124,7 +124,6 @@ static bool threads_waiting(struct world *world) {
 /* -- signals -- */
 
 static atomic_int g_signals;
-static atomic_int g_interrupted;
 
 static void count_signal(int number) {
     (void)number;
@@ -161,76 +160,126 @@ static bool encrypts_at_1_khz(struct world *world) {
     return good;
 }
 
-/* -- a signal in the middle of a cipher's call -- */
+/* -- a thread's stack as the last call left it -- */
 
-struct interrupted {
+struct last_call {
+    size_t len; /* of the payload */
+    bool decrypts;
+    bool interrupted; /* by a signal while the cipher runs */
+    int flags;        /* of the signal's action */
+    int times;
     struct world *world;
     struct ael_session *session;
     uint8_t *payload;
     struct ael_record_buf record;
-    pthread_barrier_t encrypted;
+    struct ael_buf plain;
+    pthread_barrier_t called;
     pthread_barrier_t looked_at;
+    int met; /* calls that met their signal */
     bool good;
 };
 
-/* Tells the record and has the process looked at, on a stack of its own: the encrypting one stays as it was left. */
+/* Tells the record and has the process looked at from a stack of its own: the caller's stays as it was left. */
 static void *be_teller(void *context) {
-    struct interrupted *call = context;
-    for (int i = 0; i < INTERRUPTED_CALLS; i++) {
-        pthread_barrier_wait(&call->encrypted);
+    struct last_call *call = context;
+    unsigned look = call->interrupted ? WIRE_LOOK_MEASURE : 0;
+    for (int i = 0; i < call->times; i++) {
+        pthread_barrier_wait(&call->called);
         call->good = call->good && world_tell_record(call->world, &call->record.record) &&
-                     world_stand_still(call->world, "after a signal in a cipher's call", WIRE_LOOK_MEASURE);
+                     world_stand_still(call->world, "after the last call", look);
         pthread_barrier_wait(&call->looked_at);
     }
     return NULL;
 }
 
-/* A long payload: the signal comes while it is being encrypted. */
-static void interrupt_calls(struct interrupted *call, int flags) {
-    struct ael_bytes payload = {call->payload, LONG_PAYLOAD};
-    for (int i = 0; i < INTERRUPTED_CALLS; i++) {
-        timer_t timer;
-        int before = atomic_load(&g_signals);
-        call->good = call->good && EXPECT(start_timer(&timer, flags, 200000 + i * 7919, 0));
-        call->good =
-            call->good &&
-            EXPECT_STATUS(ael_session_encrypt(call->session, payload, &call->record, NULL, NULL), AEL_OK);
-        atomic_fetch_add(&g_interrupted, atomic_load(&g_signals) > before);
-        pthread_barrier_wait(&call->encrypted);
-        pthread_barrier_wait(&call->looked_at);
+static bool do_call(struct last_call *call) {
+    struct ael_bytes payload = {call->payload, call->len};
+    return ael_session_encrypt(call->session, payload, &call->record, NULL, NULL) == AEL_OK &&
+           (!call->decrypts ||
+            ael_session_decrypt(call->session, &call->record.record, &call->plain, NULL, NULL) == AEL_OK);
+}
+
+static void call_and_wait(struct last_call *call, int turn) {
+    timer_t timer;
+    int before = atomic_load(&g_signals);
+    call->good = call->good &&
+                 (!call->interrupted || EXPECT(start_timer(&timer, call->flags, 200000 + turn * 7919, 0)));
+    call->good = call->good && EXPECT(do_call(call));
+    call->met += atomic_load(&g_signals) > before;
+    pthread_barrier_wait(&call->called);
+    pthread_barrier_wait(&call->looked_at);
+    if (call->interrupted) {
         timer_delete(timer);
     }
 }
 
-static bool interrupted_calls(struct world *world, int flags) {
-    static struct interrupted call;
+static bool start_call(struct last_call *call, pthread_t *teller) {
+    call->payload = calloc(1, call->len);
+    call->good = true;
+    pthread_barrier_init(&call->called, NULL, 2);
+    pthread_barrier_init(&call->looked_at, NULL, 2);
+    return EXPECT(call->payload != NULL) && world_round_trips(call->world, 4, 1) &&
+           EXPECT_STATUS(
+               ael_session_acquire(call->world->factory, "tenant-0", &call->session, NULL), AEL_OK) &&
+           EXPECT(pthread_create(teller, NULL, be_teller, call) == 0);
+}
+
+static bool look_after_calls(struct world *world, const struct last_call *what) {
+    static struct last_call call;
     pthread_t teller;
-    call = (struct interrupted){.world = world, .record = AEL_RECORD_BUF_INIT, .good = true};
-    call.payload = calloc(1, LONG_PAYLOAD);
-    pthread_barrier_init(&call.encrypted, NULL, 2);
-    pthread_barrier_init(&call.looked_at, NULL, 2);
-    if (!EXPECT(call.payload != NULL && pthread_create(&teller, NULL, be_teller, &call) == 0) ||
-        !EXPECT_STATUS(ael_session_acquire(world->factory, "tenant-0", &call.session, NULL), AEL_OK)) {
+    call = *what;
+    call.world = world;
+    call.record = (struct ael_record_buf)AEL_RECORD_BUF_INIT;
+    call.plain = (struct ael_buf)AEL_BUF_INIT;
+    if (!start_call(&call, &teller)) {
         return false;
     }
-    interrupt_calls(&call, flags);
+    for (int i = 0; i < call.times; i++) {
+        call_and_wait(&call, i);
+    }
     pthread_join(teller, NULL);
     ael_record_buf_clear(&call.record);
+    ael_buf_clear(&call.plain);
     ael_session_release(call.session);
     free(call.payload);
-    printf("\n    %d of %d encrypts met a signal ", atomic_load(&g_interrupted), INTERRUPTED_CALLS);
-    fflush(stdout);
-    return call.good && EXPECT(atomic_load(&g_interrupted) > 0);
+    if (call.interrupted) {
+        printf("\n    %d of %d encrypts met a signal ", call.met, call.times);
+        fflush(stdout);
+    }
+    return call.good && EXPECT(!call.interrupted || call.met > 0);
+}
+
+static bool after_encrypt(struct world *world) {
+    const struct last_call call = {.len = 100, .times = 3};
+    return look_after_calls(world, &call);
+}
+
+static bool after_long_encrypt(struct world *world) {
+    const struct last_call call = {.len = 100000, .times = 3};
+    return look_after_calls(world, &call);
+}
+
+static bool after_decrypt(struct world *world) {
+    const struct last_call call = {.len = 100, .decrypts = true, .times = 3};
+    return look_after_calls(world, &call);
+}
+
+static bool after_long_decrypt(struct world *world) {
+    const struct last_call call = {.len = 100000, .decrypts = true, .times = 3};
+    return look_after_calls(world, &call);
 }
 
 static bool signals_in_calls(struct world *world) {
-    return interrupted_calls(world, 0);
+    const struct last_call call = {.len = LONG_PAYLOAD, .interrupted = true, .times = 10};
+    return look_after_calls(world, &call);
 }
 
 static bool signals_on_their_stack(struct world *world) {
     static uint8_t stack[SIGNAL_STACK_BYTES];
     const stack_t ours = {.ss_sp = stack, .ss_size = sizeof stack};
-    return EXPECT(sigaltstack(&ours, NULL) == 0) && interrupted_calls(world, SA_ONSTACK);
+    const struct last_call call = {
+        .len = LONG_PAYLOAD, .interrupted = true, .flags = SA_ONSTACK, .times = 10};
+    return EXPECT(sigaltstack(&ours, NULL) == 0) && look_after_calls(world, &call);
 }
 
 static const struct scenario k_list[] = {
@@ -242,6 +291,19 @@ static const struct scenario k_list[] = {
      .form = PLANT_SCHEDULE},
     {.name = "threads/cancelled", .run = threads_cancelled, .place = PLANT_ENDED_THREAD},
     {.name = "threads/waiting", .run = threads_waiting, .place = PLANT_THREAD_STACK},
+    {.name = "stack/encrypt", .run = after_encrypt, .place = PLANT_THREAD_STACK},
+    {.name = "stack/encrypt_long",
+     .run = after_long_encrypt,
+     .place = PLANT_THREAD_STACK,
+     .form = PLANT_SCHEDULE},
+    {.name = "stack/encrypt_evp", .run = after_encrypt, .engine = ENGINE_EVP, .place = PLANT_THREAD_STACK},
+    {.name = "stack/decrypt", .run = after_decrypt, .place = PLANT_THREAD_STACK, .form = PLANT_HASH_SQUARE},
+    {.name = "stack/decrypt_long", .run = after_long_decrypt, .place = PLANT_THREAD_STACK},
+    {.name = "stack/decrypt_evp", .run = after_decrypt, .engine = ENGINE_EVP, .place = PLANT_THREAD_STACK},
+    {.name = "stack/decrypt_strict",
+     .run = after_decrypt,
+     .key_level = AEL_PROTECTION_STRICT,
+     .place = PLANT_THREAD_STACK},
     {.name = "signals/at_1_khz", .run = encrypts_at_1_khz, .place = PLANT_STACK},
     {.name = "signals/in_a_call", .run = signals_in_calls, .place = PLANT_HEAP},
     {.name = "signals/on_their_stack", .run = signals_on_their_stack, .place = PLANT_SIGNAL_STACK},
