@@ -8,7 +8,7 @@
  *
  * Scans nothing under valgrind and ThreadSanitizer, which keep memory of their own in the process.
  *
- * Needs: libael at AEL_TEST_LIBRARY, OpenSSL (libcrypto), CUnit, tests/support/residency.c.
+ * Needs: libael at AEL_TEST_LIBRARY, OpenSSL (libcrypto), CUnit, tools/residency.
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -27,8 +27,8 @@
 
 #include "tests/support/gcm.h"
 #include "tests/support/maps.h"
-#include "tests/support/residency.h"
 #include "tests/support/suite.h"
+#include "tools/residency/scan.h"
 
 enum { ROUNDS = 48, SETTLED = 24, RECORDS = 2, SMALLEST_CHUNK = 16 };
 
@@ -270,13 +270,13 @@ static bool derive_all(int from_child, const uint8_t *master, struct residency_n
 
 static bool watch(pid_t child, const char *key_path, int go, int from_child, size_t *hits) {
     uint8_t master[TEST_KEY_BYTES];
-    struct residency_needles needles = {NULL, 0, 0};
-    struct residency_result result = {0, 0, 0, 0, 0};
+    struct residency_needles needles = RESIDENCY_NEEDLES_INIT;
+    struct residency_result result = {.bytes_scanned = 0};
     bool good = write_master_key(key_path, master) && write_all(go, "g", 1) &&
                 derive_all(from_child, master, &needles) &&
-                (!memory_is_ours() || residency_scan(child, &needles, &result));
-    *hits = result.hits;
-    residency_clear(&needles);
+                (!memory_is_ours() || residency_scan_process(child, &needles, NULL, NULL, &result));
+    *hits = result.hits[RESIDENCY_OUTSIDE];
+    residency_needles_clear(&needles);
     return good;
 }
 
