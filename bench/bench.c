@@ -24,16 +24,36 @@ int bench_fail(const char *what, enum ael_status status) {
 static int usage(FILE *to, const char *program) {
     (void)fprintf(
         to,
-        "Usage: %s [--json] [--quick] [--case PREFIX]\n"
+        "Usage: %s [--json|--driven] [--quick] [--case PREFIX] [--level LEVEL]\n"
         "  --json         one line of JSON a case\n"
+        "  --driven       takes samples when told by standard input (see bench/bench.h)\n"
         "  --quick        short samples: to see that everything runs, not to compare\n"
-        "  --case PREFIX  only the cases whose names start so, and their floors\n",
+        "  --case PREFIX  only the cases whose names start so, and their floors\n"
+        "  --level LEVEL  strict, leased or open, for keys and, but for open, for secrets too\n",
         program);
     return to == stderr ? 2 : 0;
 }
 
+/* Sets the library's own memory to the level of that name, and secrets too where they have it. */
+static int use_level(const char *name) {
+    static const enum ael_protection_level k_levels[] = {
+        AEL_PROTECTION_STRICT, AEL_PROTECTION_LEASED, AEL_PROTECTION_OPEN};
+    struct ael_memory_options options = AEL_MEMORY_OPTIONS_INIT;
+    for (size_t i = 0; i < sizeof k_levels / sizeof k_levels[0]; i++) {
+        if (strcmp(ael_protection_level_name(k_levels[i]), name) == 0) {
+            options.key_level = k_levels[i];
+            options.level = k_levels[i] == AEL_PROTECTION_OPEN ? options.level : k_levels[i];
+            enum ael_status status = ael_memory_configure(&options, NULL);
+            return status == AEL_OK ? 0 : bench_fail("the level", status);
+        }
+    }
+    (void)fprintf(stderr, "bench: no level is called %s\n", name);
+    return 2;
+}
+
 /* see bench/bench.h */
 int bench_init(struct bench *bench, int argc, char **argv) {
+    const char *level = NULL;
     memset(bench, 0, sizeof *bench);
     bench->prefix = "";
     for (int i = 1; i < argc; i++) {
@@ -43,6 +63,10 @@ int bench_init(struct bench *bench, int argc, char **argv) {
             bench->quick = true;
         } else if (strcmp(argv[i], "--case") == 0 && i + 1 < argc) {
             bench->prefix = argv[++i];
+        } else if (strcmp(argv[i], "--level") == 0 && i + 1 < argc) {
+            level = argv[++i];
+        } else if (strcmp(argv[i], "--driven") == 0) {
+            bench->driven = true;
         } else if (strcmp(argv[i], "--help") == 0) {
             bench->help = true;
             return usage(stdout, argv[0]);
@@ -50,7 +74,7 @@ int bench_init(struct bench *bench, int argc, char **argv) {
             return usage(stderr, argv[0]);
         }
     }
-    return 0;
+    return level == NULL ? 0 : use_level(level);
 }
 
 /* see bench/bench.h */
@@ -234,17 +258,19 @@ static int calibrate_all(struct bench *bench) {
     return 0;
 }
 
+static int take_round(struct bench_entry *entry, int round) {
+    int64_t elapsed_ns = 0;
+    enum ael_status status = take_sample(entry, &elapsed_ns);
+    entry->samples[round] = (double)elapsed_ns / (double)(entry->operations * entry->threads);
+    return status == AEL_OK ? 0 : bench_fail(entry->name, status);
+}
+
 static int run_round(struct bench *bench, int round) {
-    for (int i = 0; i < bench->count; i++) {
-        struct bench_entry *entry = &bench->entries[i];
-        int64_t elapsed_ns = 0;
-        enum ael_status status = take_sample(entry, &elapsed_ns);
-        if (status != AEL_OK) {
-            return bench_fail(entry->name, status);
-        }
-        entry->samples[round] = (double)elapsed_ns / (double)(entry->operations * entry->threads);
+    int result = 0;
+    for (int i = 0; i < bench->count && result == 0; i++) {
+        result = take_round(&bench->entries[i], round);
     }
-    return 0;
+    return result;
 }
 
 /* ---- output ---- */
@@ -270,12 +296,18 @@ static const char *level_of(const char *name) {
     return ael_protection_level_name(strncmp(name, "secret/", 7) == 0 ? stats.level : stats.key_level);
 }
 
-static void print_json(const struct bench_entry *entry, double floor) {
+/* The fields that tell what an entry is. */
+static void print_identity(const struct bench_entry *entry) {
     (void)printf(
-        "{\"case\": \"%s\", \"impl\": \"%s\", \"level\": \"%s\", \"engine\": \"%s\", \"threads\": %u, "
-        "\"ns_per_op\": %.2f, \"min\": %.2f, \"max\": %.2f, ",
-        entry->name, entry->is_floor ? "floor" : "ael", entry->is_floor ? "none" : level_of(entry->name), entry->engine,
-        entry->threads, entry->median, entry->min, entry->max);
+        "{\"case\": \"%s\", \"impl\": \"%s\", \"level\": \"%s\", \"engine\": \"%s\", \"threads\": %u, ",
+        entry->name, entry->is_floor ? "floor" : "ael", entry->is_floor ? "none" : level_of(entry->name),
+        entry->engine, entry->threads);
+}
+
+static void print_json(const struct bench_entry *entry, double floor) {
+    print_identity(entry);
+    (void)printf(
+        "\"ns_per_op\": %.2f, \"min\": %.2f, \"max\": %.2f, ", entry->median, entry->min, entry->max);
     if (floor > 0) {
         (void)printf("\"floor_ns\": %.2f, \"ratio_floor\": %.3f}\n", floor, entry->median / floor);
     } else {
@@ -332,10 +364,62 @@ static int check_entries(const struct bench *bench) {
     return 1;
 }
 
+/* ---- driven ---- */
+
+static void print_listed(const struct bench_entry *entry) {
+    const char *separator = "";
+    print_identity(entry);
+    (void)printf("\"floors\": [");
+    for (int i = 0; i < BENCH_FLOORS; i++) {
+        if (entry->floors[i] >= 0) {
+            (void)printf("%s%d", separator, entry->floors[i]);
+            separator = ", ";
+        }
+    }
+    (void)printf("]}\n");
+}
+
+/* Takes one sample and prints it; the first of an entry comes after its warm-up. */
+static int answer(struct bench *bench, long number) {
+    if (number < 0 || number >= bench->count) {
+        (void)fprintf(stderr, "bench: there is no entry %ld\n", number);
+        return 1;
+    }
+    struct bench_entry *entry = &bench->entries[number];
+    enum ael_status status =
+        entry->operations == 0 ? calibrate(entry, bench->quick ? QUICK_SAMPLE_NS : SAMPLE_NS) : AEL_OK;
+    if (status != AEL_OK) {
+        return bench_fail(entry->name, status);
+    }
+    int result = take_round(entry, 0);
+    if (result == 0) {
+        (void)printf("%.3f\n", entry->samples[0]);
+        result = fflush(stdout) == 0 ? 0 : 1;
+    }
+    return result;
+}
+
+static int run_driven(struct bench *bench) {
+    char line[32];
+    int result = 0;
+    for (int i = 0; i < bench->count; i++) {
+        print_listed(&bench->entries[i]);
+    }
+    (void)printf("\n");
+    (void)fflush(stdout);
+    while (result == 0 && fgets(line, sizeof line, stdin) != NULL) {
+        result = answer(bench, strtol(line, NULL, 10));
+    }
+    return result;
+}
+
 /* see bench/bench.h */
 int bench_run(struct bench *bench) {
     int rounds = bench->quick ? BENCH_QUICK_ROUNDS : BENCH_ROUNDS;
     int result = check_entries(bench);
+    if (result == 0 && bench->driven) {
+        return run_driven(bench);
+    }
     if (result == 0) {
         result = calibrate_all(bench);
     }

@@ -1,7 +1,7 @@
 /*
  * bench/bench.h - what the benchmark programs share: command line, rounds, threads, output.
  *
- *     bench_<group> [--json] [--quick] [--case PREFIX]
+ *     bench_<group> [--json|--driven] [--quick] [--case PREFIX] [--level LEVEL]
  *
  * A group adds its cases and the floors they are held against, then runs them. Everything runs once to warm
  * up and to find how many operations make a sample of some 50 ms (5 ms with --quick); then rounds, at least
@@ -11,6 +11,13 @@
  *
  * ns_per_op is wall time, from the first thread's start to the last one's end (CLOCK_MONOTONIC), over the
  * operations of all threads.
+ *
+ * --driven is for a program that runs several of these side by side (scripts/bench-peers). First a line of JSON
+ * an entry, `{"case", "impl", "level", "engine", "threads", "floors": [numbers of entries]}`, then an empty line.
+ * Then each line read from standard input is the number of an entry, counted from 0, of which one sample is taken;
+ * the answer is a line with its ns_per_op. The end of the input ends the program. The peers' programs
+ * (bench/peers) speak the same, and with `--locked KEYS` print one line,
+ * `{"case", "impl", "level", "keys", "locked_kib"}`: what is locked once as many keys are warm.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef AEL_BENCH_BENCH_H
@@ -49,7 +56,7 @@ struct bench_entry {
 };
 
 struct bench {
-    bool json, quick, help;
+    bool json, quick, help, driven;
     const char *prefix; /* "" = every case */
     struct bench_entry entries[96];
     int count;

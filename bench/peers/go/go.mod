@@ -1,0 +1,25 @@
+module ael/bench/peers
+
+go 1.25.0
+
+require (
+	github.com/godaddy/asherah/go/appencryption v0.9.0
+	github.com/godaddy/asherah/go/securememory v0.1.7
+	github.com/stretchr/testify v1.11.1
+)
+
+require (
+	github.com/awnumar/memcall v0.4.0 // indirect
+	github.com/awnumar/memguard v0.22.5 // indirect
+	github.com/aws/aws-sdk-go v1.55.8 // indirect
+	github.com/davecgh/go-spew v1.1.1 // indirect
+	github.com/jmespath/go-jmespath v0.4.0 // indirect
+	github.com/kr/text v0.2.0 // indirect
+	github.com/pkg/errors v0.9.1 // indirect
+	github.com/pmezard/go-difflib v1.0.0 // indirect
+	github.com/rcrowley/go-metrics v0.0.0-20201227073835-cf1acfcdf475 // indirect
+	github.com/stretchr/objx v0.5.2 // indirect
+	golang.org/x/crypto v0.35.0 // indirect
+	golang.org/x/sys v0.34.0 // indirect
+	gopkg.in/yaml.v3 v3.0.1 // indirect
+)
