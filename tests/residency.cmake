@@ -14,6 +14,8 @@ endfunction()
 
 ael_residency(scan_test residency/test_scan.c)
 ael_add_test(residency.scan residency $<TARGET_FILE:residency_scan_test>)
+ael_residency(signal_frames residency/test_signal_frames.c support/gcm.h)
+ael_add_test(residency.signal_frames residency $<TARGET_FILE:residency_signal_frames>)
 
 if(AEL_SQLITE)
   file(GLOB matrix CONFIGURE_DEPENDS residency/*.c)

@@ -9,7 +9,7 @@
  * Left out under valgrind, which keeps the registers of the program in memory of its own, and under TSan, which runs
  * handlers at points of its choice.
  *
- * Needs: libael, OpenSSL (libcrypto), CUnit, tests/support/residency.c, /proc/PID/mem.
+ * Needs: libael, OpenSSL (libcrypto), CUnit, tools/residency, /proc/PID/mem.
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -27,9 +27,9 @@
 #include <unistd.h>
 
 #include "tests/support/gcm.h"
-#include "tests/support/residency.h"
 #include "tests/support/soak.h"
 #include "tests/support/suite.h"
+#include "tools/residency/needles.h"
 
 enum {
     SIGNALS_A_STOP = 4,
@@ -235,17 +235,21 @@ static bool derive(const struct evidence *evidence, struct residency_needles *ne
            residency_add_key(needles, "IK", ik) && residency_add_key(needles, "DRK", drk);
 }
 
+static void count_one(void *found, const struct residency_needle *needle, size_t offset) {
+    (void)needle;
+    (void)offset;
+    ++*(size_t *)found;
+}
+
 /* How many needles lie in a range of the child's memory. */
-static size_t count_in(int memory, uintptr_t start, size_t len, const struct residency_needles *needles) {
+static size_t count_in(int memory, uintptr_t start, size_t len, struct residency_needles *needles) {
     static uint8_t bytes[OWN_BYTES];
     size_t found = 0;
     if (pread(memory, bytes, len, (off_t)start) != (ssize_t)len) {
         CU_FAIL("the child's stack cannot be read");
         return 0;
     }
-    for (size_t i = 0; i < needles->count; i++) {
-        found += memmem(bytes, len, needles->list[i].bytes, needles->list[i].len) != NULL;
-    }
+    CU_ASSERT_TRUE(residency_search(needles, bytes, len, len, count_one, &found));
     return found;
 }
 
@@ -261,7 +265,7 @@ static bool watch_stop(
     int from_child,
     int to_child,
     const struct evidence *evidence,
-    const struct residency_needles *needles,
+    struct residency_needles *needles,
     struct tally *tally) {
     uint8_t byte = 0;
     if (read(from_child, &byte, 1) != 1) {
@@ -279,7 +283,7 @@ static bool watch_stop(
 static bool
 watch(const struct scenario *scenario, pid_t child, int from_child, int to_child, struct tally tallies[2]) {
     struct evidence evidence;
-    struct residency_needles needles = {NULL, 0, 0};
+    struct residency_needles needles = RESIDENCY_NEEDLES_INIT;
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/mem", (int)child);
     int memory = open(path, O_RDONLY | O_CLOEXEC);
@@ -288,7 +292,7 @@ watch(const struct scenario *scenario, pid_t child, int from_child, int to_child
     for (int i = 0; good && i < scenario->stops; i++) {
         good = watch_stop(memory, from_child, to_child, &evidence, &needles, &tallies[i % 2]);
     }
-    residency_clear(&needles);
+    residency_needles_clear(&needles);
     if (memory >= 0) {
         (void)close(memory);
     }
