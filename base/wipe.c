@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { STACK_BYTES = 4096 };
+enum { STACK_BYTES = 4096, DEEP_STACK_BYTES = 12288 };
 
 /* see base/wipe.h */
 void ael_wipe(void *bytes, size_t len) {
@@ -71,6 +71,13 @@ static void wipe_vectors(void) {}
  */
 __attribute__((noinline, no_sanitize("address"))) void ael_wipe_stack(void) {
     unsigned char frame[STACK_BYTES];
+    wipe_vectors();
+    explicit_bzero(frame, sizeof(frame));
+}
+
+/* see base/wipe.h */
+__attribute__((noinline, no_sanitize("address"))) void ael_wipe_deep_stack(void) {
+    unsigned char frame[DEEP_STACK_BYTES];
     wipe_vectors();
     explicit_bzero(frame, sizeof(frame));
 }

@@ -21,4 +21,10 @@ bool ael_equal_constant_time(const void *a, const void *b, size_t len);
  */
 void ael_wipe_stack(void);
 
+/**
+ * As ael_wipe_stack, 12 KiB deep: after a call into another library whose frames lie deep, with a signal's frame (3.2 KiB
+ * with AVX-512) below them.
+ */
+void ael_wipe_deep_stack(void);
+
 #endif /* AEL_BASE_WIPE_H */

@@ -7,6 +7,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "base/sync.h"
+#include "base/wipe.h"
 #include "crypto/aead_engine.h"
 
 #include <openssl/err.h>
@@ -63,10 +64,12 @@ static EVP_CIPHER_CTX *begin(void) {
     return EVP_CIPHER_CTX_new();
 }
 
-/* The host's queue of OpenSSL errors stays as it was: what was queued since the mark goes. */
+/* The host's queue of OpenSSL errors stays as it was: what was queued since the mark goes. A signal in the middle of the
+ * cipher's call, deep in the stack, left its frame with round keys there. */
 static enum ael_status end(EVP_CIPHER_CTX *ctx, enum ael_status status) {
     EVP_CIPHER_CTX_free(ctx);
     ERR_pop_to_mark();
+    ael_wipe_deep_stack();
     return ctx == NULL ? AEL_E_NO_MEMORY : status;
 }
 
