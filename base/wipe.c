@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { STACK_BYTES = 4096, DEEP_STACK_BYTES = 12288 };
+enum { STACK_BYTES = 6144, DEEP_STACK_BYTES = 12288 };
 
 /* see base/wipe.h */
 void ael_wipe(void *bytes, size_t len) {
@@ -64,20 +64,27 @@ static void wipe_vectors(void) {
 static void wipe_vectors(void) {}
 #endif
 
-/*
- * see base/wipe.h. Never inlined: its frame must lie where those of the calls before lay. The registers go first,
- * because resolving explicit_bzero at its first call would spill them. Without AddressSanitizer, which may lay frames
- * elsewhere.
- */
-__attribute__((noinline, no_sanitize("address"))) void ael_wipe_stack(void) {
+/* Never inlined: their frames must lie where those of the calls before lay. Without AddressSanitizer, which may lay frames
+ * elsewhere. */
+__attribute__((noinline, no_sanitize("address"))) static void wipe_below(void) {
     unsigned char frame[STACK_BYTES];
-    wipe_vectors();
     explicit_bzero(frame, sizeof(frame));
 }
 
-/* see base/wipe.h */
-__attribute__((noinline, no_sanitize("address"))) void ael_wipe_deep_stack(void) {
+__attribute__((noinline, no_sanitize("address"))) static void wipe_deep_below(void) {
     unsigned char frame[DEEP_STACK_BYTES];
-    wipe_vectors();
     explicit_bzero(frame, sizeof(frame));
+}
+
+/* see base/wipe.h. The registers go first, and in a frame that is not deep: a signal that comes before they are zero, or
+ * the resolving of explicit_bzero at its first call, writes them to the stack. */
+void ael_wipe_stack(void) {
+    wipe_vectors();
+    wipe_below();
+}
+
+/* see base/wipe.h */
+void ael_wipe_deep_stack(void) {
+    wipe_vectors();
+    wipe_deep_below();
 }

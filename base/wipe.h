@@ -16,8 +16,8 @@ void ael_wipe(void *bytes, size_t len);
 bool ael_equal_constant_time(const void *a, const void *b, size_t len);
 
 /**
- * Overwrites what functions called before may have left behind: the stack below the caller's frame (4 KiB) and, on
- * x86-64, the vector registers. Costs some 40 ns.
+ * Overwrites what functions called before may have left behind: the stack below the caller's frame (6 KiB) and, on
+ * x86-64, the vector registers.
  */
 void ael_wipe_stack(void);
 
