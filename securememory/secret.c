@@ -250,9 +250,8 @@ static void release_inherited(struct ael_secret *secret) {
 
 /* Against the contract, but not to be punished with freed memory: the end of the last access frees it. */
 static void release_inside(struct ael_secret *secret) {
-    atomic_fetch_or(&secret->word, AEL_SECRET_CLOSING | AEL_SECRET_RELEASED);
     ael_mutex_lock(&secret->lock);
-    enum ael_status status = ael_secret_end_lease(secret);
+    enum ael_status status = ael_secret_begin_to_close(secret, AEL_SECRET_CLOSING | AEL_SECRET_RELEASED);
     (void)status; /* the page is not shut here: this thread's access keeps it open */
     ael_mutex_unlock(&secret->lock);
 }
@@ -313,9 +312,8 @@ static enum ael_status wipe(struct ael_secret *secret) {
 enum ael_status ael_secret_close_and_wait(struct ael_secret *secret) {
     enum ael_status status = AEL_OK;
     AEL_TRY(ael_secret_make_ours(secret));
-    atomic_fetch_or(&secret->word, AEL_SECRET_CLOSING);
     ael_mutex_lock(&secret->lock);
-    enum ael_status shut = ael_secret_end_lease(secret);
+    enum ael_status shut = ael_secret_begin_to_close(secret, AEL_SECRET_CLOSING);
     while (is_busy(secret)) {
         ael_cond_wait(&secret->changed, &secret->lock);
     }

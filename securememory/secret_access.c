@@ -96,7 +96,7 @@ static enum ael_status join_outer(
     const struct ael_secret *secret,
     const struct ael_secret_access *outer,
     struct ael_secret_access *access) {
-    if ((atomic_load_explicit(&secret->word, memory_order_relaxed) & AEL_SECRET_CLOSING) != 0) {
+    if ((atomic_load_explicit(&secret->word, memory_order_acquire) & AEL_SECRET_CLOSING) != 0) {
         return AEL_E_CLOSED;
     }
     ael_pkey_begin(ael_protected()->secret_key, false);

@@ -109,11 +109,14 @@ void ael_secret_leases_add(struct ael_secret_leases *leases, struct ael_secret *
 }
 
 /* see securememory/secret_leases.h */
-bool ael_secret_leases_take(struct ael_secret_leases *leases, struct ael_secret *secret) {
+bool ael_secret_leases_take(struct ael_secret_leases *leases, struct ael_secret *secret, uint64_t marks) {
     bool taken = false;
     ael_mutex_lock(&leases->lock);
     if (secret->lease.listed) {
         begin_to_end(secret);
+    }
+    atomic_fetch_or(&secret->word, marks); /* who sees them sees that nothing is shared */
+    if (secret->lease.listed) {
         taken = is_unpinned(secret);
     }
     if (taken) {

@@ -19,6 +19,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 struct ael_secret;
 
@@ -48,9 +49,9 @@ void ael_secret_leases_clear(struct ael_secret_leases *leases);
  * closing. */
 void ael_secret_leases_add(struct ael_secret_leases *leases, struct ael_secret *secret);
 
-/** Takes a secret's lease away. @return true when it is out of the list now; false when it had none, or is pinned: who
- * unpins it will take it out. */
-bool ael_secret_leases_take(struct ael_secret_leases *leases, struct ael_secret *secret);
+/** Takes a secret's lease away, if it has one, and marks its word. @return true when it is out of the list now; false
+ * when it had none, or is pinned: who unpins it will take it out. */
+bool ael_secret_leases_take(struct ael_secret_leases *leases, struct ael_secret *secret, uint64_t marks);
 
 /** Takes out those that were not used since the last beat, or are open for too long, and are not pinned; the others begin
  * a new beat. @return a chain of them, for ael_secret_leases_unchain; NULL when there are none. */

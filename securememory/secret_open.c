@@ -112,7 +112,7 @@ static enum ael_status open_first(struct ael_secret *secret, int64_t *wait_until
     return status;
 }
 
-/* With the lock held. */
+/* With the lock held, and marks are set with it: what is not closing and cannot be joined has no readers. */
 static enum ael_status join_or_open(struct ael_secret *secret, int64_t *wait_until_ns) {
     while (secret->opening && (atomic_load(&secret->word) & AEL_SECRET_CLOSING) == 0) {
         AEL_TRY(ael_cond_wait_until(&secret->changed, &secret->lock, end_of(wait_until_ns)));
@@ -206,11 +206,12 @@ enum ael_status ael_secret_leave(struct ael_secret *secret) {
 
 /* -- leases -- */
 
-/* see securememory/secret_state.h. Without readers there is none. */
-enum ael_status ael_secret_end_lease(struct ael_secret *secret) {
+/* see securememory/secret_state.h. Without readers there is no lease; while there are some, memory is there. */
+enum ael_status ael_secret_begin_to_close(struct ael_secret *secret, uint64_t marks) {
     enum ael_status status = AEL_OK;
-    bool open = (atomic_load(&secret->word) & AEL_SECRET_READERS) != 0;
-    if (open && ael_secret_leases_take(&ael_protected()->secret_leases, secret)) {
+    if ((atomic_load(&secret->word) & AEL_SECRET_READERS) == 0) {
+        atomic_fetch_or(&secret->word, marks);
+    } else if (ael_secret_leases_take(&ael_protected()->secret_leases, secret, marks)) {
         (void)leave_and_shut(secret, &status);
     }
     return status;

@@ -8,7 +8,7 @@
  * readers     accesses that are counted, and the lease; the bytes are readable while there are any
  * borrowers   operations that unseal the secret for themselves
  * released    its last holder is gone while an access was still open; the end of the last one frees it
- * closing     no more accesses; set once, never taken back
+ * closing     no more accesses; set once, with the mutex held, never taken back
  * closed      wiped
  *
  * The steps from and to no readers run under the secret's mutex. An access keeps the secret open in one of three ways:
@@ -58,7 +58,8 @@
  *              w1: shared = NULL   w2: heavy   w3: pinned: shared = bytes again   w4: else out of the list
  *              afterwards, under no lock, for each that is out: readers--, the last one shuts the page
  *     take     (close, release inside an access, a slot is wanted, shut-down) under lock:
- *              t1: ending; shared = NULL, and stays so   t2: heavy   t3: not pinned: out of the list, readers-- as above
+ *              t1: ending; shared = NULL, and stays so; a close sets `closing` behind that, under the secret's mutex, too
+ *              t2: heavy   t3: not pinned: out of the list, readers-- as above
  *              t4: pinned: awaited = true in the entries that pin it; one was not marked before: again from t2
  *     settle   s1: under lock: awaited = false; t2 to t4 for each secret in the list that is ending
  *
@@ -73,7 +74,8 @@
  * all that is ending. Why t2 to t4 end: an entry that is marked loses the mark only under lock. After e1 the secret may be
  * gone, and is not looked at: settle finds what is to be done in the list, whose secrets are kept by the lease's reader.
  *
- * A close sets `closing`, takes the lease, and waits on `changed` for readers and borrowers to go. In a child after fork
+ * A close waits on `changed` for readers and borrowers to go. Who was told that a secret is closing is never let in again,
+ * because `shared` is NULL for good by then. In a child after fork
  * entries, list and (on the first use) the word are clear: `process` differs, which each begin and end looks at first.
  */
 
@@ -119,8 +121,9 @@ AEL_MUST_CHECK enum ael_status ael_secret_open(struct ael_secret *secret);
 /** Drops a reader; the last one shuts the secret, and frees it if it was released. @return as ael_secret_access_end. */
 AEL_MUST_CHECK enum ael_status ael_secret_leave(struct ael_secret *secret);
 
-/** Takes the secret's lease away, if it has one, with its lock held. @return as ael_secret_access_end. */
-enum ael_status ael_secret_end_lease(struct ael_secret *secret);
+/** Marks the secret's word as closing, or more, and takes its lease away, if it has one; with its lock held.
+ * @return as ael_secret_access_end. */
+enum ael_status ael_secret_begin_to_close(struct ael_secret *secret, uint64_t marks);
 
 /** The warden's beat: ends the leases of secrets that were not used since the last one. Inside the gate, under no lock. */
 void ael_secret_end_unused_leases(void);

@@ -38,9 +38,9 @@ static void expect(bool good) {
     }
 }
 
-static void tell(atomic_int *what, int value) {
+static void begin_round(int round) {
     (void)pthread_mutex_lock(&g_lock);
-    atomic_store(what, value);
+    atomic_store(&g_round, round);
     (void)pthread_cond_broadcast(&g_changed);
     (void)pthread_mutex_unlock(&g_lock);
 }
@@ -115,9 +115,11 @@ static void *read_in_rounds(void *context) {
     (void)context;
     for (round = wait_for_round_behind(round); round > 0; round = wait_for_round_behind(round)) {
         accesses += read_until_closed(round);
+        (void)pthread_mutex_lock(&g_lock);
         if (atomic_fetch_add(&g_done, 1) + 1 == READERS) {
-            tell(&g_done, READERS);
+            (void)pthread_cond_broadcast(&g_changed);
         }
+        (void)pthread_mutex_unlock(&g_lock);
     }
     atomic_fetch_add(&g_accesses, accesses);
     return NULL;
@@ -138,7 +140,7 @@ static void play(int round) {
     expect(ael_secret_new(source, sizeof source, &g_secret) == AEL_OK);
     atomic_store(&g_inside, 0);
     atomic_store(&g_done, 0);
-    tell(&g_round, round);
+    begin_round(round);
     while (atomic_load(&g_inside) < 1 + round % 8) {
         (void)sched_yield();
     }
@@ -171,7 +173,7 @@ static void close_under_readers(enum ael_protection_level level) {
     for (int round = 1; round <= rounds; round++) {
         play(round);
     }
-    tell(&g_round, -1);
+    begin_round(-1);
     for (int i = 0; i < READERS; i++) {
         (void)pthread_join(readers[i], NULL);
     }
