@@ -186,6 +186,16 @@ void ael_mutex_unlock(struct ael_mutex *mutex) {
     tell_corruption();
 }
 
+/* see base/sync.h */
+bool ael_mutex_try_lock(struct ael_mutex *mutex) {
+    note_hold();
+    bool locked = pthread_mutex_trylock(&mutex->native) == 0;
+    if (!locked) {
+        drop_hold();
+    }
+    return locked;
+}
+
 /* -- conditions: a queue of words to sleep on -- */
 
 struct ael_cond_waiter {

@@ -36,6 +36,9 @@ void ael_mutex_clear(struct ael_mutex *mutex);
 void ael_mutex_lock(struct ael_mutex *mutex);
 void ael_mutex_unlock(struct ael_mutex *mutex);
 
+/** Locks it unless somebody holds it. @return true when it is the caller's. */
+AEL_MUST_CHECK bool ael_mutex_try_lock(struct ael_mutex *mutex);
+
 void ael_cond_init(struct ael_cond *cond);
 
 /* With the mutex held. */

@@ -5,6 +5,8 @@
 
 #include <pthread.h>
 
+enum { NUMBERS_IN_A_BLOCK = 1024 };
+
 _Thread_local struct ael_thread_entry *ael_thread_entry_here;
 
 /* Grows at its head only. Release on growing, acquire on walking: an entry is seen whole. */
@@ -149,6 +151,32 @@ bool ael_threads_hold_locks(void) {
     return false;
 }
 
+/* see base/thread_entry.h */
+bool ael_threads_use_root(uint32_t root) {
+    const struct ael_thread_entry *at = atomic_load_explicit(&g_first, memory_order_acquire);
+    for (; at != NULL; at = at->next) {
+        if (atomic_load_explicit(&at->root, memory_order_acquire) == root) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* see base/thread_entry.h. Relaxed: only that no number is given twice matters. A thread that takes an entry over goes
+ * on in its block. */
+uint64_t ael_unique_number(void) {
+    static atomic_uint_least64_t g_numbers = 1;
+    struct ael_thread_entry *mine = ael_thread_entry_mine();
+    if (mine == NULL) {
+        return atomic_fetch_add_explicit(&g_numbers, 1, memory_order_relaxed);
+    }
+    if (mine->next_number == mine->end_number) {
+        mine->next_number = atomic_fetch_add_explicit(&g_numbers, NUMBERS_IN_A_BLOCK, memory_order_relaxed);
+        mine->end_number = mine->next_number + NUMBERS_IN_A_BLOCK;
+    }
+    return mine->next_number++;
+}
+
 static void clear_entry(struct ael_thread_entry *entry) {
     for (int domain = 0; domain < AEL_THREAD_DOMAINS; domain++) {
         atomic_store(&entry->inside[domain], 0);
@@ -158,6 +186,7 @@ static void clear_entry(struct ael_thread_entry *entry) {
         atomic_store(&entry->pins[place], NULL);
     }
     atomic_store(&entry->awaited, false);
+    atomic_store(&entry->root, 0);
     if (entry != ael_thread_entry_here) {
         atomic_store(&entry->locks, 0);
         atomic_store(&entry->taken, false);

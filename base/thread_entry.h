@@ -38,7 +38,10 @@ struct ael_thread_entry {
     atomic_bool used[AEL_THREAD_DOMAINS]; /* since somebody looked last; its clearing may be lost, or a setting */
     _Atomic(const void *) pins[AEL_THREAD_PINS]; /* what it keeps from being taken away; NULL = a free place */
     atomic_bool awaited;                         /* somebody waits for one of the pins to go; set by who waits */
+    atomic_uint_least32_t root; /* the root key that the thread opens a seal with; 0 = none (securememory/roots.h) */
     atomic_bool taken;                           /* by a live thread */
+    uint64_t next_number;                 /* what ael_unique_number gives next, up to end_number */
+    uint64_t end_number;
     uint64_t thread;                      /* which one: a number that no other thread ever has */
     struct ael_thread_entry *next;
     uint8_t behind[128];
@@ -109,6 +112,12 @@ bool ael_threads_take_used(uint32_t domain);
 
 /** Tells whether a thread other than the caller's holds a mutex; acquire, as above. Threads: any. */
 bool ael_threads_hold_locks(void);
+
+/** Tells whether a thread has noted the root key in its entry; acquire, as above. Threads: any. */
+bool ael_threads_use_root(uint32_t root);
+
+/** Returns a number that this process never gave before; threads draw from blocks of their own. Threads: any. */
+uint64_t ael_unique_number(void);
 
 /** In the fork handler of a child: the entries of the parent's other threads are free, and nobody is inside. */
 void ael_threads_forked(void);

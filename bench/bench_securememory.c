@@ -152,7 +152,7 @@ static enum ael_status run_seal(void *context, unsigned thread, uint64_t operati
         enum ael_status status = ael_sealed_key_make(scratch.bytes, &binding, &sealed);
         enum ael_status ended = ael_scratch_end(&scratch);
         bench_keep(&sealed);
-        ael_wipe(&sealed, sizeof sealed);
+        ael_sealed_key_drop(&sealed);
         AEL_TRY(status);
         AEL_TRY(ended);
     }

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/refcount.h"
 #include "base/sync.h"
+#include "base/thread_entry.h"
 #include "base/wipe.h"
 #include "crypto/aead.h"
 #include "securememory/random.h"
@@ -35,9 +36,6 @@ struct ael_crypto_key {
 
 static struct ael_mutex s_start_lock = AEL_MUTEX_INIT;
 
-/* Tells entries of one key apart. Relaxed: only that no value comes twice matters. */
-static _Atomic uint64_t s_generation;
-
 static void
 bind(struct ael_key_binding *binding, enum ael_key_kind kind, struct ael_bytes id, int64_t created_s) {
     /* Cannot fail: the output length is one that BLAKE2b has, and there is no key. */
@@ -45,7 +43,7 @@ bind(struct ael_key_binding *binding, enum ael_key_kind kind, struct ael_bytes i
         (unsigned char *)binding->id_hash, sizeof binding->id_hash, id.data, id.len, NULL, 0);
     binding->kind = (uint32_t)kind;
     binding->created_s = created_s;
-    binding->generation = atomic_fetch_add_explicit(&s_generation, 1, memory_order_relaxed) + 1;
+    binding->generation = ael_unique_number(); /* tells entries of one key apart */
 }
 
 static enum ael_status draw_start(struct ael_crypto_key *key) {
@@ -180,6 +178,7 @@ struct ael_crypto_key *ael_crypto_key_acquire(struct ael_crypto_key *key) {
 /* see crypto/crypto_key.h */
 void ael_crypto_key_release(struct ael_crypto_key *key) {
     if (key != NULL && ael_refcount_release(&key->count)) {
+        ael_sealed_key_drop(&key->sealed);
         ael_free_wiped(key, sizeof *key);
     }
 }

@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "securememory/process.h"
 #include "securememory/protected.h"
+#include "securememory/seal_shards.h"
 #include "securememory/secret_state.h"
 #include "securememory/signals.h"
 
@@ -78,6 +79,15 @@ static enum ael_status check_lease(const struct ael_memory_options *options, str
     return AEL_OK;
 }
 
+static enum ael_status check_periods(const struct ael_memory_options *options, struct ael_error *err) {
+    if (options->rekey_s > AEL_REKEY_S_MAX || options->slot_idle_ms > AEL_SLOT_IDLE_MS_MAX) {
+        return ael_error_set(
+            err, AEL_E_ARGUMENT, 0, k_component, "rekey_s is at most %d and slot_idle_ms at most %d",
+            (int)AEL_REKEY_S_MAX, (int)AEL_SLOT_IDLE_MS_MAX);
+    }
+    return AEL_OK;
+}
+
 static enum ael_status check_options(const struct ael_memory_options *options, struct ael_error *err) {
     if (options->size != sizeof *options) {
         return ael_error_set(
@@ -95,6 +105,7 @@ static enum ael_status check_options(const struct ael_memory_options *options, s
         return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "there is no on_fork %d", (int)options->on_fork);
     }
     AEL_TRY(check_lease(options, err));
+    AEL_TRY(check_periods(options, err));
     return check_levels(options, err);
 }
 
@@ -115,6 +126,15 @@ static void describe_leases(struct ael_memory_stats *stats) {
     stats->lease_failed_closings = warden.failures;
 }
 
+static void describe_seals(struct ael_memory_stats *stats) {
+    struct ael_rekey_stats rekey = ael_rekey_stats(&ael_protected()->rekey);
+    stats->sealed = ael_seal_shards_listed();
+    stats->roots = rekey.roots;
+    stats->rekeys = rekey.rekeys;
+    stats->reseals = rekey.reseals;
+    stats->roots_wiped = rekey.wiped;
+}
+
 /* Inside the gate. */
 static void describe(struct ael_memory_stats *stats) {
     struct ael_protected *memory = ael_protected();
@@ -128,7 +148,10 @@ static void describe(struct ael_memory_stats *stats) {
     stats->level = memory->level;
     stats->locked = memory->policy.pages.lock;
     stats->block_signals = ael_signals_policy();
+    stats->secret_slots_idle_wiped =
+        atomic_load_explicit(&memory->slots.idle_wiped, memory_order_relaxed);
     describe_leases(stats);
+    describe_seals(stats);
 }
 
 /* see ael/memory.h */

@@ -78,6 +78,7 @@ static void take_roots_back(void *self) {
     if (g_lent) {
         enum ael_status status = ael_pages_set_inherited(pages_to_lend(), false);
         (void)status; /* if it fails: children get the page, and the handlers of the next fork take it over */
+        ael_rekey_lent(&g_protected.rekey);
     }
     g_lent = false;
 }
@@ -85,7 +86,7 @@ static void take_roots_back(void *self) {
 /* Takes the root keys over into pages of this child's. What cannot be taken over is forgotten. */
 static void inherit_roots(void) {
     struct ael_pages lent = *pages_to_lend();
-    struct ael_root_names names = is_present() ? g_protected.roots.names : g_inherited.names;
+    struct ael_root_names names = is_present() ? ael_roots_names(&g_protected.roots) : g_inherited.names;
     struct ael_pages_policy policy = is_present() ? g_protected.policy.pages : g_inherited_policy;
     enum ael_status status = ael_roots_inherit(&lent, &names, &policy, &g_inherited);
     g_inherited_policy = policy;

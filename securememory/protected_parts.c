@@ -2,6 +2,7 @@
 #include "securememory/protected_parts.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "securememory/protected.h"
 #include "securememory/secret_state.h"
 #include "securememory/signals.h"
@@ -14,7 +15,12 @@ enum {
     MOST_SECRET_SLOTS = 64,
     DEFAULT_LEASE_US = 1000,
     SMALLEST_LIMIT = 64 * 1024, /* of locked memory, with which the defaults are to work */
+    DEFAULT_REKEY_S = 3600,
+    DEFAULT_SLOT_IDLE_MS = 1000,
+    SWEPT_AT_ONCE = 256, /* seals, by the warden: well under a millisecond, for which leases and a fork wait */
 };
+
+static const uint64_t k_default_rekey_seals = UINT64_C(1) << 32;
 
 static const char k_component[] = "securememory";
 
@@ -60,8 +66,10 @@ static size_t most_slots(const struct ael_memory_options *options) {
 
 static enum ael_status
 map_slots(struct ael_protected *memory, const struct ael_memory_options *options, struct ael_error *err) {
+    int64_t idle_ms = options->slot_idle_ms != 0 ? options->slot_idle_ms : DEFAULT_SLOT_IDLE_MS;
+    struct ael_secret_slots_policy idle = {idle_ms * 1000000, &memory->warden};
     AEL_TRY(ael_secret_slots_init(
-        &memory->slots, least_slots(options), most_slots(options), &memory->policy.pages, err));
+        &memory->slots, least_slots(options), most_slots(options), &memory->policy.pages, &idle, err));
     return ael_secret_slots_set_key(&memory->slots, memory->secret_key);
 }
 
@@ -97,6 +105,7 @@ choose_levels(struct ael_protected *memory, const struct ael_memory_options *opt
 
 static void clear_parts(struct ael_protected *memory) {
     ael_warden_stop(&memory->warden);
+    ael_rekey_clear(&memory->rekey);
     ael_own_pages_list_unmap_all(&memory->large);
     ael_secret_slots_clear(&memory->slots);
     ael_generator_clear(&memory->generator);
@@ -135,6 +144,46 @@ start_warden(struct ael_protected *memory, const struct ael_memory_options *opti
     return AEL_OK;
 }
 
+/* -- what becomes due -- */
+
+/* Where the keys' own memory is leased, the warden knows when something is sealed, because that opens it. */
+static enum ael_status init_rekey(struct ael_protected *memory, const struct ael_memory_options *options) {
+    int64_t period_s = options->rekey_s != 0 ? options->rekey_s : DEFAULT_REKEY_S;
+    struct ael_rekey_policy policy = {
+        .period_ns = period_s * 1000000000,
+        .seals = options->rekey_seals != 0 ? options->rekey_seals : k_default_rekey_seals,
+        .by_operations = memory->policy.level != AEL_PROTECTION_LEASED,
+    };
+    struct ael_reseal_parts parts = {&memory->roots, &memory->scratch, &memory->slots};
+    return ael_rekey_init(&memory->rekey, &policy, &parts);
+}
+
+static void tend(void) {
+    struct ael_protected *memory = ael_protected();
+    int64_t now_ns = ael_clock_boot_ns();
+    ael_secret_slots_wipe_idle(&memory->slots, now_ns);
+    if (!memory->rekey.policy.by_operations) {
+        ael_rekey_tend(&memory->rekey, now_ns, SWEPT_AT_ONCE);
+    }
+}
+
+static int64_t due_ns(void) {
+    struct ael_protected *memory = ael_protected();
+    int64_t idle = ael_secret_slots_idle_due_ns(&memory->slots);
+    int64_t rekey = memory->rekey.policy.by_operations ? INT64_MAX : ael_rekey_due_ns(&memory->rekey);
+    return idle < rekey ? idle : rekey;
+}
+
+/* All parts are there. A child that took over as many roots as there are places makes room for its own children. */
+static enum ael_status begin_dues(struct ael_protected *memory, const struct ael_memory_options *options) {
+    AEL_TRY(init_rekey(memory, options));
+    ael_rekey_make_room(&memory->rekey);
+    if (memory->warden.running) {
+        ael_warden_watch_dues(&memory->warden, tend, due_ns);
+    }
+    return AEL_OK;
+}
+
 static enum ael_status map_parts(
     struct ael_protected *memory,
     const struct ael_memory_options *options,
@@ -145,7 +194,8 @@ static enum ael_status map_parts(
     AEL_TRY(make_roots(memory, inherited, err));
     AEL_TRY(ael_scratch_pool_init(&memory->scratch, &memory->policy, err));
     AEL_TRY(ael_generator_init(&memory->generator, &memory->policy, err));
-    return map_slots(memory, options, err);
+    AEL_TRY(map_slots(memory, options, err));
+    return begin_dues(memory, options);
 }
 
 /* see securememory/protected_parts.h */

@@ -10,6 +10,7 @@
 
 #include "securememory/generator.h"
 #include "securememory/own_pages.h"
+#include "securememory/rekey.h"
 #include "securememory/roots.h"
 #include "securememory/scratch_pool.h"
 #include "securememory/secret_leases.h"
@@ -29,6 +30,7 @@ struct ael_protected {
     struct ael_secret_slots slots;
     struct ael_own_pages_list large;
     struct ael_secret_leases secret_leases;
+    struct ael_rekey rekey;
 };
 
 /**

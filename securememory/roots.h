@@ -2,12 +2,16 @@
  * securememory/roots.h - the root keys under which everything at rest is sealed, in a region of their own that is
  * open only while something is sealed or opened.
  *
- * One of them, the current one, seals; the others open what was sealed before a fork. Every seal names its root by
- * number; numbers are never used twice in a process or its descendants.
+ *     free place --drawn--> current: seals and opens --another is drawn--> old: opens --wiped--> free place
  *
- * Fork hand-over: the pages are lent to the child (ael_roots_lend), which copies them into pages of its own, lets go of
- * the parent's (ael_roots_inherit) and, when it needs them, adds a current key of its own (ael_roots_adopt). So no
- * nonce is shared, and no page.
+ * Every seal names its root by number; numbers only grow, and are never used twice in a process or its descendants. When
+ * another is drawn, and when an old one is wiped, is decided in securememory/rekey.h.
+ *
+ * A thread notes in its entry (base/thread_entry.h) which root it opens with, so that a root is never wiped under it.
+ *
+ * Fork hand-over: the pages are lent to the child, which copies them into pages of its own, lets go of the parent's
+ * (ael_roots_inherit) and, when it needs them, adds a current key of its own (ael_roots_adopt). So no nonce is shared,
+ * and no page.
  * Layer: securememory.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -18,7 +22,7 @@
 #include "securememory/seal.h"
 
 enum {
-    AEL_ROOTS_MAX = 7, /* what fits into 4 KiB; the oldest goes when a child needs another */
+    AEL_ROOTS_MAX = 7, /* what fits into 4 KiB */
     AEL_ROOTS_ALL_BYTES = AEL_ROOTS_MAX * (int)sizeof(struct ael_seal_key),
     AEL_ROOTS_CANARY_BYTES = 64, /* behind the keys, in the same page */
 };
@@ -31,9 +35,11 @@ struct ael_root_names {
 
 struct ael_roots {
     struct ael_region region; /* holds AEL_ROOTS_MAX struct ael_seal_key and the canary */
-    struct ael_root_names names;
-    uint32_t current;                 /* a place */
-    atomic_uint_least64_t next_nonce; /* 64 bits are never used up; relaxed: only uniqueness matters */
+    enum ael_seal_engine engine;
+    /* By place; 0 = none. Release when a key is there, acquire by who looks for it. */
+    atomic_uint_least32_t numbers[AEL_ROOTS_MAX];
+    atomic_uint_least32_t going[AEL_ROOTS_MAX]; /* taken out of numbers, to be wiped when no thread uses it; 0 = none */
+    atomic_uint_least32_t current; /* a place; release and acquire as above */
     bool has_canary;
     uint8_t canary[AEL_ROOTS_CANARY_BYTES]; /* looked at when a seal does not open, and at the end */
 };
@@ -51,6 +57,9 @@ ael_roots_init(struct ael_roots *roots, const struct ael_region_policy *policy, 
 /** Wipes the root keys; a zeroed struct is accepted. */
 void ael_roots_clear(struct ael_roots *roots);
 
+/** Returns which keys there are. Threads: any, but not while one is drawn or wiped. */
+struct ael_root_names ael_roots_names(const struct ael_roots *roots);
+
 /** Copies the keys in lent pages into pages of this child's, and lets go of the lent ones. @return AEL_OK; as
  * ael_pages_map; AEL_E_SYSTEM. There is nothing inherited after a failure. */
 AEL_MUST_CHECK enum ael_status ael_roots_inherit(
@@ -59,8 +68,9 @@ AEL_MUST_CHECK enum ael_status ael_roots_inherit(
     const struct ael_pages_policy *policy,
     struct ael_inherited_roots *inherited);
 
-/** Makes inherited keys the roots, with a current key drawn anew; inherited is empty then. @return AEL_OK;
- * AEL_E_RANDOM; AEL_E_SYSTEM; AEL_E_NO_MEMORY. After a failure they are inherited still. */
+/** Makes inherited keys the roots, with a current key drawn anew; inherited is empty then. Where no place is free, which
+ * securememory/rekey.h prevents, the oldest key goes. @return AEL_OK; AEL_E_RANDOM; AEL_E_SYSTEM; AEL_E_NO_MEMORY. After
+ * a failure they are inherited still. */
 AEL_MUST_CHECK enum ael_status ael_roots_adopt(
     struct ael_roots *roots, struct ael_inherited_roots *inherited, const struct ael_region_policy *policy);
 
@@ -70,29 +80,60 @@ void ael_roots_give_back(struct ael_roots *roots, struct ael_inherited_roots *in
 /** Wipes and unmaps what was inherited; nothing is accepted. */
 void ael_inherited_roots_clear(struct ael_inherited_roots *inherited);
 
-/**
- * Seals bytes under the current root.
- *
- * @param sealed  receives plain.len + AEL_SEAL_TAG_BYTES bytes; zeroed on failure.
- * @return AEL_OK; AEL_E_SYSTEM; AEL_E_NO_MEMORY. Threads: any.
- */
-AEL_MUST_CHECK enum ael_status ael_roots_seal(
-    struct ael_roots *roots,
-    const struct ael_key_binding *binding,
-    struct ael_bytes plain,
-    uint8_t *sealed,
-    uint32_t *root,
-    uint64_t *nonce);
+/* -- drawing and wiping: one thread at a time, at any time -- */
+
+/** Draws another key and makes it the current one. @return AEL_OK; AEL_E_STATE (no place is free); AEL_E_RANDOM;
+ * AEL_E_SYSTEM; AEL_E_NO_MEMORY. After a failure the current one stays. */
+AEL_MUST_CHECK enum ael_status ael_roots_renew(struct ael_roots *roots);
 
 /**
- * Opens a seal.
+ * Wipes the keys with numbers below this one, with which nothing is sealed any more.
+ *
+ * @param wiped  receives how many.
+ * @return AEL_OK (there are none left); AEL_E_BUSY (a thread still opens with one; ask again); AEL_E_SYSTEM;
+ *         AEL_E_NO_MEMORY.
+ */
+AEL_MUST_CHECK enum ael_status ael_roots_wipe_below(struct ael_roots *roots, uint32_t number, uint32_t *wiped);
+
+/** Counts the places that hold no key. Threads: any. */
+uint32_t ael_roots_free_places(const struct ael_roots *roots);
+
+/** Returns the current key's number. Threads: any. */
+uint32_t ael_roots_current(const struct ael_roots *roots);
+
+/* -- seals -- */
+
+/** Opens the keys' pages to this thread, until the end. @return AEL_OK; AEL_E_SYSTEM; AEL_E_NO_MEMORY. Threads: any. */
+AEL_MUST_CHECK enum ael_status ael_roots_begin(struct ael_roots *roots);
+
+/** @return AEL_OK; AEL_E_SYSTEM. */
+AEL_MUST_CHECK enum ael_status ael_roots_end(struct ael_roots *roots);
+
+/** Tells whether the canary behind the keys was overwritten, between begin and end. Threads: any. */
+bool ael_roots_are_overwritten(const struct ael_roots *roots);
+
+/**
+ * Seals bytes under the current root, between begin and end, under the lock of the shard (securememory/seal_shards.h)
+ * that gave the nonce.
+ *
+ * @param sealed  receives plain.len + AEL_SEAL_TAG_BYTES bytes.
+ * @return the root's number.
+ */
+uint32_t ael_roots_seal(
+    const struct ael_roots *roots,
+    uint64_t nonce,
+    const struct ael_key_binding *binding,
+    struct ael_bytes plain,
+    uint8_t *sealed);
+
+/**
+ * Opens a seal, between begin and end.
  *
  * @param plain  receives sealed.len - AEL_SEAL_TAG_BYTES bytes; zeroed on failure.
- * @return AEL_OK; AEL_E_CORRUPTED (also when its root is gone: nothing opens it any more); AEL_E_SYSTEM;
- *         AEL_E_NO_MEMORY. Threads: any.
+ * @return AEL_OK; AEL_E_CORRUPTED; AEL_E_STATE (its root is gone); AEL_E_NO_MEMORY. Threads: any.
  */
 AEL_MUST_CHECK enum ael_status ael_roots_open(
-    struct ael_roots *roots,
+    const struct ael_roots *roots,
     uint32_t root,
     uint64_t nonce,
     const struct ael_key_binding *binding,

@@ -6,9 +6,13 @@
 #include "securememory/process.h"
 #include "securememory/protected.h"
 
+#include <stddef.h>
+#include <string.h>
+
 _Static_assert(sizeof(struct ael_key_binding) == 40, "no padding: the binding is used as bytes");
 _Static_assert(
     sizeof(((struct ael_sealed_key *)0)->sealed) == AEL_KEY_BYTES + AEL_SEAL_TAG_BYTES, "a key and a tag");
+_Static_assert(offsetof(struct ael_sealed_key, sealed) == sizeof(struct ael_sealed), "right behind the seal");
 
 /* see securememory/sealed_key.h */
 enum ael_status ael_sealed_key_make(
@@ -17,10 +21,9 @@ enum ael_status ael_sealed_key_make(
     struct ael_sealed_key *sealed) {
     struct ael_bytes plain = {key, AEL_KEY_BYTES};
 
-    ael_wipe(sealed, sizeof *sealed);
+    memset(sealed, 0, sizeof *sealed);
     AEL_TRY(ael_protected_enter_within());
-    enum ael_status status = ael_roots_seal(
-        &ael_protected()->roots, binding, plain, sealed->sealed, &sealed->root, &sealed->nonce);
+    enum ael_status status = ael_sealed_make(&sealed->seal, binding, plain);
     sealed->epoch = ael_protected()->epoch;
     ael_protected_leave();
     if (status != AEL_OK) {
@@ -33,12 +36,11 @@ enum ael_status ael_sealed_key_make(
 
 static enum ael_status
 open_here(const struct ael_sealed_key *sealed, const struct ael_key_binding *binding, uint8_t *key) {
-    struct ael_bytes bytes = {sealed->sealed, sizeof sealed->sealed};
     enum ael_status status = ael_protected_enter_to_end(sealed->epoch);
     if (status != AEL_OK) {
         return status == AEL_E_CLOSED && sealed->process != ael_process_number() ? AEL_E_FORKED : status;
     }
-    status = ael_roots_open(&ael_protected()->roots, sealed->root, sealed->nonce, binding, bytes, key);
+    status = sealed->seal.len == AEL_KEY_BYTES ? ael_sealed_open(&sealed->seal, binding, key) : AEL_E_CORRUPTED;
     ael_protected_leave();
     return status;
 }
@@ -53,4 +55,9 @@ enum ael_status ael_sealed_key_open(
         ael_wipe(key, AEL_KEY_BYTES);
     }
     return status;
+}
+
+/* see securememory/sealed_key.h */
+void ael_sealed_key_drop(struct ael_sealed_key *sealed) {
+    ael_sealed_drop(&sealed->seal);
 }

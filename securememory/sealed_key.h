@@ -9,6 +9,8 @@
 #ifndef AEL_SECUREMEMORY_SEALED_KEY_H
 #define AEL_SECUREMEMORY_SEALED_KEY_H
 
+#include "securememory/sealed.h"
+
 #include <ael/secret.h>
 
 enum { AEL_KEY_BYTES = 32 };
@@ -29,18 +31,18 @@ struct ael_key_binding {
     uint32_t reserved;   /* 0 */
 };
 
+/* It is listed (securememory/sealed.h): not to be copied or moved, and to be dropped before its memory goes. */
 struct ael_sealed_key {
-    uint64_t nonce;      /* a counter of the root key, never used twice */
-    uint32_t root;       /* which root key */
-    uint32_t epoch;      /* of protected memory, when it was made */
-    uint32_t process;    /* which process made it */
-    uint32_t reserved;
-    uint8_t sealed[AEL_KEY_BYTES + 16];
+    struct ael_sealed seal;
+    uint8_t sealed[AEL_SEALED_ROOM(AEL_KEY_BYTES)]; /* of seal; right behind it */
+    uint32_t epoch;                                 /* of protected memory, when it was made */
+    uint32_t process;                               /* which process made it */
 };
 
 /**
  * Seals a key. The source, which lies in protected memory, is not wiped: ending its scratch does that.
  *
+ * @param binding  stays where and what it is until the drop. @param sealed  uninitialised, or dropped.
  * @return AEL_OK; AEL_E_CRYPTO; AEL_E_FORKED; AEL_E_SYSTEM; AEL_E_CLOSED; or the failure of setting up protected memory.
  *         sealed is zeroed on failure.
  * Threads: any.
@@ -58,6 +60,9 @@ AEL_MUST_CHECK enum ael_status ael_sealed_key_make(
  */
 AEL_MUST_CHECK enum ael_status ael_sealed_key_open(
     const struct ael_sealed_key *sealed, const struct ael_key_binding *binding, uint8_t key[static AEL_KEY_BYTES]);
+
+/** Wipes a sealed key; a zeroed or dropped one is accepted. Threads: any, one; nobody else uses it. */
+void ael_sealed_key_drop(struct ael_sealed_key *sealed);
 
 /**
  * Opens a whole secret into scratch, without one of the slots for user accesses; counts as an access meanwhile.

@@ -4,36 +4,54 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/hooks.h"
+#include "base/thread_entry.h"
 #include "base/wipe.h"
 #include "securememory/process.h"
 #include "securememory/protected.h"
 #include "securememory/random.h"
 #include "securememory/secret_state.h"
 
+#include <stddef.h>
 #include <string.h>
 
 enum { MAX_LEN = 0x7fffffff };
 
-/* Statistics, and numbers that keep one secret's seal from passing for another's: relaxed. */
-static atomic_uint_least64_t g_made;
-static atomic_uint_least64_t g_closed;
-static atomic_uint_least64_t g_next_number;
+_Static_assert(offsetof(struct ael_secret, sealed) == offsetof(struct ael_secret, seal) + sizeof(struct ael_sealed),
+               "right behind the seal");
 
-/* see securememory/secret_state.h */
+/* Statistics, each thread's in a line of its own as far as lines go. Relaxed, but see ael_secret_totals. */
+enum { LINES = 16 };
+
+static struct {
+    _Alignas(128) atomic_uint_least64_t made;
+    atomic_uint_least64_t closed;
+} g_counts[LINES];
+
+/* see securememory/secret_state.h. Acquire, and the closed ones first: what was closed was made. */
 void ael_secret_totals(uint64_t *allocated, uint64_t *in_use) {
-    uint64_t closed = atomic_load_explicit(&g_closed, memory_order_acquire); /* so that what was closed was made */
-    *allocated = atomic_load_explicit(&g_made, memory_order_relaxed);
+    uint64_t closed = 0;
+    *allocated = 0;
+    for (int i = 0; i < LINES; i++) {
+        closed += atomic_load_explicit(&g_counts[i].closed, memory_order_acquire);
+    }
+    for (int i = 0; i < LINES; i++) {
+        *allocated += atomic_load_explicit(&g_counts[i].made, memory_order_relaxed);
+    }
     *in_use = *allocated - closed;
 }
 
+static uint64_t line_here(void) {
+    return ael_thread_number() % LINES;
+}
+
 static void count_made(void) {
-    atomic_fetch_add_explicit(&g_made, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&g_counts[line_here()].made, 1, memory_order_relaxed);
     ael_metric_count("secret.allocated", 1);
     ael_metric_count("secret.inuse", 1);
 }
 
 static void count_closed(void) {
-    atomic_fetch_add_explicit(&g_closed, 1, memory_order_release);
+    atomic_fetch_add_explicit(&g_counts[line_here()].closed, 1, memory_order_release);
     ael_metric_count("secret.inuse", -1);
 }
 
@@ -44,7 +62,7 @@ static bool needs_own_pages(size_t len) {
 }
 
 static size_t object_size(size_t len) {
-    return sizeof(struct ael_secret) + (needs_own_pages(len) ? 0 : len + AEL_SEAL_TAG_BYTES);
+    return sizeof(struct ael_secret) + (needs_own_pages(len) ? 0 : AEL_SEALED_ROOM(len));
 }
 
 /* Inside the gate. */
@@ -65,13 +83,21 @@ static enum ael_status object_new(size_t len, struct ael_secret **made) {
     atomic_init(&secret->process, ael_process_number());
     secret->epoch = ael_protected()->epoch;
     secret->binding.kind = AEL_KEY_KIND_SECRET;
-    secret->binding.generation = atomic_fetch_add_explicit(&g_next_number, 1, memory_order_relaxed);
+    secret->binding.generation = ael_unique_number(); /* keeps one secret's seal from passing for another's */
     *made = secret;
     return AEL_OK;
 }
 
+/* Its length and its room are there only with a seal. */
+static void drop_seal(struct ael_secret *secret) {
+    if (secret->own == NULL) {
+        ael_sealed_drop(&secret->seal);
+    }
+}
+
 /* see securememory/secret_state.h */
 void ael_secret_free(struct ael_secret *secret) {
+    drop_seal(secret);
     ael_mutex_clear(&secret->lock);
     ael_free(secret->own);
     ael_free_wiped(secret, object_size(secret->len));
@@ -91,8 +117,7 @@ static enum ael_status copy_or_draw(uint8_t *out, const uint8_t *source, size_t 
 
 static enum ael_status seal(struct ael_secret *secret, const uint8_t *plain) {
     struct ael_bytes bytes = {plain, secret->len};
-    return ael_roots_seal(
-        &ael_protected()->roots, &secret->binding, bytes, secret->sealed, &secret->root, &secret->nonce);
+    return ael_sealed_make(&secret->seal, &secret->binding, bytes);
 }
 
 static enum ael_status seal_random_in_scratch(struct ael_secret *secret) {
@@ -292,8 +317,11 @@ static enum ael_status unmap_own_pages(struct ael_own_pages *own) {
 }
 
 /* Under the lock. After a shut-down there is nothing left to wipe but the seal. */
-static enum ael_status wipe(struct ael_secret *secret) {
+static enum ael_status wipe_open_copy(struct ael_secret *secret) {
     enum ael_status status = AEL_OK;
+    if (secret->own == NULL && !ael_secret_slots_is_bound(&secret->slot)) {
+        return AEL_OK;
+    }
     if (ael_protected_hold_to_end(secret->epoch) == AEL_OK) {
         status = secret->own != NULL ? unmap_own_pages(secret->own)
                                      : ael_secret_slots_forget(&ael_protected()->slots, &secret->slot);
@@ -301,9 +329,13 @@ static enum ael_status wipe(struct ael_secret *secret) {
     } else {
         ael_protected_settle(); /* a shut-down may be unmapping secret->own */
     }
-    if (secret->own == NULL) {
-        ael_wipe(secret->sealed, secret->len + AEL_SEAL_TAG_BYTES);
-    }
+    return status;
+}
+
+/* Under the lock. */
+static enum ael_status wipe(struct ael_secret *secret) {
+    enum ael_status status = wipe_open_copy(secret);
+    drop_seal(secret);
     atomic_fetch_or(&secret->word, AEL_SECRET_CLOSED);
     return status;
 }

@@ -8,13 +8,16 @@
 #include "base/hooks.h"
 #include "base/wipe.h"
 #include "securememory/sys_seam.h"
+#include "securememory/warden.h"
 
 #include <string.h>
 
-enum { WIPED_AT_ONCE = 2 }; /* bounds what one access pays for others' idle slots */
+enum {
+    WIPED_AT_ONCE = 2,           /* bounds what one access pays for others' idle slots */
+    WIPED_AT_ONCE_BY_WARDEN = 8, /* for whose beats leases wait */
+};
 
 static const char k_component[] = "securememory";
-static const int64_t k_slot_idle_ns = 1000000000;
 
 /* -- the lists of slots that are not in use; under the lock -- */
 
@@ -33,7 +36,7 @@ static void list_add(struct ael_secret_slot_list *list, struct ael_secret_slot *
 
 static void unbind(struct ael_secret_slot *slot) {
     if (slot->owner != NULL) {
-        *slot->owner = NULL;
+        __atomic_store_n(slot->owner, NULL, __ATOMIC_RELAXED);
         slot->owner = NULL;
     }
 }
@@ -72,8 +75,11 @@ enum ael_status ael_secret_slots_init(
     size_t least,
     size_t most,
     const struct ael_pages_policy *policy,
+    const struct ael_secret_slots_policy *idle,
     struct ael_error *err) {
     memset(slots, 0, sizeof *slots);
+    slots->idle_ns = idle->idle_ns;
+    slots->warden = idle->warden;
     AEL_TRY(ael_sys_seed(slots->canary, sizeof slots->canary));
     slots->slots = ael_alloc_array(most, sizeof *slots->slots);
     if (slots->slots == NULL) {
@@ -168,7 +174,7 @@ static bool wipe_and_give_back(struct ael_secret_slots *slots, struct ael_secret
 
 /* Under the lock. */
 static bool has_long_idle(const struct ael_secret_slots *slots, int64_t now) {
-    return slots->idle.oldest != NULL && now - slots->idle.oldest->idle_since_ns >= k_slot_idle_ns;
+    return slots->idle.oldest != NULL && now - slots->idle.oldest->idle_since_ns >= slots->idle_ns;
 }
 
 static struct ael_secret_slot *detach_long_idle(struct ael_secret_slots *slots, int64_t now) {
@@ -185,14 +191,29 @@ static struct ael_secret_slot *detach_long_idle(struct ael_secret_slots *slots, 
     return slot;
 }
 
-static void wipe_long_idle(struct ael_secret_slots *slots, int64_t now) {
-    for (int i = 0; i < WIPED_AT_ONCE; i++) {
+static void wipe_long_idle(struct ael_secret_slots *slots, int64_t now, int most) {
+    for (int i = 0; i < most; i++) {
         struct ael_secret_slot *slot = detach_long_idle(slots, now);
         if (slot == NULL) {
             return;
         }
+        atomic_fetch_add_explicit(&slots->idle_wiped, 1, memory_order_relaxed);
         (void)wipe_and_give_back(slots, slot);
     }
+}
+
+/* see securememory/secret_slots.h */
+void ael_secret_slots_wipe_idle(struct ael_secret_slots *slots, int64_t now_ns) {
+    wipe_long_idle(slots, now_ns, WIPED_AT_ONCE_BY_WARDEN);
+}
+
+/* see securememory/secret_slots.h */
+int64_t ael_secret_slots_idle_due_ns(struct ael_secret_slots *slots) {
+    ael_mutex_lock(&slots->lock);
+    const struct ael_secret_slot *slot = slots->idle.oldest;
+    int64_t due = slot == NULL ? INT64_MAX : slot->idle_since_ns + slots->idle_ns;
+    ael_mutex_unlock(&slots->lock);
+    return due;
 }
 
 /* -- use -- */
@@ -258,7 +279,7 @@ ael_secret_slots_take(struct ael_secret_slots *slots, int64_t deadline_ns, struc
     bool intact = true;
 
     *slot = NULL;
-    wipe_long_idle(slots, ael_clock_boot_ns());
+    wipe_long_idle(slots, ael_clock_boot_ns(), WIPED_AT_ONCE);
     AEL_TRY(take_any(slots, deadline_ns, &taken));
     enum ael_status status = wipe_slot(slots, taken, &intact);
     if (status != AEL_OK) {
@@ -286,7 +307,7 @@ enum ael_status ael_secret_slots_bind(
     }
     ael_mutex_lock(&slots->lock);
     slot->owner = owner;
-    *owner = slot;
+    __atomic_store_n(owner, slot, __ATOMIC_RELAXED);
     ael_mutex_unlock(&slots->lock);
     return AEL_OK;
 }
@@ -317,8 +338,9 @@ enum ael_status ael_secret_slots_rest(struct ael_secret_slots *slots, struct ael
     }
     enum ael_status status = ael_pages_set_access(&slot->pages, AEL_PAGES_CLOSED);
     if (keep_bound(slots, slot, now)) {
-        wipe_long_idle(slots, now);
+        wipe_long_idle(slots, now, WIPED_AT_ONCE);
     }
+    ael_warden_expect(slots->warden, now + slots->idle_ns);
     return status;
 }
 

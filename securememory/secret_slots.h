@@ -4,7 +4,7 @@
  *     guard | zero ... canary data | guard        (data ends at the rear guard)
  *
  *     free --take, fill, bind--> in use --rest--> idle (bound, inaccessible) --reopen--> in use
- *     idle --take by another, close, or 1 s--> free (wiped)
+ *     idle --take by another, close, or idle for idle_ns--> free (wiped)
  *
  * A bound slot is named by its owner's pointer, which the pool sets to NULL when it takes the slot away.
  * Layer: securememory.
@@ -16,6 +16,10 @@
 #include "base/sync.h"
 #include "securememory/pages.h"
 #include "securememory/waiters.h"
+
+#include <stdatomic.h>
+
+struct ael_warden;
 
 enum {
     AEL_SECRET_SLOT_MAX_LEN = 4000,
@@ -47,6 +51,15 @@ struct ael_secret_slots {
     struct ael_secret_slot_list idle; /* bound, by the time of their last use */
     struct ael_waiters waiters;
     uint8_t canary[AEL_SECRET_CANARY_BYTES];
+    int64_t idle_ns;
+    struct ael_warden *warden;         /* wipes idle slots; where it does not run, later operations do */
+    atomic_uint_least64_t idle_wiped; /* statistics: relaxed */
+};
+
+/* Who wipes idle slots, and when. */
+struct ael_secret_slots_policy {
+    int64_t idle_ns;
+    struct ael_warden *warden;
 };
 
 /**
@@ -60,6 +73,7 @@ AEL_MUST_CHECK enum ael_status ael_secret_slots_init(
     size_t least,
     size_t most,
     const struct ael_pages_policy *policy,
+    const struct ael_secret_slots_policy *idle,
     struct ael_error *err);
 
 /** Puts all slots, which are free, under a key (ael_pages_set_key): each reader then gives itself rights on it, and
@@ -111,6 +125,17 @@ void ael_secret_slots_discard(struct ael_secret_slots *slots, struct ael_secret_
  * overwritten). */
 AEL_MUST_CHECK enum ael_status
 ael_secret_slots_forget(struct ael_secret_slots *slots, struct ael_secret_slot **owner);
+
+/** Tells whether *owner names a slot; only the pool takes one away, so "no" stays so until the owner binds another. */
+static inline bool ael_secret_slots_is_bound(struct ael_secret_slot *const *owner) {
+    return __atomic_load_n(owner, __ATOMIC_RELAXED) != NULL;
+}
+
+/** Wipes slots that have been idle for long, a few at a time. Threads: any, under no lock. */
+void ael_secret_slots_wipe_idle(struct ael_secret_slots *slots, int64_t now_ns);
+
+/** Returns when that is wanted next; INT64_MAX = none is idle. Threads: any. */
+int64_t ael_secret_slots_idle_due_ns(struct ael_secret_slots *slots);
 
 /** Counts slots in use, and slots that hold a secret's bytes. Threads: any. */
 void ael_secret_slots_count(struct ael_secret_slots *slots, size_t *in_use, size_t *filled);

@@ -99,9 +99,8 @@ struct ael_secret {
     struct ael_own_pages *own;    /* in place of a seal when it is too large for a slot */
     struct ael_secret_lease lease;
     struct ael_key_binding binding;
-    uint64_t nonce;
-    uint32_t root;
-    uint8_t sealed[]; /* len + tag */
+    struct ael_sealed seal; /* not without own pages */
+    uint8_t sealed[];       /* of seal; right behind it */
 };
 
 /** Frees what the last holder left; it is closed and nobody has it open. */

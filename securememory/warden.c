@@ -2,12 +2,15 @@
 #include "securememory/warden.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 
 #include <signal.h>
 #include <string.h>
 #include <time.h>
 
 enum { STACK_BYTES = 256 * 1024 };
+
+static const int64_t k_pause_ns = 1000000; /* between steps of what is due and goes on */
 
 /* see securememory/warden.h */
 int64_t ael_warden_now_ns(void) {
@@ -28,13 +31,36 @@ static bool is_anything_open(const struct ael_warden *warden) {
     return false;
 }
 
+/* Under the lock: how long until something is due, of a clock that a test may have set. */
+static int64_t time_to_due(const struct ael_warden *warden, int64_t *due_ns) {
+    *due_ns = warden->due_ns == NULL ? INT64_MAX : warden->due_ns();
+    return *due_ns == INT64_MAX ? INT64_MAX : *due_ns - ael_clock_boot_ns();
+}
+
+/* Under the lock. Sequentially consistent with ael_warden_expect: either the warden sees what became due, or who made it
+ * so sees that the warden sleeps longer. */
+static int64_t time_to_sleep(struct ael_warden *warden) {
+    int64_t due_ns = 0;
+    atomic_store(&warden->sleeps_until, INT64_MAX);
+    int64_t time = time_to_due(warden, &due_ns);
+    atomic_store(&warden->sleeps_until, due_ns);
+    return time;
+}
+
 /* Under the lock. Sequentially consistent with ael_warden_wake: either the warden sees what was opened, or the opener
  * sees that it is asleep. */
-static void sleep_until_woken(struct ael_warden *warden) {
+static void sleep_until_woken_or_due(struct ael_warden *warden) {
     atomic_store(&warden->asleep, true);
-    while (!warden->stop && !is_anything_open(warden)) {
-        ael_cond_wait(&warden->wake, &warden->lock);
+    int64_t time = 1;
+    while (time > 0 && !warden->stop && !is_anything_open(warden)) {
+        time = time_to_sleep(warden);
+        if (time == INT64_MAX) {
+            ael_cond_wait(&warden->wake, &warden->lock);
+        } else if (time > 0) {
+            ael_cond_wait_for(&warden->wake, &warden->lock, time);
+        }
     }
+    atomic_store(&warden->sleeps_until, 0);
     atomic_store(&warden->asleep, false);
 }
 
@@ -48,18 +74,58 @@ static void beat(struct ael_warden *warden, bool late) {
     }
 }
 
-/* Secrets' mutexes are inherited by children, and their holders may wait for the warden's: so without the lock, and not
- * while a fork is under way. */
-static void beat_for_secrets(struct ael_warden *warden) {
-    if (warden->beat_secrets == NULL || warden->stop) {
+/* What takes mutexes that children inherit, or whose holders may wait for the warden's: so without the lock, and not while
+ * a fork is under way. */
+static void call_unlocked(struct ael_warden *warden, void (*work)(void)) {
+    if (work == NULL || warden->stop) {
         return;
     }
     ael_mutex_unlock(&warden->lock);
     if (ael_sync_begin_unless_stopped()) {
-        warden->beat_secrets();
+        work();
         ael_sync_end();
     }
     ael_mutex_lock(&warden->lock);
+}
+
+/* Under the lock, with something open: until the beat, or until something is due, but for a pause between two steps. */
+static void wait_for_beat(struct ael_warden *warden, int64_t beat_ns) {
+    int64_t due_ns = 0;
+    int64_t time = beat_ns - ael_warden_now_ns();
+    int64_t to_due = time_to_due(warden, &due_ns);
+    to_due = to_due < k_pause_ns ? k_pause_ns : to_due;
+    time = to_due < time ? to_due : time;
+    if (time > 0 && !warden->stop) {
+        ael_cond_wait_for(&warden->wake, &warden->lock, time);
+    }
+}
+
+/* @return true when something is due still, and the warden is to go on. */
+static bool tend_when_due(struct ael_warden *warden) {
+    int64_t due_ns = 0;
+    if (time_to_due(warden, &due_ns) > 0) {
+        return false;
+    }
+    call_unlocked(warden, warden->tend);
+    return !warden->stop && time_to_due(warden, &due_ns) <= 0;
+}
+
+static void beat_when_due(struct ael_warden *warden, int64_t beat_ns) {
+    int64_t late_ns = ael_warden_now_ns() - beat_ns;
+    if (late_ns >= 0) {
+        beat(warden, late_ns > warden->lease_ns);
+        call_unlocked(warden, warden->beat_secrets);
+    }
+}
+
+/* Under the lock: what a lease's opening waits for before it may be closed again. */
+static void watch_over_leases(struct ael_warden *warden) {
+    int64_t beat_ns = ael_warden_now_ns() + warden->lease_ns;
+    while (!warden->stop && ael_warden_now_ns() < beat_ns) {
+        wait_for_beat(warden, beat_ns);
+        (void)tend_when_due(warden);
+    }
+    beat_when_due(warden, beat_ns);
 }
 
 static void *run(void *argument) {
@@ -70,15 +136,12 @@ static void *run(void *argument) {
     warden->started = true;
     ael_cond_signal(&warden->wake);
     while (!warden->stop) {
-        if (!is_anything_open(warden)) {
-            sleep_until_woken(warden);
+        sleep_until_woken_or_due(warden);
+        if (is_anything_open(warden)) {
+            watch_over_leases(warden);
+        } else if (tend_when_due(warden)) {
+            ael_cond_wait_for(&warden->wake, &warden->lock, k_pause_ns);
         }
-        int64_t start = ael_warden_now_ns();
-        if (!warden->stop) {
-            ael_cond_wait_for(&warden->wake, &warden->lock, warden->lease_ns);
-        }
-        beat(warden, ael_warden_now_ns() - start > 2 * warden->lease_ns);
-        beat_for_secrets(warden);
     }
     ael_mutex_unlock(&warden->lock);
     return NULL;
@@ -147,6 +210,24 @@ void ael_warden_watch_secrets(
     warden->beat_secrets = beat_secrets;
     warden->secrets_are_leased = secrets_are_leased;
     ael_mutex_unlock(&warden->lock);
+}
+
+/* see securememory/warden.h */
+void ael_warden_watch_dues(struct ael_warden *warden, void (*tend)(void), int64_t (*due_ns)(void)) {
+    ael_mutex_lock(&warden->lock);
+    warden->tend = tend;
+    warden->due_ns = due_ns;
+    ael_cond_signal(&warden->wake);
+    ael_mutex_unlock(&warden->lock);
+}
+
+/* see securememory/warden.h */
+void ael_warden_expect(struct ael_warden *warden, int64_t due_ns) {
+    if (atomic_load(&warden->sleeps_until) > due_ns) {
+        ael_mutex_lock(&warden->lock);
+        ael_cond_signal(&warden->wake);
+        ael_mutex_unlock(&warden->lock);
+    }
 }
 
 /* see securememory/warden.h */

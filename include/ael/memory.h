@@ -24,7 +24,11 @@ enum ael_protection_level {
     AEL_PROTECTION_STRICT = 40, /* PROT_NONE; opened by the first reader, shut by the last */
 };
 
-enum { AEL_LEASE_US_MAX = 10 * 1000 * 1000 };
+enum {
+    AEL_LEASE_US_MAX = 10 * 1000 * 1000,
+    AEL_REKEY_S_MAX = 366 * 24 * 3600,
+    AEL_SLOT_IDLE_MS_MAX = 24 * 3600 * 1000,
+};
 
 enum ael_backing {
     AEL_BACKING_AUTO = 0,         /* the best that this kernel gives */
@@ -53,11 +57,14 @@ struct ael_memory_options {
      * operation. Faults (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS) stay as they are. Others wait for the end of the
      * operation: a payload's cipher, or the reading of a key file. */
     bool block_signals;
+    uint64_t rekey_seals;  /* another root key is drawn after so many seals; 0 = 2^32 */
+    uint32_t rekey_s;      /* or after so many seconds; 0 = 3,600. The old one is wiped as much later */
+    uint32_t slot_idle_ms; /* a secret's bytes are wiped from their slot so long after its last access; 0 = 1,000 */
 };
 
 #define AEL_MEMORY_OPTIONS_INIT                                                                               \
     {sizeof(struct ael_memory_options), AEL_PROTECTION_STRICT, AEL_PROTECTION_OPEN, AEL_BACKING_AUTO, 0,      \
-     false, AEL_PROTECTION_LEASED, 0, 0, AEL_ON_FORK_CARRY, false}
+     false, AEL_PROTECTION_LEASED, 0, 0, AEL_ON_FORK_CARRY, false, 0, 0, 0}
 
 struct ael_memory_stats {
     size_t size;                     /* in: sizeof(struct ael_memory_stats) */
@@ -78,6 +85,12 @@ struct ael_memory_stats {
     uint64_t lease_late_closings;        /* shut more than a lease time later than it should have been */
     uint64_t lease_failed_closings;      /* refused by the system, and tried again */
     bool block_signals;                  /* in force */
+    uint64_t sealed;                     /* secrets and keys that are sealed now */
+    size_t roots;                        /* root keys: the current one, and old ones that only open */
+    uint64_t rekeys;                     /* times that another root key was drawn, since the set-up */
+    uint64_t reseals;                    /* seals moved from an old root key to the current one */
+    uint64_t roots_wiped;                /* old root keys, under which nothing was sealed any more */
+    uint64_t secret_slots_idle_wiped;    /* slots wiped because nobody came back to their secret */
 };
 
 AEL_BEGIN_DECLS
@@ -104,8 +117,9 @@ ael_memory_configure(const struct ael_memory_options *options, struct ael_error 
  */
 AEL_API AEL_MUST_CHECK enum ael_status ael_memory_stats(struct ael_memory_stats *stats);
 
-#define AEL_MEMORY_STATS_INIT {sizeof(struct ael_memory_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, AEL_BACKING_AUTO, \
-                               (enum ael_protection_level)0, false, (enum ael_protection_level)0, 0, 0, 0, false}
+#define AEL_MEMORY_STATS_INIT                                                                                  \
+    {sizeof(struct ael_memory_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, AEL_BACKING_AUTO,                            \
+     (enum ael_protection_level)0, false, (enum ael_protection_level)0, 0, 0, 0, false, 0, 0, 0, 0, 0, 0}
 
 /** Returns the name of a level ("strict"), or "none". Static string. Threads: any. */
 AEL_API const char *ael_protection_level_name(enum ael_protection_level level);

@@ -273,6 +273,7 @@ static void *seal_and_open(void *context) {
         expect(ael_sealed_key_make(scratch.bytes, &k_binding, &sealed) == AEL_OK);
         expect(ael_sealed_key_open(&sealed, &k_binding, scratch.bytes + LEN) == AEL_OK);
         expect(memcmp(scratch.bytes, scratch.bytes + LEN, LEN) == 0);
+        ael_sealed_key_drop(&sealed);
         expect(ael_scratch_end(&scratch) == AEL_OK);
     }
     return NULL;

@@ -356,7 +356,7 @@ static void test_seal__of_a_forgotten_root_is_not_called_corrupted(void) {
     listen(hear);
     struct ael_secret *secret = secret_of(LEN);
     struct ael_secret_access access;
-    ael_protected()->roots.names.numbers[ael_protected()->roots.current]++;
+    ael_protected()->roots.numbers[ael_protected()->roots.current]++;
     CU_ASSERT_EQUAL(ael_secret_access_begin(secret, &access), AEL_E_CORRUPTED);
     CU_ASSERT_EQUAL(told_in_all(), 0);
     ael_secret_release(secret);

@@ -79,10 +79,10 @@ static int scratch_works(void) {
             return 4;
         }
     }
-    return ael_sealed_key_make(key, &k_binding, &sealed) == AEL_OK &&
-                   ael_sealed_key_open(&sealed, &k_binding, key) == AEL_OK && key[0] == 7
-               ? 0
-               : 5;
+    bool works = ael_sealed_key_make(key, &k_binding, &sealed) == AEL_OK &&
+                 ael_sealed_key_open(&sealed, &k_binding, key) == AEL_OK && key[0] == 7;
+    ael_sealed_key_drop(&sealed);
+    return works ? 0 : 5;
 }
 
 static int small_things_work(void) {

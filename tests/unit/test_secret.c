@@ -397,12 +397,12 @@ static void test_secret_access_begin__refuses_a_changed_seal(void) {
 /* Puts one secret's seal in the place of another's, as one who can write to ordinary memory would. */
 static void swap_seals(struct ael_secret *a, struct ael_secret *b) {
     uint8_t sealed[32 + 16];
-    uint64_t nonce = a->nonce;
+    uint64_t nonce = a->seal.nonce;
     memcpy(sealed, a->sealed, sizeof sealed);
     memcpy(a->sealed, b->sealed, sizeof sealed);
     memcpy(b->sealed, sealed, sizeof sealed);
-    a->nonce = b->nonce;
-    b->nonce = nonce;
+    a->seal.nonce = b->seal.nonce;
+    b->seal.nonce = nonce;
 }
 
 static void check_does_not_open(struct ael_secret *secret) {
@@ -443,9 +443,10 @@ static void test_secret_access_begin__refuses_the_seal_of_a_cached_key(void) {
     binding.kind = AEL_KEY_KIND_SYSTEM;
     CU_ASSERT_EQUAL(ael_sealed_key_make(k_key, &binding, &sealed), AEL_OK);
     memcpy(secret->sealed, sealed.sealed, sizeof sealed.sealed);
-    secret->nonce = sealed.nonce;
+    secret->seal.nonce = sealed.seal.nonce;
     check_does_not_open(secret);
     CU_ASSERT_EQUAL(stats_now().secret_slots_filled, 0);
+    ael_sealed_key_drop(&sealed);
     ael_secret_release(secret);
 }
 
