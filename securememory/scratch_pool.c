@@ -3,12 +3,16 @@
 
 #include "base/check.h"
 #include "base/corruption.h"
+#include "base/thread_entry.h"
 #include "base/wipe.h"
 #include "securememory/sys_seam.h"
 
 #include <string.h>
 
-enum { ALL_FREE = (1 << AEL_SCRATCH_SLOTS) - 1, DEFAULT_TIMEOUT_MS = 30000 };
+enum {
+    DEFAULT_TIMEOUT_MS = 30000,
+    APART = 5, /* slots between those of threads that came one after the other: they have no canary in common */
+};
 
 _Static_assert(AEL_SCRATCH_STRIDE == 1024, "four slots fill a page of 4 KiB");
 
@@ -47,7 +51,6 @@ enum ael_status ael_scratch_pool_init(
         ael_mutex_clear(&pool->lock);
         return status;
     }
-    atomic_init(&pool->free_slots, ALL_FREE);
     atomic_init(&pool->has_waiters, false);
     return AEL_OK;
 }
@@ -74,11 +77,16 @@ wait_for_slot(struct ael_scratch_pool *pool, const struct ael_call *call, uint32
     return ael_waiters_wait(&pool->waiters, &pool->lock, &bounded, slot);
 }
 
+static bool take_if_free(struct ael_scratch_mark *mark) {
+    return !atomic_load(&mark->taken) && !atomic_exchange(&mark->taken, true);
+}
+
+/* The thread's own before the others. */
 static bool take_free(struct ael_scratch_pool *pool, uint32_t *slot) {
-    uint32_t word = atomic_load(&pool->free_slots);
-    while (word != 0) {
-        if (atomic_compare_exchange_weak(&pool->free_slots, &word, word & (word - 1))) {
-            *slot = (uint32_t)__builtin_ctz(word);
+    uint32_t own = (uint32_t)(ael_thread_number() * APART % AEL_SCRATCH_SLOTS);
+    for (uint32_t i = 0; i < AEL_SCRATCH_SLOTS; i++) {
+        *slot = (own + i) % AEL_SCRATCH_SLOTS;
+        if (take_if_free(&pool->marks[*slot])) {
             return true;
         }
     }
@@ -114,7 +122,7 @@ static void hand_out(struct ael_scratch_pool *pool) {
 }
 
 static void give_slot(struct ael_scratch_pool *pool, uint32_t slot) {
-    atomic_fetch_or(&pool->free_slots, UINT32_C(1) << slot);
+    atomic_store(&pool->marks[slot].taken, false);
     if (atomic_load(&pool->has_waiters)) {
         hand_out(pool);
     }
@@ -168,5 +176,9 @@ enum ael_status ael_scratch_pool_give(struct ael_scratch_pool *pool, uint32_t sl
 
 /* see securememory/scratch_pool.h */
 uint32_t ael_scratch_pool_in_use(struct ael_scratch_pool *pool) {
-    return AEL_SCRATCH_SLOTS - (uint32_t)__builtin_popcount(atomic_load(&pool->free_slots));
+    uint32_t count = 0;
+    for (uint32_t slot = 0; slot < AEL_SCRATCH_SLOTS; slot++) {
+        count += atomic_load(&pool->marks[slot].taken);
+    }
+    return count;
 }

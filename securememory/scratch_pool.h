@@ -20,11 +20,16 @@ enum {
     AEL_SCRATCH_ALL_BYTES = AEL_SCRATCH_SLOTS * AEL_SCRATCH_STRIDE,
 };
 
+/* Whether a slot is out. In a line of its own: a thread comes back to the same slot, and waits for no other's stores.
+ * Acquire on taking and release on giving: the next one finds the slot wiped. */
+struct ael_scratch_mark {
+    _Alignas(128) atomic_bool taken;
+};
+
 struct ael_scratch_pool {
     struct ael_region region;
-    /* One bit a slot. Acquire on taking and release on giving: the next one finds the slot wiped. */
-    atomic_uint_least32_t free_slots;
-    atomic_bool has_waiters; /* who comes later queues up behind them; sequentially consistent with free_slots */
+    struct ael_scratch_mark marks[AEL_SCRATCH_SLOTS];
+    atomic_bool has_waiters; /* who comes later queues up behind them; sequentially consistent with the marks */
     struct ael_mutex lock;   /* guards the waiters, and the writing of canaries */
     struct ael_waiters waiters;
     uint8_t canary[AEL_SCRATCH_CANARY_BYTES]; /* what every canary must be; constant */
