@@ -218,6 +218,7 @@ static void test_set_up__in_a_child_has_the_parents_options(void) {
 /* -- depth -- */
 
 static int g_depth;
+static struct ael_secret *g_large;
 
 /* Each generation seals something of its own before it forks again. */
 static int go_deeper(void) {
@@ -226,17 +227,45 @@ static int go_deeper(void) {
     if (--g_depth > 0 && result == 0) {
         result = child_run(go_deeper);
     } else if (result == 0) {
-        result = holds(g_secret, 's') ? 0 : 2;
+        result = holds(g_secret, 's') && holds(g_large, 'l') ? 0 : 2;
     }
     ael_secret_release(own);
     return result;
 }
 
-static void test_secret__works_some_generations_later(void) {
+/* More generations than roots have places. */
+static void test_secret__works_many_generations_later(void) {
+    static const enum ael_protection_level k_levels[] = {AEL_PROTECTION_LEASED, AEL_PROTECTION_STRICT};
+    for (size_t i = 0; i < sizeof k_levels / sizeof k_levels[0]; i++) {
+        memory_at_level(k_levels[i]);
+        g_secret = secret_of('s', LEN);
+        g_large = secret_of('l', 4000);
+        g_depth = 3 * AEL_ROOTS_MAX;
+        CU_ASSERT_EQUAL(child_run(go_deeper), 0);
+        ael_secret_release(g_large);
+        ael_secret_release(g_secret);
+    }
+}
+
+/* Each generation makes room for the next: with a place to spare, nothing of the oldest root's is lost. */
+static int has_room_for_a_child(void) {
+    struct ael_secret *own = secret_of('o', LEN);
+    int result = holds(g_secret, 's') && holds(own, 'o') ? 0 : 1;
+    if (ael_roots_free_places(&ael_protected()->roots) == 0) {
+        result = 3;
+    }
+    if (result == 0 && --g_depth > 0) {
+        result = child_run(has_room_for_a_child);
+    }
+    ael_secret_release(own);
+    return result;
+}
+
+static void test_roots__have_a_free_place_in_each_generation(void) {
     memory_at_level(AEL_PROTECTION_LEASED);
     g_secret = secret_of('s', LEN);
-    g_depth = AEL_ROOTS_MAX - 1;
-    CU_ASSERT_EQUAL(child_run(go_deeper), 0);
+    g_depth = 2 * AEL_ROOTS_MAX;
+    CU_ASSERT_EQUAL(child_run(has_room_for_a_child), 0);
     ael_secret_release(g_secret);
 }
 
@@ -288,7 +317,8 @@ static const struct test_case k_cases[] = {
     {"shut down first", test_secret__is_over_when_the_child_shuts_down_first},
     {"failing set-up", test_secret__survives_each_failure_of_the_set_up_in_a_child},
     {"options", test_set_up__in_a_child_has_the_parents_options},
-    {"generations", test_secret__works_some_generations_later},
+    {"generations", test_secret__works_many_generations_later},
+    {"room in each generation", test_roots__have_a_free_place_in_each_generation},
     {"nonces", test_crypto_key_wrap__counts_from_another_start_in_a_child},
 };
 

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "securememory/sealed_key.h"
+#include "tests/support/child.h"
+#include "tests/support/fixture.h"
+#include "tests/support/soak.h"
+#include "tests/support/suite.h"
+
+#include <ael/memory.h>
+#include <ael/secret.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+/* What 64 KiB of locked memory, the limit of many containers, must be enough for. Each case runs in a child of its own,
+ * as a user to whom the limit applies; it returns 0, or the number of what went wrong. */
+
+enum {
+    LIMIT = 64 * 1024,
+    SCOPERS = 64,
+    ENCRYPTERS = 64,
+    LEN = 32,
+    ENCRYPTS_A_SECOND = 40, /* of the time that the test sets */
+};
+
+static atomic_uint g_wrong;
+static atomic_uint g_running;
+
+static void expect(bool good) {
+    if (!good) {
+        atomic_fetch_add(&g_wrong, 1);
+    }
+}
+
+/* Locked memory as the kernel counts it, in bytes; 0 = it does not tell. */
+static size_t kernels_locked_bytes(void) {
+    char line[256];
+    unsigned long kib = 0;
+    FILE *status = fopen("/proc/self/status", "re");
+    while (status != NULL && fgets(line, sizeof line, status) != NULL) {
+        if (sscanf(line, "VmLck: %lu kB", &kib) == 1) {
+            break;
+        }
+    }
+    if (status != NULL) {
+        (void)fclose(status);
+    }
+    return kib * 1024;
+}
+
+static struct ael_memory_stats stats_now(void) {
+    struct ael_memory_stats stats = AEL_MEMORY_STATS_INIT;
+    expect(ael_memory_stats(&stats) == AEL_OK);
+    return stats;
+}
+
+static bool stays_within_the_limit(void) {
+    size_t locked = kernels_locked_bytes();
+    size_t told = stats_now().locked_bytes;
+    return locked > 0 && locked <= LIMIT && told > 0 && told <= LIMIT;
+}
+
+static bool holds(const struct ael_secret_access *access, uint8_t letter) {
+    bool good = access->bytes.len == LEN;
+    for (size_t i = 0; i < access->bytes.len; i++) {
+        good = good && access->bytes.data[i] == letter;
+    }
+    return good;
+}
+
+static struct ael_secret *secret_of(uint8_t letter) {
+    uint8_t source[LEN];
+    struct ael_secret *secret = NULL;
+    memset(source, letter, sizeof source);
+    expect(ael_secret_new(source, sizeof source, &secret) == AEL_OK);
+    return secret;
+}
+
+/* ---- more scopes than slots, while others encrypt ---- */
+
+static struct fixture g_fix;
+static struct ael_session *g_session;
+static atomic_uint g_opened;
+static atomic_uint g_refused;
+static int g_rounds;
+
+/* Each of the two may be refused for want of a slot, and for nothing else. */
+static bool begins(struct ael_secret *secret, struct ael_secret_access *access) {
+    enum ael_status status = ael_secret_access_begin(secret, access);
+    expect(status == AEL_OK || status == AEL_E_TIMEOUT);
+    atomic_fetch_add(status == AEL_OK ? &g_opened : &g_refused, 1);
+    return status == AEL_OK;
+}
+
+static void nest(struct ael_secret *outer, struct ael_secret *inner) {
+    struct ael_secret_access first;
+    struct ael_secret_access second;
+    if (!begins(outer, &first)) {
+        return;
+    }
+    if (begins(inner, &second)) {
+        expect(holds(&second, 'i'));
+        expect(ael_secret_access_end(&second) == AEL_OK);
+    }
+    expect(holds(&first, 'o'));
+    expect(ael_secret_access_end(&first) == AEL_OK);
+}
+
+static void *use_two_scopes(void *context) {
+    struct ael_secret *outer = secret_of('o');
+    struct ael_secret *inner = secret_of('i');
+    (void)context;
+    for (int i = 0; i < g_rounds; i++) {
+        nest(outer, inner);
+    }
+    ael_secret_release(outer);
+    ael_secret_release(inner);
+    atomic_fetch_sub(&g_running, 1);
+    return NULL;
+}
+
+static void *encrypt(void *context) {
+    (void)context;
+    for (int i = 0; i < g_rounds; i++) {
+        expect(fixture_encrypt(g_session, NULL) == AEL_OK);
+    }
+    atomic_fetch_sub(&g_running, 1);
+    return NULL;
+}
+
+/* Time goes on with this thread's own encrypts, so that who waits in vain for a slot gives up. */
+static void let_time_pass(void) {
+    for (int i = 1; atomic_load(&g_running) != 0; i++) {
+        expect(fixture_encrypt(g_session, NULL) == AEL_OK);
+        if (i % ENCRYPTS_A_SECOND == 0) {
+            ael_clock_advance_for_test(1);
+            expect(stays_within_the_limit());
+        }
+    }
+}
+
+static bool run_all(void) {
+    pthread_t threads[SCOPERS + ENCRYPTERS];
+    atomic_store(&g_running, SCOPERS + ENCRYPTERS);
+    for (size_t i = 0; i < SCOPERS + ENCRYPTERS; i++) {
+        if (pthread_create(&threads[i], NULL, i % 2 == 0 ? use_two_scopes : encrypt, NULL) != 0) {
+            return false;
+        }
+    }
+    let_time_pass();
+    for (size_t i = 0; i < SCOPERS + ENCRYPTERS; i++) {
+        (void)pthread_join(threads[i], NULL);
+    }
+    return true;
+}
+
+/* No slot was lost: afterwards all are to be had. */
+static bool slots_are_whole(void) {
+    struct ael_secret *secrets[64];
+    struct ael_secret_access accesses[64];
+    size_t slots = stats_now().secret_slots;
+    bool good = slots >= 8 && slots <= 64 && stats_now().secret_slots_in_use == 0 && stats_now().scratch_slots_in_use == 0;
+    for (size_t i = 0; good && i < slots; i++) {
+        secrets[i] = secret_of('w');
+        good = ael_secret_access_begin(secrets[i], &accesses[i]) == AEL_OK && holds(&accesses[i], 'w');
+    }
+    for (size_t i = 0; good && i < slots; i++) {
+        good = ael_secret_access_end(&accesses[i]) == AEL_OK;
+        ael_secret_release(secrets[i]);
+    }
+    return good;
+}
+
+static int scopes_and_encrypts(void) {
+    g_rounds = soak_count(20, 500);
+    fixture_begin(&g_fix);
+    g_session = fixture_session(&g_fix, "p");
+    if (!run_all() || atomic_load(&g_wrong) != 0) {
+        return 1;
+    }
+    if (atomic_load(&g_opened) < SCOPERS) {
+        return 2;
+    }
+    if (!slots_are_whole() || !stays_within_the_limit() || atomic_load(&g_wrong) != 0) {
+        return 3;
+    }
+    ael_session_release(g_session);
+    fixture_end(&g_fix);
+    return ael_shutdown(0) == AEL_OK ? 0 : 4;
+}
+
+static void test_slots__64_threads_in_two_scopes_while_64_encrypt(void) {
+    CU_ASSERT_EQUAL(child_run_with_lock_limit(LIMIT, scopes_and_encrypts), 0);
+}
+
+/* ---- very many secrets and keys ---- */
+
+static size_t how_many(void) {
+    return (size_t)soak_count(100000, 1000000);
+}
+
+static const struct ael_key_binding k_binding = {{1, 2}, 3, 4, AEL_KEY_KIND_INTERMEDIATE, 5};
+
+static bool makes_all(struct ael_secret **secrets, struct ael_sealed_key *keys, size_t count) {
+    uint8_t key[AEL_KEY_BYTES] = {0};
+    for (size_t i = 0; i < count; i++) {
+        secrets[i] = secret_of((uint8_t)i);
+        memcpy(key, &i, sizeof i);
+        if (secrets[i] == NULL || ael_sealed_key_make(key, &k_binding, &keys[i]) != AEL_OK) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool secret_is(struct ael_secret *secret, uint8_t letter) {
+    uint8_t copy[LEN];
+    bool good = ael_secret_open_into(secret, copy, sizeof copy) == AEL_OK;
+    for (size_t i = 0; i < sizeof copy; i++) {
+        good = good && copy[i] == letter;
+    }
+    return good;
+}
+
+static bool reads_as(struct ael_secret *secret, uint8_t letter) {
+    struct ael_secret_access access;
+    bool good = ael_secret_access_begin(secret, &access) == AEL_OK && holds(&access, letter);
+    return ael_secret_access_end(&access) == AEL_OK && good;
+}
+
+static bool key_is(const struct ael_sealed_key *sealed, size_t number) {
+    uint8_t key[AEL_KEY_BYTES];
+    return ael_sealed_key_open(sealed, &k_binding, key) == AEL_OK && memcmp(key, &number, sizeof number) == 0;
+}
+
+/* Each opens, one in ten also in a slot. */
+static bool opens_all(struct ael_secret **secrets, const struct ael_sealed_key *keys, size_t count) {
+    bool good = true;
+    for (size_t i = 0; i < count && good; i++) {
+        good = secret_is(secrets[i], (uint8_t)i) && key_is(&keys[i], i);
+        good = good && (i % 10 != 0 || reads_as(secrets[i], (uint8_t)i));
+    }
+    return good;
+}
+
+static void drop_all(struct ael_secret **secrets, struct ael_sealed_key *keys, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        ael_secret_release(secrets[i]);
+        ael_sealed_key_drop(&keys[i]);
+    }
+    ael_free(secrets);
+    ael_free(keys);
+}
+
+static int very_many(uint64_t rekey_seals) {
+    struct ael_memory_options options = AEL_MEMORY_OPTIONS_INIT;
+    size_t count = how_many();
+    struct ael_secret **secrets = ael_alloc_array(count, sizeof(struct ael_secret *));
+    struct ael_sealed_key *keys = ael_alloc_array(count, sizeof *keys);
+    options.rekey_seals = rekey_seals;
+    if (secrets == NULL || keys == NULL || ael_memory_configure(&options, NULL) != AEL_OK) {
+        return 1;
+    }
+    if (!makes_all(secrets, keys, count)) {
+        return 2;
+    }
+    if (!stays_within_the_limit() || stats_now().sealed != 2 * count || stats_now().secrets_in_use != count) {
+        return 3;
+    }
+    if (!opens_all(secrets, keys, count)) {
+        return 4;
+    }
+    if (!stays_within_the_limit() || (rekey_seals != 0) != (stats_now().rekeys != 0)) {
+        return 5;
+    }
+    drop_all(secrets, keys, count);
+    return stats_now().sealed == 0 && ael_shutdown(0) == AEL_OK && atomic_load(&g_wrong) == 0 ? 0 : 6;
+}
+
+static int very_many_under_one_root(void) {
+    return very_many(0);
+}
+
+/* More roots than the page has places. */
+static int very_many_under_many_roots(void) {
+    return very_many(how_many() / 10);
+}
+
+static void test_seals__very_many_secrets_and_keys(void) {
+    CU_ASSERT_EQUAL(child_run_with_lock_limit(LIMIT, very_many_under_one_root), 0);
+}
+
+static void test_seals__very_many_secrets_and_keys_through_re_keys(void) {
+    CU_ASSERT_EQUAL(child_run_with_lock_limit(LIMIT, very_many_under_many_roots), 0);
+}
+
+static const struct test_case k_cases[] = {
+    {"scopes and encrypts", test_slots__64_threads_in_two_scopes_while_64_encrypt},
+    {"very many", test_seals__very_many_secrets_and_keys},
+    {"very many, through re-keys", test_seals__very_many_secrets_and_keys_through_re_keys},
+};
+
+TEST_SUITE_MAIN("locked_limit", k_cases)
