@@ -2,18 +2,15 @@
  * bench_securememory - secrets, readers and sealed keys. What each case holds is told in docs/benchmarks.md.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "base/alloc.h"
 #include "base/check.h"
-#include "base/wipe.h"
 #include "bench/bench.h"
 #include "bench/floor.h"
-#include "securememory/scratch.h"
-#include "securememory/sealed_key.h"
+#include "bench/seals.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { SECRET_BYTES = 32, CYCLE_KEYS = 10000, READ_ALL_BYTES = 512 };
+enum { SECRET_BYTES = 32, READ_ALL_BYTES = 512 };
 
 /* Our seals are libsodium's; see securememory/seal.h. */
 static const char k_engine[] = "libsodium";
@@ -112,96 +109,6 @@ static enum ael_status run_read_all(void *secret, unsigned thread, uint64_t oper
     return run_reader(secret, operations, read_all);
 }
 
-/* ---- making ---- */
-
-static enum ael_status run_create_random(void *context, unsigned thread, uint64_t operations) {
-    (void)context;
-    (void)thread;
-    for (uint64_t i = 0; i < operations; i++) {
-        struct ael_secret *secret = NULL;
-        AEL_TRY(ael_secret_new_random(SECRET_BYTES, &secret));
-        enum ael_status status = ael_secret_close(secret);
-        ael_secret_release(secret);
-        AEL_TRY(status);
-    }
-    return AEL_OK;
-}
-
-/* ---- sealed keys ---- */
-
-struct sealed_keys {
-    struct ael_sealed_key *keys;
-    struct ael_key_binding *bindings;
-};
-
-static void bind(struct ael_key_binding *binding, uint64_t number) {
-    memset(binding, 0, sizeof *binding);
-    binding->id_hash[0] = number;
-    binding->kind = AEL_KEY_KIND_INTERMEDIATE;
-}
-
-/* A key's whole way into rest: a scratch slot, the seal, the slot wiped; then the seal is dropped. */
-static enum ael_status run_seal(void *context, unsigned thread, uint64_t operations) {
-    struct ael_key_binding binding;
-    (void)context;
-    bind(&binding, thread);
-    for (uint64_t i = 0; i < operations; i++) {
-        struct ael_scratch scratch;
-        struct ael_sealed_key sealed;
-        AEL_TRY(ael_scratch_begin(&scratch, NULL));
-        enum ael_status status = ael_sealed_key_make(scratch.bytes, &binding, &sealed);
-        enum ael_status ended = ael_scratch_end(&scratch);
-        bench_keep(&sealed);
-        ael_sealed_key_drop(&sealed);
-        AEL_TRY(status);
-        AEL_TRY(ended);
-    }
-    return AEL_OK;
-}
-
-/* A key's way out of rest: a scratch slot, the key opened into it, the slot wiped. */
-static enum ael_status open_one(const struct sealed_keys *keys, size_t number) {
-    struct ael_scratch scratch;
-    AEL_TRY(ael_scratch_begin(&scratch, NULL));
-    enum ael_status status = ael_sealed_key_open(&keys->keys[number], &keys->bindings[number], scratch.bytes);
-    bench_keep(scratch.bytes);
-    enum ael_status ended = ael_scratch_end(&scratch);
-    return status == AEL_OK ? ended : status;
-}
-
-/* Threads start at different keys and go round. */
-static enum ael_status run_cycle(void *context, unsigned thread, uint64_t operations) {
-    const struct sealed_keys *keys = context;
-    size_t next = (size_t)thread * CYCLE_KEYS / BENCH_THREADS_MAX;
-    for (uint64_t i = 0; i < operations; i++) {
-        AEL_TRY(open_one(keys, next));
-        next = next + 1 < CYCLE_KEYS ? next + 1 : 0;
-    }
-    return AEL_OK;
-}
-
-static enum ael_status make_one(struct sealed_keys *keys, size_t number) {
-    struct ael_scratch scratch;
-    AEL_TRY(ael_scratch_begin(&scratch, NULL));
-    bind(&keys->bindings[number], number);
-    memcpy(scratch.bytes, &number, sizeof number);
-    enum ael_status status = ael_sealed_key_make(scratch.bytes, &keys->bindings[number], &keys->keys[number]);
-    enum ael_status ended = ael_scratch_end(&scratch);
-    return status == AEL_OK ? ended : status;
-}
-
-static enum ael_status make_keys(struct sealed_keys *keys) {
-    keys->keys = ael_alloc_array(CYCLE_KEYS, sizeof *keys->keys);
-    keys->bindings = ael_alloc_array(CYCLE_KEYS, sizeof *keys->bindings);
-    if (keys->keys == NULL || keys->bindings == NULL) {
-        return AEL_E_NO_MEMORY;
-    }
-    for (size_t i = 0; i < CYCLE_KEYS; i++) {
-        AEL_TRY(make_one(keys, i));
-    }
-    return AEL_OK;
-}
-
 /* ---- the group ---- */
 
 /* The cases that open the secret; nested costs no system call and has no floor. */
@@ -246,32 +153,21 @@ static void add_accesses(struct bench *bench, struct ael_secret *secret, unsigne
     }
 }
 
-static void add_making(struct bench *bench, struct sealed_keys *keys, unsigned threads) {
-    (void)bench_add(
-        bench, "secret/create_random", k_engine, threads, (struct bench_work){run_create_random, NULL, NULL},
-        -1, -1);
-    (void)bench_add(bench, "key/seal", k_engine, threads, (struct bench_work){run_seal, NULL, NULL}, -1, -1);
-    (void)bench_add(
-        bench, "key/cycle", k_engine, threads, (struct bench_work){run_cycle, NULL, keys}, -1, -1);
-}
-
 /* At the level strict, which is the default. */
 static int bench_strict(struct bench *bench) {
-    struct sealed_keys keys = {NULL, NULL};
     struct ael_secret *secret = NULL;
     int lone_floor = -1;
     enum ael_status status = ael_secret_new_random(SECRET_BYTES, &secret);
     if (status == AEL_OK) {
-        status = make_keys(&keys);
+        status = seals_make(bench);
     }
     for (unsigned threads = 1; threads <= 2 && status == AEL_OK; threads++) {
         add_accesses(bench, secret, threads, &lone_floor);
-        add_making(bench, &keys, threads);
+        seals_add(bench, threads);
     }
     int result = status == AEL_OK ? bench_run(bench) : bench_fail("set-up", status);
     ael_secret_release(secret);
-    ael_free(keys.keys);
-    ael_free(keys.bindings);
+    seals_clear();
     return result;
 }
 
@@ -316,11 +212,8 @@ static bool wants_leased(const struct bench *bench) {
 }
 
 static bool wants_strict(const struct bench *bench) {
-    static const char *const k_making[] = {"secret/create_random", "key/seal", "key/cycle"};
-    for (size_t i = 0; i < sizeof k_making / sizeof k_making[0]; i++) {
-        if (bench_wants(bench, k_making[i])) {
-            return true;
-        }
+    if (seals_are_wanted(bench)) {
+        return true;
     }
     for (size_t i = 0; i < ACCESSES; i++) {
         if (bench_wants(bench, k_accesses[i].name)) {
@@ -336,8 +229,13 @@ int main(int argc, char **argv) {
     if (result != 0 || bench.help) {
         return result;
     }
-    if (wants_strict(&bench) || !wants_leased(&bench)) { /* if neither, it says that there is no such case */
+    bool others = wants_leased(&bench) || seals_among_many_are_wanted(&bench);
+    if (wants_strict(&bench) || !others) { /* if neither, it says that there is no such case */
         result = bench_strict(&bench);
+    }
+    if (result == 0 && seals_among_many_are_wanted(&bench)) {
+        result = bench_init(&bench, argc, argv);
+        result = result == 0 ? seals_run_among_many(&bench) : result;
     }
     if (result == 0 && wants_leased(&bench)) {
         result = bench_init(&bench, argc, argv);

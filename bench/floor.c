@@ -118,6 +118,16 @@ static bool unseal(struct access_lane *lane) {
     return failed == 0;
 }
 
+static bool seal(struct access_lane *lane) {
+    static const uint8_t k_plain[32] = {1, 2, 3};
+    static const uint8_t k_nonce[NONCE] = {0};
+    unsigned long long len = 0;
+    int failed = crypto_aead_aes256gcm_encrypt_afternm(
+        lane->sealed, &len, k_plain, sizeof k_plain, NULL, 0, NULL, k_nonce, (const void *)&lane->state);
+    bench_keep(lane->sealed);
+    return failed == 0;
+}
+
 static enum ael_status run_pair(void *context, unsigned thread, uint64_t operations) {
     struct access_floor *floor = context;
     bool ok = true;
@@ -132,6 +142,15 @@ static enum ael_status run_unseal(void *context, unsigned thread, uint64_t opera
     bool ok = true;
     for (uint64_t i = 0; i < operations; i++) {
         ok = unseal(&floor->lanes[thread]) && ok;
+    }
+    return ok ? AEL_OK : AEL_E_CRYPTO;
+}
+
+static enum ael_status run_seal(void *context, unsigned thread, uint64_t operations) {
+    struct access_floor *floor = context;
+    bool ok = true;
+    for (uint64_t i = 0; i < operations; i++) {
+        ok = seal(&floor->lanes[thread]) && ok;
     }
     return ok ? AEL_OK : AEL_E_CRYPTO;
 }
@@ -165,6 +184,11 @@ int floor_add_mprotect_pair(struct bench *bench, unsigned threads) {
 /* see bench/floor.h */
 int floor_add_unseal(struct bench *bench, unsigned threads) {
     return add_access_floor(bench, "floor/unseal", "libsodium", threads, run_unseal);
+}
+
+/* see bench/floor.h */
+int floor_add_seal(struct bench *bench, unsigned threads) {
+    return add_access_floor(bench, "floor/seal", "libsodium", threads, run_seal);
 }
 
 /* see bench/floor.h */

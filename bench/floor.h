@@ -22,7 +22,10 @@ int floor_add_mprotect_pair(struct bench *bench, unsigned threads);
  */
 int floor_add_unseal(struct bench *bench, unsigned threads);
 
-/** The two together: the least that a lone access at strict can cost. */
+/** Sealing 32 bytes with it, in the same way. */
+int floor_add_seal(struct bench *bench, unsigned threads);
+
+/** The pair and the opening together: the least that a lone access at strict can cost. */
 int floor_add_strict_access(struct bench *bench, unsigned threads);
 
 /**
