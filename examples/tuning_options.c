@@ -30,7 +30,7 @@ static const char k_usage[] =
     "  --metastore NAME      memory | sqlite:FILE (memory)\n"
     "  --kms NAME            static:FILE, a file of 32 bytes or 64 hexadecimal digits (a random master key "
     "in memory)\n"
-    "  --protection LEVEL    strict, leased or open (leased)\n"
+    "  --protection LEVEL    strict, pkey, leased or open (leased)\n"
     "  --no-mlock            do not lock protected memory: for comparisons only, it can be swapped out\n"
     "Afterwards:\n"
     "  --record-out FILE     write one more record, of partition \"partition-0000000000\", service\n"
@@ -117,14 +117,14 @@ static bool take_eviction(struct tuning_options *options, const char *text) {
 
 static bool take_protection(struct tuning_options *options, const char *text) {
     static const enum ael_protection_level k_levels[] = {
-        AEL_PROTECTION_STRICT, AEL_PROTECTION_LEASED, AEL_PROTECTION_OPEN};
+        AEL_PROTECTION_STRICT, AEL_PROTECTION_PKEY, AEL_PROTECTION_LEASED, AEL_PROTECTION_OPEN};
     for (size_t i = 0; i < sizeof k_levels / sizeof k_levels[0]; i++) {
         if (strcmp(text, ael_protection_level_name(k_levels[i])) == 0) {
             options->protection = k_levels[i];
             return true;
         }
     }
-    (void)cli_usage_error("--protection takes strict, leased or open, not \"%s\"", text);
+    (void)cli_usage_error("--protection takes strict, pkey, leased or open, not \"%s\"", text);
     return false;
 }
 
