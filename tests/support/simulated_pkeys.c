@@ -18,7 +18,7 @@ static atomic_bool g_taken[KEYS];
 static atomic_uint g_writes;
 static _Thread_local uint32_t t_rights = 0x55555554;
 
-/* What is under a key: the last call for an address wins. */
+/* What is under a key: the last call for an address wins. The last calls are kept. */
 static struct {
     uintptr_t start;
     size_t len;
@@ -47,13 +47,13 @@ static int play_free(int key) {
 }
 
 static int play_mprotect(void *address, size_t len, int protection, int key) {
-    if (key < 0 || key >= KEYS || (key != 0 && !atomic_load(&g_taken[key])) || g_area_count == AREAS) {
+    if (key < 0 || key >= KEYS || (key != 0 && !atomic_load(&g_taken[key]))) {
         errno = EINVAL;
         return -1;
     }
-    g_areas[g_area_count].start = (uintptr_t)address;
-    g_areas[g_area_count].len = len;
-    g_areas[g_area_count++].key = key;
+    g_areas[g_area_count % AREAS].start = (uintptr_t)address;
+    g_areas[g_area_count % AREAS].len = len;
+    g_areas[g_area_count++ % AREAS].key = key;
     return ael_sys_native()->mprotect(address, len, protection);
 }
 
@@ -106,9 +106,9 @@ unsigned simulated_pkeys_writes(void) {
 
 int simulated_pkeys_key_of(const void *address) {
     int key = 0;
-    for (size_t i = 0; i < g_area_count; i++) {
-        if ((uintptr_t)address - g_areas[i].start < g_areas[i].len) {
-            key = g_areas[i].key;
+    for (size_t i = g_area_count > AREAS ? g_area_count - AREAS : 0; i < g_area_count; i++) {
+        if ((uintptr_t)address - g_areas[i % AREAS].start < g_areas[i % AREAS].len) {
+            key = g_areas[i % AREAS].key;
         }
     }
     return key;

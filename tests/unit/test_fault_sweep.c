@@ -22,6 +22,7 @@
 
 #include "tests/support/failing_sys.h"
 #include "tests/support/fault_scenario.h"
+#include "tests/support/simulated_pkeys.h"
 #include "tests/support/suite.h"
 
 enum { SWEEP_MAX = 20000, FEW_SLOTS = 2 };
@@ -154,7 +155,7 @@ static bool is_there(enum ael_backing backing) {
 
 static void sweep_levels(enum ael_backing backing, void (*fn)(const struct ael_memory_options *options)) {
     static const enum ael_protection_level k_levels[] = {
-        AEL_PROTECTION_OPEN, AEL_PROTECTION_LEASED, AEL_PROTECTION_STRICT};
+        AEL_PROTECTION_OPEN, AEL_PROTECTION_LEASED, AEL_PROTECTION_PKEY, AEL_PROTECTION_STRICT};
     for (size_t i = 0; i < sizeof k_levels / sizeof k_levels[0]; i++) {
         struct ael_memory_options options = AEL_MEMORY_OPTIONS_INIT;
         options.backing = backing;
@@ -170,6 +171,7 @@ static void sweep_levels(enum ael_backing backing, void (*fn)(const struct ael_m
 
 static void everywhere(void (*fn)(const struct ael_memory_options *options)) {
     CU_ASSERT_EQUAL(ael_shutdown(1000), AEL_OK);
+    simulated_pkeys_install(15); /* for the level pkey */
     CU_ASSERT_TRUE(is_there(AEL_BACKING_ANONYMOUS)); /* also maps what stays mapped for the process's life */
     sweep_levels(AEL_BACKING_ANONYMOUS, fn);
     if (is_there(AEL_BACKING_MEMFD_SECRET)) {
@@ -177,6 +179,8 @@ static void everywhere(void (*fn)(const struct ael_memory_options *options)) {
     } else {
         printf("\n  this kernel, or the filter or tool that it runs under, has no memfd_secret ");
     }
+    CU_ASSERT_EQUAL(simulated_pkeys_in_use(), 0);
+    simulated_pkeys_remove();
     printf(" ");
 }
 
