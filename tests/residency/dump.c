@@ -71,8 +71,10 @@ static bool send_pages(int fd, enum wire_part part, const struct ael_pages *page
     bool was_open = stays_readable(pages);
     bool good = was_open || ael_pages_set_access(pages, AEL_PAGES_READ) == AEL_OK;
     if (good) {
+        ael_pkey_begin(pages->key, false);
         count_pages(part, pages);
         good = wire_send(fd, &message, pages->bytes);
+        ael_pkey_end(pages->key);
     }
     return (was_open || ael_pages_set_access(pages, AEL_PAGES_CLOSED) == AEL_OK) && good;
 }

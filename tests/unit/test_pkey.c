@@ -87,15 +87,28 @@ static void test_configure__puts_each_part_under_its_key_and_frees_the_keys(void
     CU_ASSERT_EQUAL(ael_pkey_number(AEL_PKEY_ROOTS), 0);
 }
 
+static void check_secrets_work(enum ael_protection_level level, enum ael_protection_level key_level) {
+    struct ael_secret_access access;
+    set_up(level, key_level);
+    for (size_t len = LEN; len <= LARGE; len += LARGE - LEN) {
+        struct ael_secret *secret = secret_of(len);
+        CU_ASSERT_EQUAL(ael_secret_access_begin(secret, &access), AEL_OK);
+        CU_ASSERT_EQUAL(access.bytes.data[len - 1], 's');
+        CU_ASSERT_EQUAL(ael_secret_access_end(&access), AEL_OK);
+        ael_secret_release(secret);
+    }
+}
+
+/* Secrets and the library's own memory have levels of their own. */
 static void test_configure__takes_the_keys_it_needs_only(void) {
     begin_simulation();
-    set_up(AEL_PROTECTION_PKEY, AEL_PROTECTION_LEASED);
+    check_secrets_work(AEL_PROTECTION_PKEY, AEL_PROTECTION_LEASED);
     CU_ASSERT_EQUAL(simulated_pkeys_in_use(), 1);
     CU_ASSERT_EQUAL(ael_shutdown(0), AEL_OK);
-    set_up(AEL_PROTECTION_STRICT, AEL_PROTECTION_PKEY);
+    check_secrets_work(AEL_PROTECTION_LEASED, AEL_PROTECTION_PKEY);
     CU_ASSERT_EQUAL(simulated_pkeys_in_use(), 2);
-    CU_ASSERT_EQUAL(ael_shutdown(0), AEL_OK);
-    set_up(AEL_PROTECTION_STRICT, AEL_PROTECTION_LEASED);
+    CU_ASSERT_EQUAL(ael_shutdown(1000), AEL_OK);
+    check_secrets_work(AEL_PROTECTION_STRICT, AEL_PROTECTION_LEASED);
     CU_ASSERT_EQUAL(simulated_pkeys_in_use(), 0);
     end_simulation();
 }
