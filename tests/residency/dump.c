@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -79,6 +80,8 @@ static bool send_pages(int fd, enum wire_part part, const struct ael_pages *page
     return (was_open || ael_pages_set_access(pages, AEL_PAGES_CLOSED) == AEL_OK) && good;
 }
 
+_Static_assert((int)AEL_ROOTS_CANARY_BYTES <= (int)WIRE_CANARY_BYTES, "it is sent whole");
+
 static bool send_counts(int fd) {
     struct ael_memory_stats stats = AEL_MEMORY_STATS_INIT;
     struct wire_message message = {.type = WIRE_COUNTS, .len = sizeof g_counts, .pid = getpid()};
@@ -86,6 +89,7 @@ static bool send_counts(int fd) {
     g_counts.slots_filled = stats.secret_slots_filled;
     g_counts.scratch_in_use = stats.scratch_slots_in_use;
     g_counts.large_regions = stats.large_regions;
+    memcpy(g_counts.canary, ael_protected()->roots.canary, AEL_ROOTS_CANARY_BYTES);
     return good && wire_send(fd, &message, &g_counts);
 }
 
@@ -93,7 +97,7 @@ static bool send_counts(int fd) {
 bool dump_protected(int fd) {
     const struct wire_message begin = {.type = WIRE_PAGES, .pid = getpid(), .number = WIRE_PART_NONE};
     const struct ael_protected *memory = ael_protected();
-    g_counts = (struct wire_counts){0, 0, 0, 0, 0, 0};
+    g_counts = (struct wire_counts){.slots_filled = 0};
     bool good = wire_send(fd, &begin, NULL) && send_pages(fd, WIRE_PART_ROOTS, &memory->roots.region.pages) &&
                 send_pages(fd, WIRE_PART_SCRATCH, &memory->scratch.region.pages) &&
                 send_pages(fd, WIRE_PART_GENERATOR, &memory->generator.region.pages);

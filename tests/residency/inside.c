@@ -117,21 +117,27 @@ static void judge(void *context, const struct residency_needle *needle, size_t o
     }
 }
 
-/* The page of the root keys holds them and nothing else. */
-static size_t unexplained(const struct look_inside *look) {
+/* The page of the root keys holds them, and a canary, and nothing else. */
+static size_t unexplained(const struct look_inside *look, const struct wire_counts *counts) {
     size_t bytes = 0;
+    const uint8_t *canary =
+        memmem(look->pages->bytes, look->pages->len, counts->canary, sizeof counts->canary);
+    if (canary != NULL) {
+        memset(look->explained + (canary - look->pages->bytes), 1, sizeof counts->canary);
+    }
     for (size_t i = 0; i < look->pages->len; i++) {
         bytes += look->pages->bytes[i] != 0 && look->explained[i] == 0;
     }
     return look->pages->part == WIRE_PART_ROOTS ? bytes : 0;
 }
 
-static bool check_pages(const struct inside_pages *pages, struct residency_needles *needles) {
+static bool check_pages(
+    const struct inside_pages *pages, const struct wire_counts *counts, struct residency_needles *needles) {
     struct look_inside look = {needles, pages, calloc(pages->len, 1), 0};
     bool good = look.explained != NULL &&
                 residency_search(needles, pages->bytes, pages->len, pages->len, judge, &look) &&
                 look.wrong == 0;
-    size_t rest = good ? unexplained(&look) : 0;
+    size_t rest = good ? unexplained(&look, counts) : 0;
     if (rest > 0) {
         printf("\n    %zu bytes beside the root keys in their page", rest);
     }
@@ -156,7 +162,7 @@ static bool check_counts(const struct wire_counts *counts) {
 bool inside_check(const struct inside *inside, struct residency_needles *needles) {
     bool good = check_counts(&inside->counts);
     for (size_t i = 0; i < inside->count; i++) {
-        good = check_pages(&inside->pages[i], needles) && good;
+        good = check_pages(&inside->pages[i], &inside->counts, needles) && good;
     }
     return good;
 }

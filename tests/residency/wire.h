@@ -22,6 +22,8 @@ enum wire_type {
     WIRE_DUMPING, /* the process is about to dump its core */
 };
 
+enum { WIRE_CANARY_BYTES = 64 };
+
 enum wire_key { WIRE_KEY_PLANT, WIRE_KEY_USER, WIRE_KEY_MASTER, WIRE_KEYS };
 
 enum wire_part {
@@ -55,6 +57,8 @@ struct wire_counts {
     uint64_t slots_filled, slots_with_bytes;
     uint64_t scratch_in_use, scratch_with_bytes;
     uint64_t large_regions, own_pages;
+    uint8_t
+        canary[WIRE_CANARY_BYTES]; /* in the page of the root keys, beside them; zeros when there is none */
 };
 
 bool wire_send(int fd, const struct wire_message *message, const void *payload);

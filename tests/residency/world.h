@@ -34,7 +34,8 @@ struct scenario {
     enum plant_form form;
     void (*set_policy)(struct ael_policy *policy);
     bool key_in_environ; /* the process is started with the master key in AEL_RESIDENCY_KEY */
-    bool own_factory;    /* the scenario opens its world itself */
+    bool block_signals;
+    bool own_factory; /* the scenario opens its world itself */
 };
 
 /* What the edges are to do. */
