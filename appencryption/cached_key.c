@@ -18,6 +18,8 @@ enum ael_status ael_cached_key_new(
     cached->parent = parent != NULL ? ael_cached_key_acquire(parent) : NULL;
     atomic_init(&cached->checked_ns, checked_ns);
     atomic_init(&cached->broken, false);
+    atomic_init(&cached->standing, AEL_KEY_OUTSIDE);
+    atomic_init(&cached->used, false);
     return AEL_OK;
 }
 

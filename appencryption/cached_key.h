@@ -15,6 +15,13 @@
 #include "base/refcount.h"
 #include "crypto/crypto_key.h"
 
+/* How a key stands in its cache. */
+enum ael_key_standing {
+    AEL_KEY_OUTSIDE = 0, /* not in a cache, or not any more */
+    AEL_KEY_DATED,       /* found by (id, created) */
+    AEL_KEY_LATEST,      /* and is the latest of its id */
+};
+
 struct ael_cached_key {
     struct ael_refcount count;
     struct ael_crypto_key *key;
@@ -25,6 +32,14 @@ struct ael_cached_key {
     _Atomic int64_t checked_ns;
     /* Found corrupted in memory: to be loaded again. Goes up once; relaxed, as above. */
     atomic_bool broken;
+    /* An enum ael_key_standing, set by the cache for who has the key from elsewhere; relaxed: a call that still sees
+     * the old one came before. */
+    atomic_int standing;
+    /* Used without the cache's knowledge since it last looked (key_table.h); relaxed, may be lost. */
+    atomic_bool used;
+    /* Of key_memo.c, under its lock. */
+    uint32_t put_off;
+    struct ael_cached_key *next_put_off;
 };
 
 /**
@@ -52,6 +67,15 @@ bool ael_cached_key_is_good(const struct ael_cached_key *cached, const struct ae
 
 /** Notes how a use of the key itself (not of its parent) ended: after AEL_E_CORRUPTED it is broken. */
 void ael_cached_key_note_use(struct ael_cached_key *cached, enum ael_status status);
+
+/** Says how the key stands in its cache from now on. For the cache. */
+static inline void ael_cached_key_set_standing(struct ael_cached_key *cached, enum ael_key_standing standing) {
+    atomic_store_explicit(&cached->standing, (int)standing, memory_order_relaxed);
+}
+
+static inline enum ael_key_standing ael_cached_key_standing(const struct ael_cached_key *cached) {
+    return (enum ael_key_standing)atomic_load_explicit(&cached->standing, memory_order_relaxed);
+}
 
 /** Tells whether the key or its parent was found corrupted. */
 bool ael_cached_key_is_broken(const struct ael_cached_key *cached);

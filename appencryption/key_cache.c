@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/hooks.h"
+#include "base/thread_entry.h"
 
 #include <ael/sys/error.h>
 
@@ -194,8 +195,7 @@ static void keep(struct ael_key_entry *entry, struct ael_cached_key **loaded) {
 }
 
 static void replace(struct ael_key_entry *entry, struct ael_cached_key *loaded) {
-    ael_cached_key_release(entry->key);
-    entry->key = ael_cached_key_acquire(loaded);
+    ael_key_table_replace(entry, ael_cached_key_acquire(loaded));
 }
 
 /*
@@ -464,6 +464,42 @@ get(struct ael_key_cache *cache, struct visit *visit, struct ael_cached_key **ke
     ael_mutex_unlock(&cache->lock);
     count_visit(cache->counters, visit->found, evicted);
     return status;
+}
+
+/* Each thread counts in a place that few others have. */
+static void count_quick_hit(struct ael_cache_counters *counters) {
+    size_t place = ael_thread_number() % AEL_QUICK_PLACES;
+    count(&counters->quick[place].hits, counters->hit_name, 1);
+}
+
+/* Only where it is not set, so that the key's line stays with all who read it. */
+static void mark_used(struct ael_cached_key *key) {
+    if (!atomic_load_explicit(&key->used, memory_order_relaxed)) {
+        atomic_store_explicit(&key->used, true, memory_order_relaxed);
+    }
+}
+
+/* see appencryption/key_cache.h */
+bool ael_key_cache_lets_serve(
+    struct ael_key_cache *cache, struct ael_cached_key *key, bool latest, int64_t now_ns, int64_t now_s) {
+    struct visit visit = {.began_ns = now_ns, .now_ns = now_ns, .now_s = now_s};
+    visit.key.latest = latest;
+    if (ael_cached_key_standing(key) < (latest ? AEL_KEY_LATEST : AEL_KEY_DATED)
+        || judge_key(cache, &visit, key) != VERDICT_FRESH) {
+        return false;
+    }
+    mark_used(key);
+    count_quick_hit(cache->counters);
+    return true;
+}
+
+/* see appencryption/key_cache.h */
+uint64_t ael_cache_counters_hits(const struct ael_cache_counters *counters) {
+    uint64_t hits = atomic_load_explicit(&counters->hits, memory_order_relaxed);
+    for (size_t i = 0; i < AEL_QUICK_PLACES; i++) {
+        hits += atomic_load_explicit(&counters->quick[i].hits, memory_order_relaxed);
+    }
+    return hits;
 }
 
 /* see appencryption/key_cache.h */

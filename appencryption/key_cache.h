@@ -28,10 +28,19 @@
 /* Opaque. */
 struct ael_key_cache;
 
+enum { AEL_QUICK_PLACES = 8 };
+
+/* Padded, so that threads do not wait for each other's counts. */
+struct ael_quick_counter {
+    atomic_uint_least64_t hits;
+    uint8_t behind[120];
+};
+
 /* What a cache tells about itself. Shared by all caches of a kind; sums only, so relaxed order is enough. */
 struct ael_cache_counters {
     atomic_uint_least64_t hits, misses, stale, evictions;
     atomic_size_t cached;
+    struct ael_quick_counter quick[AEL_QUICK_PLACES]; /* hits of ael_key_cache_lets_serve, by thread */
     const char *hit_name, *miss_name, *stale_name, *evict_name; /* of the metrics */
 };
 
@@ -89,5 +98,18 @@ AEL_MUST_CHECK enum ael_status ael_key_cache_get_or_load(
 AEL_MUST_CHECK enum ael_status ael_key_cache_get_or_load_latest(
     struct ael_key_cache *cache, const struct ael_key_source *source, struct ael_bytes id,
     const struct ael_call *call, struct ael_cached_key **key, struct ael_error *err);
+
+/**
+ * Tells, without a lock, whether a key that the cache once gave may serve a call as it is: it is in the cache (latest:
+ * as the latest, and may encrypt), sound, and before 80 % of its interval. Then that was a hit. If not, ask
+ * ael_key_cache_get_or_load or ..._latest.
+ *
+ * @param key  held by the caller. @param now_ns, now_s  the boot and the wall clock when the call began.
+ */
+bool ael_key_cache_lets_serve(
+    struct ael_key_cache *cache, struct ael_cached_key *key, bool latest, int64_t now_ns, int64_t now_s);
+
+/** Returns all hits, with and without the lock. */
+uint64_t ael_cache_counters_hits(const struct ael_cache_counters *counters);
 
 #endif /* AEL_APPENCRYPTION_KEY_CACHE_H */

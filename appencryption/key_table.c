@@ -8,7 +8,9 @@
 enum {
     FIRST_BUCKETS = 16,
     /* What an entry costs beside its own struct and id: the holder, the key and the allocator's share of all. */
-    HELD_BYTES = 384,
+    HELD_BYTES = 416,
+    /* So many entries that were used behind the table's back are passed over for one that goes. */
+    SECOND_CHANCES = 8,
 };
 
 static bool is_of(const struct ael_key_entry *entry, uint64_t id_hash, struct ael_bytes id) {
@@ -66,6 +68,7 @@ static void link_latest(struct ael_key_table *table, struct ael_key_entry *entry
     entry->next_latest = *bucket;
     *bucket = entry;
     entry->is_latest = true;
+    ael_cached_key_set_standing(entry->key, AEL_KEY_LATEST);
 }
 
 static void unlink_latest(struct ael_key_table *table, struct ael_key_entry *entry) {
@@ -75,6 +78,7 @@ static void unlink_latest(struct ael_key_table *table, struct ael_key_entry *ent
     }
     *link = entry->next_latest;
     entry->is_latest = false;
+    ael_cached_key_set_standing(entry->key, AEL_KEY_DATED);
 }
 
 static void drop(struct ael_key_table *table, struct ael_key_entry *entry) {
@@ -88,6 +92,7 @@ static void drop(struct ael_key_table *table, struct ael_key_entry *entry) {
     }
     ael_evictor_remove(&table->evictor, &entry->node);
     table->count--;
+    ael_cached_key_set_standing(entry->key, AEL_KEY_OUTSIDE);
     ael_cached_key_release(entry->key);
     ael_free(entry);
 }
@@ -141,6 +146,7 @@ struct ael_key_entry *ael_key_table_add(
     entry->created_s = created_s;
     entry->id_len = id.len;
     memcpy(entry->id, id.data, id.len);
+    ael_cached_key_set_standing(key, AEL_KEY_DATED);
     link_dated(table, entry);
     ael_evictor_add(&table->evictor, &entry->node, table->by_bytes ? sizeof *entry + id.len + HELD_BYTES : 1);
     table->count++;
@@ -165,15 +171,37 @@ void ael_key_table_set_latest(struct ael_key_table *table, struct ael_key_entry 
 }
 
 /* see appencryption/key_table.h */
+void ael_key_table_replace(struct ael_key_entry *entry, struct ael_cached_key *key) {
+    ael_cached_key_set_standing(entry->key, AEL_KEY_OUTSIDE);
+    ael_cached_key_release(entry->key);
+    entry->key = key;
+    ael_cached_key_set_standing(key, entry->is_latest ? AEL_KEY_LATEST : AEL_KEY_DATED);
+}
+
+/* An entry whose key was used behind the table's back since the last time, it counts as used now. */
+static bool was_used(struct ael_key_table *table, struct ael_key_entry *entry) {
+    if (!atomic_exchange_explicit(&entry->key->used, false, memory_order_relaxed)) {
+        return false;
+    }
+    ael_evictor_touch(&table->evictor, &entry->node);
+    return true;
+}
+
+/* see appencryption/key_table.h */
 size_t ael_key_table_evict(struct ael_key_table *table) {
     size_t evicted = 0;
-    for (;;) {
+    for (int chances = SECOND_CHANCES;;) {
         struct ael_eviction_node *victim = ael_evictor_victim(&table->evictor);
         if (victim == NULL) {
             return evicted;
         }
+        if (chances > 0 && was_used(table, (struct ael_key_entry *)victim)) {
+            chances--;
+            continue;
+        }
         drop(table, (struct ael_key_entry *)victim);
         evicted++;
+        chances = SECOND_CHANCES;
     }
 }
 

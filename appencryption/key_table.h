@@ -61,7 +61,13 @@ void ael_key_table_set_latest(struct ael_key_table *table, struct ael_key_entry 
 /** Takes that from the entry that is the latest of an id, if there is one; it stays as a dated one. */
 void ael_key_table_unset_latest(struct ael_key_table *table, uint64_t id_hash, struct ael_bytes id);
 
-/** Drops entries until the table is within its bound; returns how many. */
+/** Puts another holder in the place of an entry's. @param key  taken over. */
+void ael_key_table_replace(struct ael_key_entry *entry, struct ael_cached_key *key);
+
+/**
+ * Drops entries until the table is within its bound; returns how many. A key that is marked as used (cached_key.h) is
+ * passed over once, up to a number that does not depend on the table's size.
+ */
 size_t ael_key_table_evict(struct ael_key_table *table);
 
 #endif /* AEL_APPENCRYPTION_KEY_TABLE_H */

@@ -15,11 +15,12 @@
 static const char k_component[] = "session";
 
 enum {
-    DEFAULT_TIMEOUT_MS = 30000,
-    SESSION_HELD_BYTES = 256,    /* the allocator's share and the like */
+    SESSION_HELD_BYTES = 640,    /* the allocator's share and the like, and a key that has left the cache */
     OWN_CACHE_HELD_BYTES = 4096, /* a key cache of the session's own, with its first key */
     SHOWN_ID_BYTES = 80,         /* of an id in a verbose error */
 };
+
+static const int64_t k_default_timeout_ns = INT64_C(30) * 1000000000;
 
 static enum ael_status make_key_cache(struct ael_session *session) {
     struct ael_session_factory *factory = session->factory;
@@ -68,6 +69,7 @@ void ael_session_release(struct ael_session *session) {
     if (session == NULL || ael_process_is_lost() || !ael_refcount_release(&session->count)) {
         return;
     }
+    ael_key_memo_clear(&session->memo);
     if (session->owns_intermediate_keys) {
         ael_key_cache_free(session->intermediate_keys);
     }
@@ -98,22 +100,25 @@ enum ael_status ael_session_check_open(const struct ael_session *session, struct
 
 /* see appencryption/session_parts.h */
 enum ael_status ael_session_begin_call(
-    const struct ael_session *session, const struct ael_call *call, struct ael_call *begun, struct ael_error *err) {
+    const struct ael_session *session, const struct ael_call *call, struct ael_session_call *begun,
+    struct ael_error *err) {
     AEL_TRY(ael_session_check_open(session, err));
-    *begun = (struct ael_call)AEL_CALL_INIT;
+    begun->call = (struct ael_call)AEL_CALL_INIT;
+    begun->now_ns = ael_clock_boot_ns();
+    begun->now_s = ael_clock_wall_s();
     if (call != NULL) {
         if (call->size != sizeof *call) {
             return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "call's size is none; use AEL_CALL_INIT");
         }
-        *begun = *call;
+        begun->call = *call;
     }
-    if (begun->deadline_ns == 0) {
-        begun->deadline_ns = ael_deadline_in_ms(DEFAULT_TIMEOUT_MS);
-        if (begun->cancel == NULL) {
+    if (begun->call.deadline_ns == 0) {
+        begun->call.deadline_ns = begun->now_ns + k_default_timeout_ns; /* far from the 0 that means none */
+        if (begun->call.cancel == NULL) {
             return AEL_OK;
         }
     }
-    enum ael_status status = ael_call_check(begun);
+    enum ael_status status = ael_call_check(&begun->call);
     return status == AEL_OK ? AEL_OK
                             : ael_error_set(err, status, 0, k_component, "the call was over before it began");
 }
@@ -157,8 +162,8 @@ size_t ael_session_record_bound(const struct ael_session *session, size_t plain_
 
 /* Lays the record's parts out in its storage: data, key, id of the parent. */
 static enum ael_status lay_out(
-    struct ael_session *session, const struct ael_cached_key *key, size_t plain_len, struct ael_record_buf *out,
-    struct ael_error *err) {
+    struct ael_session *session, const struct ael_cached_key *key, size_t plain_len, int64_t now_s,
+    struct ael_record_buf *out, struct ael_error *err) {
     struct ael_bytes id = ael_buf_view(&session->intermediate_key_id);
     size_t len = ael_session_record_bound(session, plain_len);
     enum ael_status status = ael_buf_reserve(&out->storage, len);
@@ -171,7 +176,7 @@ static enum ael_status lay_out(
     record->key = (struct ael_bytes){at + record->data.len, AEL_SEALED_KEY_BYTES};
     record->parent_key_id = (struct ael_bytes){at + record->data.len + AEL_SEALED_KEY_BYTES, id.len};
     memcpy(at + record->data.len + AEL_SEALED_KEY_BYTES, id.data, id.len);
-    record->created_s = ael_clock_wall_s();
+    record->created_s = now_s;
     record->has_parent = true;
     record->parent_created_s = ael_crypto_key_created_s(key->key);
     out->storage.len = len;
@@ -210,28 +215,97 @@ enum ael_status ael_session_check_payload(
     return AEL_OK;
 }
 
+/* What a look at the memo came to. */
+enum lent {
+    LENT,
+    LENT_NOT,     /* its key may serve others, or cannot be had just now */
+    LENT_NOTHING, /* there is no key, or one that serves nobody any more */
+};
+
+/* Borrows the memo's key: the latest, or the one of that date. */
+static enum lent lend(
+    struct ael_session *session, const struct ael_session_call *call, bool latest, int64_t created_s,
+    struct ael_key_loan *loan) {
+    loan->key = ael_key_memo_borrow(&session->memo, &loan->place);
+    if (loan->key == NULL) {
+        return LENT_NOTHING;
+    }
+    enum lent lent = LENT_NOT;
+    if (latest || ael_crypto_key_created_s(loan->key->key) == created_s) {
+        bool serves = ael_key_cache_lets_serve(
+            session->intermediate_keys, loan->key, latest, call->now_ns, call->now_s);
+        lent = serves ? LENT : LENT_NOTHING;
+    }
+    if (lent != LENT) {
+        ael_key_memo_give_back(loan->place);
+    }
+    return lent;
+}
+
+/* A key for which the cache was asked. The memo gets it where the cache has it, too, as what is wanted. */
+static enum ael_status count_loan(
+    struct ael_session *session, struct ael_session_call *call, enum ael_key_standing wanted, bool may_keep,
+    struct ael_key_loan *loan) {
+    loan->place = AEL_THREAD_PINS;
+    call->now_s = ael_clock_wall_s();
+    if (may_keep && ael_cached_key_standing(loan->key) >= wanted) {
+        ael_key_memo_set(&session->memo, loan->key);
+    }
+    return AEL_OK;
+}
+
 /* see appencryption/session_parts.h */
 enum ael_status ael_session_latest_key(
-    struct ael_session *session, const struct ael_call *call, struct ael_cached_key **key, struct ael_error *err) {
+    struct ael_session *session, struct ael_session_call *call, struct ael_key_loan *loan, struct ael_error *err) {
     struct ael_bytes id = ael_buf_view(&session->intermediate_key_id);
-    return ael_key_loader_latest_intermediate(
-        &session->factory->loader, session->intermediate_keys, id, call, key, err);
+    if (lend(session, call, true, 0, loan) == LENT) {
+        return AEL_OK;
+    }
+    AEL_TRY(ael_key_loader_latest_intermediate(
+        &session->factory->loader, session->intermediate_keys, id, &call->call, &loan->key, err));
+    return count_loan(session, call, AEL_KEY_LATEST, true, loan);
+}
+
+/* The key that a record names, which may be one of another id that the gate accepts: those go to the cache. */
+static enum ael_status dated_key(
+    struct ael_session *session, const struct ael_record *record, struct ael_session_call *call,
+    struct ael_key_loan *loan, struct ael_error *err) {
+    struct ael_bytes own = ael_buf_view(&session->intermediate_key_id);
+    struct ael_bytes id = record->parent_key_id;
+    bool is_own = id.len == own.len && memcmp(id.data, own.data, own.len) == 0;
+    enum lent lent = is_own ? lend(session, call, false, record->parent_created_s, loan) : LENT_NOT;
+    if (lent == LENT) {
+        return AEL_OK;
+    }
+    AEL_TRY(ael_key_loader_intermediate(
+        &session->factory->loader, session->intermediate_keys, id, record->parent_created_s, &call->call, &loan->key,
+        err));
+    return count_loan(session, call, AEL_KEY_DATED, lent == LENT_NOTHING, loan);
+}
+
+/* see appencryption/session_parts.h */
+void ael_session_end_loan(const struct ael_key_loan *loan, enum ael_status status) {
+    ael_cached_key_note_use(loan->key, status);
+    if (loan->place == AEL_THREAD_PINS) {
+        ael_cached_key_release(loan->key);
+    } else {
+        ael_key_memo_give_back(loan->place);
+    }
 }
 
 static enum ael_status encrypt(
     struct ael_session *session, struct ael_bytes plain, struct ael_record_buf *out, const struct ael_call *call,
     struct ael_error *err) {
-    struct ael_call begun;
-    struct ael_cached_key *key = NULL;
+    struct ael_session_call begun;
+    struct ael_key_loan loan;
     AEL_TRY(ael_session_check_payload(session, plain, err));
     AEL_TRY(ael_session_begin_call(session, call, &begun, err));
-    AEL_TRY(ael_session_latest_key(session, &begun, &key, err));
-    enum ael_status status = lay_out(session, key, plain.len, out, err);
+    AEL_TRY(ael_session_latest_key(session, &begun, &loan, err));
+    enum ael_status status = lay_out(session, loan.key, plain.len, begun.now_s, out, err);
     if (status == AEL_OK) {
-        status = seal_record(key, plain, &begun, out, err);
-        ael_cached_key_note_use(key, status);
+        status = seal_record(loan.key, plain, &begun.call, out, err);
     }
-    ael_cached_key_release(key);
+    ael_session_end_loan(&loan, status);
     return status;
 }
 
@@ -311,17 +385,14 @@ static enum ael_status reserve_plain(struct ael_buf *plain, size_t len, struct a
 enum ael_status ael_session_open_record(
     struct ael_session *session, const struct ael_record *record, struct ael_buf *plain, const struct ael_call *call,
     struct ael_error *err) {
-    struct ael_call begun;
-    struct ael_cached_key *key = NULL;
+    struct ael_session_call begun;
+    struct ael_key_loan loan;
     AEL_TRY(ael_session_begin_call(session, call, &begun, err));
     AEL_TRY(admit(session, record, err));
     AEL_TRY(reserve_plain(plain, record->data.len - AEL_SEALED_OVERHEAD_BYTES, err));
-    AEL_TRY(ael_key_loader_intermediate(
-        &session->factory->loader, session->intermediate_keys, record->parent_key_id, record->parent_created_s,
-        &begun, &key, err));
-    enum ael_status status = open_payload(key, record, &begun, plain, err);
-    ael_cached_key_note_use(key, status);
-    ael_cached_key_release(key);
+    AEL_TRY(dated_key(session, record, &begun, &loan, err));
+    enum ael_status status = open_payload(loan.key, record, &begun.call, plain, err);
+    ael_session_end_loan(&loan, status);
     return status;
 }
 

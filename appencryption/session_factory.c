@@ -129,6 +129,7 @@ void ael_session_factory_let_go(struct ael_session_factory *factory) {
         return;
     }
     ael_session_cache_free(factory->sessions);
+    ael_key_memo_sweep();
     ael_key_cache_free(factory->intermediate_keys);
     ael_key_cache_free(factory->system_keys);
     ael_naming_clear(&factory->naming);
@@ -199,13 +200,13 @@ static uint64_t read_count(const atomic_uint_least64_t *total) {
 
 static void read_caches(const struct ael_session_factory *factory, struct ael_session_factory_stats *stats) {
     const struct ael_cache_counters *counters = &factory->system_key_counters;
-    stats->system_key_hits = read_count(&counters->hits);
+    stats->system_key_hits = ael_cache_counters_hits(counters);
     stats->system_key_misses = read_count(&counters->misses);
     stats->system_key_stale = read_count(&counters->stale);
     stats->system_key_evictions = read_count(&counters->evictions);
     stats->system_keys_cached = atomic_load_explicit(&counters->cached, memory_order_relaxed);
     counters = &factory->intermediate_key_counters;
-    stats->intermediate_key_hits = read_count(&counters->hits);
+    stats->intermediate_key_hits = ael_cache_counters_hits(counters);
     stats->intermediate_key_misses = read_count(&counters->misses);
     stats->intermediate_key_stale = read_count(&counters->stale);
     stats->intermediate_key_evictions = read_count(&counters->evictions);

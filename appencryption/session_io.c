@@ -29,11 +29,12 @@ struct json_work {
     size_t data_len;          /* of ciphertext */
 };
 
-static void describe(struct ael_session *session, int64_t parent_created_s, size_t plain_len, struct json_work *work) {
+static void describe(
+    struct ael_session *session, int64_t parent_created_s, size_t plain_len, int64_t now_s, struct json_work *work) {
     work->data_len = plain_len + AEL_SEALED_OVERHEAD_BYTES;
     work->record = (struct ael_record){
         .key = {work->key, sizeof work->key},
-        .created_s = ael_clock_wall_s(),
+        .created_s = now_s,
         .has_parent = true,
         .parent_key_id = ael_buf_view(&session->intermediate_key_id),
         .parent_created_s = parent_created_s,
@@ -71,14 +72,14 @@ static enum ael_status write_json(struct json_work *work, struct ael_buf *json, 
 
 static enum ael_status seal_json(
     struct ael_session *session, struct ael_cached_key *key, struct ael_bytes plain, struct ael_buf *json,
-    const struct ael_call *call, struct ael_error *err) {
+    const struct ael_session_call *call, struct ael_error *err) {
     struct json_work work;
-    describe(session, ael_crypto_key_created_s(key->key), plain.len, &work);
+    describe(session, ael_crypto_key_created_s(key->key), plain.len, call->now_s, &work);
     enum ael_status status = work.total > JSON_MAX_BYTES ? AEL_E_TOO_LARGE : ael_buf_reserve(json, work.total);
     if (status != AEL_OK) {
         return ael_error_set(err, status, 0, k_component, "the JSON takes %zu bytes", work.total);
     }
-    status = ael_envelope_seal(key->key, plain, call, json->data + work.total - work.data_len, work.key);
+    status = ael_envelope_seal(key->key, plain, &call->call, json->data + work.total - work.data_len, work.key);
     if (status != AEL_OK) {
         return ael_error_set(
             err, status, 0, k_component, "the payload could not be encrypted: %s", ael_status_text(status));
@@ -89,14 +90,13 @@ static enum ael_status seal_json(
 static enum ael_status encrypt_json(
     struct ael_session *session, struct ael_bytes plain, struct ael_buf *json, const struct ael_call *call,
     struct ael_error *err) {
-    struct ael_call begun;
-    struct ael_cached_key *key = NULL;
+    struct ael_session_call begun;
+    struct ael_key_loan loan;
     AEL_TRY(ael_session_check_payload(session, plain, err));
     AEL_TRY(ael_session_begin_call(session, call, &begun, err));
-    AEL_TRY(ael_session_latest_key(session, &begun, &key, err));
-    enum ael_status status = seal_json(session, key, plain, json, &begun, err);
-    ael_cached_key_note_use(key, status);
-    ael_cached_key_release(key);
+    AEL_TRY(ael_session_latest_key(session, &begun, &loan, err));
+    enum ael_status status = seal_json(session, loan.key, plain, json, &begun, err);
+    ael_session_end_loan(&loan, status);
     return status;
 }
 

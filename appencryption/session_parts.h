@@ -10,6 +10,7 @@
 #define AEL_APPENCRYPTION_SESSION_PARTS_H
 
 #include "appencryption/key_loader.h"
+#include "appencryption/key_memo.h"
 #include "appencryption/partition.h"
 #include "appencryption/session_cache.h"
 #include "base/refcount.h"
@@ -35,7 +36,7 @@ struct ael_session_factory {
     struct ael_key_loader loader;
 };
 
-/* Immutable. */
+/* Immutable but for its memo. */
 struct ael_session {
     struct ael_refcount count;
     struct ael_session_factory *factory;
@@ -43,6 +44,20 @@ struct ael_session {
     size_t core_len; /* of the id, without its suffix */
     struct ael_key_cache *intermediate_keys;
     bool owns_intermediate_keys;
+    struct ael_key_memo memo; /* the key that it used last: the latest one, unless it only ever decrypts */
+};
+
+/* One call of a session's. */
+struct ael_session_call {
+    struct ael_call call; /* with a deadline */
+    int64_t now_ns;       /* when it began, on the boot clock */
+    int64_t now_s;        /* and on the wall clock; later, if it had to load a key */
+};
+
+/* A key for one call: borrowed from the session's memo, or counted. */
+struct ael_key_loan {
+    struct ael_cached_key *key;
+    uint32_t place; /* of ael_key_memo_borrow; AEL_THREAD_PINS: counted */
 };
 
 /** Adds a holder and returns the same session. Threads: any. */
@@ -71,18 +86,27 @@ AEL_MUST_CHECK enum ael_status ael_session_check_open(const struct ael_session *
 AEL_MUST_CHECK enum ael_status ael_session_check_payload(
     const struct ael_session *session, struct ael_bytes plain, struct ael_error *err);
 
-/** Gives the session's latest key, for encrypting. @return as ael_key_loader_latest_intermediate. */
+/**
+ * Lends the session's latest key, for encrypting, until ael_session_end_loan by the same thread. Without a lock, a
+ * shared write or a look into the cache while the memo's key may serve.
+ *
+ * @return as ael_key_loader_latest_intermediate.
+ */
 AEL_MUST_CHECK enum ael_status ael_session_latest_key(
-    struct ael_session *session, const struct ael_call *call, struct ael_cached_key **key, struct ael_error *err);
+    struct ael_session *session, struct ael_session_call *call, struct ael_key_loan *loan, struct ael_error *err);
+
+/** Gives a loan back, and notes how the use of the key ended. */
+void ael_session_end_loan(const struct ael_key_loan *loan, enum ael_status status);
 
 /**
  * Begins a call: refuses it when the factory is closed or the call is over, fills in the default deadline.
  *
- * @param call  may be NULL. @param begun  receives a copy with a deadline.
+ * @param call  may be NULL. @param begun  receives a copy with a deadline, and the time.
  * @return AEL_OK; AEL_E_CLOSED; AEL_E_ARGUMENT (a size that is none); AEL_E_TIMEOUT; AEL_E_CANCELLED.
  */
 AEL_MUST_CHECK enum ael_status ael_session_begin_call(
-    const struct ael_session *session, const struct ael_call *call, struct ael_call *begun, struct ael_error *err);
+    const struct ael_session *session, const struct ael_call *call, struct ael_session_call *begun,
+    struct ael_error *err);
 
 /**
  * Turns what is wrong with a record into what may be told: one status and one sentence for everything that tells

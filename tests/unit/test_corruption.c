@@ -214,12 +214,12 @@ struct key_head {
 };
 
 static void spoil_cached(struct ael_session *session) {
-    struct ael_call call = AEL_CALL_INIT;
-    struct ael_cached_key *key = NULL;
-    call.deadline_ns = INT64_MAX;
-    CU_ASSERT_EQUAL_FATAL(ael_session_latest_key(session, &call, &key, NULL), AEL_OK);
-    ((struct key_head *)(void *)key->key)->sealed.sealed[5] ^= 1;
-    ael_cached_key_release(key);
+    struct ael_session_call call;
+    struct ael_key_loan loan;
+    CU_ASSERT_EQUAL_FATAL(ael_session_begin_call(session, NULL, &call, NULL), AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(ael_session_latest_key(session, &call, &loan, NULL), AEL_OK);
+    ((struct key_head *)(void *)loan.key->key)->sealed.sealed[5] ^= 1;
+    ael_session_end_loan(&loan, AEL_OK);
 }
 
 /* The call that meets it says so; the next one loads the key again. */

@@ -320,12 +320,12 @@ static void spoil(struct ael_crypto_key *key) {
 
 /* The cached key that a session encrypts with, or (of_system_key) its parent, is spoilt. */
 static void spoil_cached(struct ael_session *session, bool of_system_key) {
-    struct ael_call call = AEL_CALL_INIT;
-    struct ael_cached_key *key = NULL;
-    call.deadline_ns = INT64_MAX;
-    CU_ASSERT_EQUAL_FATAL(ael_session_latest_key(session, &call, &key, NULL), AEL_OK);
-    spoil(of_system_key ? key->parent->key : key->key);
-    ael_cached_key_release(key);
+    struct ael_session_call call;
+    struct ael_key_loan loan;
+    CU_ASSERT_EQUAL_FATAL(ael_session_begin_call(session, NULL, &call, NULL), AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(ael_session_latest_key(session, &call, &loan, NULL), AEL_OK);
+    spoil(of_system_key ? loan.key->parent->key : loan.key->key);
+    ael_session_end_loan(&loan, AEL_OK);
 }
 
 static void test_corrupted_key__is_told_once_and_loaded_again(void) {
@@ -662,12 +662,12 @@ static void test_system_key__is_read_from_the_primary(void) {
 
 /* Marks the cached intermediate key as worn out by wraps. */
 static void wear_out(struct ael_session *session) {
-    struct ael_call call = AEL_CALL_INIT;
-    struct ael_cached_key *key = NULL;
-    call.deadline_ns = INT64_MAX;
-    CU_ASSERT_EQUAL_FATAL(ael_session_latest_key(session, &call, &key, NULL), AEL_OK);
-    ael_crypto_key_set_wraps_for_test(key->key, UINT64_C(1) << 30);
-    ael_cached_key_release(key);
+    struct ael_session_call call;
+    struct ael_key_loan loan;
+    CU_ASSERT_EQUAL_FATAL(ael_session_begin_call(session, NULL, &call, NULL), AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(ael_session_latest_key(session, &call, &loan, NULL), AEL_OK);
+    ael_crypto_key_set_wraps_for_test(loan.key->key, UINT64_C(1) << 30);
+    ael_session_end_loan(&loan, AEL_OK);
 }
 
 static void test_worn_key__is_rotated_early(void) {
