@@ -28,11 +28,25 @@ struct ael_crypto_key {
     _Atomic uint32_t start_high;
     _Atomic uint64_t start_low;
     _Atomic uint64_t origin; /* of the start; release, so that who sees it sees the start */
-    /* Relaxed: each value is handed out once, and nothing else is published with it. */
+    /* Counts that threads have taken. Relaxed: each is handed out once, and nothing else is published with it. */
     _Atomic uint64_t wraps;
     /* Relaxed: a flag that only goes up and guards no other data. */
     atomic_bool revoked;
 };
+
+/* A thread that goes on with one key takes counts in advance, up to so many. */
+enum { COUNTS_AT_ONCE_MAX = 64 };
+
+/*
+ * The counts that this thread has taken of the key that it wrapped with last and not used yet. What is left when it turns
+ * to another key is lost: never more than it used, since each time it takes twice as many. A forked child goes on with its
+ * thread's counts from a start of its own.
+ */
+static _Thread_local __attribute__((tls_model("initial-exec"))) struct {
+    uint64_t generation; /* of the key; 0 = none */
+    uint64_t next, end;
+    uint64_t taken_at_once;
+} t_counts;
 
 static struct ael_mutex s_start_lock = AEL_MUTEX_INIT;
 
@@ -126,6 +140,21 @@ static void write_nonce(const struct ael_crypto_key *key, uint64_t count, uint8_
     write_big_endian(sum, sizeof sum, nonce + sizeof high);
 }
 
+/* A count that nobody else has of this key. Threads share a write once in so many. */
+static uint64_t next_count(struct ael_crypto_key *key) {
+    if (t_counts.generation != key->binding.generation) {
+        t_counts.generation = key->binding.generation;
+        t_counts.next = t_counts.end = t_counts.taken_at_once = 0;
+    }
+    if (t_counts.next == t_counts.end) {
+        uint64_t twice = t_counts.taken_at_once == 0 ? 1 : t_counts.taken_at_once * 2;
+        t_counts.taken_at_once = twice < COUNTS_AT_ONCE_MAX ? twice : (uint64_t)COUNTS_AT_ONCE_MAX;
+        t_counts.next = atomic_fetch_add_explicit(&key->wraps, t_counts.taken_at_once, memory_order_relaxed);
+        t_counts.end = t_counts.next + t_counts.taken_at_once;
+    }
+    return t_counts.next++;
+}
+
 /* see crypto/crypto_key.h */
 enum ael_status ael_crypto_key_wrap(
     struct ael_crypto_key *key,
@@ -134,7 +163,7 @@ enum ael_status ael_crypto_key_wrap(
     struct ael_bytes plain,
     uint8_t *sealed) {
     uint8_t nonce[AEL_AEAD_NONCE_BYTES];
-    uint64_t count = atomic_fetch_add_explicit(&key->wraps, 1, memory_order_relaxed);
+    uint64_t count = next_count(key);
     enum ael_status status = count >= k_max_wraps ? AEL_E_CRYPTO : own_start(key);
     if (status != AEL_OK) {
         ael_wipe(sealed, plain.len + AEL_AEAD_OVERHEAD_BYTES);
@@ -152,6 +181,7 @@ bool ael_crypto_key_is_worn(const struct ael_crypto_key *key) {
 /* see crypto/crypto_key.h */
 void ael_crypto_key_set_wraps_for_test(struct ael_crypto_key *key, uint64_t wraps) {
     atomic_store_explicit(&key->wraps, wraps, memory_order_relaxed);
+    t_counts.generation = 0;
 }
 
 /* see crypto/crypto_key.h */

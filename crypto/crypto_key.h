@@ -34,7 +34,8 @@ AEL_MUST_CHECK enum ael_status ael_crypto_key_open(const struct ael_crypto_key *
 
 /**
  * Seals a message (another key) of at most 64 bytes, in scratch, under this key, which is already open. Nonces are a
- * random 96-bit start drawn when the key was made, counted up.
+ * random 96-bit start drawn when the key was made, plus a count; threads take counts in runs, so those of several
+ * threads do not follow each other.
  *
  * @param work    as in ael_aead_seal. @param bytes  the key, as ael_crypto_key_open gave it.
  * @param sealed  receives plain.len + 28 bytes.
@@ -44,10 +45,11 @@ AEL_MUST_CHECK enum ael_status ael_crypto_key_wrap(
     struct ael_crypto_key *key, uint8_t *work, const uint8_t bytes[static AEL_KEY_BYTES], struct ael_bytes plain,
     uint8_t *sealed);
 
-/** True when the key has wrapped so often (2^30) that a new one should be made. Threads: any. */
+/** True when so many counts (2^30) were taken that a new key should be made; at least half of them were used. Threads:
+ * any. */
 bool ael_crypto_key_is_worn(const struct ael_crypto_key *key);
 
-/** For tests: as if the key had wrapped so often; its next nonce follows from it. Threads: any. */
+/** For tests: as if the key had wrapped so often; the calling thread's next nonce follows from it. Threads: any. */
 void ael_crypto_key_set_wraps_for_test(struct ael_crypto_key *key, uint64_t wraps);
 
 int64_t ael_crypto_key_created_s(const struct ael_crypto_key *key);

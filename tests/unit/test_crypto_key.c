@@ -230,6 +230,56 @@ static void *wrap_often(void *argument) {
     return NULL;
 }
 
+/* How far the nonce of one more wrap is from another's. */
+static uint64_t distance_from(struct ael_crypto_key *key, const uint8_t *first) {
+    uint8_t sealed[WRAPPED_BYTES];
+    CU_ASSERT_EQUAL(wrap(key, 1, sealed), AEL_OK);
+    return nonce_distance(nonce_of(first), nonce_of(sealed));
+}
+
+struct other_thread {
+    struct ael_crypto_key *key;
+    const uint8_t *first;
+    uint64_t distance;
+};
+
+static void *wrap_once(void *other_) {
+    struct other_thread *other = other_;
+    other->distance = distance_from(other->key, other->first);
+    return NULL;
+}
+
+/* Runs of 1, 2, 4: another thread's nonce comes behind all that this one has taken. */
+static void test_crypto_key_wrap__takes_counts_in_runs(void) {
+    struct ael_crypto_key *key = new_key(0x46);
+    uint8_t first[WRAPPED_BYTES];
+    struct other_thread other = {key, first, 0};
+    pthread_t thread;
+    CU_ASSERT_EQUAL(wrap(key, 1, first), AEL_OK);
+    CU_ASSERT_EQUAL(distance_from(key, first), 1);
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, wrap_once, &other), 0);
+    pthread_join(thread, NULL);
+    CU_ASSERT_EQUAL(other.distance, 3);
+    CU_ASSERT_EQUAL(distance_from(key, first), 2);
+    CU_ASSERT_EQUAL(distance_from(key, first), 4);
+    ael_crypto_key_release(key);
+}
+
+/* A thread that turns from key to key takes no count that it does not use. */
+static void test_crypto_key_wrap__loses_no_counts_between_keys(void) {
+    struct ael_crypto_key *one = new_key(0x47);
+    struct ael_crypto_key *two = new_key(0x48);
+    uint8_t first[WRAPPED_BYTES];
+    CU_ASSERT_EQUAL(wrap(one, 1, first), AEL_OK);
+    for (uint64_t i = 1; i < 100; i++) {
+        uint8_t sealed[WRAPPED_BYTES];
+        CU_ASSERT_EQUAL(wrap(two, 1, sealed), AEL_OK);
+        CU_ASSERT_EQUAL(distance_from(one, first), i);
+    }
+    ael_crypto_key_release(one);
+    ael_crypto_key_release(two);
+}
+
 static int compare_nonces(const void *a, const void *b) {
     return memcmp(a, b, AEL_AEAD_NONCE_BYTES);
 }
@@ -283,6 +333,8 @@ static const struct test_case k_cases[] = {
     {"revocation only goes up", test_crypto_key_mark_revoked__only_goes_up},
     {"the last holder ends the key", test_crypto_key_release__ends_with_the_last_holder},
     {"no memory is a status", test_crypto_key_new__fails_without_memory},
+    {"a thread takes counts in runs", test_crypto_key_wrap__takes_counts_in_runs},
+    {"no counts are lost between keys", test_crypto_key_wrap__loses_no_counts_between_keys},
     {"threads never share a nonce", test_crypto_key_wrap__never_repeats_a_nonce_between_threads},
 };
 
