@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/barrier.h"
 
-#include <linux/membarrier.h>
+#include "base/system.h"
+
 #include <pthread.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
 /* Fences until the kernel has agreed. The heavy side always asks the kernel once it has, so it does not matter when a
  * light side learns of it. */
@@ -15,12 +13,8 @@ _Alignas(64) atomic_uint ael_barrier_word;
 static pthread_once_t g_once = PTHREAD_ONCE_INIT;
 static atomic_bool g_registered;
 
-static long ask(int command) {
-    return syscall(SYS_membarrier, command, 0, 0);
-}
-
 static void register_process(void) {
-    if (ask(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0) {
+    if (ael_system_barrier_register()) {
         atomic_store(&g_registered, true);
         atomic_store(&ael_barrier_light_is_fence, false);
     }
@@ -37,7 +31,7 @@ bool ael_barrier_heavy(void) {
     atomic_fetch_add(&ael_barrier_word, 1);
     return true;
 #else
-    bool passed = !atomic_load(&g_registered) || ask(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0;
+    bool passed = !atomic_load(&g_registered) || ael_system_barrier();
     atomic_thread_fence(memory_order_seq_cst);
     return passed;
 #endif
@@ -46,10 +40,11 @@ bool ael_barrier_heavy(void) {
 /* see base/barrier.h */
 void ael_barrier_heavy_surely(void) {
     const struct timespec pause = {.tv_sec = 0, .tv_nsec = 1000000};
+    atomic_uint nobody = 0;
     while (!ael_barrier_heavy()) {
         atomic_store(&ael_barrier_light_is_fence, true);
         atomic_store(&g_registered, false);
-        (void)syscall(SYS_nanosleep, &pause, NULL);
+        ael_system_sleep_while(&nobody, 0, &pause);
     }
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
 
+#include "base/system.h"
+
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <time.h>
@@ -18,7 +20,7 @@ int64_t ael_clock_wall_s(void) {
         return atomic_load(&g_wall_s);
     }
     struct timespec now = {0};
-    (void)clock_gettime(CLOCK_REALTIME_COARSE, &now); /* some milliseconds late, and a quarter of the price */
+    (void)clock_gettime(ael_system_wall_clock, &now);
     return now.tv_sec;
 }
 
@@ -28,7 +30,7 @@ int64_t ael_clock_boot_ns(void) {
         return atomic_load(&g_boot_ns);
     }
     struct timespec now = {0};
-    (void)clock_gettime(CLOCK_BOOTTIME, &now);
+    (void)clock_gettime(ael_system_boot_clock, &now);
     return now.tv_sec * k_ns_in_s + now.tv_nsec;
 }
 

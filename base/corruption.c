@@ -6,10 +6,10 @@
 
 enum { KINDS = AEL_CORRUPTION_ROOT_KEYS + 1 };
 
-_Thread_local bool ael_corruption_waits __attribute__((tls_model("initial-exec")));
+AEL_TLS bool ael_corruption_waits;
 
 /* How often each kind was found by this thread and not told yet. */
-static _Thread_local uint16_t t_found[KINDS] __attribute__((tls_model("initial-exec")));
+static AEL_TLS uint16_t t_found[KINDS];
 
 /* see base/corruption.h. The hook may do what it likes, so the count falls first. */
 void ael_corruption_tell(void) {

@@ -9,13 +9,15 @@
 #ifndef AEL_BASE_CORRUPTION_H
 #define AEL_BASE_CORRUPTION_H
 
+#include "base/tls.h"
+
 #include <ael/hooks.h>
 
 /** Tells the host, now or when this thread holds no mutex any more. Not in fork handlers. Threads: any. */
 void ael_corruption_found(enum ael_corruption what);
 
 /* For base/sync.c: something was found and not told yet. */
-extern _Thread_local bool ael_corruption_waits __attribute__((tls_model("initial-exec")));
+extern AEL_TLS bool ael_corruption_waits;
 
 /** For base/sync.c: tells what waits, with no mutex held. */
 void ael_corruption_tell(void);

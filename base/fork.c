@@ -3,6 +3,7 @@
 
 #include "base/barrier.h"
 #include "base/sync.h"
+#include "base/system.h"
 #include "base/thread_entry.h"
 
 #include <pthread.h>
@@ -112,6 +113,7 @@ static void after_fork_in_child(void) {
     if (!g_known) {
         return;
     }
+    ael_system_forked();
     atomic_fetch_add(&g_count, 1);
     atomic_store(&g_thread, ael_thread_number());
     ael_threads_forked();

@@ -5,13 +5,11 @@
 #include "base/clock.h"
 #include "base/corruption.h"
 #include "base/fork.h"
+#include "base/system.h"
 #include "base/thread_entry.h"
+#include "base/tls.h"
 
-#include <limits.h>
-#include <linux/futex.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 static const int64_t k_ns_in_s = 1000000000;
 
@@ -22,16 +20,6 @@ static const int64_t k_ns_in_s = 1000000000;
 static const int64_t k_slice_ns = 1000000000;
 static const int64_t k_slice_of_set_clock_ns = 1000000;
 static const int64_t k_look_again_ns = 50000;
-
-/* -- sleeping on a word; not points of cancellation -- */
-
-static void sleep_while(atomic_uint *word, unsigned value, const struct timespec *for_time) {
-    (void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, for_time, NULL, 0);
-}
-
-static void wake_all(atomic_uint *word) {
-    (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
-}
 
 static struct timespec time_of(int64_t ns) {
     return (struct timespec){.tv_sec = (time_t)(ns / k_ns_in_s), .tv_nsec = (long)(ns % k_ns_in_s)};
@@ -45,9 +33,9 @@ static _Atomic(pthread_t) g_forker; /* while stopped */
 
 /* Holds noted while a thread had no entry, for lack of memory; RMW, so no barrier is needed. */
 static atomic_uint_least32_t g_holds_without_entry;
-static _Thread_local uint32_t t_holds_without_entry __attribute__((tls_model("initial-exec")));
+static AEL_TLS uint32_t t_holds_without_entry;
 
-static _Thread_local bool t_exempt __attribute__((tls_model("initial-exec")));
+static AEL_TLS bool t_exempt;
 
 static bool must_stop(void) {
     return atomic_load(&g_stopped) != 0 && !pthread_equal(atomic_load(&g_forker), pthread_self());
@@ -55,7 +43,7 @@ static bool must_stop(void) {
 
 static void wait_until_let_go(void) {
     while (atomic_load(&g_stopped) != 0) {
-        sleep_while(&g_stopped, 1, NULL);
+        ael_system_sleep_while(&g_stopped, 1, NULL);
     }
 }
 
@@ -147,18 +135,18 @@ void ael_sync_stop_others(void) {
     atomic_store(&g_forker, pthread_self());
     atomic_store(&g_stopped, 1);
     while (!ael_barrier_heavy()) { /* refused: in time every thread passes a barrier of its own accord */
-        sleep_while(&nobody, 0, &pause);
+        ael_system_sleep_while(&nobody, 0, &pause);
         break;
     }
     while (ael_threads_hold_locks() || atomic_load(&g_holds_without_entry) != t_holds_without_entry) {
-        sleep_while(&nobody, 0, &pause);
+        ael_system_sleep_while(&nobody, 0, &pause);
     }
 }
 
 /* see base/sync.h */
 void ael_sync_let_others_go(void) {
     atomic_store(&g_stopped, 0);
-    wake_all(&g_stopped);
+    ael_system_wake_all(&g_stopped);
 }
 
 /* -- mutexes -- */
@@ -238,7 +226,7 @@ static void withdraw(struct ael_cond *cond, struct ael_cond_waiter *waiter) {
  * done. */
 static void wake(struct ael_cond_waiter *waiter) {
     atomic_store(&waiter->woken, 1);
-    wake_all(&waiter->woken);
+    ael_system_wake_all(&waiter->woken);
 }
 
 /* see base/sync.h */
@@ -264,7 +252,7 @@ static void wait_once(struct ael_cond *cond, struct ael_mutex *mutex, const stru
     struct ael_cond_waiter self = {0, NULL};
     append(cond, &self);
     ael_mutex_unlock(mutex);
-    sleep_while(&self.woken, 0, for_time);
+    ael_system_sleep_while(&self.woken, 0, for_time);
     ael_mutex_lock(mutex);
     if (atomic_load(&self.woken) == 0) {
         withdraw(cond, &self);

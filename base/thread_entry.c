@@ -7,7 +7,7 @@
 
 enum { NUMBERS_IN_A_BLOCK = 1024 };
 
-_Thread_local struct ael_thread_entry *ael_thread_entry_here;
+AEL_TLS struct ael_thread_entry *ael_thread_entry_here;
 
 /* Grows at its head only. Release on growing, acquire on walking: an entry is seen whole. */
 static _Atomic(struct ael_thread_entry *) g_first;

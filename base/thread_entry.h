@@ -21,6 +21,8 @@
 #ifndef AEL_BASE_THREAD_ENTRY_H
 #define AEL_BASE_THREAD_ENTRY_H
 
+#include "base/tls.h"
+
 #include <ael/status.h>
 
 #include <stdatomic.h>
@@ -47,7 +49,7 @@ struct ael_thread_entry {
     uint8_t behind[128];
 };
 
-extern _Thread_local struct ael_thread_entry *ael_thread_entry_here __attribute__((tls_model("initial-exec")));
+extern AEL_TLS struct ael_thread_entry *ael_thread_entry_here;
 
 /** Gives the calling thread an entry. @return the entry; NULL without memory. */
 struct ael_thread_entry *ael_thread_entry_register(void);

@@ -7,6 +7,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "base/sync.h"
+#include "base/tls.h"
 #include "base/wipe.h"
 #include "crypto/aead_engine.h"
 
@@ -44,7 +45,7 @@ static const EVP_CIPHER *gcm_cipher(void) {
 }
 
 static struct ael_mutex s_first_lock = AEL_MUTEX_INIT;
-static _Thread_local bool t_has_state __attribute__((tls_model("initial-exec")));
+static AEL_TLS bool t_has_state;
 
 /* OpenSSL makes a thread's error queue at its first call, under a lock of its own; under one of ours as well, a fork
  * waits for it (base/fork.h), and the child does not find it held. */

@@ -8,6 +8,7 @@
 #include "base/refcount.h"
 #include "base/sync.h"
 #include "base/thread_entry.h"
+#include "base/tls.h"
 #include "base/wipe.h"
 #include "crypto/aead.h"
 #include "securememory/random.h"
@@ -42,7 +43,7 @@ enum { COUNTS_AT_ONCE_MAX = 64 };
  * to another key is lost: never more than it used, since each time it takes twice as many. A forked child goes on with its
  * thread's counts from a start of its own.
  */
-static _Thread_local __attribute__((tls_model("initial-exec"))) struct {
+static AEL_TLS struct {
     uint64_t generation; /* of the key; 0 = none */
     uint64_t next, end;
     uint64_t taken_at_once;

@@ -7,7 +7,6 @@
 #include <ael/sys/error.h>
 
 #include <errno.h>
-#include <sys/prctl.h>
 
 static const char k_component[] = "securememory";
 
@@ -17,11 +16,11 @@ static bool has_no_core_dumps(void) {
 }
 
 static bool is_not_dumpable(void) {
-    return ael_sys()->prctl(PR_GET_DUMPABLE, 0) == 0;
+    return ael_sys()->prctl(AEL_SYS_GET_DUMPABLE, 0) == 0;
 }
 
 static bool has_no_new_privileges(void) {
-    return ael_sys()->prctl(PR_GET_NO_NEW_PRIVS, 0) == 1;
+    return ael_sys()->prctl(AEL_SYS_GET_NO_NEW_PRIVS, 0) == 1;
 }
 
 /* What the system took without effect counts as refused. */
@@ -42,12 +41,12 @@ static enum ael_status end_core_dumps(struct ael_error *err) {
 }
 
 static enum ael_status end_dumpable(struct ael_error *err) {
-    return verdict(ael_sys()->prctl(PR_SET_DUMPABLE, 0), is_not_dumpable, "PR_SET_DUMPABLE 0", err);
+    return verdict(ael_sys()->prctl(AEL_SYS_SET_DUMPABLE, 0), is_not_dumpable, "PR_SET_DUMPABLE 0", err);
 }
 
 static enum ael_status end_new_privileges(struct ael_error *err) {
     return verdict(
-        ael_sys()->prctl(PR_SET_NO_NEW_PRIVS, 1), has_no_new_privileges, "PR_SET_NO_NEW_PRIVS", err);
+        ael_sys()->prctl(AEL_SYS_SET_NO_NEW_PRIVS, 1), has_no_new_privileges, "PR_SET_NO_NEW_PRIVS", err);
 }
 
 static enum ael_status harden(const struct ael_hardening *wanted, struct ael_error *err) {

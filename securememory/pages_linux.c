@@ -81,7 +81,7 @@ static enum ael_status map_secret_file(uint8_t *bytes, size_t len, int fd, struc
     if (sys->mmap(bytes, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
         return ael_pages_fail_lock(err, "mmap of memfd_secret", len);
     }
-    if (sys->madvise(bytes, len, MADV_DONTFORK) != 0) {
+    if (sys->set_inherited(bytes, len, false) != 0) {
         return ael_pages_judge(err, "madvise DONTFORK", len);
     }
     return populate(bytes, len, err);
@@ -100,7 +100,7 @@ static enum ael_status back_with_secret(uint8_t *bytes, size_t len, struct ael_e
 
 static enum ael_status back_with_anonymous(uint8_t *bytes, size_t len, bool lock, struct ael_error *err) {
     const struct ael_sys *sys = ael_sys();
-    if (sys->madvise(bytes, len, MADV_DONTDUMP) != 0) {
+    if (sys->hide_from_dumps(bytes, len) != 0) {
         return ael_pages_judge(err, "madvise DONTDUMP", len);
     }
     if (sys->mprotect(bytes, len, PROT_READ | PROT_WRITE) != 0) {
@@ -131,7 +131,7 @@ static enum ael_status reserve(size_t len, uint8_t **start, struct ael_error *er
     if (memory == MAP_FAILED) {
         return ael_pages_judge(err, "mmap", len);
     }
-    if (ael_sys()->madvise(memory, len, MADV_DONTFORK) != 0) {
+    if (ael_sys()->set_inherited(memory, len, false) != 0) {
         enum ael_status status = ael_pages_judge(err, "madvise DONTFORK", len);
         (void)ael_sys()->munmap(memory, len);
         return status;
@@ -191,8 +191,7 @@ enum ael_status ael_pages_set_key(struct ael_pages *pages, enum ael_pkey key) {
 
 /* see securememory/pages.h */
 enum ael_status ael_pages_set_inherited(struct ael_pages *pages, bool inherited) {
-    int advice = inherited ? MADV_DOFORK : MADV_DONTFORK;
-    if (ael_sys()->madvise(pages->bytes, pages->len, advice) != 0) {
+    if (ael_sys()->set_inherited(pages->bytes, pages->len, inherited) != 0) {
         return AEL_E_SYSTEM;
     }
     pages->lent = pages->lent || inherited;

@@ -2,6 +2,7 @@
 #include "securememory/pkey.h"
 
 #include "base/check.h"
+#include "base/tls.h"
 #include "securememory/pkru.h"
 #include "securememory/sys_seam.h"
 
@@ -26,7 +27,7 @@ struct uses {
     uint32_t open; /* the rights that it was given and has not lost, as bits of PKRU: keys may be given back before */
 };
 
-static _Thread_local struct uses t_uses __attribute__((tls_model("initial-exec")));
+static AEL_TLS struct uses t_uses;
 
 /* -- the keys -- */
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "securememory/random.h"
 
+#include "base/system.h"
+#include "base/thread_entry.h"
 #include "base/wipe.h"
 #include "securememory/process.h"
 #include "securememory/protected.h"
@@ -8,13 +10,12 @@
 
 #include <ael/memory.h>
 
-#include <sched.h>
 #include <stdatomic.h>
 
-/* Any shard gives good numbers; the CPU's own is the one that nobody else holds. */
+/* Any shard gives good numbers; the CPU's own is the one that nobody else holds, the thread's own one that few do. */
 static uint32_t present_shard(void) {
-    int cpu = sched_getcpu();
-    return cpu < 0 ? 0 : (uint32_t)cpu % AEL_GENERATOR_SHARDS;
+    int cpu = ael_system_cpu();
+    return (uint32_t)(cpu < 0 ? ael_thread_number() : (uint64_t)cpu) % AEL_GENERATOR_SHARDS;
 }
 
 /* Relaxed: a call that comes after ael_reseed in the host's program sees it. */

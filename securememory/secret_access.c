@@ -4,6 +4,7 @@
 #include "base/barrier.h"
 #include "base/check.h"
 #include "base/thread_entry.h"
+#include "base/tls.h"
 #include "base/wipe.h"
 #include "securememory/protected.h"
 #include "securememory/secret_state.h"
@@ -14,7 +15,7 @@
 enum { BY_PIN_AT = 0 /* and the place */, BY_COUNT = AEL_THREAD_PINS, BY_OUTER };
 
 /* The accesses that this thread has open, the newest first. Initial-exec: one load instead of a call. */
-static _Thread_local struct ael_secret_access *t_open __attribute__((tls_model("initial-exec")));
+static AEL_TLS struct ael_secret_access *t_open;
 
 /* An access of this thread's to the secret, or, with NULL, to any; those of before a fork are over. */
 static struct ael_secret_access *find_here(const struct ael_secret *secret) {

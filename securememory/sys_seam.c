@@ -2,132 +2,22 @@
 #include "securememory/sys_seam.h"
 
 #include "base/wipe.h"
-#include "securememory/pkru.h"
 
 #include <errno.h>
 #include <stdatomic.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/random.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#ifndef SYS_memfd_secret
-#define SYS_memfd_secret 447 /* one number on all architectures; headers older than Linux 5.14 lack it */
-#endif
-
-static int memfd_secret(unsigned flags) {
-    return (int)syscall(SYS_memfd_secret, flags);
-}
-
-/* Not the function of libc: the sanitizers replace that by one that does nothing. */
-static int lock_memory(const void *address, size_t len) {
-    return (int)syscall(SYS_mlock, address, len);
-}
-
-static int resource_limit(int resource, struct rlimit *limit) {
-    return getrlimit((__rlimit_resource_t)resource, limit);
-}
-
-static int set_resource_limit(int resource, const struct rlimit *limit) {
-    return setrlimit((__rlimit_resource_t)resource, limit);
-}
-
-static int process_control(int option, unsigned long value) {
-    return prctl(option, value, 0UL, 0UL, 0UL);
-}
-
-/* Both as bare system calls: libc's are cancellation points, and a thread cancelled there would keep our locks. libc's
- * getrandom may also draw from a state of its own in ordinary memory. */
-static int close_file(int fd) {
-    return (int)syscall(SYS_close, fd);
-}
-
-static ssize_t draw_random(void *out, size_t len, unsigned flags) {
-    return (ssize_t)syscall(SYS_getrandom, out, len, flags);
-}
-
-static size_t page_bytes(void) {
-    return (size_t)sysconf(_SC_PAGESIZE);
-}
-
-/* Not libc's, which has them with some C libraries only, and where pkey_mprotect may be another thing. */
-#ifdef SYS_pkey_alloc
-static int pkey_number_alloc(unsigned flags, unsigned denied) {
-    return (int)syscall(SYS_pkey_alloc, flags, denied);
-}
-
-static int pkey_number_free(int key) {
-    return (int)syscall(SYS_pkey_free, key);
-}
-
-static int pkey_protect(void *address, size_t len, int protection, int key) {
-    return (int)syscall(SYS_pkey_mprotect, address, len, protection, key);
-}
-#else
-static int no_pkeys(void) {
-    errno = ENOSYS;
-    return -1;
-}
-
-static int pkey_number_alloc(unsigned flags, unsigned denied) {
-    (void)flags;
-    (void)denied;
-    return no_pkeys();
-}
-
-static int pkey_number_free(int key) {
-    (void)key;
-    return no_pkeys();
-}
-
-static int pkey_protect(void *address, size_t len, int protection, int key) {
-    (void)address;
-    (void)len;
-    (void)protection;
-    (void)key;
-    return no_pkeys();
-}
-#endif
-
-static const struct ael_sys k_native = {
-    .mmap = mmap,
-    .munmap = munmap,
-    .mprotect = mprotect,
-    .mlock = lock_memory,
-    .madvise = madvise,
-    .memfd_secret = memfd_secret,
-    .ftruncate = ftruncate,
-    .close = close_file,
-    .getrandom = draw_random,
-    .getrlimit = resource_limit,
-    .setrlimit = set_resource_limit,
-    .prctl = process_control,
-    .page_bytes = page_bytes,
-    .pkey_alloc = pkey_number_alloc,
-    .pkey_free = pkey_number_free,
-    .pkey_mprotect = pkey_protect,
-    .has_pkru = ael_pkru_is_there,
-    .pkru_read = ael_pkru_read,
-    .pkru_write = ael_pkru_write,
-};
 
 /* Relaxed: only tests change it, while nothing else runs. */
-static _Atomic(const struct ael_sys *) g_table = &k_native;
+static _Atomic(const struct ael_sys *) g_table = NULL;
 
 /* see securememory/sys_seam.h */
 const struct ael_sys *ael_sys(void) {
-    return atomic_load_explicit(&g_table, memory_order_relaxed);
+    const struct ael_sys *table = atomic_load_explicit(&g_table, memory_order_relaxed);
+    return table == NULL ? ael_sys_native() : table;
 }
 
 /* see securememory/sys_seam.h */
 void ael_sys_set_for_test(const struct ael_sys *table) {
-    atomic_store(&g_table, table == NULL ? &k_native : table);
-}
-
-/* see securememory/sys_seam.h */
-const struct ael_sys *ael_sys_native(void) {
-    return &k_native;
+    atomic_store(&g_table, table);
 }
 
 /* see securememory/sys_seam.h */

@@ -2,7 +2,8 @@
  * securememory/sys_seam.h - the system calls of this folder behind one table, so that tests can fail each in
  * turn.
  *
- * Every member has the arguments, the result and the errno of its system call.
+ * Every member has the arguments, the result and the errno of its system call; what systems do by different calls has a
+ * name of its own, and is ENOSYS where there is none. sys_linux.c, or sys_posix.c; the build's AEL_PAGES says which.
  * Layer: securememory.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -17,19 +18,29 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
+/* Of prctl(2). */
+enum ael_sys_option {
+    AEL_SYS_GET_DUMPABLE,
+    AEL_SYS_SET_DUMPABLE,
+    AEL_SYS_GET_NO_NEW_PRIVS,
+    AEL_SYS_SET_NO_NEW_PRIVS,
+};
+
 struct ael_sys {
     void *(*mmap)(void *address, size_t len, int protection, int flags, int fd, off_t offset);
     int (*munmap)(void *address, size_t len);
     int (*mprotect)(void *address, size_t len, int protection);
     int (*mlock)(const void *address, size_t len);
-    int (*madvise)(void *address, size_t len, int advice);
+    int (*set_inherited)(void *address, size_t len, bool inherited); /* whether children get the pages */
+    int (*hide_from_dumps)(void *address, size_t len);
+    int (*wipe_on_fork)(void *address, size_t len); /* children read zeros there */
     int (*memfd_secret)(unsigned flags);
     int (*ftruncate)(int fd, off_t len);
     int (*close)(int fd);
     ssize_t (*getrandom)(void *out, size_t len, unsigned flags);
     int (*getrlimit)(int resource, struct rlimit *limit);
     int (*setrlimit)(int resource, const struct rlimit *limit);
-    int (*prctl)(int option, unsigned long value); /* the further arguments are 0 */
+    int (*prctl)(enum ael_sys_option option, unsigned long value);
     size_t (*page_bytes)(void); /* a table for tests may answer a multiple of the true size */
     int (*pkey_alloc)(unsigned flags, unsigned denied);
     int (*pkey_free)(int key);

@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/system.h"
 
 #include <signal.h>
 #include <string.h>
@@ -162,7 +163,7 @@ static int create_thread(struct ael_warden *warden) {
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     (void)pthread_attr_destroy(&attributes);
     if (failed == 0) {
-        (void)pthread_setname_np(warden->thread, "ael-warden");
+        ael_system_name_thread(warden->thread, "ael-warden");
     }
     return failed;
 }

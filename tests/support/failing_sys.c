@@ -55,8 +55,16 @@ static int call_mlock(const void *address, size_t len) {
     return fails(FAIL_MLOCK) ? -1 : g_under->mlock(address, len);
 }
 
-static int call_madvise(void *address, size_t len, int advice) {
-    return fails(FAIL_MADVISE) ? -1 : g_under->madvise(address, len, advice);
+static int call_set_inherited(void *address, size_t len, bool inherited) {
+    return fails(FAIL_MADVISE) ? -1 : g_under->set_inherited(address, len, inherited);
+}
+
+static int call_hide_from_dumps(void *address, size_t len) {
+    return fails(FAIL_MADVISE) ? -1 : g_under->hide_from_dumps(address, len);
+}
+
+static int call_wipe_on_fork(void *address, size_t len) {
+    return fails(FAIL_MADVISE) ? -1 : g_under->wipe_on_fork(address, len);
 }
 
 static int call_memfd_secret(unsigned flags) {
@@ -111,7 +119,7 @@ static int call_setrlimit(int resource, const struct rlimit *limit) {
     return fails(FAIL_SETRLIMIT) ? -1 : g_under->setrlimit(resource, limit);
 }
 
-static int call_prctl(int option, unsigned long value) {
+static int call_prctl(enum ael_sys_option option, unsigned long value) {
     return fails(FAIL_PRCTL) ? -1 : g_under->prctl(option, value);
 }
 
@@ -120,7 +128,9 @@ static const struct ael_sys k_table = {
     .munmap = call_munmap,
     .mprotect = call_mprotect,
     .mlock = call_mlock,
-    .madvise = call_madvise,
+    .set_inherited = call_set_inherited,
+    .hide_from_dumps = call_hide_from_dumps,
+    .wipe_on_fork = call_wipe_on_fork,
     .memfd_secret = call_memfd_secret,
     .ftruncate = call_ftruncate,
     .close = call_close,

@@ -14,7 +14,7 @@ enum failing_call {
     FAIL_MMAP,
     FAIL_MPROTECT,
     FAIL_MLOCK,
-    FAIL_MADVISE,
+    FAIL_MADVISE, /* what children and dumps get of the pages */
     FAIL_MEMFD_SECRET,
     FAIL_FTRUNCATE,
     FAIL_GETRANDOM,

@@ -1,6 +1,6 @@
 /*
  * tests/support/suite.h - one CUnit suite a file: a table of cases and a main that fails when a case failed or none
- * ran.
+ * ran. Cases that cannot run where the tests run are left out by tests/support/left_out.h.
  *
  *     static const struct test_case k_cases[] = {
  *         {"an empty text decodes to nothing", test_base64_decode__gives_nothing_for_nothing},
@@ -12,6 +12,8 @@
  */
 #ifndef TESTS_SUPPORT_SUITE_H
 #define TESTS_SUPPORT_SUITE_H
+
+#include "tests/support/left_out.h"
 
 #include <CUnit/Basic.h>
 #include <CUnit/CUnit.h>
@@ -29,16 +31,19 @@ static inline int test_suite_run(const char *name, const struct test_case *cases
         return EXIT_FAILURE;
     }
     CU_pSuite suite = CU_add_suite(name, NULL, NULL);
+    size_t left = 0;
     for (size_t i = 0; suite != NULL && i < count; i++) {
-        if (CU_add_test(suite, cases[i].name, cases[i].run) == NULL) {
+        if (left_out(name, cases[i].name)) {
+            left++;
+        } else if (CU_add_test(suite, cases[i].name, cases[i].run) == NULL) {
             suite = NULL;
         }
     }
     int result = EXIT_FAILURE;
-    if (suite != NULL) {
+    if (suite != NULL && left_out_lines(name) == (int)left) {
         CU_basic_set_mode(CU_BRM_VERBOSE);
         CU_ErrorCode ran = CU_basic_run_tests();
-        if (ran == CUE_SUCCESS && count > 0 && CU_get_number_of_tests_run() == count &&
+        if (ran == CUE_SUCCESS && count > 0 && CU_get_number_of_tests_run() == count - left &&
             CU_get_number_of_failure_records() == 0) {
             result = EXIT_SUCCESS;
         }

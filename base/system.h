@@ -1,0 +1,47 @@
+/*
+ * base/system.h - what systems do differently, or only some of them do: sleeping on a word, a barrier for all threads,
+ * clocks, a thread's name, the processor.
+ *
+ * system_linux.c, or system_posix.c with nothing but POSIX; the build's AEL_PAGES says which.
+ * Layer: base.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef AEL_BASE_SYSTEM_H
+#define AEL_BASE_SYSTEM_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <time.h>
+
+/** The clock that counts suspension, where there is one; else the monotonic clock. */
+extern const clockid_t ael_system_boot_clock;
+
+/** The wall clock; a few milliseconds late where that is cheaper. */
+extern const clockid_t ael_system_wall_clock;
+
+/**
+ * Sleeps while the word has the value: until ael_system_wake_all, or for_time (NULL = without an end) is over, or for no
+ * reason. Not a point of cancellation. Threads: any; also where no mutex of the library may be had.
+ */
+void ael_system_sleep_while(atomic_uint *word, unsigned value, const struct timespec *for_time);
+
+/** Wakes whoever sleeps on the word, which was changed before. The word may be gone already. Threads: any. */
+void ael_system_wake_all(atomic_uint *word);
+
+/** In the fork handler of a child, where nobody sleeps. */
+void ael_system_forked(void);
+
+/** Asks for the barrier, once for a process and its children. @return false where there is none. */
+bool ael_system_barrier_register(void);
+
+/** Makes each running thread of the process pass a full fence. @return false when the system refuses. */
+bool ael_system_barrier(void);
+
+/** Returns the processor that runs the thread, or less than 0 where that cannot be told. */
+int ael_system_cpu(void);
+
+/** Names a thread for those who look at the process, where there is a way to. */
+void ael_system_name_thread(pthread_t thread, const char *name);
+
+#endif /* AEL_BASE_SYSTEM_H */

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/system.h"
+
+#include <limits.h>
+#include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+const clockid_t ael_system_boot_clock = CLOCK_BOOTTIME;
+const clockid_t ael_system_wall_clock = CLOCK_REALTIME_COARSE; /* a quarter of the price of the exact one */
+
+/* see base/system.h */
+void ael_system_sleep_while(atomic_uint *word, unsigned value, const struct timespec *for_time) {
+    (void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, for_time, NULL, 0);
+}
+
+/* see base/system.h */
+void ael_system_wake_all(atomic_uint *word) {
+    (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+/* see base/system.h. The kernel knows of no sleepers in a new process. */
+void ael_system_forked(void) {
+}
+
+static bool ask(int command) {
+    return syscall(SYS_membarrier, command, 0, 0) == 0;
+}
+
+/* see base/system.h */
+bool ael_system_barrier_register(void) {
+    return ask(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
+}
+
+/* see base/system.h */
+bool ael_system_barrier(void) {
+    return ask(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+}
+
+/* see base/system.h */
+int ael_system_cpu(void) {
+    return sched_getcpu();
+}
+
+/* see base/system.h */
+void ael_system_name_thread(pthread_t thread, const char *name) {
+    (void)pthread_setname_np(thread, name);
+}
