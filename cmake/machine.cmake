@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+# Toolchain of another machine's Linux: AEL_MACHINE (aarch64, s390x) and AEL_MACHINE_ROOT, a folder with that machine's
+# packages. What is built runs here under qemu's emulation. scripts/test-machines makes the folder and uses this.
+set(CMAKE_TRY_COMPILE_PLATFORM_VARIABLES AEL_MACHINE AEL_MACHINE_ROOT)
+set(CMAKE_SYSTEM_NAME Linux)
+set(CMAKE_SYSTEM_PROCESSOR ${AEL_MACHINE})
+set(CMAKE_SYSROOT ${AEL_MACHINE_ROOT})
+set(CMAKE_C_COMPILER ${AEL_MACHINE}-linux-gnu-gcc)
+set(CMAKE_CXX_COMPILER NOTFOUND) # headers are checked as C++ on the build machine
+set(CMAKE_LIBRARY_ARCHITECTURE ${AEL_MACHINE}-linux-gnu)
+set(CMAKE_CROSSCOMPILING_EMULATOR qemu-${AEL_MACHINE}-static -L ${AEL_MACHINE_ROOT})
+set(AEL_TEST_LAUNCHER ${CMAKE_CROSSCOMPILING_EMULATOR})
+set(CMAKE_FIND_ROOT_PATH ${AEL_MACHINE_ROOT})
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
+set(ENV{PKG_CONFIG_LIBDIR} ${AEL_MACHINE_ROOT}/usr/lib/${AEL_MACHINE}-linux-gnu/pkgconfig)
+set(ENV{PKG_CONFIG_SYSROOT_DIR} ${AEL_MACHINE_ROOT})
