@@ -42,7 +42,8 @@ enum ael_status ael_process_watch(void) {
 
 /* see securememory/process.h */
 uint32_t ael_process_number_by_id(uint32_t word) {
-    return getpid() == atomic_load_explicit(&g_id, memory_order_relaxed) ? word & ~(uint32_t)AEL_PROCESS_BY_ID : 0;
+    return getpid() == atomic_load_explicit(&g_id, memory_order_relaxed) ? word & ~(uint32_t)AEL_PROCESS_BY_ID
+                                                                         : 0;
 }
 
 /* see securememory/process.h */
