@@ -46,24 +46,20 @@ static int hides(void *address, size_t len) {
     return madvise(address, len, MADV_DONTDUMP);
 }
 
-static void on_plain_posix(void) {
+static void on_plain_posix(void (*check)(void)) {
     g_table = *ael_sys_native();
     g_table.set_inherited = is_not_here;
     g_table.hide_from_dumps = hides_not;
     ael_sys_set_for_test(&g_table);
+    check();
+    ael_sys_set_for_test(NULL);
 }
 
-static void on_a_bsd(void) {
+static void on_a_bsd(void (*check)(void)) {
     g_table = *ael_sys_native();
     g_table.set_inherited = keeps_from_children;
     g_table.hide_from_dumps = hides;
     ael_sys_set_for_test(&g_table);
-}
-
-static void on_each_system(void (*check)(void)) {
-    on_plain_posix();
-    check();
-    on_a_bsd();
     check();
     ael_sys_set_for_test(NULL);
 }
@@ -109,7 +105,11 @@ static void check_absent(void) {
 }
 
 static void test_pages__are_unmapped_in_a_child_open_or_closed(void) {
-    on_each_system(check_absent);
+    on_plain_posix(check_absent);
+}
+
+static void test_pages__are_absent_in_a_child_where_the_system_sees_to_it(void) {
+    on_a_bsd(check_absent);
 }
 
 /* The child's own pages are gone in its child, and nothing else. */
@@ -135,7 +135,11 @@ static void check_grandchild(void) {
 }
 
 static void test_pages__of_a_child_are_unmapped_in_its_child(void) {
-    on_each_system(check_grandchild);
+    on_plain_posix(check_grandchild);
+}
+
+static void test_pages__of_a_child_are_absent_in_its_child_where_the_system_sees_to_it(void) {
+    on_a_bsd(check_grandchild);
 }
 
 static uint8_t *g_place;
@@ -160,7 +164,8 @@ static void check_reuse(void) {
 }
 
 static void test_pages__leave_alone_what_took_their_place(void) {
-    on_each_system(check_reuse);
+    on_plain_posix(check_reuse);
+    on_a_bsd(check_reuse);
 }
 
 /* -- pages that are lent -- */
@@ -185,7 +190,11 @@ static void check_lent(void) {
 }
 
 static void test_pages_set_inherited__lends_to_children_until_it_is_taken_back(void) {
-    on_each_system(check_lent);
+    on_plain_posix(check_lent);
+}
+
+static void test_pages_set_inherited__lends_where_the_system_keeps_pages_from_children(void) {
+    on_a_bsd(check_lent);
 }
 
 static void test_pages_set_inherited__refuses_pages_that_are_not_there(void) {
@@ -217,7 +226,8 @@ static void check_locked_pages_stay_apart(void) {
 }
 
 static void test_pages_set_access__never_splits_or_merges_locked_pages(void) {
-    on_each_system(check_locked_pages_stay_apart);
+    on_plain_posix(check_locked_pages_stay_apart);
+    on_a_bsd(check_locked_pages_stay_apart);
 }
 
 static void check_failure(enum failing_call call, unsigned nth, int code, enum ael_status expected) {
@@ -265,8 +275,12 @@ static void test_pages_map__reports_want_of_memory_for_the_list(void) {
 static const struct test_case k_cases[] = {
     {"absent in a child", test_pages__are_unmapped_in_a_child_open_or_closed},
     {"absent in a child's child", test_pages__of_a_child_are_unmapped_in_its_child},
+    {"absent by the system", test_pages__are_absent_in_a_child_where_the_system_sees_to_it},
+    {"absent by the system in a child's child",
+     test_pages__of_a_child_are_absent_in_its_child_where_the_system_sees_to_it},
     {"what took their place", test_pages__leave_alone_what_took_their_place},
     {"lent", test_pages_set_inherited__lends_to_children_until_it_is_taken_back},
+    {"lent by the system", test_pages_set_inherited__lends_where_the_system_keeps_pages_from_children},
     {"lending what is not there", test_pages_set_inherited__refuses_pages_that_are_not_there},
     {"backing", test_pages_choose__has_anonymous_memory_only},
     {"locked pages stay apart", test_pages_set_access__never_splits_or_merges_locked_pages},
