@@ -196,12 +196,23 @@ enum ael_status ael_pages_map(
 /* see securememory/pages.h */
 enum ael_status ael_pages_set_access(const struct ael_pages *pages, enum ael_pages_access access) {
     static const int k_protection[] = {PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE};
+    if (pages->key != AEL_PKEY_NONE) {
+        return AEL_OK;
+    }
     return ael_sys()->mprotect(pages->bytes, pages->len, k_protection[access]) == 0 ? AEL_OK : AEL_E_SYSTEM;
 }
 
-/* see securememory/pages.h. No machine with POSIX alone has keys. */
+/* see securememory/pages.h. POSIX has no keys, but tests simulate some. */
 enum ael_status ael_pages_set_key(struct ael_pages *pages, enum ael_pkey key) {
-    return key == pages->key ? AEL_OK : AEL_E_SYSTEM;
+    if (key == AEL_PKEY_NONE && pages->key == AEL_PKEY_NONE) {
+        return AEL_OK;
+    }
+    int protection = key == AEL_PKEY_NONE ? PROT_NONE : PROT_READ | PROT_WRITE;
+    if (ael_sys()->pkey_mprotect(pages->bytes, pages->len, protection, ael_pkey_number(key)) != 0) {
+        return AEL_E_SYSTEM;
+    }
+    pages->key = key;
+    return AEL_OK;
 }
 
 /* -- children -- */
@@ -247,7 +258,9 @@ void ael_pages_unmap(struct ael_pages *pages) {
     }
     /* Pages that cannot be opened for wiping are cleared by the kernel before anybody else gets them. */
     if (ael_pages_set_access(pages, AEL_PAGES_WRITE) == AEL_OK) {
+        ael_pkey_begin(pages->key, true);
         ael_wipe(pages->bytes, pages->len);
+        ael_pkey_end_writing(pages->key);
     }
     unmap(pages);
     *pages = (struct ael_pages){.bytes = NULL};

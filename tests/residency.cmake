@@ -12,9 +12,9 @@ function(ael_residency name)
   target_link_libraries(residency_${name} PRIVATE residency_scan)
 endfunction()
 
-ael_residency(scan_test residency/test_scan.c)
+ael_residency(scan_test residency/test_scan.c support/left_out.c)
 ael_add_test(residency.scan residency $<TARGET_FILE:residency_scan_test>)
-ael_residency(signal_frames residency/test_signal_frames.c support/gcm.h)
+ael_residency(signal_frames residency/test_signal_frames.c support/gcm.h support/left_out.c)
 ael_add_test(residency.signal_frames residency $<TARGET_FILE:residency_signal_frames>)
 
 if(AEL_SQLITE)

@@ -11,7 +11,7 @@ add_executable(pkey_test_guest EXCLUDE_FROM_ALL pkey/test_guest.c pkey/faults.c)
 ael_test_flags(pkey_test_guest static)
 target_link_libraries(pkey_test_guest PRIVATE test_support_static)
 
-add_executable(pkey_test_threads EXCLUDE_FROM_ALL pkey/test_threads.c pkey/faults.c)
+add_executable(pkey_test_threads EXCLUDE_FROM_ALL pkey/test_threads.c pkey/faults.c support/left_out.c)
 target_link_libraries(pkey_test_threads PRIVATE ael_threads_shared)
 ael_test_flags(pkey_test_threads shared)
 

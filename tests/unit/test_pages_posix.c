@@ -248,10 +248,10 @@ static void test_pages_map__reports_each_failing_call(void) {
     check_failure(FAIL_MMAP, 1, ENOMEM, AEL_E_NO_MEMORY);
     check_failure(FAIL_MADVISE, 1, EINVAL, AEL_E_SYSTEM);
     check_failure(FAIL_MADVISE, 2, EINVAL, AEL_E_SYSTEM);
-    check_failure(FAIL_MPROTECT, 1, ENOMEM, AEL_E_SYSTEM);
+    check_failure(FAIL_MPROTECT, 1, ENOMEM, AEL_E_NO_MEMORY);
     check_failure(FAIL_MLOCK, 1, ENOMEM, AEL_E_LOCK_LIMIT);
     check_failure(FAIL_MLOCK, 1, EINVAL, AEL_E_SYSTEM);
-    check_failure(FAIL_MPROTECT, 2, ENOMEM, AEL_E_SYSTEM);
+    check_failure(FAIL_MPROTECT, 2, ENOMEM, AEL_E_NO_MEMORY);
     ael_pages_unmap(&g_pages);
 }
 
