@@ -18,7 +18,7 @@ enum { AEL_OWN_CANARY_BYTES = 64 };
 struct ael_own_pages {
     struct ael_pages pages;
     size_t len;
-    bool is_written; /* not shut since it was mapped */
+    bool is_written;            /* not shut since it was mapped */
     struct ael_own_pages *next; /* in the list */
     struct ael_own_pages *previous;
     uint8_t canary[AEL_OWN_CANARY_BYTES];

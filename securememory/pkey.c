@@ -20,11 +20,12 @@ static const uint32_t k_denied = AEL_PKRU_NO_ACCESS | AEL_PKRU_NO_WRITE;
  * gate, and who comes from outside (ael_rights_resume) finds either. */
 static atomic_int g_numbers[AEL_PKEYS];
 
-/* The calling thread's uses. Initial-exec: one load instead of a call. */
+/* The calling thread's uses. open: the rights that it was given and has not lost, as bits of PKRU, for keys may be given
+ * back before. Initial-exec: one load instead of a call. */
 struct uses {
     uint32_t all[AEL_PKEYS];
     uint32_t writing[AEL_PKEYS];
-    uint32_t open; /* the rights that it was given and has not lost, as bits of PKRU: keys may be given back before */
+    uint32_t open;
 };
 
 static AEL_TLS struct uses t_uses;
@@ -45,7 +46,8 @@ static enum ael_status fail(struct ael_error *err, int code) {
     if (code == ENOSYS) {
         return ael_error_set(
             err, AEL_E_PROTECTION, code, k_component,
-            "this machine has no memory protection keys for user pages (PKU); choose the level strict or leased");
+            "this machine has no memory protection keys for user pages (PKU); choose the level strict or "
+            "leased");
     }
     return ael_error_set(err, AEL_E_SYSTEM, code, k_component, "pkey_alloc failed with errno %d", code);
 }

@@ -9,8 +9,11 @@
 #include <ael/memory.h>
 
 #undef AEL_MEMORY_OPTIONS_INIT
-#define AEL_MEMORY_OPTIONS_INIT                                                                               \
-    {.size = sizeof(struct ael_memory_options), .level = AEL_PROTECTION_PKEY, .minimum = AEL_PROTECTION_OPEN, \
-     .backing = AEL_BACKING_AUTO, .key_level = AEL_PROTECTION_PKEY, .on_fork = AEL_ON_FORK_CARRY}
+#define AEL_MEMORY_OPTIONS_INIT                                                                              \
+    {                                                                                                        \
+        .size = sizeof(struct ael_memory_options), .level = AEL_PROTECTION_PKEY,                             \
+        .minimum = AEL_PROTECTION_OPEN, .backing = AEL_BACKING_AUTO, .key_level = AEL_PROTECTION_PKEY,       \
+        .on_fork = AEL_ON_FORK_CARRY                                                                         \
+    }
 
 #endif /* TESTS_PKEY_AT_PKEY_H */

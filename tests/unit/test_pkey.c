@@ -148,9 +148,11 @@ static void check_answer(enum ael_protection_level minimum, enum ael_status expe
     CU_ASSERT_EQUAL(ael_shutdown(0), AEL_OK);
 }
 
-static void count_fall_backs(void *context, enum ael_log_level level, const char *component, const char *message) {
+static void
+count_fall_backs(void *context, enum ael_log_level level, const char *component, const char *message) {
     (void)component;
-    *(int *)context += level == AEL_LOG_WARN && strstr(message, "pkey") != NULL && strstr(message, "strict") != NULL;
+    *(int *)context +=
+        level == AEL_LOG_WARN && strstr(message, "pkey") != NULL && strstr(message, "strict") != NULL;
 }
 
 static void check_answers(const char *text) {
@@ -288,9 +290,9 @@ static void test_pkey__counts_readers_and_writers(void) {
     end_simulation();
 }
 
-/* The host's rights on its own keys stay what they are, and a right does not outlive its key. */
+/* The host denies itself to read under its key 9, and that stays so; and a right does not outlive its key. */
 static void test_pkey__leaves_other_keys_alone_and_keeps_no_right_on_a_key_given_back(void) {
-    static const uint32_t k_host = UINT32_C(1) << (2 * 9); /* the host denies itself to read under its key 9 */
+    static const uint32_t k_host = UINT32_C(1) << (2 * 9);
     begin_simulation();
     simulated_pkeys_set_rights(k_host);
     CU_ASSERT_EQUAL(ael_pkeys_take(1U << AEL_PKEY_ROOTS, NULL), AEL_OK);
@@ -399,7 +401,8 @@ static int use_in_child(void) {
     if (simulated_pkeys_key_of(access.bytes.data) != ael_pkey_number(AEL_PKEY_SECRETS)) {
         return 3;
     }
-    return ael_secret_access_end(&access) == AEL_OK && ael_shutdown(0) == AEL_OK && simulated_pkeys_in_use() == 0
+    return ael_secret_access_end(&access) == AEL_OK && ael_shutdown(0) == AEL_OK &&
+                   simulated_pkeys_in_use() == 0
                ? 0
                : 4;
 }
