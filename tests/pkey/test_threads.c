@@ -70,7 +70,7 @@ static void test_threads__started_inside_an_access_have_no_rights(void) {
 static enum ael_status start_in_callback(void *fault, struct ael_bytes bytes) {
     g_bytes = bytes.data;
     *(int *)fault = fault_in_pthread();
-    return bytes.data[0] == bytes.data[0] ? AEL_OK : AEL_E_CALLBACK;
+    return fault_of_read_only(bytes.data) == 0 ? AEL_OK : AEL_E_CALLBACK;
 }
 
 static void test_threads__started_inside_a_callback_have_no_rights(void) {
