@@ -19,6 +19,11 @@ add_custom_target(pkey_guest DEPENDS pkey_test_guest pkey_test_threads)
 foreach(suite ${AEL_PKEY_SUITES})
   add_dependencies(pkey_guest ${suite})
 endforeach()
+# Keys are looked for in the whole memory of a process at this level, by the scenarios that ask for none.
+if(TARGET residency_matrix)
+  add_dependencies(pkey_guest residency_matrix)
+  list(APPEND AEL_PKEY_SUITES residency_matrix:payloads_of_both_engines,secret/many)
+endif()
 list(JOIN AEL_PKEY_SUITES " " suites)
 file(GENERATE OUTPUT ${PROJECT_BINARY_DIR}/pkey_suites
   CONTENT "pkey_test_guest pkey_test_threads ${suites}\n")
