@@ -9,4 +9,6 @@ target_link_options(ael_threads_shared PRIVATE LINKER:--version-script=${AEL_CLO
 set_target_properties(ael_threads_shared PROPERTIES OUTPUT_NAME ael-threads EXPORT_NAME threads
   VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR}
   LINK_DEPENDS ${AEL_CLOSED_THREADS}/exports.map)
+# A program that starts threads through other libraries only needs it, too; some linkers would leave it out.
+target_link_options(ael_threads_shared INTERFACE LINKER:--no-as-needed)
 add_library(ael::threads ALIAS ael_threads_shared)
