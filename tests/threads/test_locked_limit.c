@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "securememory/sealed_key.h"
+#include "securememory/protected.h"
 #include "tests/support/child.h"
 #include "tests/support/fixture.h"
 #include "tests/support/soak.h"
@@ -11,6 +11,7 @@
 #include <ael/secret.h>
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -196,6 +197,136 @@ static void test_slots__64_threads_in_two_scopes_while_64_encrypt(void) {
     CU_ASSERT_EQUAL(child_run_with_lock_limit(LIMIT, scopes_and_encrypts), 0);
 }
 
+/* ---- who waits for a slot gets it in turn ---- */
+
+enum { QUEUE = 6 };
+
+static struct ael_secret *g_queued[QUEUE];
+static unsigned g_order[QUEUE];
+static atomic_uint g_served;
+
+struct waiting {
+    pthread_t thread;
+    unsigned number;
+};
+
+static void *wait_for_a_slot(void *context) {
+    const struct waiting *self = context;
+    struct ael_secret_access access;
+    expect(ael_secret_access_begin(g_queued[self->number], &access) == AEL_OK);
+    g_order[atomic_fetch_add(&g_served, 1)] = self->number;
+    expect(ael_secret_access_end(&access) == AEL_OK);
+    return NULL;
+}
+
+static void *wait_for_scratch(void *context) {
+    const struct waiting *self = context;
+    struct ael_scratch scratch;
+    expect(ael_scratch_begin(&scratch, NULL) == AEL_OK);
+    g_order[atomic_fetch_add(&g_served, 1)] = self->number;
+    expect(ael_scratch_end(&scratch) == AEL_OK);
+    return NULL;
+}
+
+static const void *last_in(const struct ael_waiters *waiters, struct ael_mutex *lock) {
+    ael_mutex_lock(lock);
+    const void *last = waiters->last;
+    ael_mutex_unlock(lock);
+    return last;
+}
+
+/* Starts the threads one after the other, each when the one before stands in the queue. */
+static void queue_up(
+    struct waiting *all, void *(*wait)(void *), const struct ael_waiters *waiters, struct ael_mutex *lock) {
+    atomic_store(&g_served, 0);
+    for (unsigned i = 0; i < QUEUE; i++) {
+        const void *before = last_in(waiters, lock);
+        all[i].number = i;
+        expect(pthread_create(&all[i].thread, NULL, wait, &all[i]) == 0);
+        while (last_in(waiters, lock) == before) {
+            (void)sched_yield();
+        }
+    }
+}
+
+static void check_order(struct waiting *all) {
+    for (unsigned i = 0; i < QUEUE; i++) {
+        (void)pthread_join(all[i].thread, NULL);
+    }
+    CU_ASSERT_EQUAL(atomic_load(&g_served), QUEUE);
+    for (unsigned i = 0; i < QUEUE; i++) {
+        CU_ASSERT_EQUAL(g_order[i], i);
+    }
+    CU_ASSERT_EQUAL(atomic_load(&g_wrong), 0);
+}
+
+static void test_slots__are_given_in_the_order_of_asking(void) {
+    struct ael_memory_options options = AEL_MEMORY_OPTIONS_INIT;
+    struct ael_secret_access held;
+    struct waiting all[QUEUE];
+    options.secret_slots = 1;
+    CU_ASSERT_EQUAL_FATAL(ael_shutdown(1000), AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(ael_memory_configure(&options, NULL), AEL_OK);
+    struct ael_secret *first = secret_of('f');
+    for (size_t i = 0; i < QUEUE; i++) {
+        g_queued[i] = secret_of('q');
+    }
+    CU_ASSERT_EQUAL(ael_secret_access_begin(first, &held), AEL_OK);
+    struct ael_secret_slots *slots = &ael_protected()->slots;
+    queue_up(all, wait_for_a_slot, &slots->waiters, &slots->lock);
+    CU_ASSERT_EQUAL(ael_secret_access_end(&held), AEL_OK);
+    check_order(all);
+    for (size_t i = 0; i < QUEUE; i++) {
+        ael_secret_release(g_queued[i]);
+    }
+    ael_secret_release(first);
+    CU_ASSERT_EQUAL(ael_shutdown(0), AEL_OK);
+}
+
+static void test_scratch__is_given_in_the_order_of_asking(void) {
+    struct ael_scratch held[AEL_SCRATCH_SLOTS];
+    struct waiting all[QUEUE];
+    for (size_t i = 0; i < AEL_SCRATCH_SLOTS; i++) {
+        CU_ASSERT_EQUAL(ael_scratch_begin(&held[i], NULL), AEL_OK);
+    }
+    struct ael_scratch_pool *pool = &ael_protected()->scratch;
+    queue_up(all, wait_for_scratch, &pool->waiters, &pool->lock);
+    CU_ASSERT_EQUAL(ael_scratch_end(&held[0]), AEL_OK);
+    check_order(all);
+    for (size_t i = 1; i < AEL_SCRATCH_SLOTS; i++) {
+        CU_ASSERT_EQUAL(ael_scratch_end(&held[i]), AEL_OK);
+    }
+    CU_ASSERT_EQUAL(ael_shutdown(0), AEL_OK);
+}
+
+/* At the deadline, and with nothing open afterwards. */
+static void test_slots__that_do_not_come_free_are_a_status(void) {
+    struct ael_memory_options options = AEL_MEMORY_OPTIONS_INIT;
+    struct ael_scratch all[AEL_SCRATCH_SLOTS];
+    struct ael_scratch scratch;
+    struct ael_call call = AEL_CALL_INIT;
+    options.secret_slots = 1;
+    CU_ASSERT_EQUAL_FATAL(ael_memory_configure(&options, NULL), AEL_OK);
+    call.deadline_ns = 1;
+    for (size_t i = 0; i < AEL_SCRATCH_SLOTS; i++) {
+        CU_ASSERT_EQUAL(ael_scratch_begin(&all[i], NULL), AEL_OK);
+    }
+    CU_ASSERT_EQUAL(ael_scratch_begin(&scratch, &call), AEL_E_TIMEOUT);
+    CU_ASSERT_PTR_NULL(scratch.bytes);
+    for (size_t i = 0; i < AEL_SCRATCH_SLOTS; i++) {
+        CU_ASSERT_EQUAL(ael_scratch_end(&all[i]), AEL_OK);
+    }
+    struct ael_secret_slot *taken = NULL;
+    struct ael_secret_slot *none = NULL;
+    struct ael_secret_slots *slots = &ael_protected()->slots;
+    CU_ASSERT_EQUAL(ael_secret_slots_take(slots, 1, &taken), AEL_OK);
+    CU_ASSERT_EQUAL(ael_secret_slots_take(slots, 1, &none), AEL_E_TIMEOUT);
+    CU_ASSERT_PTR_NULL(none);
+    ael_secret_slots_discard(slots, taken);
+    CU_ASSERT_EQUAL(stats_now().secret_slots_in_use, 0);
+    CU_ASSERT_EQUAL(ael_shutdown(0), AEL_OK);
+}
+
 /* ---- very many secrets and keys ---- */
 
 static size_t how_many(void) {
@@ -299,6 +430,9 @@ static void test_seals__very_many_secrets_and_keys_through_re_keys(void) {
 
 static const struct test_case k_cases[] = {
     {"scopes and encrypts", test_slots__64_threads_in_two_scopes_while_64_encrypt},
+    {"slots in order", test_slots__are_given_in_the_order_of_asking},
+    {"scratch in order", test_scratch__is_given_in_the_order_of_asking},
+    {"no slots", test_slots__that_do_not_come_free_are_a_status},
     {"very many", test_seals__very_many_secrets_and_keys},
     {"very many, through re-keys", test_seals__very_many_secrets_and_keys_through_re_keys},
 };
