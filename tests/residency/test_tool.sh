@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# tests/residency/test_tool.sh <ael-residency>
+# tests/residency/test_tool.sh <ael-residency> <encrypt_decrypt>
 # The program as its users run it: on a process, on a core dump, with keys by standard input or a descriptor, and refusals.
 set -uo pipefail
 tool=$1
+crypt=$2
 folder=$(mktemp -d)
 children=()
 trap 'kill "${children[@]}" 2>/dev/null; rm -rf "$folder"' EXIT
@@ -59,6 +60,27 @@ for ((i = 0; i < 1000; i++)); do
     grep -q '^State:.*stopped' "/proc/$environ/status" || break
 done
 [ "$i" -lt 1000 ] || { echo "the process was left stopped"; failures=$((failures + 1)); }
+
+# Master key, metastore and record of another program: one SK, one IK, one DRK are derived.
+head -c 32 /dev/urandom >"$folder/master.key"
+chmod 600 "$folder/master.key"
+od -An -tx1 "$folder/master.key" | tr -d ' \n' >"$folder/master"
+if ! printf payload | "$crypt" --service service --product product --partition tenant \
+    --metastore "sqlite:$folder/keys.db" --kms "static:$folder/master.key" encrypt >"$folder/records"; then
+    echo "there is no record to derive a key from"
+    failures=$((failures + 1))
+fi
+with_master() { "$tool" "$@" <"$folder/master"; }
+expect 0 '^4 secrets in 772 forms' \
+    with_master --pid "$innocent" --sqlite "$folder/keys.db" --records "$folder/records"
+expect 0 '^3 secrets in 579 forms' with_master --pid "$innocent" --sqlite "$folder/keys.db"
+expect 0 '2 of 2 keys and records are not opened' with_keys --pid "$innocent" --sqlite "$folder/keys.db"
+expect 2 'none.db: ' with_master --pid "$innocent" --sqlite "$folder/none.db"
+sqlite_rows='import sqlite3,sys
+for row in sqlite3.connect(sys.argv[1]).execute("SELECT id, created, key_record FROM encryption_key"):
+    print(*row, sep="\t")'
+python3 -c "$sqlite_rows" "$folder/keys.db" >"$folder/rows"
+expect 0 '^4 secrets in 772 forms' with_master --pid "$innocent" --rows "$folder/rows" --records "$folder/records"
 
 # Master key, rows as text, nothing that they open.
 printf '%s\n' "$other" >"$folder/others"

@@ -190,7 +190,7 @@ static unsigned sextet(const uint8_t *key, size_t shift, size_t index) {
     unsigned value = 0;
     for (size_t bit = 6 * index; bit < 6 * index + 6; bit++) {
         size_t at = bit - 8 * shift;
-        value = value << 1 | (key[at / 8] >> (7 - at % 8) & 1u);
+        value = value << 1 | ((unsigned)key[at / 8] >> (7 - at % 8) & 1u);
     }
     return value;
 }

@@ -33,7 +33,8 @@ struct residency_mapping {
     char flags[8];  /* "rw-p"; of a core dump "core" */
     bool dontdump;
     bool dontcopy;
-    char name[128]; /* "" when it has none */
+    uint64_t held_kib; /* in memory or swapped out; UINT64_MAX when that is not known */
+    char name[128];    /* "" when it has none */
 };
 
 struct residency_hit {

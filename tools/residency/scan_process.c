@@ -41,18 +41,33 @@ static bool has_flag(const char *flags, const char *flag) {
     return at != NULL && at[-1] == ' ' && (at[2] == ' ' || at[2] == '\n' || at[2] == '\0');
 }
 
-/* A line of smaps (or maps): the head of a mapping, or something about the last one. */
-static bool read_line(struct mappings *mappings, char *line) {
-    struct residency_mapping read = {.start = 0};
-    int name = 0;
-    if (strncmp(line, "VmFlags: ", 9) == 0 && mappings->count > 0) {
-        mappings->list[mappings->count - 1].dontdump = has_flag(line + 9, "dd");
-        mappings->list[mappings->count - 1].dontcopy = has_flag(line + 9, "dc");
-        return true;
+/* What smaps says of the last mapping; false for a line that is about none. */
+static bool read_detail(struct mappings *mappings, const char *line) {
+    struct residency_mapping *mapping = mappings->count > 0 ? &mappings->list[mappings->count - 1] : NULL;
+    uint64_t kib = 0;
+    if (mapping == NULL) {
+        return false;
     }
-    if (sscanf(
-            line, "%" SCNx64 "-%" SCNx64 " %7s %*s %*s %" SCNu64 " %n", &read.start, &read.end, read.flags,
-            &read.inode, &name) != 4) {
+    if (sscanf(line, "Rss: %" SCNu64 " kB", &kib) == 1) {
+        mapping->held_kib = kib; /* comes before Swap */
+    } else if (sscanf(line, "Swap: %" SCNu64 " kB", &kib) == 1) {
+        mapping->held_kib += kib;
+    } else if (strncmp(line, "VmFlags: ", 9) == 0) {
+        mapping->dontdump = has_flag(line + 9, "dd");
+        mapping->dontcopy = has_flag(line + 9, "dc");
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* A line of smaps (or maps): the head of a mapping, or something about the last one. False without memory. */
+static bool read_line(struct mappings *mappings, char *line) {
+    struct residency_mapping read = {.held_kib = UINT64_MAX};
+    int name = 0;
+    if (read_detail(mappings, line) || sscanf(
+                                           line, "%" SCNx64 "-%" SCNx64 " %7s %*s %*s %" SCNu64 " %n",
+                                           &read.start, &read.end, read.flags, &read.inode, &name) != 4) {
         return true;
     }
     line[strcspn(line, "\n")] = '\0';
@@ -144,6 +159,10 @@ static void
 scan_mapping(struct residency_reader *reader, int pagemap, const struct residency_mapping *mapping) {
     if (mapping->start >= KERNEL_HALF) {
         return; /* [vsyscall], the same in every process */
+    }
+    if (mapping->inode == 0 && mapping->held_kib == 0) {
+        reader->result->bytes_absent += mapping->end - mapping->start;
+        return; /* reserved, never written */
     }
     if (mapping->end - mapping->start > LARGEST_MAPPING) {
         reader->result->bytes_left_out += mapping->end - mapping->start;
