@@ -89,6 +89,8 @@ static bool send_counts(int fd) {
     g_counts.slots_filled = stats.secret_slots_filled;
     g_counts.scratch_in_use = stats.scratch_slots_in_use;
     g_counts.large_regions = stats.large_regions;
+    g_counts.roots = stats.roots;
+    g_counts.rekeys = stats.rekeys;
     memcpy(g_counts.canary, ael_protected()->roots.canary, AEL_ROOTS_CANARY_BYTES);
     return good && wire_send(fd, &message, &g_counts);
 }

@@ -10,7 +10,7 @@
 #include "tests/residency/wire.h"
 #include "tools/residency/needles.h"
 
-enum { INSIDE_PAGES_MAX = 256 };
+enum { INSIDE_PAGES_MAX = 256, INSIDE_ROOTS_MAX = 64 };
 
 struct inside_pages {
     enum wire_part part;
@@ -23,11 +23,16 @@ struct inside {
     struct inside_pages pages[INSIDE_PAGES_MAX];
     size_t count;
     struct wire_counts counts;
-    size_t roots; /* root keys found at the last inside_add_secrets */
+    /* Every root key that was in any dump of the scenario: those that are gone are looked for too. */
+    uint8_t roots[INSIDE_ROOTS_MAX][RESIDENCY_KEY_BYTES];
+    size_t root_count;
+    size_t roots_there; /* in the last dump; 0 where they have no look of their own */
 };
 
 /* Takes over the bytes of a message of pages; a new dump drops the old one. */
 bool inside_take(struct inside *inside, const struct wire_message *message, uint8_t *bytes);
+/* Drops the pages; root keys stay known. */
+void inside_drop(struct inside *inside);
 void inside_clear(struct inside *inside);
 
 /* Tells whether an address lies in one of the pages. */

@@ -79,6 +79,16 @@ static bool expired(struct world *world) {
     return good && world_stand_still(world, "after keys of a day", 0);
 }
 
+/* Root keys that were drawn anew and wiped are looked for, as soon as one dump has shown them. */
+static bool roots_drawn_anew(struct world *world) {
+    bool good = world_round_trips(world, 8, 2) && world_stand_still(world, "with the first root key", 0);
+    for (int i = 0; good && i < 4; i++) {
+        good = world_round_trips(world, 32, 16) && world_stand_still(world, "after re-keys", 0);
+    }
+    struct ael_memory_stats stats = AEL_MEMORY_STATS_INIT;
+    return good && EXPECT_STATUS(ael_memory_stats(&stats), AEL_OK) && EXPECT(stats.rekeys > 4);
+}
+
 /* -- caches -- */
 
 static bool churn_partitions(struct world *world) {
@@ -267,6 +277,11 @@ static const struct scenario k_list[] = {
      .place = PLANT_SQLITE,
      .set_policy = check_each_time},
     {.name = "keys/expired", .run = expired, .place = PLANT_FREED, .set_policy = expire_in_an_hour},
+    {.name = "keys/roots_drawn_anew",
+     .run = roots_drawn_anew,
+     .place = PLANT_HEAP,
+     .set_policy = no_caches,
+     .rekey_seals = 10},
     {.name = "keys/evicted", .run = churn_partitions, .place = PLANT_FREED, .set_policy = two_keys},
     {.name = "keys/not_cached", .run = churn_partitions, .place = PLANT_FREED, .set_policy = no_caches},
     {.name = "sessions/churn", .run = churn_partitions, .place = PLANT_FREED, .set_policy = own_caches},

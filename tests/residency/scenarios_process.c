@@ -50,8 +50,8 @@ static bool child_ends_it(struct world *world) {
 }
 
 static bool warm_fork(struct world *world, child_fn act, const char *where) {
-    return world_round_trips(world, 16, 4) && in_child(world, act) && world_round_trips(world, 8, 4) &&
-           world_stand_still(world, where, 0);
+    return world_round_trips(world, 16, 4) && world_stand_still(world, "before the fork", 0) &&
+           in_child(world, act) && world_round_trips(world, 8, 4) && world_stand_still(world, where, 0);
 }
 
 static bool fork_carry(struct world *world) {
@@ -86,21 +86,22 @@ static bool closed(struct world *world) {
 }
 
 static bool shut_down(struct world *world) {
-    bool good = world_round_trips(world, 32, 8);
+    bool good = world_round_trips(world, 32, 8) && world_stand_still(world, "before the shut-down", 0);
     world_close(world);
     return good && EXPECT_STATUS(ael_shutdown(1000), AEL_OK) &&
            world_stand_still(world, "after the shut-down", WIRE_LOOK_NO_DUMP);
 }
 
 static bool shut_down_with_factory(struct world *world) {
-    return world_round_trips(world, 32, 8) && EXPECT_STATUS(ael_shutdown(1000), AEL_OK) &&
+    return world_round_trips(world, 32, 8) && world_stand_still(world, "before the shut-down", 0) &&
+           EXPECT_STATUS(ael_shutdown(1000), AEL_OK) &&
            world_stand_still(world, "after a shut-down under an open factory", WIRE_LOOK_NO_DUMP);
 }
 
 static bool shut_down_and_again(struct world *world) {
     bool good = true;
     for (int i = 0; good && i < 3; i++) {
-        good = world_round_trips(world, 8, 2);
+        good = world_round_trips(world, 8, 2) && world_stand_still(world, "before a shut-down", 0);
         world_close(world);
         good = good && EXPECT_STATUS(ael_shutdown(1000), AEL_OK) && world_configure(world) &&
                world_open_edges(world) && world_open_factory(world);

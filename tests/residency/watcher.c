@@ -140,7 +140,9 @@ static void take_hit(void *context, const struct residency_hit *hit) {
         watch->planted++;
     } else if (hit->place == RESIDENCY_ENVIRON) {
         watch->environ_hits++;
-    } else if (inside_holds(&watch->inside, hit->address)) {
+    } else if (
+        inside_holds(&watch->inside, hit->address) ||
+        ((watch->look & WIRE_LOOK_NO_DUMP) != 0 && hit->place == RESIDENCY_PROTECTED)) {
         watch->totals->inside++;
     } else if (
         watch->outside++ < ((watch->look & WIRE_LOOK_MEASURE) != 0 ? MEASURED_PRINTED : HITS_PRINTED)) {
@@ -186,7 +188,7 @@ static bool look(struct watch *watch, const struct wire_message *message) {
     struct residency_result result;
     bool dumped = (message->number & WIRE_LOOK_NO_DUMP) == 0;
     if (!dumped) {
-        inside_clear(&watch->inside);
+        inside_drop(&watch->inside);
     }
     begin_look(watch, message->number);
     bool good = gather_needles(watch) && (!dumped || inside_check(&watch->inside, &watch->needles));

@@ -252,6 +252,7 @@ bool world_configure(struct world *world) {
     options.backing = scenario->backing;
     options.on_fork = scenario->on_fork;
     options.block_signals = scenario->block_signals;
+    options.rekey_seals = scenario->rekey_seals;
     options.level = scenario->level != 0 ? scenario->level : options.level;
     options.key_level = scenario->key_level != 0 ? scenario->key_level : options.key_level;
     return EXPECT_STATUS(ael_memory_configure(&options, NULL), AEL_OK);

@@ -35,7 +35,8 @@ struct scenario {
     void (*set_policy)(struct ael_policy *policy);
     bool key_in_environ; /* the process is started with the master key in AEL_RESIDENCY_KEY */
     bool block_signals;
-    bool own_factory; /* the scenario opens its world itself */
+    uint64_t rekey_seals; /* 0: the default */
+    bool own_factory;     /* the scenario opens its world itself */
 };
 
 /* What the edges are to do. */
