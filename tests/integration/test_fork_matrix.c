@@ -34,7 +34,7 @@
 #include "tests/support/soak.h"
 #include "tests/support/suite.h"
 
-enum { ACTOR_SECONDS = 280, SOAK_SECONDS = 7200, NOBODY = 65534, AT_ONCE = 100 };
+enum { ACTOR_SECONDS = 280, SOAK_SECONDS = 7200, NOBODY = 65534, AT_ONCE = 100, LINE_BYTES = 4096 };
 
 #if defined(__SANITIZE_THREAD__)
 #define UNDER_TSAN true
@@ -51,8 +51,10 @@ extern char **environ;
 
 /* -- before first use -- */
 
+/* With either on_fork: what the child has opened itself is its own. */
 static void open_and_work(struct fork_world *world, struct fork_link *link) {
     fork_world_open(world);
+    world->carry = true;
     FORK_EXPECT(fork_ledger_send(link->to_parent, &world->ledger));
     fork_child_works_and_ends(world, link);
 }
@@ -99,7 +101,7 @@ static void warm(struct fork_world *world, int rounds) {
 
 /* -- other threads in the middle of something -- */
 
-enum { HAMMERS = 4, HAMMER_KEEPS = 60, HAMMER_NAMES = 5 };
+enum { HAMMERS = 4, HAMMER_KEEPS = 60, HAMMER_NAMES = 5, STORES_A_ROUND = 10 };
 
 struct hammer {
     struct fork_world *world;
@@ -109,6 +111,14 @@ struct hammer {
     struct fork_ledger kept;
     unsigned new_each; /* so many records, one is of a new partition */
 };
+
+/* Rounds begun by who forks among hammers. Where each record is of a new partition, so that a key is stored for it, they
+ * make so many a round and then wait for the next: what is made is opened several times. */
+static atomic_uint g_rounds;
+
+static bool has_its_fill(const struct hammer *hammer, unsigned made) {
+    return hammer->new_each == 1 && made >= STORES_A_ROUND * (atomic_load(&g_rounds) + 1);
+}
 
 static void hammer_once(struct hammer *hammer, unsigned i) {
     struct fork_ledger made = {NULL, 0, 0};
@@ -131,9 +141,13 @@ static void hammer_once(struct hammer *hammer, unsigned i) {
 static void *hammer_records(void *context) {
     struct hammer *hammer = context;
     atomic_store(&hammer->running, true);
-    for (unsigned i = 0; !atomic_load(hammer->over); i++) {
+    for (unsigned i = 0; !atomic_load(hammer->over);) {
+        if (has_its_fill(hammer, i)) {
+            (void)sched_yield();
+            continue;
+        }
         fork_work_begin();
-        hammer_once(hammer, i);
+        hammer_once(hammer, i++);
         fork_work_end();
     }
     return NULL;
@@ -203,9 +217,12 @@ static void fork_among_hammers(struct fork_world *world, int rounds, unsigned ne
     struct hammer hammers[HAMMERS];
     atomic_bool over;
     start_hammers(world, hammers, HAMMERS, new_each, &over);
+    world->others_work = true;
     for (int i = 0; i < rounds; i++) {
+        atomic_store(&g_rounds, (unsigned)i);
         one_child(world, work_and_release);
     }
+    world->others_work = false;
     stop_hammers(world, hammers, HAMMERS, &over);
 }
 
@@ -317,34 +334,37 @@ static void expect_descriptors_closed_on_exec(const struct fork_world *world) {
     (void)closedir(folder);
 }
 
-static pid_t start_program(const struct fork_world *world, int how) {
-    char *arguments[] = {(char *)(uintptr_t) "true", NULL};
-    pid_t child = -1;
-    if (how == 0) {
-        FORK_EXPECT(posix_spawn(&child, "/bin/true", NULL, NULL, arguments, environ) == 0);
-        return child;
-    }
+static char *const k_arguments[] = {(char *)(uintptr_t) "true", NULL};
+
+static pid_t fork_and_exec(const struct fork_world *world) {
     fork_calm_begin();
-    child = fork();
+    pid_t child = fork();
     fork_calm_end(child == 0);
     if (child == 0) {
         atomic_store(&fork_wrong, 0);
         expect_descriptors_closed_on_exec(world);
         if (atomic_load(&fork_wrong) == 0) {
-            (void)execv("/bin/true", arguments);
+            (void)execv("/bin/true", k_arguments);
         }
         _exit(EXIT_FAILURE);
     }
     return child;
 }
 
-static void with_exec(struct fork_world *world, int rounds) {
+static pid_t spawn(const struct fork_world *world) {
+    pid_t child = -1;
+    (void)world;
+    FORK_EXPECT(posix_spawn(&child, "/bin/true", NULL, NULL, k_arguments, environ) == 0);
+    return child;
+}
+
+static void start_programs(struct fork_world *world, int rounds, pid_t (*start)(const struct fork_world *world)) {
     struct hammer hammer;
     atomic_bool over;
     start_hammers(world, &hammer, 1, 64, &over);
     for (int i = 0; i < rounds; i++) {
         char partition[FORK_NAME_BYTES];
-        pid_t child = start_program(world, i % 2);
+        pid_t child = start(world);
         world->forks++;
         fork_new_partition(partition);
         FORK_STATUS(fork_encrypt(world->edges.factory, partition, &world->ledger), AEL_OK);
@@ -352,6 +372,14 @@ static void with_exec(struct fork_world *world, int rounds) {
         FORK_STATUS(fork_encrypt(world->edges.factory, FORK_OLD, &world->ledger), AEL_OK);
     }
     stop_hammers(world, &hammer, 1, &over);
+}
+
+static void with_exec(struct fork_world *world, int rounds) {
+    start_programs(world, rounds, fork_and_exec);
+}
+
+static void with_posix_spawn(struct fork_world *world, int rounds) {
+    start_programs(world, rounds, spawn);
 }
 
 /* -- the child closes everything first -- */
@@ -885,8 +913,13 @@ static void store_until_told(struct fork_world *world, struct fork_link *link) {
     }
     (void)alarm(ACTOR_SECONDS);
     FORK_EXPECT(fcntl(link->from_parent, F_SETFL, O_NONBLOCK) == 0);
+    int most = soak_count(1000, 20000);
     while (!is_told_to_stop(link->from_parent)) {
         char partition[FORK_NAME_BYTES];
+        if (most-- <= 0) {
+            (void)sched_yield();
+            continue;
+        }
         fork_new_partition(partition);
         FORK_STATUS(fork_encrypt(world->edges.factory, partition, &world->ledger), AEL_OK);
     }
@@ -908,7 +941,7 @@ static void fork_among_own_threads(struct fork_world *world, struct fork_link *l
         fork_world_renew(world);
     }
     size_t from = world->ledger.count;
-    fork_among_hammers(world, 2, 16);
+    fork_among_hammers(world, 2, 64);
     fork_send_from(world, from, link->to_parent);
     fork_child_releases(world);
 }
@@ -956,6 +989,7 @@ static void from_two_threads(struct fork_world *world, int rounds) {
     for (int i = 0; i < 2; i++) {
         forkers[i] = (struct forker){.world = *world, .rounds = (rounds + 1) / 2, .both = &both};
         forkers[i].world.ledger = (struct fork_ledger){NULL, 0, 0};
+        forkers[i].world.others_work = true;
         FORK_STATUS(fork_encrypt(world->edges.factory, FORK_OLD, &forkers[i].world.ledger), AEL_OK);
         FORK_EXPECT(pthread_create(&forkers[i].thread, NULL, fork_often, &forkers[i]) == 0);
     }
@@ -995,6 +1029,8 @@ static void act(const struct pattern *pattern, bool sqlite, bool carry) {
         .sqlite = sqlite, .carry = carry, .checks_each_time = pattern->checks_each_time};
     int rounds = soak_count(pattern->least, pattern->most);
     double start_s = now_s();
+    static char line[LINE_BYTES];
+    (void)setvbuf(stdout, line, _IOFBF, sizeof line); /* written at once, among those of the others */
     (void)alarm((unsigned)soak_count(ACTOR_SECONDS, SOAK_SECONDS));
     printf("\n  %-32s %-6s %-6s ", pattern->name, sqlite ? "sqlite" : "memory", carry ? "carry" : "forget");
     if (pattern->unprivileged) {
@@ -1005,7 +1041,6 @@ static void act(const struct pattern *pattern, bool sqlite, bool carry) {
     } else {
         fork_world_folder(&world);
         fork_world_open(&world);
-        (void)fflush(stdout);
         pattern->run(&world, rounds);
         fork_world_close(&world);
     }
@@ -1014,30 +1049,38 @@ static void act(const struct pattern *pattern, bool sqlite, bool carry) {
 }
 
 /* In a process of its own, which ends as a program does, so that leaks are looked for. */
-static void run_in_actor(const struct pattern *pattern, bool sqlite, bool carry) {
-    int state = -1;
+static pid_t start_actor(const struct pattern *pattern, bool sqlite, bool carry) {
     (void)fflush(NULL);
     pid_t actor = fork();
     if (actor == 0) {
         act(pattern, sqlite, carry);
         exit(atomic_load(&fork_wrong) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
     }
+    return actor;
+}
+
+static void expect_actor_ended_well(pid_t actor) {
+    int state = -1;
     CU_ASSERT_EQUAL(waitpid(actor, &state, 0), actor);
     CU_ASSERT_TRUE(WIFEXITED(state) && WEXITSTATUS(state) == EXIT_SUCCESS);
 }
 
+/* All at once: most of the time is spent waiting for disks and children. */
 static void run_everywhere(const struct pattern *pattern) {
+    pid_t actors[4];
+    size_t count = 0;
     if (pattern->starts_threads_in_children && UNDER_TSAN) {
         printf("left out: ThreadSanitizer ends such children ");
         return;
     }
-    run_in_actor(pattern, true, true);
-    if (!pattern->cold) {
-        run_in_actor(pattern, true, false);
-    }
+    actors[count++] = start_actor(pattern, true, true);
+    actors[count++] = start_actor(pattern, true, false);
     if (!pattern->cold && !pattern->over_sqlite_only) {
-        run_in_actor(pattern, false, true);
-        run_in_actor(pattern, false, false);
+        actors[count++] = start_actor(pattern, false, true);
+        actors[count++] = start_actor(pattern, false, false);
+    }
+    for (size_t i = 0; i < count; i++) {
+        expect_actor_ended_well(actors[i]);
     }
 }
 
@@ -1047,24 +1090,27 @@ static void run_everywhere(const struct pattern *pattern) {
         run_everywhere(&k_pattern);                                                                          \
     }
 
-PATTERN(before_first_use, .least = 20, .most = 1000, .cold = true)
-PATTERN(warm, .least = 20, .most = 1000)
-PATTERN(among_threads, .least = 20, .most = 1000)
-PATTERN(inside_a_scope, .least = 20, .most = 1000)
-PATTERN(twice, .least = 20, .most = 1000)
-PATTERN(with_exec, .least = 20, .most = 1000)
-PATTERN(child_closes_first, .least = 21, .most = 1000)
-PATTERN(parent_exits_first, .least = 20, .most = 1000)
-PATTERN(without_handlers, .least = 20, .most = 1000)
-PATTERN(without_handlers_among_threads, .least = 20, .most = 1000)
-PATTERN(below_one_without_handlers, .least = 20, .most = 1000)
-PATTERN(while_a_backend_works, .least = 20, .most = 1000)
-PATTERN(inside_a_backend, .least = 20, .most = 1000)
-PATTERN(without_budget, .least = 20, .most = 1000, .unprivileged = true)
+PATTERN(before_first_use, .least = 50, .most = 1000, .cold = true)
+PATTERN(warm, .least = 50, .most = 1000)
+PATTERN(among_threads, .least = 50, .most = 1000)
+PATTERN(inside_a_scope, .least = 50, .most = 1000)
+PATTERN(twice, .least = 50, .most = 1000)
+PATTERN(with_exec, .least = 50, .most = 1000)
+PATTERN(with_posix_spawn, .least = 50, .most = 1000)
+PATTERN(child_closes_first, .least = 51, .most = 1000)
+PATTERN(parent_exits_first, .least = 50, .most = 1000)
+PATTERN(without_handlers, .least = 50, .most = 1000)
+PATTERN(without_handlers_among_threads, .least = 50, .most = 1000)
+PATTERN(below_one_without_handlers, .least = 50, .most = 1000)
+/* Half of these are in the middle of a store. */
+PATTERN(while_a_backend_works, .least = 100, .most = 2000)
+PATTERN(inside_a_backend, .least = 100, .most = 2000)
+PATTERN(without_budget, .least = 50, .most = 1000, .unprivileged = true)
 PATTERN(many_at_once, .least = 1, .most = 10)
-PATTERN(while_others_store, .least = 20, .most = 1000, .over_sqlite_only = true, .checks_each_time = true)
-PATTERN(child_with_threads, .least = 2, .most = 500, .starts_threads_in_children = true)
-PATTERN(from_two_threads, .least = 20, .most = 1000)
+PATTERN(while_others_store, .least = 50, .most = 1000, .over_sqlite_only = true, .checks_each_time = true)
+/* Two forks of a child each. */
+PATTERN(child_with_threads, .least = 5, .most = 500, .starts_threads_in_children = true)
+PATTERN(from_two_threads, .least = 50, .most = 1000)
 
 static const struct test_case k_cases[] = {
     {"before first use", test_fork__before_first_use},
@@ -1073,6 +1119,7 @@ static const struct test_case k_cases[] = {
     {"inside a scope", test_fork__inside_a_scope},
     {"a child of a child", test_fork__twice},
     {"exec", test_fork__with_exec},
+    {"posix_spawn", test_fork__with_posix_spawn},
     {"the child closes first", test_fork__child_closes_first},
     {"the parent exits first", test_fork__parent_exits_first},
     {"_Fork", test_fork__without_handlers},

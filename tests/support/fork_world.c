@@ -3,11 +3,13 @@
 
 #include <ael/metastore_sqlite.h>
 
+#include <dirent.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -421,10 +423,11 @@ static void open_all_afresh(struct fork_world *world) {
     FORK_EXPECT(lost == 0);
     size_t shared = fork_shared_nonces(&world->ledger);
     FORK_EXPECT(shared == 0);
+    FORK_EXPECT(world->closed == 0);
     if (!world->quiet) {
         printf(
-            "%5zu forks, %6zu records, %zu lost, %zu nonces shared", world->forks, world->ledger.count, lost,
-            shared);
+            "%5zu forks, %6zu records, %zu lost, %zu nonces shared, %zu of %zu connections closed", world->forks,
+            world->ledger.count, lost, shared, world->closed, world->watched);
     }
     fork_edges_close(&fresh);
 }
@@ -449,7 +452,8 @@ void fork_world_close(struct fork_world *world) {
 
 /* -- children -- */
 
-/* Reports what a sanitizer finds to be lost; there with AddressSanitizer only. */
+/* Reports what a sanitizer finds to be lost; there with AddressSanitizer only. Its list of threads is inherited as it is,
+ * so in the child of any process with a second thread, here the parent's warden, it also says that one was not suspended. */
 extern int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
 
 /* see tests/support/fork_world.h */
@@ -512,6 +516,59 @@ void fork_expect_ended(pid_t child) {
     FORK_EXPECT(WIFEXITED(state) && WEXITSTATUS(state) == 0);
 }
 
+/* -- the parent's connections -- */
+
+enum { MOST_DESCRIPTORS = 64 };
+
+struct descriptor {
+    int fd;
+    dev_t device;
+    ino_t file;
+};
+
+struct descriptors {
+    struct descriptor list[MOST_DESCRIPTORS];
+    size_t count;
+};
+
+static bool look_at(int fd, struct descriptor *seen) {
+    struct stat about;
+    bool is_open = fstat(fd, &about) == 0;
+    if (is_open) {
+        *seen = (struct descriptor){fd, about.st_dev, about.st_ino};
+    }
+    return is_open;
+}
+
+/* Those of the world's file, its log and its shared memory. */
+static void find_descriptors(const struct fork_world *world, struct descriptors *found) {
+    DIR *folder = opendir("/proc/self/fd");
+    found->count = 0;
+    for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
+        char path[300];
+        char target[256] = "";
+        snprintf(path, sizeof path, "/proc/self/fd/%s", entry->d_name);
+        bool ours = readlink(path, target, sizeof target - 1) > 0 && strstr(target, world->folder) != NULL;
+        if (ours && found->count < MOST_DESCRIPTORS &&
+            look_at((int)strtol(entry->d_name, NULL, 10), &found->list[found->count])) {
+            found->count++;
+        }
+    }
+    (void)closedir(folder);
+}
+
+/* The library closes idle connections before a fork and opens others after it; nobody else works meanwhile, so what is
+ * open while the child lives stays so. */
+static void compare_descriptors(struct fork_world *world, const struct descriptors *before) {
+    for (size_t i = 0; i < before->count; i++) {
+        const struct descriptor *was = &before->list[i];
+        struct descriptor now = {-1, 0, 0};
+        bool same = look_at(was->fd, &now) && now.device == was->device && now.file == was->file;
+        world->watched++;
+        world->closed += same ? 0 : 1;
+    }
+}
+
 /* see tests/support/fork_world.h */
 void fork_finish(struct fork_world *world, struct fork_link *link) {
     struct fork_ledger theirs = {NULL, 0, 0};
@@ -527,17 +584,26 @@ void fork_finish(struct fork_world *world, struct fork_link *link) {
     fork_ledger_move(&theirs, &world->ledger);
 }
 
-/* see tests/support/fork_world.h */
+/* see tests/support/fork_world.h. The connections with which the parent has stored a key, while the child lives, are
+ * those with which it goes on afterwards. */
 void fork_exchange(struct fork_world *world, struct fork_link *link) {
     struct fork_ledger ours = {NULL, 0, 0};
+    struct descriptors connections = {.count = 0};
     char partition[FORK_NAME_BYTES];
     fork_new_partition(partition);
     FORK_STATUS(fork_encrypt(world->edges.factory, FORK_OLD, &ours), AEL_OK);
     FORK_STATUS(fork_encrypt(world->edges.factory, partition, &ours), AEL_OK);
+    if (world->sqlite && !world->others_work) {
+        find_descriptors(world, &connections);
+        FORK_EXPECT(connections.count > 0);
+    }
     FORK_EXPECT(fork_ledger_send(link->to_child, &ours));
     send_end(link->to_child);
     fork_ledger_move(&ours, &world->ledger);
     fork_finish(world, link);
+    fork_new_partition(partition);
+    FORK_STATUS(fork_encrypt(world->edges.factory, partition, &world->ledger), AEL_OK);
+    compare_descriptors(world, &connections);
 }
 
 /* -- what a child does -- */

@@ -53,6 +53,9 @@ struct fork_world {
     struct ael_secret *secret;   /* 32 bytes of 's' */
     struct fork_ledger ledger;
     size_t forks;
+    bool others_work; /* other threads of the parent fork, or open and close files of the store, while a child lives */
+    size_t watched;   /* descriptors of the store that were open while a child came and went */
+    size_t closed;    /* of these, gone or another file afterwards */
 };
 
 /* What went wrong in this process; a child starts from 0 and tells by its exit. */
