@@ -33,6 +33,18 @@ static enum ael_status run_with_bytes(void *secret, unsigned thread, uint64_t op
     return AEL_OK;
 }
 
+/* The access itself, without a callback. */
+static enum ael_status run_begin_and_end(void *secret, unsigned thread, uint64_t operations) {
+    (void)thread;
+    for (uint64_t i = 0; i < operations; i++) {
+        struct ael_secret_access access;
+        AEL_TRY(ael_secret_access_begin(secret, &access));
+        bench_keep(access.bytes.data);
+        AEL_TRY(ael_secret_access_end(&access));
+    }
+    return AEL_OK;
+}
+
 static enum ael_status run_nested(void *secret, unsigned thread, uint64_t operations) {
     struct ael_secret_access outer;
     AEL_TRY(ael_secret_access_begin(secret, &outer));
@@ -172,8 +184,9 @@ static int bench_strict(struct bench *bench) {
 }
 
 static const struct access_case k_leased[] = {
-    {"secret/leased/hot", run_with_bytes, false},
-    {"secret/leased/read", run_read, false},
+    {"secret/leased/hot", run_begin_and_end, false},     {"secret/leased/callback", run_with_bytes, false},
+    {"secret/reader/read", run_read, false},             {"secret/reader/read_full", run_read_full, false},
+    {"secret/reader/read_all", run_read_all, false},
 };
 
 enum { LEASED = sizeof k_leased / sizeof k_leased[0] };

@@ -29,7 +29,7 @@ static struct {
 
 /* see securememory/secret_state.h. Acquire, and the closed ones first: what was closed was made. */
 void ael_secret_totals(uint64_t *allocated, uint64_t *in_use) {
-    uint64_t closed = 0;
+    uint64_t closed = 0; /* first, so that what was closed was made */
     *allocated = 0;
     for (int i = 0; i < LINES; i++) {
         closed += atomic_load_explicit(&g_counts[i].closed, memory_order_acquire);
@@ -134,8 +134,8 @@ static enum ael_status seal_random_in_scratch(struct ael_secret *secret) {
 /* Too long for scratch: pages for the moment. A slot would be the user's, and may be long in coming. */
 static enum ael_status seal_random_in_pages(struct ael_secret *secret) {
     struct ael_own_pages pages;
-    AEL_TRY(ael_own_pages_map(
-        &pages, secret->len, &ael_protected()->policy.pages, ael_protected()->secret_key));
+    AEL_TRY(
+        ael_own_pages_map(&pages, secret->len, &ael_protected()->policy.pages, ael_protected()->secret_key));
     enum ael_status status = ael_random_fill(ael_own_pages_data(&pages), secret->len);
     if (status == AEL_OK) {
         status = seal(secret, ael_own_pages_data(&pages));
@@ -150,8 +150,7 @@ static enum ael_status fill_own_pages(struct ael_secret *secret, const uint8_t *
         return AEL_E_NO_MEMORY;
     }
     secret->own = own;
-    AEL_TRY(ael_own_pages_map(
-        own, secret->len, &ael_protected()->policy.pages, ael_protected()->secret_key));
+    AEL_TRY(ael_own_pages_map(own, secret->len, &ael_protected()->policy.pages, ael_protected()->secret_key));
     enum ael_status status = copy_or_draw(ael_own_pages_data(own), source, secret->len);
     if (status == AEL_OK) {
         status = ael_own_pages_shut(own);

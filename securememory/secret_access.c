@@ -77,8 +77,11 @@ static uint32_t free_place(const struct ael_thread_entry *mine) {
 
 /* Looks first whether there is anything to be had. */
 static bool pin(struct ael_secret *secret, struct ael_secret_access *access) {
-    struct ael_thread_entry *mine = ael_thread_entry_here;
-    if (mine == NULL || atomic_load_explicit(&secret->shared, memory_order_relaxed) == NULL) {
+    if (atomic_load_explicit(&secret->shared, memory_order_relaxed) == NULL) {
+        return false;
+    }
+    struct ael_thread_entry *mine = ael_thread_entry_mine();
+    if (mine == NULL) {
         return false;
     }
     uint32_t place = free_place(mine);
@@ -108,7 +111,6 @@ static enum ael_status join_outer(
 
 static enum ael_status count_in(struct ael_secret *secret, struct ael_secret_access *access) {
     AEL_TRY(ael_secret_open(secret));
-    (void)ael_thread_entry_mine(); /* for the next time; without memory, that is counted too */
     ael_pkey_begin(ael_protected()->secret_key, false); /* pins are for `leased` */
     access->bytes.data = secret->open_bytes;
     access->hold = BY_COUNT;
@@ -130,12 +132,10 @@ static void note_use(struct ael_secret *secret) {
     }
 }
 
+/* gcc 12 cannot see that ael_secret_access_end takes the address off the list again: it is not to see the address. */
 static void remember(struct ael_secret_access *access) {
     access->outer = t_open;
-    __asm__(
-        ""
-        : "+r"(
-            access)); /* gcc 12 cannot see that ael_secret_access_end takes the address off the list again */
+    __asm__("" : "+r"(access));
     t_open = access;
 }
 

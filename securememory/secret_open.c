@@ -103,7 +103,8 @@ static enum ael_status open_own_pages(struct ael_secret *secret) {
 /* With the lock held: from no readers to one. Stays inside the gate on success. */
 static enum ael_status open_first(struct ael_secret *secret, int64_t *wait_until_ns) {
     AEL_TRY(ael_protected_hold(secret->epoch));
-    enum ael_status status = secret->own != NULL ? open_own_pages(secret) : open_in_slot(secret, wait_until_ns);
+    enum ael_status status =
+        secret->own != NULL ? open_own_pages(secret) : open_in_slot(secret, wait_until_ns);
     if (status != AEL_OK) {
         ael_protected_drop();
     }
@@ -221,7 +222,8 @@ static void leave_for_leases(struct ael_secret_leases *leases, struct ael_secret
     while (at != NULL) {
         enum ael_status status = ael_secret_leave(at);
         if (status != AEL_OK && status != AEL_E_CORRUPTED) { /* that is told by who found it, under no lock */
-            ael_log(AEL_LOG_ERROR, "securememory", "the end of a secret's lease: %s", ael_status_text(status));
+            ael_log(
+                AEL_LOG_ERROR, "securememory", "the end of a secret's lease: %s", ael_status_text(status));
         }
         at = ael_secret_leases_unchain(leases, &chain);
     }

@@ -22,10 +22,10 @@ enum { CI_ROUNDS = 20000 };
 #endif
 
 static struct ael_secret *g_secret;
-static atomic_int g_round;       /* that the readers may read in; -1 ends them */
-static atomic_int g_closed;      /* the round whose close has returned */
-static atomic_int g_inside;      /* readers that have read in this round */
-static atomic_int g_done;        /* readers that have found it closed */
+static atomic_int g_round;  /* that the readers may read in; -1 ends them */
+static atomic_int g_closed; /* the round whose close has returned */
+static atomic_int g_inside; /* readers that have read in this round */
+static atomic_int g_done;   /* readers that have found it closed */
 static atomic_uint g_wrong;
 static atomic_uint_least64_t g_accesses;
 
@@ -178,7 +178,8 @@ static void close_under_readers(enum ael_protection_level level) {
         (void)pthread_join(readers[i], NULL);
     }
     CU_ASSERT_EQUAL(atomic_load(&g_wrong), 0);
-    printf("\n  %d closes against %d readers, %llu accesses ", rounds, READERS, (unsigned long long)g_accesses);
+    printf(
+        "\n  %d closes against %d readers, %llu accesses ", rounds, READERS, (unsigned long long)g_accesses);
 }
 
 static void test_close__against_64_readers_at_strict(void) {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/barrier.h"
 #include "base/clock.h"
+#include "base/thread_entry.h"
 #include "securememory/protected.h"
 #include "securememory/secret_state.h"
 #include "tests/support/child.h"
@@ -10,8 +12,15 @@
 #include <ael/secret.h>
 
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
 #include <sched.h>
+#include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 
 /* Secrets at the level leased: what differs from strict, which test_secret.c has. */
 
@@ -40,7 +49,8 @@ static bool holds(struct ael_secret *secret, char letter) {
     if (ael_secret_access_begin(secret, &access) != AEL_OK) {
         return false;
     }
-    bool good = access.bytes.data[0] == (uint8_t)letter && access.bytes.data[access.bytes.len - 1] == (uint8_t)letter;
+    bool good =
+        access.bytes.data[0] == (uint8_t)letter && access.bytes.data[access.bytes.len - 1] == (uint8_t)letter;
     return ael_secret_access_end(&access) == AEL_OK && good;
 }
 
@@ -185,6 +195,258 @@ static void test_lease__finds_overwritten_canaries_at_its_end(void) {
     CU_ASSERT_EQUAL(ael_shutdown(0), AEL_OK);
 }
 
+/* -- pins -- */
+
+/* Six secrets at once: more than a thread has places for. */
+enum { MANY = 6 };
+
+static void test_access__to_more_secrets_than_there_are_places(void) {
+    struct ael_secret *secrets[MANY];
+    struct ael_secret_access accesses[MANY];
+    set_up(FOR_EVER_US, 0);
+    for (int i = 0; i < MANY; i++) {
+        secrets[i] = secret_of((char)('a' + i), LEN);
+        CU_ASSERT_TRUE(holds(secrets[i], (char)('a' + i))); /* on lease from now on */
+    }
+    for (int i = 0; i < MANY; i++) {
+        CU_ASSERT_EQUAL(ael_secret_access_begin(secrets[i], &accesses[i]), AEL_OK);
+    }
+    ael_secret_end_all_leases();
+    for (int i = 0; i < MANY; i++) {
+        int which = i * 5 % MANY; /* 0 5 4 3 2 1 */
+        CU_ASSERT_EQUAL(accesses[which].bytes.data[0], 'a' + which);
+        CU_ASSERT_EQUAL(ael_secret_close(secrets[which]), AEL_E_BUSY);
+        CU_ASSERT_EQUAL(ael_secret_access_end(&accesses[which]), AEL_OK);
+        CU_ASSERT_EQUAL(ael_secret_access_end(&accesses[which]), AEL_E_ARGUMENT);
+    }
+    CU_ASSERT_EQUAL(stats_now().secret_slots_in_use, 0);
+    for (int i = 0; i < MANY; i++) {
+        ael_secret_release(secrets[i]);
+    }
+}
+
+/* The word counts the lease alone; who ends first hands on what it holds. */
+static void check_nested(struct ael_secret *secret, uint64_t readers) {
+    static const int k_orders[][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+    for (size_t order = 0; order < sizeof k_orders / sizeof k_orders[0]; order++) {
+        struct ael_secret_access accesses[3];
+        for (int i = 0; i < 3; i++) {
+            CU_ASSERT_EQUAL(ael_secret_access_begin(secret, &accesses[i]), AEL_OK);
+            CU_ASSERT_EQUAL(atomic_load(&secret->word) & AEL_SECRET_READERS, readers);
+        }
+        ael_secret_end_unused_leases();
+        ael_secret_end_unused_leases();
+        for (int i = 0; i < 3; i++) {
+            struct ael_secret_access *ended = &accesses[k_orders[order][i]];
+            CU_ASSERT_EQUAL(ended->bytes.data[0], 's');
+            CU_ASSERT_EQUAL(atomic_load(&secret->word) & AEL_SECRET_READERS, readers);
+            CU_ASSERT_EQUAL(ael_secret_access_end(ended), AEL_OK);
+        }
+        CU_ASSERT_FALSE(ael_threads_pin(secret));
+    }
+}
+
+static void test_access__nested_is_not_counted(void) {
+    set_up(FOR_EVER_US, 0);
+    struct ael_secret *secret = secret_of('s', LEN);
+    CU_ASSERT_TRUE(holds(secret, 's'));
+    check_nested(secret, 1);
+    ael_secret_release(secret);
+
+    struct ael_memory_options options = AEL_MEMORY_OPTIONS_INIT;
+    CU_ASSERT_EQUAL_FATAL(ael_shutdown(0), AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(ael_memory_configure(&options, NULL), AEL_OK);
+    secret = secret_of('s', LEN);
+    check_nested(secret, 1); /* at strict the reader is the access */
+    CU_ASSERT_EQUAL(stats_now().secret_slots_in_use, 0);
+    ael_secret_release(secret);
+}
+
+/* Without the warden, which would come in ten seconds. */
+static void test_end__shuts_what_was_wanted_meanwhile(void) {
+    struct ael_secret_access access;
+    set_up(FOR_EVER_US, 0);
+    struct ael_secret *secret = secret_of('s', LEN);
+    CU_ASSERT_TRUE(holds(secret, 's'));
+    CU_ASSERT_EQUAL(ael_secret_access_begin(secret, &access), AEL_OK);
+    CU_ASSERT_TRUE(ael_threads_pin(secret));
+    ael_secret_end_all_leases();
+    CU_ASSERT_PTR_NULL(atomic_load(&secret->shared));
+    CU_ASSERT_EQUAL(stats_now().secret_slots_in_use, 1);
+    CU_ASSERT_EQUAL(ael_secret_access_end(&access), AEL_OK);
+    CU_ASSERT_EQUAL(stats_now().secret_slots_in_use, 0);
+    CU_ASSERT_TRUE(holds(secret, 's'));
+    CU_ASSERT_PTR_NOT_NULL(atomic_load(&secret->shared)); /* leased anew */
+    ael_secret_release(secret);
+}
+
+static void test_end__of_another_access_keeps_what_is_pinned(void) {
+    struct ael_secret_access outer;
+    struct ael_secret_access inner;
+    set_up(FOR_EVER_US, 0);
+    struct ael_secret *first = secret_of('f', LEN);
+    struct ael_secret *second = secret_of('s', LEN);
+    CU_ASSERT_TRUE(holds(first, 'f') && holds(second, 's'));
+    CU_ASSERT_EQUAL(ael_secret_access_begin(first, &outer), AEL_OK);
+    CU_ASSERT_EQUAL(ael_secret_access_begin(second, &inner), AEL_OK);
+    ael_secret_end_all_leases();
+    CU_ASSERT_EQUAL(ael_secret_access_end(&outer), AEL_OK); /* takes the mark of both */
+    CU_ASSERT_EQUAL(inner.bytes.data[0], 's');
+    CU_ASSERT_EQUAL(stats_now().secret_slots_in_use, 1);
+    CU_ASSERT_EQUAL(ael_secret_access_end(&inner), AEL_OK); /* and is told all the same */
+    CU_ASSERT_EQUAL(stats_now().secret_slots_in_use, 0);
+    ael_secret_release(first);
+    ael_secret_release(second);
+}
+
+static void test_release__inside_an_access_frees_at_its_end(void) {
+    struct ael_secret_access access;
+    struct ael_secret_access inner;
+    set_up(FOR_EVER_US, 0);
+    struct ael_secret *secret = secret_of('s', LEN);
+    CU_ASSERT_TRUE(holds(secret, 's'));
+    uint64_t before = stats_now().secrets_in_use;
+    CU_ASSERT_EQUAL(ael_secret_access_begin(secret, &access), AEL_OK);
+    ael_secret_release(secret);
+    CU_ASSERT_EQUAL(access.bytes.data[0], 's');
+    CU_ASSERT_EQUAL(ael_secret_access_begin(secret, &inner), AEL_E_CLOSED);
+    CU_ASSERT_EQUAL(stats_now().secrets_in_use, before);
+    CU_ASSERT_EQUAL(ael_secret_access_end(&access), AEL_OK);
+    CU_ASSERT_EQUAL(stats_now().secrets_in_use, before - 1);
+    CU_ASSERT_EQUAL(stats_now().secret_slots_filled, 0);
+}
+
+static struct ael_secret_access g_access;
+
+static int end_inherited(void) {
+    bool good = ael_secret_access_end(&g_access) == AEL_E_FORKED;
+    good = good && !ael_threads_pin(g_secret) && holds(g_secret, 's') && holds(g_secret, 's');
+    good = good && ael_secret_close(g_secret) == AEL_OK && ael_shutdown(0) == AEL_OK;
+    ael_secret_release(g_secret);
+    return good ? 0 : 1;
+}
+
+static void test_pin__is_not_inherited(void) {
+    set_up(FOR_EVER_US, 0);
+    g_secret = secret_of('s', LEN);
+    CU_ASSERT_TRUE(holds(g_secret, 's'));
+    CU_ASSERT_EQUAL(ael_secret_access_begin(g_secret, &g_access), AEL_OK);
+    CU_ASSERT_EQUAL(child_run(end_inherited), 0);
+    CU_ASSERT_EQUAL(g_access.bytes.data[0], 's');
+    CU_ASSERT_EQUAL(ael_secret_access_end(&g_access), AEL_OK);
+    ael_secret_release(g_secret);
+}
+
+/* A thread that keeps an access as long as it lives ends it in a destructor of the host's, of which some run before the
+ * library's and some behind it. */
+static pthread_key_t g_keys[2];
+
+static void end_in_destructor(void *access) {
+    CU_ASSERT_EQUAL(ael_secret_access_end(access), AEL_OK);
+    free(access);
+}
+
+static void *begin_for_a_lifetime(void *secrets) {
+    for (int i = 0; i < 2; i++) {
+        struct ael_secret_access *access = malloc(sizeof *access);
+        CU_ASSERT_EQUAL_FATAL(ael_secret_access_begin(((struct ael_secret **)secrets)[i], access), AEL_OK);
+        CU_ASSERT_EQUAL(pthread_setspecific(g_keys[i], access), 0);
+    }
+    return NULL;
+}
+
+static void test_end__in_a_destructor_of_the_thread(void) {
+    struct ael_secret *secrets[2];
+    pthread_t thread;
+    set_up(FOR_EVER_US, 0);
+    for (int i = 0; i < 2; i++) {
+        CU_ASSERT_EQUAL(pthread_key_create(&g_keys[i], end_in_destructor), 0);
+        secrets[i] = secret_of('s', LEN);
+        CU_ASSERT_TRUE(holds(secrets[i], 's'));
+    }
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, begin_for_a_lifetime, secrets), 0);
+    (void)pthread_join(thread, NULL);
+    for (int i = 0; i < 2; i++) {
+        CU_ASSERT_FALSE(ael_threads_pin(secrets[i]));
+        CU_ASSERT_EQUAL(ael_secret_close(secrets[i]), AEL_OK);
+        ael_secret_release(secrets[i]);
+        (void)pthread_key_delete(g_keys[i]);
+    }
+}
+
+static void *leave_open(void *secret) {
+    static struct ael_secret_access access; /* never ended: its thread's stack is gone */
+    CU_ASSERT_EQUAL(ael_secret_access_begin(secret, &access), AEL_OK);
+    return NULL;
+}
+
+static int keep_pin_of_lost_thread(void) {
+    struct ael_secret_access access;
+    pthread_t thread;
+    set_up(FOR_EVER_US, 0);
+    struct ael_secret *secret = secret_of('s', LEN);
+    bool good = holds(secret, 's') && pthread_create(&thread, NULL, leave_open, secret) == 0;
+    (void)pthread_join(thread, NULL);
+    good = good && ael_threads_pin(secret);
+    good = good &&
+           pthread_create(&thread, NULL, leave_open, secret_of('o', LEN)) == 0; /* gets no entry with pins */
+    (void)pthread_join(thread, NULL);
+    good = good && ael_threads_pin(secret) && ael_secret_access_begin(secret, &access) == AEL_OK;
+    ael_secret_end_all_leases();
+    good = good && access.bytes.data[0] == 's' && ael_secret_access_end(&access) == AEL_OK;
+    return good && ael_shutdown(0) == AEL_E_TIMEOUT ? 0 : 1;
+}
+
+static void test_pin__of_a_thread_that_is_gone_stays(void) {
+    CU_ASSERT_EQUAL(child_run(keep_pin_of_lost_thread), 0);
+}
+
+static void test_beat__shuts_what_is_open_too_long_although_used(void) {
+    struct ael_memory_options options = AEL_MEMORY_OPTIONS_INIT;
+    options.level = AEL_PROTECTION_LEASED;
+    options.lease_us = FOR_EVER_US;
+    options.max_open_us = 1;
+    CU_ASSERT_EQUAL_FATAL(ael_shutdown(0), AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(ael_memory_configure(&options, NULL), AEL_OK);
+    struct ael_secret *secret = secret_of('s', LEN);
+    CU_ASSERT_TRUE(holds(secret, 's'));
+    int64_t until = ael_clock_boot_ns() + 2000;
+    while (ael_clock_boot_ns() < until) {
+    }
+    CU_ASSERT_TRUE(holds(secret, 's'));
+    ael_secret_end_unused_leases();
+    CU_ASSERT_EQUAL(stats_now().secret_slots_in_use, 0);
+    ael_secret_release(secret);
+}
+
+/* A filter of the host's that comes late: the kernel agreed to its barrier, and refuses it from now on. */
+static int close_without_barrier(void) {
+    struct ael_secret_access access;
+    struct sock_filter refuse[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof refuse / sizeof refuse[0], refuse};
+    set_up(FOR_EVER_US, 0);
+    struct ael_secret *secret = secret_of('s', LEN);
+    bool good = holds(secret, 's') && !atomic_load(&ael_barrier_light_is_fence);
+    good = good && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
+    good = good && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0 && !ael_barrier_heavy();
+    good = good && ael_secret_access_begin(secret, &access) == AEL_OK;
+    ael_secret_end_all_leases();
+    good = good && atomic_load(&ael_barrier_light_is_fence) && access.bytes.data[0] == 's';
+    good = good && ael_secret_access_end(&access) == AEL_OK && stats_now().secret_slots_in_use == 0;
+    good = good && holds(secret, 's') && ael_secret_close(secret) == AEL_OK;
+    ael_secret_release(secret);
+    return good && ael_shutdown(0) == AEL_OK ? 0 : 1;
+}
+
+static void test_close__works_when_the_kernel_refuses_its_barrier(void) {
+    CU_ASSERT_EQUAL(child_run(close_without_barrier), 0);
+}
+
 static const struct test_case k_cases[] = {
     {"no system call inside a lease", test_access__makes_no_system_call_inside_a_lease},
     {"the page is shut", test_lease__shuts_the_page},
@@ -193,6 +455,16 @@ static const struct test_case k_cases[] = {
     {"slots are given up", test_slots__are_given_up_by_leases_when_others_want_them},
     {"shut-down", test_shutdown__ends_leases_at_once},
     {"fork", test_lease__is_not_inherited},
+    {"more secrets than places", test_access__to_more_secrets_than_there_are_places},
+    {"nested", test_access__nested_is_not_counted},
+    {"wanted meanwhile", test_end__shuts_what_was_wanted_meanwhile},
+    {"two pins", test_end__of_another_access_keeps_what_is_pinned},
+    {"released inside", test_release__inside_an_access_frees_at_its_end},
+    {"fork inside", test_pin__is_not_inherited},
+    {"ended by a destructor", test_end__in_a_destructor_of_the_thread},
+    {"a thread that is gone", test_pin__of_a_thread_that_is_gone_stays},
+    {"a bound", test_beat__shuts_what_is_open_too_long_although_used},
+    {"no barrier any more", test_close__works_when_the_kernel_refuses_its_barrier},
     {"canaries", test_lease__finds_overwritten_canaries_at_its_end},
 };
 
