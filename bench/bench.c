@@ -28,7 +28,7 @@ static int usage(FILE *to, const char *program) {
         "  --json         one line of JSON a case\n"
         "  --driven       takes samples when told by standard input (see bench/bench.h)\n"
         "  --quick        short samples: to see that everything runs, not to compare\n"
-        "  --case PREFIX  only the cases whose names start so, and their floors\n"
+        "  --case PREFIX  only the cases whose names start so, and their floors; NAME$: only that one\n"
         "  --level LEVEL  strict, pkey, leased or open, for keys and, but for open, for secrets too\n",
         program);
     return to == stderr ? 2 : 0;
@@ -80,7 +80,11 @@ int bench_init(struct bench *bench, int argc, char **argv) {
 
 /* see bench/bench.h */
 bool bench_wants(const struct bench *bench, const char *name) {
-    return strncmp(name, bench->prefix, strlen(bench->prefix)) == 0;
+    size_t len = strlen(bench->prefix);
+    if (len > 0 && bench->prefix[len - 1] == '$') {
+        return strlen(name) == len - 1 && strncmp(name, bench->prefix, len - 1) == 0;
+    }
+    return strncmp(name, bench->prefix, len) == 0;
 }
 
 static struct bench_entry *add_entry(
