@@ -97,15 +97,17 @@ static void begin_to_end(struct ael_secret *secret) {
 /* -- with the lock -- */
 
 /* see securememory/secret_leases.h */
-void ael_secret_leases_add(struct ael_secret_leases *leases, struct ael_secret *secret) {
+bool ael_secret_leases_add(struct ael_secret_leases *leases, struct ael_secret *secret) {
     ael_mutex_lock(&leases->lock);
-    if (!secret->lease.listed && !secret->lease.chained && leases->unwanted == 0) {
+    bool begins = !secret->lease.listed && !secret->lease.chained && leases->unwanted == 0;
+    if (begins) {
         atomic_fetch_add_explicit(&secret->word, AEL_SECRET_READER, memory_order_relaxed);
         atomic_store_explicit(&secret->used, true, memory_order_relaxed);
         put_in(leases, secret);
         share(secret);
     }
     ael_mutex_unlock(&leases->lock);
+    return begins;
 }
 
 /* see securememory/secret_leases.h */

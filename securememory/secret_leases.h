@@ -46,8 +46,8 @@ AEL_MUST_CHECK enum ael_status ael_secret_leases_init(struct ael_secret_leases *
 void ael_secret_leases_clear(struct ael_secret_leases *leases);
 
 /** Begins a lease of an open secret, unless it has one or none is wanted. With the secret's mutex held; it is not
- * closing. */
-void ael_secret_leases_add(struct ael_secret_leases *leases, struct ael_secret *secret);
+ * closing. @return whether one began. */
+bool ael_secret_leases_add(struct ael_secret_leases *leases, struct ael_secret *secret);
 
 /** Takes a secret's lease away, if it has one, and marks its word. @return true when it is out of the list now; false
  * when it had none, or is pinned: who unpins it will take it out. */

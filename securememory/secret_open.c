@@ -133,8 +133,9 @@ static enum ael_status open_slowly(struct ael_secret *secret) {
 /* The caller is a reader, so that memory is there. */
 static void lease(struct ael_secret *secret) {
     ael_mutex_lock(&secret->lock);
-    if ((atomic_load(&secret->word) & AEL_SECRET_CLOSING) == 0) {
-        ael_secret_leases_add(&ael_protected()->secret_leases, secret);
+    bool closing = (atomic_load(&secret->word) & AEL_SECRET_CLOSING) != 0;
+    if (!closing && ael_secret_leases_add(&ael_protected()->secret_leases, secret)) {
+        ael_warden_count_opening(&ael_protected()->warden);
     }
     ael_mutex_unlock(&secret->lock);
     ael_warden_wake(&ael_protected()->warden);
