@@ -142,7 +142,9 @@ proctype reader(byte me) {
     :: left > 0 && depth < NEST ->
         left--;
         if
+#ifndef WRITERS
         :: wanted = READ
+#endif
         :: wanted = WRITE
         fi;
         begin(wanted);
