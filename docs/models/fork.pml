@@ -133,7 +133,7 @@ proctype worker(byte me) {
     finished++
 }
 
-/* see beat_for_secrets, ael_sync_begin_unless_stopped, ael_sync_end */
+/* see call_unlocked, ael_sync_begin_unless_stopped, ael_sync_end */
 proctype warden(byte me) {
     LOCALS;
 #ifndef NOT_COUNTED

@@ -288,7 +288,7 @@ inline beat() {
     fi
 }
 
-/* see sleep_until_woken; with the lock held, which it gives up while it waits. */
+/* see sleep_until_woken_or_due, with nothing that becomes due; with the lock held, which it gives up while it waits. */
 inline sleep_until_woken() {
 #ifdef ASLEEP_NOT_LOCKED
     store(WARDEN, ASLEEP, 1);
@@ -307,7 +307,7 @@ end_asleep:
     store_locked(WARDEN, ASLEEP, 0)
 }
 
-/* see run, with ael_cond_wait_for, whose time is any. */
+/* see run, watch_over_leases; with ael_cond_wait_for, whose time is any. */
 proctype warden() {
     byte i = 0;
     byte was = 0;
@@ -316,15 +316,16 @@ proctype warden() {
     lock(WARDEN, WARDEN_LOCK);
     do
     :: true ->
+        sleep_until_woken();
         if
-        :: SEEN(WARDEN, OPEN) == CLOSED -> sleep_until_woken()
+        :: SEEN(WARDEN, OPEN) != CLOSED ->
+            waiting = true;
+            unlock(WARDEN, WARDEN_LOCK);
+            lock(WARDEN, WARDEN_LOCK);
+            waiting = false;
+            beat()
         :: else
-        fi;
-        waiting = true;
-        unlock(WARDEN, WARDEN_LOCK);
-        lock(WARDEN, WARDEN_LOCK);
-        waiting = false;
-        beat()
+        fi
     od
 }
 

@@ -641,7 +641,7 @@ inline look_for_leases() {
     unlock(me, LIST_LOCK)
 }
 
-/* see run, sleep_until_woken */
+/* see run, sleep_until_woken_or_due */
 proctype warden(byte me) {
     LOCALS;
     bool open;
