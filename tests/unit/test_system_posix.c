@@ -12,8 +12,9 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdint.h>
+#include <unistd.h>
 
-enum { SLEEPERS = 8, WORDS = 200, ROUNDS = 500 };
+enum { SLEEPERS = 8, WORDS = 200, ROUNDS = 500, FORKS = 30, CHILD_SECONDS = 60 };
 
 static atomic_uint g_words[WORDS];
 static atomic_uint g_asleep;
@@ -121,6 +122,41 @@ static void test_forked__forgets_the_parents_sleepers(void) {
     wake_sleepers(threads, &g_words[0]);
 }
 
+static atomic_bool g_over;
+
+static void *wake_on_and_on(void *context) {
+    while (!atomic_load(&g_over)) {
+        for (size_t i = 0; i < WORDS; i++) {
+            ael_system_wake_all(&g_words[i]);
+        }
+    }
+    return context;
+}
+
+static int takes_each_lock(void) {
+    (void)alarm(CHILD_SECONDS); /* a child that hangs is killed, and so the test fails */
+    for (size_t i = 0; i < WORDS; i++) {
+        ael_system_wake_all(&g_words[i]);
+    }
+    return 0;
+}
+
+/* At nearly every fork a thread holds one of the locks. */
+static void test_forked__frees_the_locks_that_the_parents_threads_held(void) {
+    pthread_t threads[2];
+    atomic_store(&g_over, false);
+    for (size_t i = 0; i < 2; i++) {
+        CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[i], NULL, wake_on_and_on, NULL), 0);
+    }
+    for (int i = 0; i < FORKS && CU_get_number_of_failures() == 0; i++) {
+        CU_ASSERT_EQUAL(child_run(takes_each_lock), 0);
+    }
+    atomic_store(&g_over, true);
+    for (size_t i = 0; i < 2; i++) {
+        CU_ASSERT_EQUAL(pthread_join(threads[i], NULL), 0);
+    }
+}
+
 static void *sleep_and_be_cancelled(void *word) {
     (void)sleep_until_one(word);
     pthread_testcancel();
@@ -161,6 +197,7 @@ static const struct test_case k_cases[] = {
     {"wakes all", test_wake__ends_all_sleeps_on_the_word},
     {"by turns", test_wake__is_never_lost},
     {"in a child", test_forked__forgets_the_parents_sleepers},
+    {"locks in a child", test_forked__frees_the_locks_that_the_parents_threads_held},
     {"cancellation", test_sleep__is_no_point_of_cancellation},
     {"what there is", test_system__has_what_posix_has},
 };
