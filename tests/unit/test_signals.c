@@ -166,9 +166,10 @@ static void test_hold__pairs_over_a_change_of_policy(void) {
 
 /* -- faults -- */
 
+/* By a signal of its own: valgrind, which saw the fault, has its way with exit codes. */
 static void leave_well(int number) {
     (void)number;
-    _exit(0);
+    (void)raise(SIGKILL);
 }
 
 static int fault_in(int number, void (*fault)(void)) {
@@ -202,8 +203,8 @@ static int traps(void) {
 
 static void test_hold__lets_faults_reach_the_hosts_handler(void) {
     CU_ASSERT_EQUAL(ael_shutdown(1000), AEL_OK);
-    CU_ASSERT_EQUAL(child_run(guard_faults), 0);
-    CU_ASSERT_EQUAL(child_run(traps), 0);
+    CU_ASSERT_EQUAL(child_run(guard_faults), CHILD_KILLED + SIGKILL);
+    CU_ASSERT_EQUAL(child_run(traps), CHILD_KILLED + SIGKILL);
 }
 
 /* -- threads that are cancelled, and forks -- */
