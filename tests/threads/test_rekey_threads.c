@@ -204,14 +204,14 @@ static void run_through(uint64_t rekeys) {
     CU_ASSERT_EQUAL(atomic_load(&g_wrong), 0);
 }
 
-static void test_rekey__a_thousand_times_under_two_sealing_threads(void) {
+static void test_rekey__many_times_under_two_sealing_threads(void) {
     set_up(AEL_PROTECTION_LEASED, 100);
-    run_through(1000);
+    run_through((uint64_t)soak_count(200, 1000));
 }
 
 static void test_rekey__by_the_operations_of_two_threads(void) {
     set_up(AEL_PROTECTION_STRICT, 100);
-    run_through((uint64_t)soak_count(40, 1000));
+    run_through((uint64_t)soak_count(20, 1000));
 }
 
 /* -- forks -- */
@@ -237,7 +237,7 @@ static int everything_opens_two_generations_later(void) {
 }
 
 static void test_rekey__while_forks_happen(void) {
-    int forks = soak_count(40, 1000);
+    int forks = soak_count(20, 1000);
     set_up(AEL_PROTECTION_LEASED, 100);
     start();
     int wrong = 0;
@@ -254,7 +254,7 @@ static void test_rekey__while_forks_happen(void) {
 }
 
 static const struct test_case k_cases[] = {
-    {"a thousand re-keys", test_rekey__a_thousand_times_under_two_sealing_threads},
+    {"many re-keys", test_rekey__many_times_under_two_sealing_threads},
     {"by operations", test_rekey__by_the_operations_of_two_threads},
     {"forks", test_rekey__while_forks_happen},
 };
