@@ -39,8 +39,8 @@ bool ael_equal_constant_time(const void *a, const void *b, size_t len) {
 #define ZERO_XMM(n) "pxor %%xmm" #n ",%%xmm" #n "\n\t"
 #define ZERO_ZMM(n) "vpxord %%zmm" #n ",%%zmm" #n ",%%zmm" #n "\n\t"
 
-/* Vector registers keep keys as well, and the next signal frame or symbol resolution writes them to the stack. */
-static void wipe_vectors(void) {
+/* see base/wipe.h. Vector registers keep keys as well, and the next signal frame or symbol resolution writes them to the stack. */
+void ael_wipe_vectors(void) {
     if (__builtin_cpu_supports("avx512f")) {
         __asm__ volatile(ZERO_ZMM(16) ZERO_ZMM(17) ZERO_ZMM(18) ZERO_ZMM(19) ZERO_ZMM(20) ZERO_ZMM(21)
                              ZERO_ZMM(22) ZERO_ZMM(23) ZERO_ZMM(24) ZERO_ZMM(25) ZERO_ZMM(26) ZERO_ZMM(27)
@@ -60,8 +60,8 @@ static void wipe_vectors(void) {
     }
 }
 #else
-/* Other processors keep their vector registers: see docs/memory.md. */
-static void wipe_vectors(void) {}
+/* see base/wipe.h. Other processors keep their vector registers: see docs/memory.md. */
+void ael_wipe_vectors(void) {}
 #endif
 
 /* Never inlined: their frames must lie where those of the calls before lay. Without AddressSanitizer, which may lay frames
@@ -79,12 +79,12 @@ __attribute__((noinline, no_sanitize("address"))) static void wipe_deep_below(vo
 /* see base/wipe.h. The registers go first, and in a frame that is not deep: a signal that comes before they are zero, or
  * the resolving of explicit_bzero at its first call, writes them to the stack. */
 void ael_wipe_stack(void) {
-    wipe_vectors();
+    ael_wipe_vectors();
     wipe_below();
 }
 
 /* see base/wipe.h */
 void ael_wipe_deep_stack(void) {
-    wipe_vectors();
+    ael_wipe_vectors();
     wipe_deep_below();
 }

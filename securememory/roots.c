@@ -293,8 +293,9 @@ enum ael_status ael_roots_begin(struct ael_roots *roots) {
     return ael_region_begin(&roots->region, AEL_PAGES_READ);
 }
 
-/* see securememory/roots.h */
+/* see securememory/roots.h. A signal later in the operation puts no root's round keys on the stack. */
 enum ael_status ael_roots_end(struct ael_roots *roots) {
+    ael_wipe_vectors();
     return ael_region_end(&roots->region);
 }
 

@@ -21,12 +21,18 @@ static int lock_memory(const void *address, size_t len) {
     return (int)syscall(SYS_mlock, address, len);
 }
 
+#if defined(__GLIBC__)
+typedef __rlimit_resource_t resource_name; /* an enumeration in glibc alone */
+#else
+typedef int resource_name;
+#endif
+
 static int resource_limit(int resource, struct rlimit *limit) {
-    return getrlimit(resource, limit);
+    return getrlimit((resource_name)resource, limit);
 }
 
 static int set_resource_limit(int resource, const struct rlimit *limit) {
-    return setrlimit(resource, limit);
+    return setrlimit((resource_name)resource, limit);
 }
 
 static int process_control(enum ael_sys_option option, unsigned long value) {

@@ -382,7 +382,7 @@ static void *leave_open(void *secret) {
 
 static int keep_pin_of_lost_thread(void) {
     struct ael_secret_access access;
-    pthread_t thread;
+    pthread_t thread = 0;
     set_up(FOR_EVER_US, 0);
     struct ael_secret *secret = secret_of('s', LEN);
     bool good = holds(secret, 's') && pthread_create(&thread, NULL, leave_open, secret) == 0;
