@@ -15,7 +15,7 @@
 
 enum { READERS = 64, LEN = 32 };
 
-#if defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 enum { CI_ROUNDS = 5000 };
 #else
 enum { CI_ROUNDS = 20000 };
