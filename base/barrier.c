@@ -43,8 +43,8 @@ void ael_barrier_heavy_surely(void) {
     atomic_uint nobody = 0;
     while (!ael_barrier_heavy()) {
         atomic_store(&ael_barrier_light_is_fence, true);
-        atomic_store(&g_registered, false);
         ael_system_sleep_while(&nobody, 0, &pause);
+        atomic_store(&g_registered, false); /* from here on a fence alone passes, also for others */
     }
 }
 
