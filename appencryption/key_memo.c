@@ -61,9 +61,10 @@ static void drop_references(struct ael_cached_key *key) {
 /* Under the lock. */
 static void drop_unpinned(void) {
     struct ael_cached_key **link = &s_put_off;
-    if (s_put_off == NULL || !ael_barrier_heavy()) {
+    if (s_put_off == NULL) {
         return;
     }
+    ael_barrier_heavy_surely();
     while (*link != NULL) {
         struct ael_cached_key *key = *link;
         if (ael_threads_pin(key)) {

@@ -88,8 +88,8 @@ void ael_lease_end(struct ael_lease *lease) {
 static bool close_unless_used(struct ael_lease *lease) {
     int was = atomic_load_explicit(&lease->open, memory_order_relaxed);
     atomic_store_explicit(&lease->open, AEL_PAGES_CLOSED, memory_order_relaxed);
-    bool nobody = ael_barrier_heavy() && !ael_threads_are_inside(lease->domain);
-    if (nobody) {
+    ael_barrier_heavy_surely();
+    if (!ael_threads_are_inside(lease->domain)) {
         if (ael_pages_set_access(lease->pages, AEL_PAGES_CLOSED) == AEL_OK) {
             return true;
         }

@@ -363,7 +363,8 @@ bool ael_protected_is_alive(uint32_t epoch) {
 /* Under the lock: unmaps all when nobody is inside. Who enters behind the barrier finds memory absent. */
 static bool take_down(void) {
     atomic_store(&g_gate, k_closing);
-    if (!ael_barrier_heavy() || atomic_load(&g_held) != 0 || ael_threads_are_inside(GATE_DOMAIN)) {
+    ael_barrier_heavy_surely();
+    if (atomic_load(&g_held) != 0 || ael_threads_are_inside(GATE_DOMAIN)) {
         atomic_store(&g_gate, k_present | k_closing);
         return false;
     }

@@ -277,9 +277,7 @@ enum ael_status ael_roots_wipe_below(struct ael_roots *roots, uint32_t number, u
     if (!take_out_below(roots, number)) {
         return AEL_OK;
     }
-    if (!ael_barrier_heavy()) {
-        return AEL_E_BUSY;
-    }
+    ael_barrier_heavy_surely();
     AEL_TRY(ael_region_begin(&roots->region, AEL_PAGES_WRITE));
     enum ael_status status = wipe_unused(roots, wiped);
     enum ael_status end = ael_region_end(&roots->region);
