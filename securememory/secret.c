@@ -282,7 +282,7 @@ static void release_inside(struct ael_secret *secret) {
 
 /* see ael/secret.h */
 void ael_secret_release(struct ael_secret *secret) {
-    if (secret == NULL || !ael_refcount_release(&secret->holders)) {
+    if (secret == NULL || ael_process_is_lost() || !ael_refcount_release(&secret->holders)) {
         return;
     }
     if (atomic_load(&secret->process) != ael_process_number()) {

@@ -76,7 +76,7 @@ ael_secret_reader_read(struct ael_secret_reader *reader, uint8_t *out, size_t ca
 
 /* see ael/secret.h */
 void ael_secret_reader_free(struct ael_secret_reader *reader) {
-    if (reader != NULL) {
+    if (reader != NULL && !ael_process_is_lost()) {
         ael_secret_release(reader->secret);
         ael_free(reader);
     }

@@ -3,6 +3,7 @@
 #include "securememory/random.h"
 #include "securememory/scratch.h"
 #include "securememory/sealed_key.h"
+#include "securememory/secret_state.h"
 #include "securememory/sys_seam.h"
 #include "tests/support/child.h"
 #include "tests/support/failing_sys.h"
@@ -388,6 +389,25 @@ static int run_in_raw_child(int (*fn)(void)) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : CHILD_KILLED + WTERMSIG(status);
 }
 
+static struct ael_secret *g_of_before;
+static struct ael_secret_reader *g_reader_of_before;
+
+/* malloc may be locked for ever there. What was freed would be wiped, its length with it. */
+static int release_in_raw_child(void) {
+    ael_secret_reader_free(g_reader_of_before);
+    ael_secret_release(g_of_before);
+    bool good = atomic_load(&g_of_before->holders.holders) == 2 && ael_secret_len(g_of_before) == 32;
+    return good && ael_secret_close(g_of_before) == AEL_E_FORKED ? 0 : 1;
+}
+
+static void test_release__does_nothing_in_a_child_of_a_raw_clone(void) {
+    CU_ASSERT_EQUAL_FATAL(ael_secret_new_random(32, &g_of_before), AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(ael_secret_reader_new(g_of_before, &g_reader_of_before), AEL_OK);
+    CU_ASSERT_EQUAL(run_in_raw_child(release_in_raw_child), 0);
+    ael_secret_reader_free(g_reader_of_before);
+    ael_secret_release(g_of_before);
+}
+
 static void test_memory__refuses_everything_in_a_child_of_a_raw_clone(void) {
     check_round_trip();
     CU_ASSERT_EQUAL(run_in_raw_child(use_in_raw_child), 0);
@@ -473,6 +493,7 @@ static const struct test_case k_cases[] = {
     {"64 KiB", test_memory__works_in_64_kib_of_locked_memory},
     {"no locked memory", test_memory__names_the_limit_when_nothing_may_be_locked},
     {"raw clone", test_memory__refuses_everything_in_a_child_of_a_raw_clone},
+    {"raw clone, release", test_release__does_nothing_in_a_child_of_a_raw_clone},
     {"raw clone of nothing", test_shutdown__refuses_in_a_child_of_a_raw_clone_also_when_nothing_is_set_up},
     {"raw clone in an access", test_shutdown__refuses_in_a_child_of_a_raw_clone_with_an_access_open},
     {"raw clone during set-up", test_shutdown__does_not_hang_in_a_child_of_a_raw_clone_made_during_set_up},
