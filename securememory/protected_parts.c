@@ -177,6 +177,9 @@ static int64_t due_ns(void) {
 /* All parts are there. A child that took over as many roots as there are places makes room for its own children. */
 static enum ael_status begin_dues(struct ael_protected *memory, const struct ael_memory_options *options) {
     AEL_TRY(init_rekey(memory, options));
+    if (memory->roots.region.pages.lent) { /* to a child of its own, before they were first needed here */
+        ael_rekey_lent(&memory->rekey);
+    }
     ael_rekey_make_room(&memory->rekey);
     if (memory->warden.running) {
         ael_warden_watch_dues(&memory->warden, tend, due_ns);

@@ -178,7 +178,7 @@ void ael_rekey_make_room(struct ael_rekey *rekey) {
     ael_mutex_lock(&rekey->lock);
     atomic_store(&rekey->crowded, true);
     begin_sweep(rekey);
-    if (sweep(rekey, k_all) == AEL_OK) {
+    if (sweep(rekey, k_all) == AEL_OK && ael_clock_boot_ns() >= wipe_due_ns(rekey)) {
         wipe_old(rekey);
     }
     ael_mutex_unlock(&rekey->lock);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/check.h"
+#include "base/clock.h"
 #include "crypto/aead.h"
 #include "crypto/crypto_key.h"
 #include "securememory/protected.h"
@@ -269,6 +270,40 @@ static void test_roots__have_a_free_place_in_each_generation(void) {
     ael_secret_release(g_secret);
 }
 
+/* A process that takes the last place, and had lent the pages to a child before: the child may copy them late. */
+static int keeps_what_it_lent(void) {
+    if (--g_depth > 0) {
+        return holds(g_secret, 's') ? child_run(keeps_what_it_lent) : 1;
+    }
+    if (child_run(use_and_release) != 0 || !holds(g_secret, 's')) {
+        return 2;
+    }
+    struct ael_memory_stats stats = AEL_MEMORY_STATS_INIT;
+    if (ael_memory_stats(&stats) != AEL_OK || stats.roots != AEL_ROOTS_MAX || stats.roots_wiped != 0) {
+        return 3;
+    }
+    int result = child_run(use_and_release); /* which finds no place, and needs none of the old ones */
+    ael_clock_set_for_test(ael_clock_wall_s(), ael_clock_boot_ns());
+    ael_clock_advance_for_test(11);
+    ael_secret_release(secret_of('o', LEN)); /* does what is due, or wakes the warden */
+    for (int64_t end_ns = ael_warden_now_ns() + INT64_C(20) * 1000000000;
+         stats.roots_wiped == 0 && ael_warden_now_ns() < end_ns;) {
+        (void)!ael_memory_stats(&stats);
+    }
+    return stats.roots_wiped == AEL_ROOTS_MAX - 1 && holds(g_secret, 's') ? result : 4;
+}
+
+static void test_roots__are_not_wiped_under_a_child_that_copies_late(void) {
+    static const enum ael_protection_level k_levels[] = {AEL_PROTECTION_LEASED, AEL_PROTECTION_STRICT};
+    for (size_t i = 0; i < sizeof k_levels / sizeof k_levels[0]; i++) {
+        memory_at_level(k_levels[i]);
+        g_secret = secret_of('s', LEN);
+        g_depth = AEL_ROOTS_MAX - 1; /* of whom the last finds one place */
+        CU_ASSERT_EQUAL(child_run(keeps_what_it_lent), 0);
+        ael_secret_release(g_secret);
+    }
+}
+
 /* -- nonces -- */
 
 static struct ael_crypto_key *g_key;
@@ -319,6 +354,7 @@ static const struct test_case k_cases[] = {
     {"options", test_set_up__in_a_child_has_the_parents_options},
     {"generations", test_secret__works_many_generations_later},
     {"room in each generation", test_roots__have_a_free_place_in_each_generation},
+    {"a child that copies late", test_roots__are_not_wiped_under_a_child_that_copies_late},
     {"nonces", test_crypto_key_wrap__counts_from_another_start_in_a_child},
 };
 
