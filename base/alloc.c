@@ -6,15 +6,28 @@
 
 #include <ael/sys/alloc.h>
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
-/* Written by tests while nothing else runs, hence no atomics. */
-static int (*g_fail)(void *context);
-static void *g_fail_context;
+/* Set by tests, while the warden may allocate: what was set before stays as it is for many turns. */
+enum { TURNS = 64 };
+struct fault {
+    int (*fail)(void *context);
+    void *context;
+};
+static struct fault g_faults[TURNS];
+static unsigned g_turn;
+static _Atomic(const struct fault *) g_fault;
+
+static bool fails(void) {
+    const struct fault *fault = atomic_load_explicit(&g_fault, memory_order_acquire);
+    return fault != NULL && fault->fail(fault->context) != 0;
+}
 
 /* see base/alloc.h */
 void *ael_alloc(size_t size) {
-    if (size == 0 || (g_fail != NULL && g_fail(g_fail_context) != 0)) {
+    if (size == 0 || fails()) {
         return NULL;
     }
     return calloc(1, size);
@@ -41,8 +54,9 @@ void ael_free_wiped(void *memory, size_t size) {
 
 /* see base/alloc.h */
 void ael_alloc_set_fault(int (*fail)(void *context), void *context) {
-    g_fail = fail;
-    g_fail_context = context;
+    struct fault *next = &g_faults[g_turn++ % TURNS];
+    *next = (struct fault){fail, context};
+    atomic_store_explicit(&g_fault, fail == NULL ? NULL : next, memory_order_release);
 }
 
 /* see ael/sys/alloc.h */

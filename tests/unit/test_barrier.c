@@ -11,10 +11,11 @@
 #include <ael/secret.h>
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <time.h>
 
-enum { ROUNDS = 20, CANNOT = 99, BEATS_MOST = 5000, SHUTDOWN_MS = 5000 };
+enum { ROUNDS = 20, CANNOT = 99, SHUTDOWN_MS = 5000 };
 
 static atomic_bool g_first_is_done;
 
@@ -50,7 +51,8 @@ static struct ael_secret *set_up(enum ael_protection_level key_level) {
     struct ael_secret *secret = NULL;
     struct ael_memory_options options = AEL_MEMORY_OPTIONS_INIT;
     options.key_level = key_level;
-    bool good = ael_memory_configure(&options, NULL) == AEL_OK && ael_secret_new(source, sizeof source, &secret) == AEL_OK;
+    bool good = ael_memory_configure(&options, NULL) == AEL_OK &&
+                ael_secret_new(source, sizeof source, &secret) == AEL_OK;
     return good && no_barrier_from_now_on() ? secret : NULL;
 }
 
@@ -61,12 +63,13 @@ static bool use(struct ael_secret *secret) {
 
 /* The page of the root keys, and all else that is leased. */
 static bool is_shut_in_time(void) {
-    const struct timespec beat = {.tv_sec = 0, .tv_nsec = 1000000};
     struct ael_protected *memory = ael_protected();
+    int64_t end_ns = ael_warden_now_ns() + INT64_C(20) * 1000000000;
     bool open = true;
-    for (int i = 0; i < BEATS_MOST && open; i++) {
-        (void)nanosleep(&beat, NULL);
-        open = ael_lease_is_open(&memory->roots.region.lease) || ael_lease_is_open(&memory->scratch.region.lease);
+    while (open && ael_warden_now_ns() < end_ns) {
+        (void)sched_yield();
+        open = ael_lease_is_open(&memory->roots.region.lease) ||
+               ael_lease_is_open(&memory->scratch.region.lease);
     }
     return !open;
 }

@@ -16,6 +16,7 @@
 #include <ael/ael.h>
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -36,14 +37,13 @@ struct fault {
 
 struct countdown {
     const struct fault *fault;
-    size_t seen;
+    atomic_size_t seen; /* by the warden, too */
 };
 
 static int fail_at(void *context) {
     struct countdown *countdown = context;
-    countdown->seen++;
-    return countdown->seen == countdown->fault->nth ||
-           (countdown->fault->all_later && countdown->seen > countdown->fault->nth);
+    size_t seen = atomic_fetch_add(&countdown->seen, 1) + 1;
+    return seen == countdown->fault->nth || (countdown->fault->all_later && seen > countdown->fault->nth);
 }
 
 /* How a system call is refused; each call meets each of them. */
@@ -100,7 +100,7 @@ static void arm(struct countdown *countdown, int code) {
     }
 }
 
-static bool disarm(const struct countdown *countdown) {
+static bool disarm(struct countdown *countdown) {
     bool failed = failing_sys_disarm();
     ael_alloc_set_fault(NULL, NULL);
     return countdown->fault->is_allocation ? countdown->seen >= countdown->fault->nth : failed;
@@ -109,7 +109,7 @@ static bool disarm(const struct countdown *countdown) {
 /* Walks once; tells whether it came to the failing one. */
 static bool walk(const struct ael_memory_options *options, const struct fault *fault, int code, bool *good) {
     const struct fault_edges edges = {NULL, fault_scenario_memory, fault_scenario_kms, options};
-    struct countdown countdown = {fault, 0};
+    struct countdown countdown = {.fault = fault};
     struct fault_run run;
     int descriptor = next_descriptor();
     arm(&countdown, code);
