@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/sync.h"
 
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -79,6 +80,22 @@ enum ael_status ael_hooks_set(const struct ael_hooks *hooks) {
     return AEL_OK;
 }
 
+/* -- calling them: what the caller holds or counts would stay so for ever if a hook's system call ended the thread -- */
+
+static void
+tell_line(const struct ael_hooks *hooks, enum ael_log_level level, const char *component, const char *line) {
+    int cancel = ael_cancel_disable();
+    hooks->log(hooks->context, level, component, line);
+    ael_cancel_restore(cancel);
+}
+
+static void
+tell_metric(const struct ael_hooks *hooks, enum ael_metric_kind kind, const char *name, int64_t value) {
+    int cancel = ael_cancel_disable();
+    hooks->metric(hooks->context, kind, name, value);
+    ael_cancel_restore(cancel);
+}
+
 /* see base/hooks.h */
 void ael_log(enum ael_log_level level, const char *component, const char *format, ...) {
     const struct ael_hooks *hooks = current_hooks();
@@ -91,7 +108,7 @@ void ael_log(enum ael_log_level level, const char *component, const char *format
     int len = vsnprintf(line, sizeof(line), format, arguments);
     va_end(arguments);
     if (len >= 0) {
-        hooks->log(hooks->context, level, component, line);
+        tell_line(hooks, level, component, line);
     }
 }
 
@@ -112,14 +129,14 @@ void ael_metric_timer(const char *name, int64_t start) {
         return;
     }
     int64_t spent = ael_clock_boot_ns() - start;
-    hooks->metric(hooks->context, AEL_METRIC_TIMER_NS, name, spent > 0 ? spent : 0);
+    tell_metric(hooks, AEL_METRIC_TIMER_NS, name, spent > 0 ? spent : 0);
 }
 
 /* see base/hooks.h */
 void ael_metric_count(const char *name, int64_t change) {
     const struct ael_hooks *hooks = current_hooks();
     if (hooks != NULL && hooks->metric != NULL) {
-        hooks->metric(hooks->context, AEL_METRIC_COUNTER, name, change);
+        tell_metric(hooks, AEL_METRIC_COUNTER, name, change);
     }
 }
 
@@ -146,6 +163,8 @@ void ael_hooks_tell_corruption(enum ael_corruption what) {
     const struct ael_hooks *hooks = current_hooks();
     ael_log(AEL_LOG_ERROR, "securememory", "%s", text_of(what));
     if (hooks != NULL && hooks->corruption != NULL) {
+        int cancel = ael_cancel_disable();
         hooks->corruption(hooks->context, what, text_of(what));
+        ael_cancel_restore(cancel);
     }
 }
