@@ -188,6 +188,7 @@ static void clear_entry(struct ael_thread_entry *entry) {
     atomic_store(&entry->awaited, false);
     atomic_store(&entry->root, 0);
     if (entry != ael_thread_entry_here) {
+        entry->next_number = entry->end_number = 0; /* its thread may have been about to change both */
         atomic_store(&entry->locks, 0);
         atomic_store(&entry->taken, false);
     }
