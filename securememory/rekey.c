@@ -12,6 +12,7 @@ enum {
 };
 
 static const int64_t k_retry_ns = 1000000000;
+static const int64_t k_sweep_retry_ns = 100000000; /* each try opens the keys' pages */
 static const int64_t k_lent_ns = INT64_C(10) * 1000000000;
 static const size_t k_all = SIZE_MAX;
 
@@ -51,10 +52,16 @@ static uint64_t seals_since(const struct ael_rekey *rekey) {
     return ael_seal_shards_seals() - atomic_load(&rekey->seals_before);
 }
 
+/* Until old roots are wiped. */
+static bool lacks_a_place(const struct ael_rekey *rekey) {
+    return ael_roots_free_places(rekey->parts.roots) <= LEAST_FREE;
+}
+
 /* When the current root has been it long enough. */
 static int64_t renewal_due_ns(const struct ael_rekey *rekey) {
     uint64_t seals = seals_since(rekey);
-    if (seals == 0) {
+    bool has_to_wait = atomic_load(&rekey->crowded) && lacks_a_place(rekey);
+    if (seals == 0 || has_to_wait) {
         return INT64_MAX;
     }
     return seals >= rekey->policy.seals ? 0 : atomic_load(&rekey->since_ns) + rekey->policy.period_ns;
@@ -121,7 +128,7 @@ static enum ael_status sweep(struct ael_rekey *rekey, size_t budget) {
 }
 
 static enum ael_status renew(struct ael_rekey *rekey, int64_t now_ns) {
-    if (ael_roots_free_places(rekey->parts.roots) <= LEAST_FREE) {
+    if (lacks_a_place(rekey)) {
         atomic_store(&rekey->crowded, true);
         return AEL_OK;
     }
@@ -144,7 +151,9 @@ static void tend_old(struct ael_rekey *rekey, int64_t now_ns, size_t budget) {
     if (atomic_load(&rekey->sweeping)) {
         status = sweep(rekey, budget);
     }
-    (void)status; /* the sweep is due still */
+    if (status != AEL_OK) { /* the sweep is due still */
+        atomic_store(&rekey->not_before_ns, now_ns + k_sweep_retry_ns);
+    }
 }
 
 /* Old ones first: that makes places, and a sweep ends with the root that was current when it began. */

@@ -282,6 +282,26 @@ static void test_rekey__by_seals_alone_never_runs_out_of_places(void) {
     drop_all();
 }
 
+/* While a child may still be copying the keys, nothing is wiped, and nobody looks again and again. */
+static void test_rekey_due__is_not_now_while_places_are_lent(void) {
+    set_up(AEL_PROTECTION_STRICT, 20);
+    struct ael_rekey *rekey = &ael_protected()->rekey;
+    struct ael_sealed_key sealed;
+    make_all();
+    ael_rekey_lent(rekey);
+    for (int i = 0; i < 400; i++) {
+        CU_ASSERT_EQUAL(ael_sealed_key_make(k_key, &k_binding, &sealed), AEL_OK);
+        ael_sealed_key_drop(&sealed);
+    }
+    CU_ASSERT_EQUAL(ael_roots_free_places(roots()), 1);
+    CU_ASSERT_EQUAL(ael_rekey_due_ns(rekey), ael_clock_boot_ns() + INT64_C(10) * 1000000000);
+    CU_ASSERT_EQUAL(stats_now().roots_wiped, 0);
+    pass(10);
+    CU_ASSERT_EQUAL(stats_now().roots_wiped, 5);
+    CU_ASSERT_TRUE(all_open());
+    drop_all();
+}
+
 static void test_rekey_due__is_never_where_nothing_is_sealed(void) {
     set_up(AEL_PROTECTION_STRICT, 0);
     const struct ael_rekey *rekey = &ael_protected()->rekey;
@@ -453,6 +473,7 @@ static void test_rekey__sweeps_when_slots_are_free_again(void) {
     for (int i = 0; i < AEL_SCRATCH_SLOTS; i++) {
         CU_ASSERT_EQUAL(ael_scratch_end(&all[i]), AEL_OK);
     }
+    pass(1);
     operate_until_swept();
     CU_ASSERT_TRUE(all_under(ael_roots_current(roots())));
     CU_ASSERT_TRUE(all_open());
@@ -530,6 +551,45 @@ static void test_warden__draws_sweeps_and_wipes(void) {
     drop_all();
 }
 
+static bool is_sweeping(void) {
+    return atomic_load(&ael_protected()->rekey.sweeping);
+}
+
+static bool keys_page_is_open(void) {
+    return ael_lease_is_open(&roots()->region.lease);
+}
+
+static bool keys_page_is_shut(void) {
+    return !keys_page_is_open();
+}
+
+static bool has_wiped_any(void) {
+    return stats_now().roots_wiped != 0;
+}
+
+/* Whoever holds all slots open holds up the sweep of what is too long for scratch: neither the warden nor the keys'
+ * page is kept busy with it. On the real clock. */
+static void test_warden__rests_while_the_sweep_is_held_up(void) {
+    struct ael_memory_options options = AEL_MEMORY_OPTIONS_INIT;
+    struct ael_secret_access access;
+    CU_ASSERT_EQUAL_FATAL(ael_shutdown(1000), AEL_OK);
+    options.secret_slots = 1;
+    options.rekey_s = 1;
+    CU_ASSERT_EQUAL_FATAL(ael_memory_configure(&options, NULL), AEL_OK);
+    struct ael_secret *a = secret_of('a', 32);
+    struct ael_secret *b = secret_of('b', 961);
+    CU_ASSERT_EQUAL(ael_secret_access_begin(a, &access), AEL_OK);
+    CU_ASSERT_TRUE(comes_true(is_sweeping));
+    CU_ASSERT_TRUE(comes_true(keys_page_is_open));
+    CU_ASSERT_TRUE(comes_true(keys_page_is_shut)); /* between two tries */
+    CU_ASSERT_TRUE(is_sweeping());
+    CU_ASSERT_EQUAL(ael_secret_access_end(&access), AEL_OK);
+    CU_ASSERT_TRUE(comes_true(has_wiped_any));
+    CU_ASSERT_TRUE(holds(b, 'b'));
+    ael_secret_release(a);
+    ael_secret_release(b);
+}
+
 /* -- idle slots -- */
 
 static bool no_slot_is_filled(void) {
@@ -599,6 +659,7 @@ static const struct test_case k_cases[] = {
     {"many periods", test_rekey__goes_on_for_many_periods},
     {"after so many seals", test_rekey__draws_another_root_after_so_many_seals},
     {"few places", test_rekey__by_seals_alone_never_runs_out_of_places},
+    {"lent places", test_rekey_due__is_not_now_while_places_are_lent},
     {"nothing sealed", test_rekey_due__is_never_where_nothing_is_sealed},
     {"dropped and made", test_reseal_step__goes_on_past_what_is_dropped_and_made},
     {"broken seals", test_rekey__passes_over_a_seal_that_does_not_open},
@@ -610,6 +671,7 @@ static const struct test_case k_cases[] = {
     {"options", test_configure__refuses_periods_out_of_range},
     {"the warden's sleep", test_warden__sleeps_until_the_next_due},
     {"by the warden", test_warden__draws_sweeps_and_wipes},
+    {"held up", test_warden__rests_while_the_sweep_is_held_up},
     {"idle slots", test_warden__wipes_slots_that_are_idle},
     {"slots that become idle", test_warden__learns_of_a_slot_that_becomes_idle_while_it_sleeps},
 };
