@@ -139,8 +139,8 @@ static enum ael_status set_up(const struct ael_memory_options *options, struct a
     AEL_TRY(ael_protected_parts_make(memory, options, &g_inherited, err));
     g_options = *options;
     g_inherited_policy = memory->policy.pages;
-    atomic_store(&g_carries, false);
-    atomic_store_explicit(&g_gate, k_present, memory_order_release);
+    atomic_store(&g_gate, k_present);
+    atomic_store(&g_carries, false); /* second: who finds it gone finds memory present */
     return AEL_OK;
 }
 
@@ -355,7 +355,8 @@ enum ael_status ael_protected_hold_present(void) {
 
 /* see securememory/protected.h */
 bool ael_protected_is_alive(uint32_t epoch) {
-    return atomic_load(&g_epoch) == epoch && (is_present() || atomic_load(&g_carries));
+    bool carried = atomic_load(&g_carries); /* first, for set_up changes the other first */
+    return atomic_load(&g_epoch) == epoch && (carried || is_present());
 }
 
 /* -- shutting down -- */
