@@ -210,7 +210,11 @@ static void renew_short(
 enum ael_status ael_sealed_renew(
     struct ael_sealed *sealed, const struct ael_roots *roots, struct ael_seal_shard *shard, uint8_t *plain) {
     struct ael_bytes bytes = {plain, sealed->len};
-    AEL_TRY(open_as_it_is(sealed, roots, sealed->binding, plain));
+    enum ael_status status = open_as_it_is(sealed, roots, sealed->binding, plain);
+    if (status == AEL_E_CORRUPTED) { /* when its owner asks, the root may be gone, which would hide it */
+        ael_corruption_found(blame(sealed->binding, ael_roots_are_overwritten(roots)));
+    }
+    AEL_TRY(status);
     if (is_short(sealed)) {
         renew_short(sealed, roots, shard, bytes);
         return AEL_OK;

@@ -206,6 +206,25 @@ static void check_secret_seal(bool handler) {
     ael_secret_release(secret);
 }
 
+/* Told by the sweep, for the root is gone when the owner comes; by then nobody overwrote anything. */
+static void check_swept_seal(bool handler) {
+    struct ael_protected *memory = ael_protected();
+    struct ael_reseal_parts parts = {&memory->roots, &memory->scratch, &memory->slots};
+    struct ael_reseal sweep = {0};
+    struct ael_secret *secret = secret_of(LEN);
+    struct ael_secret_access access;
+    uint32_t wiped = 0;
+    secret->sealed[5] ^= 1;
+    CU_ASSERT_EQUAL(ael_roots_renew(&memory->roots), AEL_OK);
+    ael_reseal_begin(&sweep, ael_roots_current(&memory->roots));
+    CU_ASSERT_EQUAL(ael_reseal_step(&sweep, &parts, SIZE_MAX), AEL_OK);
+    expect_told(AEL_CORRUPTION_SECRET_SEAL, handler);
+    CU_ASSERT_EQUAL(ael_roots_wipe_below(&memory->roots, sweep.target, &wiped), AEL_OK);
+    CU_ASSERT_EQUAL(ael_secret_access_begin(secret, &access), AEL_E_CORRUPTED);
+    CU_ASSERT_EQUAL(told_in_all(), 0);
+    ael_secret_release(secret);
+}
+
 /* What a key begins with: enough to reach the sealed bytes and spoil them, as a stray write would. */
 struct key_head {
     struct ael_refcount count;
@@ -269,6 +288,7 @@ static void test_roots__corrupted_are_told(void) {
 
 static void test_seal__corrupted_is_told(void) {
     check_everywhere(check_secret_seal);
+    check_everywhere(check_swept_seal);
 }
 
 static void test_cached_key__corrupted_is_told_and_loaded_again(void) {
