@@ -87,7 +87,7 @@ static void set_up(enum ael_protection_level level) {
     struct ael_memory_options options = AEL_MEMORY_OPTIONS_INIT;
     options.level = level;
     options.key_level = AEL_PROTECTION_STRICT;
-    options.lease_us = level == AEL_PROTECTION_LEASED ? 200 : 0;
+    options.lease_us = level == AEL_PROTECTION_LEASED ? 200000 : 0; /* longer than an access on a busy machine */
     CU_ASSERT_EQUAL_FATAL(ael_shutdown(1000), AEL_OK);
     CU_ASSERT_EQUAL_FATAL(ael_memory_configure(&options, NULL), AEL_OK);
 }
