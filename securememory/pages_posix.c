@@ -193,28 +193,6 @@ enum ael_status ael_pages_map(
     return AEL_OK;
 }
 
-/* see securememory/pages.h */
-enum ael_status ael_pages_set_access(const struct ael_pages *pages, enum ael_pages_access access) {
-    static const int k_protection[] = {PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE};
-    if (pages->key != AEL_PKEY_NONE) {
-        return AEL_OK;
-    }
-    return ael_sys()->mprotect(pages->bytes, pages->len, k_protection[access]) == 0 ? AEL_OK : AEL_E_SYSTEM;
-}
-
-/* see securememory/pages.h. POSIX has no keys, but tests simulate some. */
-enum ael_status ael_pages_set_key(struct ael_pages *pages, enum ael_pkey key) {
-    if (key == AEL_PKEY_NONE && pages->key == AEL_PKEY_NONE) {
-        return AEL_OK;
-    }
-    int protection = key == AEL_PKEY_NONE ? PROT_NONE : PROT_READ | PROT_WRITE;
-    if (ael_sys()->pkey_mprotect(pages->bytes, pages->len, protection, ael_pkey_number(key)) != 0) {
-        return AEL_E_SYSTEM;
-    }
-    pages->key = key;
-    return AEL_OK;
-}
-
 /* -- children -- */
 
 /* see securememory/pages.h. Around a fork, when all that takes the lock stands still: so without it. */
@@ -227,12 +205,6 @@ enum ael_status ael_pages_set_inherited(struct ael_pages *pages, bool inherited)
     mapping->lent = inherited;
     pages->lent = pages->lent || inherited;
     return AEL_OK;
-}
-
-/* see securememory/pages.h */
-void ael_pages_drop_inherited(struct ael_pages *pages) {
-    (void)ael_sys()->munmap(pages->bytes, pages->len);
-    *pages = (struct ael_pages){.bytes = NULL};
 }
 
 /* -- unmapping -- */

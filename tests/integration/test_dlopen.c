@@ -28,6 +28,7 @@
 #include "tests/support/gcm.h"
 #include "tests/support/maps.h"
 #include "tests/support/suite.h"
+#include "tests/support/under.h"
 #include "tools/residency/scan.h"
 
 enum { ROUNDS = 48, SETTLED = 24, RECORDS = 2, SMALLEST_CHUNK = 16 };
@@ -222,20 +223,8 @@ static bool be_child(const char *key_path, int to_child, int to_parent) {
 
 /* -- the parent -- */
 
-#if defined(__SANITIZE_THREAD__)
-#define UNDER_TSAN true
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define UNDER_TSAN true
-#endif
-#endif
-#ifndef UNDER_TSAN
-#define UNDER_TSAN false
-#endif
-
 static bool memory_is_ours(void) {
-    const char *preload = getenv("LD_PRELOAD");
-    return !UNDER_TSAN && (preload == NULL || strstr(preload, "vgpreload") == NULL);
+    return !UNDER_TSAN && !under_valgrind();
 }
 
 static bool write_master_key(const char *path, uint8_t key[TEST_KEY_BYTES]) {

@@ -33,19 +33,9 @@
 #include "tests/support/gate.h"
 #include "tests/support/soak.h"
 #include "tests/support/suite.h"
+#include "tests/support/under.h"
 
 enum { ACTOR_SECONDS = 280, SOAK_SECONDS = 7200, NOBODY = 65534, AT_ONCE = 100, LINE_BYTES = 4096 };
-
-#if defined(__SANITIZE_THREAD__)
-#define UNDER_TSAN true
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define UNDER_TSAN true
-#endif
-#endif
-#ifndef UNDER_TSAN
-#define UNDER_TSAN false
-#endif
 
 extern char **environ;
 

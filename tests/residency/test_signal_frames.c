@@ -29,6 +29,7 @@
 #include "tests/support/gcm.h"
 #include "tests/support/soak.h"
 #include "tests/support/suite.h"
+#include "tests/support/under.h"
 #include "tools/residency/needles.h"
 
 enum {
@@ -325,24 +326,12 @@ static bool run_scenario(const struct scenario *scenario, struct tally tallies[2
     return good && WIFEXITED(state) && WEXITSTATUS(state) == EXIT_SUCCESS;
 }
 
-#if defined(__SANITIZE_THREAD__)
-#define UNDER_TSAN true
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define UNDER_TSAN true
-#endif
-#endif
-#ifndef UNDER_TSAN
-#define UNDER_TSAN false
-#endif
-
 static bool frames_are_ours(void) {
-    const char *preload = getenv("LD_PRELOAD");
-    bool valgrind = preload != NULL && strstr(preload, "vgpreload") != NULL;
-    if (valgrind || UNDER_TSAN) {
+    bool ours = !UNDER_TSAN && !under_valgrind();
+    if (!ours) {
         printf("left out: the tool runs handlers in its own way ");
     }
-    return !valgrind && !UNDER_TSAN;
+    return ours;
 }
 
 static void measure(bool block, bool on_signal_stack, size_t payload_len, struct tally tallies[2]) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/support/fork_world.h"
+#include "tests/support/under.h"
 
 #include <ael/metastore_sqlite.h>
 
@@ -14,28 +15,6 @@
 #include <unistd.h>
 
 enum { MOST_COMPLAINTS = 3, NONCE_BYTES = 12, SHUT_DOWN_MS = 10000, LOOK_BACK = 3 };
-
-#if defined(__SANITIZE_THREAD__)
-#define UNDER_TSAN true
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define UNDER_TSAN true
-#endif
-#endif
-#ifndef UNDER_TSAN
-#define UNDER_TSAN false
-#endif
-
-#if defined(__SANITIZE_ADDRESS__)
-#define UNDER_ASAN true
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define UNDER_ASAN true
-#endif
-#endif
-#ifndef UNDER_ASAN
-#define UNDER_ASAN false
-#endif
 
 /* -- calm -- */
 

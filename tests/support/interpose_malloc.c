@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/support/interpose_malloc.h"
+#include "tests/support/under.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -115,8 +116,7 @@ void free(void *memory) {
 
 /* see tests/support/interpose_malloc.h */
 bool interpose_malloc_works(void) {
-    const char *preload = getenv("LD_PRELOAD");
-    return preload == NULL || strstr(preload, "vgpreload") == NULL;
+    return !under_valgrind();
 }
 
 #endif

@@ -15,6 +15,7 @@
 #include "tests/support/gate.h"
 #include "tests/support/soak.h"
 #include "tests/support/suite.h"
+#include "tests/support/under.h"
 
 #include <ael/hooks.h>
 #include <ael/memory.h>
@@ -128,17 +129,6 @@ static bool listen_now(void) {
     hooks.metric = hear_metric;
     return listen_with(hooks);
 }
-
-#if defined(__SANITIZE_THREAD__)
-#define UNDER_TSAN true
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define UNDER_TSAN true
-#endif
-#endif
-#ifndef UNDER_TSAN
-#define UNDER_TSAN false
-#endif
 
 /* ThreadSanitizer ends the child of several threads that starts one of its own; at `strict` the library has none. */
 static bool set_up(void) {
