@@ -245,6 +245,9 @@ int main(int argc, char **argv) {
     bool others = wants_leased(&bench) || seals_among_many_are_wanted(&bench);
     if (wants_strict(&bench) || !others) { /* if neither, it says that there is no such case */
         result = bench_strict(&bench);
+        if (bench.driven) {
+            return result; /* who drives it has one list, and is told no other */
+        }
     }
     if (result == 0 && seals_among_many_are_wanted(&bench)) {
         result = bench_init(&bench, argc, argv);
