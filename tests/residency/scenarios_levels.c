@@ -6,7 +6,7 @@
  */
 #include "tests/residency/scenarios.h"
 
-enum { ROUND_TRIPS = 64, PARTITIONS = 4 };
+enum { ROUND_TRIPS = 200, PARTITIONS = 4 };
 
 static bool warm(struct world *world) {
     return world_round_trips(world, ROUND_TRIPS, PARTITIONS) &&
