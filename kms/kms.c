@@ -15,6 +15,7 @@
 #include "securememory/process.h"
 #include "securememory/scratch.h"
 #include "securememory/sealed_key.h"
+#include "securememory/secret_slots.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -151,6 +152,22 @@ static const struct ael_call *call_or_default(const struct ael_call *call) {
     return call == NULL ? &k_default : call;
 }
 
+/* A call to a backend: what it holds must not be lost with a thread cancelled in it, and the secrets it opens do not stand
+ * in the queue of the host's. */
+struct backend_call {
+    int cancel;
+    bool was_in_edge;
+};
+
+static struct backend_call begin_call(void) {
+    return (struct backend_call){ael_cancel_disable(), ael_secret_slots_enter_edge()};
+}
+
+static void end_call(const struct backend_call *call) {
+    ael_secret_slots_leave_edge(call->was_in_edge);
+    ael_cancel_restore(call->cancel);
+}
+
 /* Hands a failure on with the backend's own words, or with the status's sentence when it gave none. */
 static enum ael_status
 fail(struct ael_error *err, const struct ael_error *from_backend, enum ael_status status) {
@@ -179,9 +196,9 @@ enum ael_status ael_kms_encrypt_key(
     }
     size_t before = out->len;
     int64_t start = ael_metric_start();
-    int cancel = ael_cancel_disable(); /* what a backend holds must not be lost with a thread cancelled in it */
+    struct backend_call backend = begin_call();
     enum ael_status status = kms->vtable->encrypt_key(kms->self, call_or_default(call), key, out, &said);
-    ael_cancel_restore(cancel);
+    end_call(&backend);
     ael_metric_timer(kms->timers->encrypt_key, start);
     if (status == AEL_OK && out->len <= before) {
         status = ael_error_set(&said, AEL_E_BACKEND, 0, "kms", "%s gave no encrypted key", kms->vtable->name);
@@ -212,10 +229,10 @@ enum ael_status ael_kms_decrypt_key(
         return fail(err, &said, AEL_E_FORKED);
     }
     int64_t start = ael_metric_start();
-    int cancel = ael_cancel_disable();
+    struct backend_call backend = begin_call();
     enum ael_status status =
         kms->vtable->decrypt_key(kms->self, call_or_default(call), encrypted, &made, &said);
-    ael_cancel_restore(cancel);
+    end_call(&backend);
     ael_metric_timer(kms->timers->decrypt_key, start);
     if (status == AEL_OK && ael_secret_len(made) != AEL_KEY_BYTES) {
         status = ael_error_set(
@@ -292,8 +309,8 @@ enum ael_status ael_kms_health(struct ael_kms *kms, const struct ael_call *call,
     if (!AEL_VT_HAS(kms->vtable, struct ael_kms_vtable, health)) {
         return round_trip(kms, call, err);
     }
-    int cancel = ael_cancel_disable();
+    struct backend_call backend = begin_call();
     enum ael_status status = kms->vtable->health(kms->self, call_or_default(call), &said);
-    ael_cancel_restore(cancel);
+    end_call(&backend);
     return status == AEL_OK ? AEL_OK : fail(err, &said, status);
 }

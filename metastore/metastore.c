@@ -9,6 +9,7 @@
 #include "base/vtable.h"
 #include "metastore/metric_names.h"
 #include "securememory/process.h"
+#include "securememory/secret_slots.h"
 
 #include <ael/record.h>
 #include <ael/sys/metastore_backend.h>
@@ -38,7 +39,8 @@ struct ael_metastore {
 struct edge_call {
     struct ael_call call;
     struct ael_error error;
-    int cancel; /* from edge_begin to edge_end */
+    int cancel; /* from edge_begin to edge_end, as what follows */
+    bool was_in_edge;
 };
 
 static bool vtable_is_valid(const struct ael_metastore_vtable *vtable) {
@@ -208,6 +210,7 @@ edge_begin(struct edge_call *edge, const struct ael_call *call, struct ael_error
     }
     AEL_TRY(bound_call(edge, call, err));
     edge->cancel = ael_cancel_disable();
+    edge->was_in_edge = ael_secret_slots_enter_edge();
     return AEL_OK;
 }
 
@@ -217,6 +220,7 @@ static enum ael_status edge_end(
     struct edge_call *edge,
     enum ael_status status,
     struct ael_error *err) {
+    ael_secret_slots_leave_edge(edge->was_in_edge);
     ael_cancel_restore(edge->cancel);
     if (status == AEL_OK || err == NULL) {
         return status;

@@ -138,7 +138,7 @@ static void describe_seals(struct ael_memory_stats *stats) {
 /* Inside the gate. */
 static void describe(struct ael_memory_stats *stats) {
     struct ael_protected *memory = ael_protected();
-    stats->secret_slots = memory->slots.count;
+    stats->secret_slots = memory->slots.count - memory->slots.kept;
     ael_secret_slots_count(&memory->slots, &stats->secret_slots_in_use, &stats->secret_slots_filled);
     stats->scratch_slots = AEL_SCRATCH_SLOTS;
     stats->scratch_slots_in_use = ael_scratch_pool_in_use(&memory->scratch);

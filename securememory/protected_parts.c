@@ -11,13 +11,14 @@
 #include <ael/sys/error.h>
 
 enum {
-    LEAST_SECRET_SLOTS = 8, /* fewer where pages are so large that these would not fit into SMALLEST_LIMIT */
+    LEAST_SECRET_SLOTS = 7, /* fewer where pages are so large that these would not fit into SMALLEST_LIMIT */
     MOST_SECRET_SLOTS = 64,
     DEFAULT_LEASE_US = 1000,
     SMALLEST_LIMIT = 64 * 1024, /* of locked memory, with which the defaults are to work */
     DEFAULT_REKEY_S = 3600,
     DEFAULT_SLOT_IDLE_MS = 1000,
-    SWEPT_AT_ONCE = 256, /* seals, by the warden: well under a millisecond, for which leases and a fork wait */
+    SWEPT_AT_ONCE =
+        256, /* seals, by the warden: well under a millisecond, for which leases and a fork wait */
 };
 
 static const uint64_t k_default_rekey_seals = UINT64_C(1) << 32;
@@ -64,12 +65,19 @@ static size_t most_slots(const struct ael_memory_options *options) {
     return clamp(locked_memory_limit() / 4 / ael_sys_page_bytes(), least_slots(options), MOST_SECRET_SLOTS);
 }
 
+/* None where one page is a good part of the smallest limit. */
+static size_t slots_for_edges(void) {
+    size_t all = SMALLEST_LIMIT / ael_sys_page_bytes();
+    return all >= fixed_pages() + LEAST_SECRET_SLOTS + AEL_SECRET_SLOTS_FOR_EDGES ? AEL_SECRET_SLOTS_FOR_EDGES
+                                                                                  : 0;
+}
+
 static enum ael_status
 map_slots(struct ael_protected *memory, const struct ael_memory_options *options, struct ael_error *err) {
     int64_t idle_ms = options->slot_idle_ms != 0 ? options->slot_idle_ms : DEFAULT_SLOT_IDLE_MS;
     struct ael_secret_slots_policy idle = {idle_ms * 1000000, &memory->warden};
-    AEL_TRY(ael_secret_slots_init(
-        &memory->slots, least_slots(options), most_slots(options), &memory->policy.pages, &idle, err));
+    struct ael_secret_slots_size size = {slots_for_edges(), least_slots(options), most_slots(options)};
+    AEL_TRY(ael_secret_slots_init(&memory->slots, &size, &memory->policy.pages, &idle, err));
     return ael_secret_slots_set_key(&memory->slots, memory->secret_key);
 }
 
@@ -210,7 +218,8 @@ enum ael_status ael_protected_parts_explain(
             "the locked-memory limit RLIMIT_MEMLOCK is %zu bytes; %zu are needed; raise it with ulimit -l, "
             "systemd "
             "LimitMEMLOCK= or docker --ulimit memlock=, or have fewer pages locked",
-            locked_memory_limit(), (fixed_pages() + least_slots(options)) * ael_sys_page_bytes());
+            locked_memory_limit(),
+            (fixed_pages() + slots_for_edges() + least_slots(options)) * ael_sys_page_bytes());
     }
     if (err != NULL && err->status != status) {
         return ael_error_set(

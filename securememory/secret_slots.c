@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/corruption.h"
 #include "base/hooks.h"
+#include "base/tls.h"
 #include "base/wipe.h"
 #include "securememory/sys_seam.h"
 #include "securememory/warden.h"
@@ -18,6 +19,21 @@ enum {
 };
 
 static const char k_component[] = "securememory";
+
+/* Whether this thread is in an edge of the library's, for which slots are kept. */
+static AEL_TLS bool t_in_edge;
+
+/* see securememory/secret_slots.h */
+bool ael_secret_slots_enter_edge(void) {
+    bool before = t_in_edge;
+    t_in_edge = true;
+    return before;
+}
+
+/* see securememory/secret_slots.h */
+void ael_secret_slots_leave_edge(bool before) {
+    t_in_edge = before;
+}
 
 /* -- the lists of slots that are not in use; under the lock -- */
 
@@ -50,13 +66,19 @@ static void unmap_slots(struct ael_secret_slots *slots) {
     ael_free(slots->slots);
 }
 
+static struct ael_secret_slot_list *
+home_of(struct ael_secret_slots *slots, const struct ael_secret_slot *slot) {
+    return slot->index < slots->kept ? &slots->free_for_edges : &slots->free;
+}
+
 static enum ael_status map_slots(
     struct ael_secret_slots *slots,
-    size_t least,
-    size_t most,
+    const struct ael_secret_slots_size *size,
     const struct ael_pages_policy *policy,
     struct ael_error *err) {
-    while (slots->count < most) {
+    size_t least = size->for_edges + size->least;
+    slots->kept = size->for_edges;
+    while (slots->count < size->for_edges + size->most) {
         struct ael_secret_slot *slot = &slots->slots[slots->count];
         enum ael_status status =
             ael_pages_map(AEL_SECRET_SLOT_MAX_LEN, policy, &slot->pages, slots->count < least ? err : NULL);
@@ -64,7 +86,7 @@ static enum ael_status map_slots(
             return slots->count < least ? status : AEL_OK;
         }
         slot->index = (uint32_t)slots->count++;
-        list_add(&slots->free, slot);
+        list_add(home_of(slots, slot), slot);
     }
     return AEL_OK;
 }
@@ -72,8 +94,7 @@ static enum ael_status map_slots(
 /* see securememory/secret_slots.h */
 enum ael_status ael_secret_slots_init(
     struct ael_secret_slots *slots,
-    size_t least,
-    size_t most,
+    const struct ael_secret_slots_size *size,
     const struct ael_pages_policy *policy,
     const struct ael_secret_slots_policy *idle,
     struct ael_error *err) {
@@ -81,11 +102,11 @@ enum ael_status ael_secret_slots_init(
     slots->idle_ns = idle->idle_ns;
     slots->warden = idle->warden;
     AEL_TRY(ael_sys_seed(slots->canary, sizeof slots->canary));
-    slots->slots = ael_alloc_array(most, sizeof *slots->slots);
+    slots->slots = ael_alloc_array(size->for_edges + size->most, sizeof *slots->slots);
     if (slots->slots == NULL) {
         return AEL_E_NO_MEMORY;
     }
-    enum ael_status status = map_slots(slots, least, most, policy, err);
+    enum ael_status status = map_slots(slots, size, policy, err);
     if (status == AEL_OK) {
         status = ael_mutex_init(&slots->lock);
     }
@@ -145,13 +166,19 @@ static enum ael_status wipe_slot(struct ael_secret_slots *slots, struct ael_secr
     return AEL_OK;
 }
 
+/* Under the lock: who waits for the slot; the library's edges come first. */
+static struct ael_waiters *waiters_for(struct ael_secret_slots *slots, const struct ael_secret_slot *slot) {
+    bool for_edges = slots->waiters_in_edges.first != NULL || slot->index < slots->kept;
+    return for_edges ? &slots->waiters_in_edges : &slots->waiters;
+}
+
 /* Gives a wiped slot to whoever waits, else to the free ones. */
 static void give_back(struct ael_secret_slots *slots, struct ael_secret_slot *slot) {
     ael_mutex_lock(&slots->lock);
     unbind(slot);
-    if (!ael_waiters_give(&slots->waiters, slot->index)) {
+    if (!ael_waiters_give(waiters_for(slots, slot), slot->index)) {
         slots->in_use--;
-        list_add(&slots->free, slot);
+        list_add(home_of(slots, slot), slot);
     }
     ael_mutex_unlock(&slots->lock);
 }
@@ -243,9 +270,12 @@ enum ael_status ael_secret_slots_reopen(struct ael_secret_slots *slots, struct a
     return status;
 }
 
-/* Under the lock: a free slot, or the one that was idle longest. */
+/* Under the lock: a free slot, or the one that was idle longest; in an edge, when all others are in use, a kept one. */
 static struct ael_secret_slot *detach_oldest(struct ael_secret_slots *slots) {
     struct ael_secret_slot_list *list = slots->free.oldest != NULL ? &slots->free : &slots->idle;
+    if (list->oldest == NULL && t_in_edge) {
+        list = &slots->free_for_edges;
+    }
     struct ael_secret_slot *slot = list->oldest;
     if (slot != NULL) {
         list_remove(list, slot);
@@ -265,7 +295,8 @@ take_any(struct ael_secret_slots *slots, int64_t deadline_ns, struct ael_secret_
     ael_mutex_lock(&slots->lock);
     *slot = detach_oldest(slots);
     if (*slot == NULL) {
-        status = ael_waiters_wait(&slots->waiters, &slots->lock, &call, &index);
+        struct ael_waiters *waiters = t_in_edge ? &slots->waiters_in_edges : &slots->waiters;
+        status = ael_waiters_wait(waiters, &slots->lock, &call, &index);
         *slot = status == AEL_OK ? &slots->slots[index] : NULL;
     }
     ael_mutex_unlock(&slots->lock);
@@ -316,10 +347,11 @@ enum ael_status ael_secret_slots_bind(
 static bool keep_bound(struct ael_secret_slots *slots, struct ael_secret_slot *slot, int64_t now) {
     ael_mutex_lock(&slots->lock);
     slot->idle_since_ns = now;
-    bool wanted = slots->waiters.first != NULL;
+    struct ael_waiters *waiters = waiters_for(slots, slot);
+    bool wanted = waiters->first != NULL;
     if (wanted) {
         unbind(slot);
-        (void)ael_waiters_give(&slots->waiters, slot->index);
+        (void)ael_waiters_give(waiters, slot->index);
     } else {
         slots->in_use--;
         list_add(&slots->idle, slot);
@@ -332,9 +364,10 @@ static bool keep_bound(struct ael_secret_slots *slots, struct ael_secret_slot *s
 /* see securememory/secret_slots.h */
 enum ael_status ael_secret_slots_rest(struct ael_secret_slots *slots, struct ael_secret_slot *slot) {
     int64_t now = ael_clock_boot_ns();
-    if (!is_intact(slots, slot)) {
-        (void)wipe_and_give_back(slots, slot);
-        return AEL_E_CORRUPTED;
+    bool intact = is_intact(slots, slot);
+    if (!intact || slot->index < slots->kept) {
+        intact = wipe_and_give_back(slots, slot) && intact;
+        return intact ? AEL_OK : AEL_E_CORRUPTED;
     }
     enum ael_status status = ael_pages_set_access(&slot->pages, AEL_PAGES_CLOSED);
     if (keep_bound(slots, slot, now)) {

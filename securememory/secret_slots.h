@@ -6,6 +6,10 @@
  *     free --take, fill, bind--> in use --rest--> idle (bound, inaccessible) --reopen--> in use
  *     idle --take by another, close, or idle for idle_ns--> free (wiped)
  *
+ * Some are kept for the library's edges, which would else stand in the queue of all who open secrets: a slot that an
+ * encrypt needs is to be had however many the host's threads hold. A kept slot is given when all others are in use, and
+ * goes back as soon as its use ends: it is never idle.
+ *
  * A bound slot is named by its owner's pointer, which the pool sets to NULL when it takes the slot away.
  * Layer: securememory.
  * SPDX-License-Identifier: Apache-2.0
@@ -25,6 +29,7 @@ enum {
     AEL_SECRET_SLOT_MAX_LEN = 4000,
     AEL_SECRET_CANARY_BYTES = 64,
     AEL_SECRET_SLOTS_MAX = 4096,
+    AEL_SECRET_SLOTS_FOR_EDGES = 2, /* a key, and inside it the one that wraps it */
 };
 
 struct ael_secret_slot {
@@ -46,10 +51,13 @@ struct ael_secret_slots {
     struct ael_mutex lock;
     struct ael_secret_slot *slots;
     size_t count;
+    size_t kept; /* of these, for edges: the first ones */
     size_t in_use;
     struct ael_secret_slot_list free;
+    struct ael_secret_slot_list free_for_edges;
     struct ael_secret_slot_list idle; /* bound, by the time of their last use */
     struct ael_waiters waiters;
+    struct ael_waiters waiters_in_edges;
     uint8_t canary[AEL_SECRET_CANARY_BYTES];
     int64_t idle_ns;
     struct ael_warden *warden;         /* wipes idle slots; where it does not run, later operations do */
@@ -62,16 +70,20 @@ struct ael_secret_slots_policy {
     struct ael_warden *warden;
 };
 
+struct ael_secret_slots_size {
+    size_t for_edges;
+    size_t least; /* others, without which it fails */
+    size_t most;  /* others to try for */
+};
+
 /**
  * Maps slots.
  *
- * @param least  slots without which it fails. @param most  slots to try for.
  * @return AEL_OK; as ael_pages_map; AEL_E_RANDOM. Nothing to clear after a failure.
  */
 AEL_MUST_CHECK enum ael_status ael_secret_slots_init(
     struct ael_secret_slots *slots,
-    size_t least,
-    size_t most,
+    const struct ael_secret_slots_size *size,
     const struct ael_pages_policy *policy,
     const struct ael_secret_slots_policy *idle,
     struct ael_error *err);
@@ -136,6 +148,14 @@ void ael_secret_slots_wipe_idle(struct ael_secret_slots *slots, int64_t now_ns);
 
 /** Returns when that is wanted next; INT64_MAX = none is idle. Threads: any. */
 int64_t ael_secret_slots_idle_due_ns(struct ael_secret_slots *slots);
+
+/**
+ * Begins and ends a call to an edge on this thread, which may take the kept slots meanwhile.
+ *
+ * @param before  what enter returned.
+ */
+bool ael_secret_slots_enter_edge(void);
+void ael_secret_slots_leave_edge(bool before);
 
 /** Counts slots in use, and slots that hold a secret's bytes. Threads: any. */
 void ael_secret_slots_count(struct ael_secret_slots *slots, size_t *in_use, size_t *filled);

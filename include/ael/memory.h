@@ -47,7 +47,7 @@ struct ael_memory_options {
     enum ael_protection_level level;   /* of secrets that the host opens: strict, pkey or leased */
     enum ael_protection_level minimum; /* set-up fails below this, for either level, instead of degrading */
     enum ael_backing backing;
-    size_t secret_slots; /* secrets open at one instant; 0 = by the locked-memory limit, 8 .. 64 */
+    size_t secret_slots; /* secrets open at one instant; 0 = by the locked-memory limit, 7 .. 64 */
     bool no_mlock;       /* for benchmarks: nothing is locked, so it can be swapped out; reported as such */
     enum ael_protection_level key_level; /* of the root keys, the library's scratch and its random generator */
     uint32_t lease_us;    /* lease time of `leased`; 0 = 1,000 */
@@ -70,9 +70,9 @@ struct ael_memory_stats {
     size_t size;                     /* in: sizeof(struct ael_memory_stats) */
     uint64_t secrets_allocated;      /* secrets made since the start */
     uint64_t secrets_in_use;         /* secrets that are not closed yet */
-    size_t secret_slots;             /* slots for open secrets */
-    size_t secret_slots_in_use;      /* of these, open this instant */
-    size_t secret_slots_filled;      /* of these, holding a secret's bytes (inaccessible unless open) */
+    size_t secret_slots;             /* slots for open secrets; two more are kept for backends' calls */
+    size_t secret_slots_in_use;      /* of these and of those, open this instant */
+    size_t secret_slots_filled;      /* of these, holding bytes (inaccessible unless open) */
     size_t scratch_slots;            /* slots for the library's operations */
     size_t scratch_slots_in_use;     /* of these, in use this instant */
     size_t locked_bytes;             /* pages locked, of all regions */

@@ -3,7 +3,8 @@
  *
  * The same rules as for a metastore: one constant table, called from several threads at once, may block until the
  * call's deadline, must not call back, keeps no borrowed pointer. Key material crosses only inside struct ael_secret:
- * read it in a scope (ael_secret_access_begin), make one with ael_secret_new, which wipes its source, and wipe
+ * read it in a scope (ael_secret_access_begin; inside a backend's call two of these at a time do not wait for slots that
+ * the host's threads hold), make one with ael_secret_new, which wipes its source, and wipe
  * whatever else held it.
  *
  * Statuses: AEL_E_KMS (refused: wrong key, no permission), AEL_E_UNREACHABLE, AEL_E_TIMEOUT, AEL_E_CANCELLED,
