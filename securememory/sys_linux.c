@@ -2,7 +2,6 @@
 #include "securememory/pkru.h"
 #include "securememory/sys_seam.h"
 
-#include <errno.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -72,7 +71,6 @@ static size_t page_bytes(void) {
 }
 
 /* Not libc's, which has them with some C libraries only, and where pkey_mprotect may be another thing. */
-#ifdef SYS_pkey_alloc
 static int pkey_number_alloc(unsigned flags, unsigned denied) {
     return (int)syscall(SYS_pkey_alloc, flags, denied);
 }
@@ -84,31 +82,6 @@ static int pkey_number_free(int key) {
 static int pkey_protect(void *address, size_t len, int protection, int key) {
     return (int)syscall(SYS_pkey_mprotect, address, len, protection, key);
 }
-#else
-static int no_pkeys(void) {
-    errno = ENOSYS;
-    return -1;
-}
-
-static int pkey_number_alloc(unsigned flags, unsigned denied) {
-    (void)flags;
-    (void)denied;
-    return no_pkeys();
-}
-
-static int pkey_number_free(int key) {
-    (void)key;
-    return no_pkeys();
-}
-
-static int pkey_protect(void *address, size_t len, int protection, int key) {
-    (void)address;
-    (void)len;
-    (void)protection;
-    (void)key;
-    return no_pkeys();
-}
-#endif
 
 static const struct ael_sys k_native = {
     .mmap = mmap,
