@@ -19,7 +19,10 @@ enum {
     AEL_AEAD_TAG_BYTES = 16,
     AEL_AEAD_NONCE_BYTES = 12,
     AEL_AEAD_OVERHEAD_BYTES = AEL_AEAD_TAG_BYTES + AEL_AEAD_NONCE_BYTES,
-    AEL_AEAD_WORK_BYTES = 512,
+    /* Of protected memory: the expanded key of any engine, and what one call keeps beside it. */
+    AEL_AEAD_SCHEDULE_BYTES = 512,
+    AEL_AEAD_STATE_BYTES = 96,
+    AEL_AEAD_WORK_BYTES = AEL_AEAD_SCHEDULE_BYTES + AEL_AEAD_STATE_BYTES,
 };
 
 /**

@@ -1,10 +1,11 @@
 /*
  * crypto/aead_engine.h - what does AES-256-GCM for crypto/aead.h. Same bytes from each.
  *
- * evp        OpenSSL 3. Always there; keeps its schedule on its own heap between init and reset of one call.
+ * evp        OpenSSL 3. Always there; keeps its schedule on its own heap between init and reset of one call. What it is
+ *            given as a schedule is the key.
  * sodium     libsodium, where the CPU has AES instructions. Its schedule lies in the caller's protected memory, and it
  *            takes no memory from the heap.
- * Layer: crypto.
+ * Layer: crypto. Threads: any; a schedule is only read by seal and open, so threads may share one.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef AEL_CRYPTO_AEAD_ENGINE_H
@@ -13,24 +14,48 @@
 #include "crypto/aead.h"
 
 /*
- * Each: key 32 bytes, nonce 12, tag 16. in and out may be the same, and len 0. work: AEL_AEAD_WORK_BYTES of protected
- * memory, aligned to 16, left dirty.
- * seal: AEL_OK; AEL_E_CRYPTO; AEL_E_NO_MEMORY. open: also AEL_E_AUTHENTICATION. After a failure out is undefined.
+ * Each: key 32 bytes, nonce 12, tag 16. in and out may be the same, and len 0. schedule: schedule_bytes of protected
+ * memory, aligned to 16; what expand made of a key, for as many calls as one likes. state: AEL_AEAD_STATE_BYTES of
+ * protected memory, aligned to 16, of this call alone, left dirty.
+ * expand, seal: AEL_OK; AEL_E_CRYPTO; AEL_E_NO_MEMORY. open: also AEL_E_AUTHENTICATION. After a failure out is undefined.
  */
 struct ael_aead_engine {
     const char *name;
+    size_t schedule_bytes; /* at most AEL_AEAD_SCHEDULE_BYTES */
+    bool (*is_available)(void);
+    enum ael_status (*expand)(uint8_t *schedule, const uint8_t *key);
     enum ael_status (*seal)(
-        uint8_t *work, const uint8_t *key, const uint8_t *nonce, const uint8_t *in, size_t len, uint8_t *out,
+        const uint8_t *schedule, uint8_t *state, const uint8_t *nonce, const uint8_t *in, size_t len, uint8_t *out,
         uint8_t *tag);
     enum ael_status (*open)(
-        uint8_t *work, const uint8_t *key, const uint8_t *nonce, const uint8_t *in, size_t len, const uint8_t *tag,
-        uint8_t *out);
+        const uint8_t *schedule, uint8_t *state, const uint8_t *nonce, const uint8_t *in, size_t len,
+        const uint8_t *tag, uint8_t *out);
 };
 
 extern const struct ael_aead_engine ael_aead_evp;
 extern const struct ael_aead_engine ael_aead_sodium;
 
-/** Tells whether this CPU can do it. Threads: any. */
-bool ael_aead_sodium_is_available(void);
+enum { AEL_AEAD_ENGINES_MAX = 4 };
+
+/** Lists the engines that this build has and this CPU can run, chosen or not. @return how many. Threads: any. */
+size_t ael_aead_engines(const struct ael_aead_engine *engines[static AEL_AEAD_ENGINES_MAX]);
+
+/** Returns the engine that is chosen for messages of len bytes; NULL = there is none. Static. Threads: any. */
+const struct ael_aead_engine *ael_aead_engine_for(size_t len);
+
+/**
+ * As ael_aead_seal, with a schedule that was expanded before by this engine, which need not be the one that is chosen for
+ * this length.
+ *
+ * @param state  AEL_AEAD_STATE_BYTES of protected memory, aligned to 16.
+ */
+AEL_MUST_CHECK enum ael_status ael_aead_seal_expanded(
+    const struct ael_aead_engine *engine, const uint8_t *schedule, uint8_t *state,
+    const uint8_t nonce[static AEL_AEAD_NONCE_BYTES], struct ael_bytes plain, uint8_t *sealed);
+
+/** As ael_aead_open, in the same way. */
+AEL_MUST_CHECK enum ael_status ael_aead_open_expanded(
+    const struct ael_aead_engine *engine, const uint8_t *schedule, uint8_t *state, struct ael_bytes sealed,
+    uint8_t *plain);
 
 #endif /* AEL_CRYPTO_AEAD_ENGINE_H */

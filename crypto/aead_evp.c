@@ -89,17 +89,27 @@ static bool seal_with(
            EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, AEL_AEAD_TAG_BYTES, tag) == 1;
 }
 
+static bool evp_is_available(void) {
+    return true;
+}
+
+/* The key alone is kept: a schedule would be on OpenSSL's heap. */
+static enum ael_status evp_expand(uint8_t *schedule, const uint8_t *key) {
+    memcpy(schedule, key, AEL_AEAD_KEY_BYTES);
+    return AEL_OK;
+}
+
 static enum ael_status evp_seal(
-    uint8_t *work,
-    const uint8_t *key,
+    const uint8_t *schedule,
+    uint8_t *state,
     const uint8_t *nonce,
     const uint8_t *in,
     size_t len,
     uint8_t *out,
     uint8_t *tag) {
-    (void)work;
+    (void)state;
     EVP_CIPHER_CTX *ctx = begin();
-    bool done = ctx != NULL && seal_with(ctx, key, nonce, in, len, out, tag);
+    bool done = ctx != NULL && seal_with(ctx, schedule, nonce, in, len, out, tag);
     return end(ctx, done ? AEL_OK : AEL_E_CRYPTO);
 }
 
@@ -125,17 +135,18 @@ static enum ael_status open_with(
 }
 
 static enum ael_status evp_open(
-    uint8_t *work,
-    const uint8_t *key,
+    const uint8_t *schedule,
+    uint8_t *state,
     const uint8_t *nonce,
     const uint8_t *in,
     size_t len,
     const uint8_t *tag,
     uint8_t *out) {
-    (void)work;
+    (void)state;
     EVP_CIPHER_CTX *ctx = begin();
-    enum ael_status status = ctx == NULL ? AEL_E_NO_MEMORY : open_with(ctx, key, nonce, in, len, tag, out);
+    enum ael_status status = ctx == NULL ? AEL_E_NO_MEMORY : open_with(ctx, schedule, nonce, in, len, tag, out);
     return end(ctx, status);
 }
 
-const struct ael_aead_engine ael_aead_evp = {"evp", evp_seal, evp_open};
+const struct ael_aead_engine ael_aead_evp = {
+    "evp", AEL_AEAD_KEY_BYTES, evp_is_available, evp_expand, evp_seal, evp_open};

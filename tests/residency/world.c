@@ -241,7 +241,7 @@ static const struct ael_metastore_vtable k_store = {
 static bool force_evp(void) {
     static const uint8_t k_zero[AEL_AEAD_KEY_BYTES];
     uint8_t tag[AEL_AEAD_TAG_BYTES];
-    return ael_aead_evp.seal(NULL, k_zero, k_zero, NULL, 0, tag, tag) == AEL_OK &&
+    return ael_aead_evp.seal(k_zero, NULL, k_zero, NULL, 0, tag, tag) == AEL_OK &&
            EVP_default_properties_enable_fips(NULL, 1) == 1 && strcmp(ael_aead_engine_name(1), "evp") == 0;
 }
 
