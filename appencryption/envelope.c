@@ -12,7 +12,7 @@ enum {
     DATA_KEY_AT = 0,
     NONCE_AT = DATA_KEY_AT + AEL_KEY_BYTES,
     INTERMEDIATE_AT = 64,
-    WORK_AT = 128,
+    WORK_AT = 96,
 };
 
 _Static_assert(WORK_AT + AEL_AEAD_WORK_BYTES <= AEL_SCRATCH_BYTES, "it all fits into one slot");

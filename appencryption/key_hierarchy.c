@@ -10,7 +10,7 @@
 enum {
     CHILD_AT = 0,
     PARENT_AT = 64,
-    WORK_AT = 128,
+    WORK_AT = 96,
 };
 
 /* see appencryption/key_hierarchy.h */

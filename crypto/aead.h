@@ -19,11 +19,16 @@ enum {
     AEL_AEAD_TAG_BYTES = 16,
     AEL_AEAD_NONCE_BYTES = 12,
     AEL_AEAD_OVERHEAD_BYTES = AEL_AEAD_TAG_BYTES + AEL_AEAD_NONCE_BYTES,
-    /* Of protected memory: the expanded key of any engine, and what one call keeps beside it. */
-    AEL_AEAD_SCHEDULE_BYTES = 512,
-    AEL_AEAD_STATE_BYTES = 96,
-    AEL_AEAD_WORK_BYTES = AEL_AEAD_SCHEDULE_BYTES + AEL_AEAD_STATE_BYTES,
 };
+
+/* Of protected memory: the expanded key of any engine (ipsec-mb's has 48 powers of the hash key), and what one call keeps
+ * beside it. */
+#if defined(__x86_64__)
+enum { AEL_AEAD_SCHEDULE_BYTES = 1008 };
+#else
+enum { AEL_AEAD_SCHEDULE_BYTES = 512 };
+#endif
+enum { AEL_AEAD_STATE_BYTES = 112, AEL_AEAD_WORK_BYTES = AEL_AEAD_SCHEDULE_BYTES + AEL_AEAD_STATE_BYTES };
 
 /**
  * Seals a message under a key with a nonce that the caller never uses twice with this key.

@@ -34,7 +34,7 @@ static enum ael_status failed(struct ael_error *err, enum ael_status status) {
 }
 
 /* The master key lies at the start of a slot, the other key behind it, and then the engine's work. */
-enum { WORK_AT = 128 };
+enum { WORK_AT = 96 };
 
 /* Takes a slot and opens the master key at its start. */
 static enum ael_status

@@ -11,7 +11,7 @@
 #include <ael/sys/error.h>
 
 enum {
-    LEAST_SECRET_SLOTS = 7, /* fewer where pages are so large that these would not fit into SMALLEST_LIMIT */
+    LEAST_SECRET_SLOTS = 6, /* fewer where pages are so large that these would not fit into SMALLEST_LIMIT */
     MOST_SECRET_SLOTS = 64,
     DEFAULT_LEASE_US = 1000,
     SMALLEST_LIMIT = 64 * 1024, /* of locked memory, with which the defaults are to work */

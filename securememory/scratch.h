@@ -20,7 +20,12 @@
 #include <ael/call.h>
 #include <ael/status.h>
 
-enum { AEL_SCRATCH_BYTES = 960 }; /* usable; a slot is 1,024 with its canaries */
+/* Usable; a slot is 1,280 with its canary, on other machines 1,024: one page of 16 KiB. */
+#if defined(__x86_64__)
+enum { AEL_SCRATCH_BYTES = 1216 };
+#else
+enum { AEL_SCRATCH_BYTES = 960 };
+#endif
 
 struct ael_scratch {
     uint8_t *bytes; /* AEL_SCRATCH_BYTES, zero at first, 64-byte aligned; NULL when not held */

@@ -14,7 +14,8 @@ enum {
     APART = 5, /* slots between those of threads that came one after the other: they have no canary in common */
 };
 
-_Static_assert(AEL_SCRATCH_STRIDE == 1024, "four slots fill a page of 4 KiB");
+_Static_assert(AEL_SCRATCH_STRIDE % 64 == 0, "every slot is aligned");
+_Static_assert(AEL_SCRATCH_ALL_BYTES % 4096 == 0, "the slots fill pages of 4 KiB");
 
 /* The slots end at the rear guard, also where they do not fill the pages. */
 static uint8_t *canary_of(const struct ael_scratch_pool *pool, uint32_t slot) {

@@ -1,5 +1,5 @@
 /*
- * securememory/scratch_pool.h - the scratch slots themselves: 16 KiB in one region, each slot behind a canary.
+ * securememory/scratch_pool.h - the scratch slots themselves: 20 KiB (16 where slots are smaller) in one region, each slot behind a canary.
  *
  *     guard | canary slot | canary slot | ... | canary slot | guard      (zeros before the first on large pages)
  *

@@ -164,7 +164,7 @@ static bool slots_are_whole(void) {
     struct ael_secret *secrets[64];
     struct ael_secret_access accesses[64];
     size_t slots = stats_now().secret_slots;
-    bool good = slots >= 7 && slots <= 64 && stats_now().secret_slots_in_use == 0 &&
+    bool good = slots >= 6 && slots <= 64 && stats_now().secret_slots_in_use == 0 &&
                 stats_now().scratch_slots_in_use == 0;
     for (size_t i = 0; good && i < slots; i++) {
         secrets[i] = secret_of('w');

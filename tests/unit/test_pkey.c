@@ -442,7 +442,7 @@ static void test_fork__closes_the_child_and_hands_the_keys_over(void) {
 /* -- all of it -- */
 
 static void test_secrets__of_all_sizes_leave_no_rights_behind(void) {
-    static const size_t k_lengths[] = {1, 32, 960, 961, 4000, 4001, 20000};
+    static const size_t k_lengths[] = {1, 32, AEL_SCRATCH_BYTES, AEL_SCRATCH_BYTES + 1, 4000, 4001, 20000};
     begin_simulation();
     set_up(AEL_PROTECTION_PKEY, AEL_PROTECTION_PKEY);
     for (size_t i = 0; i < sizeof k_lengths / sizeof k_lengths[0]; i++) {

@@ -19,7 +19,7 @@
 
 enum { PERIOD_S = 100, OTHERS = 40, LENS = 8 };
 
-static const size_t k_lens[LENS] = {1, 32, 63, 64, 65, 960, 961, 4000};
+static const size_t k_lens[LENS] = {1, 32, 63, 64, 65, AEL_SCRATCH_BYTES, AEL_SCRATCH_BYTES + 1, 4000};
 static const struct ael_key_binding k_binding = {{7, 8}, 9, 10, AEL_KEY_KIND_SYSTEM, 0};
 static const uint8_t k_key[AEL_KEY_BYTES] = "a key for tests, 32 bytes long..";
 
@@ -577,7 +577,7 @@ static void test_warden__rests_while_the_sweep_is_held_up(void) {
     options.rekey_s = 1;
     CU_ASSERT_EQUAL_FATAL(ael_memory_configure(&options, NULL), AEL_OK);
     struct ael_secret *a = secret_of('a', 32);
-    struct ael_secret *b = secret_of('b', 961);
+    struct ael_secret *b = secret_of('b', AEL_SCRATCH_BYTES + 1);
     CU_ASSERT_EQUAL(ael_secret_access_begin(a, &access), AEL_OK);
     CU_ASSERT_TRUE(comes_true(is_sweeping));
     CU_ASSERT_TRUE(comes_true(keys_page_is_open));

@@ -44,7 +44,7 @@ static struct ael_memory_stats stats_now(void) {
 }
 
 static void test_secret_new__wipes_the_source_and_keeps_the_bytes(void) {
-    static const size_t k_lens[] = {1, 31, 32, 960, 961, 4000, 4001, 8192};
+    static const size_t k_lens[] = {1, 31, 32, AEL_SCRATCH_BYTES, AEL_SCRATCH_BYTES + 1, 4000, 4001, 8192};
     for (size_t i = 0; i < sizeof k_lens / sizeof k_lens[0]; i++) {
         uint8_t source[8192];
         struct ael_secret *secret = NULL;
@@ -82,7 +82,7 @@ static void test_secret_new__refuses_bad_arguments(void) {
 }
 
 static void test_secret_new_random__gives_different_bytes(void) {
-    static const size_t k_lens[] = {32, 960, 961, 4000, 5000};
+    static const size_t k_lens[] = {32, AEL_SCRATCH_BYTES, AEL_SCRATCH_BYTES + 1, 4000, 5000};
     for (size_t i = 0; i < sizeof k_lens / sizeof k_lens[0]; i++) {
         struct ael_secret *a = NULL;
         struct ael_secret *b = NULL;
