@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "appencryption/record_canonical.h"
 #include "base/base64.h"
 #include "base/check.h"
 #include "base/key_codec.h"
 
-#include <ael/record.h>
 #include <ael/sys/error.h>
 
 static const char k_component[] = "appencryption/record";
@@ -178,19 +178,29 @@ read_record(struct ael_json_reader *reader, struct ael_bytes json, struct ael_re
     return AEL_OK;
 }
 
-/* see ael/record.h */
-enum ael_status
-ael_record_from_json(struct ael_bytes json, struct ael_record_buf *out, struct ael_error *err) {
+/* Arguments first, then the text's length; nothing is looked at before. */
+static enum ael_status check_text(struct ael_bytes json, struct ael_json_reader *reader) {
+    if (json.len > JSON_MAX_BYTES) {
+        reader->problem = "the text is too long";
+        return AEL_E_TOO_LARGE;
+    }
+    reader->problem = "the text is NULL";
+    return json.data != NULL || json.len == 0 ? AEL_OK : AEL_E_ARGUMENT;
+}
+
+static enum ael_status
+from_json(struct ael_bytes json, bool canonical_first, struct ael_record_buf *out, struct ael_error *err) {
     if (out == NULL) {
         return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "out is NULL");
     }
     reset(out);
-    struct ael_json_reader reader = {.problem = "the text is NULL"};
-    enum ael_status status = AEL_E_ARGUMENT;
-    if (json.len > JSON_MAX_BYTES) {
-        status = AEL_E_TOO_LARGE;
-        reader.problem = "the text is too long";
-    } else if (json.data != NULL || json.len == 0) {
+    struct ael_json_reader reader = {.problem = NULL};
+    enum ael_status status = check_text(json, &reader);
+    if (status == AEL_OK && canonical_first && ael_record_canonical_read(json, out) == AEL_OK) {
+        return AEL_OK;
+    }
+    if (status == AEL_OK) {
+        reset(out);
         status = read_record(&reader, json, out);
     }
     if (status == AEL_OK) {
@@ -198,4 +208,16 @@ ael_record_from_json(struct ael_bytes json, struct ael_record_buf *out, struct a
     }
     ael_record_buf_clear(out);
     return ael_error_set(err, status, 0, k_component, "%s, at byte %zu", reader.problem, reader.at);
+}
+
+/* see ael/record.h */
+enum ael_status
+ael_record_from_json(struct ael_bytes json, struct ael_record_buf *out, struct ael_error *err) {
+    return from_json(json, true, out, err);
+}
+
+/* see appencryption/record_canonical.h */
+enum ael_status
+ael_record_general_read(struct ael_bytes json, struct ael_record_buf *out, struct ael_error *err) {
+    return from_json(json, false, out, err);
 }

@@ -16,6 +16,7 @@ enum {
     /* JSON of 65 MiB of data, in base64: what ael_record_from_json reads, and the default payload with some room. */
     JSON_MAX_BYTES = 65 * 1024 * 1024 * 4 / 3,
     CHUNK_BYTES = 3072, /* of ciphertext, encoded at a time: a multiple of 3 */
+    STACK_BYTES = 4096, /* a record read from JSON up to this long takes no memory from the heap */
 };
 
 /* What comes after the data in a record's JSON, and after the empty data of a record without. */
@@ -142,6 +143,27 @@ static uint64_t json_limit(const struct ael_session *session) {
     return ((uint64_t)session->factory->rules.max_payload + (1u << 20)) / 3 * 4 + 4;
 }
 
+static enum ael_status read_and_open(
+    struct ael_session *session, struct ael_bytes json, struct ael_record_buf *record, struct ael_buf *plain,
+    const struct ael_call *call, struct ael_error *err) {
+    enum ael_status status = ael_record_from_json(json, record, err);
+    if (status == AEL_OK) {
+        status = ael_session_open_record(session, &record->record, plain, call, err);
+    }
+    ael_record_buf_clear(record);
+    return status;
+}
+
+/* Nothing in a record is secret, so it may lie on the stack; there is always room for it, as it is shorter than its JSON. */
+static enum ael_status decrypt_short_json(
+    struct ael_session *session, struct ael_bytes json, struct ael_buf *plain, const struct ael_call *call,
+    struct ael_error *err) {
+    uint8_t storage[STACK_BYTES];
+    struct ael_record_buf record = AEL_RECORD_BUF_INIT;
+    ael_buf_init_fixed(&record.storage, storage, sizeof storage);
+    return read_and_open(session, json, &record, plain, call, err);
+}
+
 static enum ael_status decrypt_json(
     struct ael_session *session, struct ael_bytes json, struct ael_buf *plain, const struct ael_call *call,
     struct ael_error *err) {
@@ -150,12 +172,10 @@ static enum ael_status decrypt_json(
         return ael_error_set(err, AEL_E_TOO_LARGE, 0, k_component, "the JSON is longer than max_payload can make it");
     }
     AEL_TRY(ael_session_check_open(session, err));
-    enum ael_status status = ael_record_from_json(json, &record, err);
-    if (status == AEL_OK) {
-        status = ael_session_open_record(session, &record.record, plain, call, err);
+    if (json.len <= STACK_BYTES) {
+        return decrypt_short_json(session, json, plain, call, err);
     }
-    ael_record_buf_clear(&record);
-    return status;
+    return read_and_open(session, json, &record, plain, call, err);
 }
 
 /* see ael/session.h */

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/base64.h"
 
+#include "base/base64_bulk.h"
 #include "base/check.h"
+
+#include <stdatomic.h>
 
 static const char k_alphabet[64] = {'A', 'B', 'C', 'D', 'E', 'F', 'G', 'H', 'I', 'J', 'K', 'L', 'M',
                                     'N', 'O', 'P', 'Q', 'R', 'S', 'T', 'U', 'V', 'W', 'X', 'Y', 'Z',
@@ -47,8 +50,51 @@ static void encode_group(uint32_t bits, char *text) {
     text[3] = k_alphabet[bits & 63];
 }
 
-/* see base/base64.h */
-void ael_base64_encode(const uint8_t *bytes, size_t len, char *text) {
+static bool always(void) {
+    return true;
+}
+
+static size_t encode_nothing(const uint8_t *bytes, size_t len, char *text) {
+    (void)bytes;
+    (void)len;
+    (void)text;
+    return 0;
+}
+
+static size_t decode_nothing(const uint8_t *text, size_t len, uint8_t *out) {
+    (void)text;
+    (void)len;
+    (void)out;
+    return 0;
+}
+
+const struct ael_base64_bulk ael_base64_bulk_none = {"none", always, encode_nothing, decode_nothing};
+
+/* Relaxed: each thread that asks comes to the same answer. */
+static _Atomic(const struct ael_base64_bulk *) s_bulk;
+
+static const struct ael_base64_bulk *choose(void) {
+    const struct ael_base64_bulk *chosen = &ael_base64_bulk_none;
+    for (size_t i = 0; ael_base64_bulks[i] != NULL && chosen == &ael_base64_bulk_none; i++) {
+        if (ael_base64_bulks[i]->is_available()) {
+            chosen = ael_base64_bulks[i];
+        }
+    }
+    atomic_store_explicit(&s_bulk, chosen, memory_order_relaxed);
+    return chosen;
+}
+
+static const struct ael_base64_bulk *best(void) {
+    const struct ael_base64_bulk *bulk = atomic_load_explicit(&s_bulk, memory_order_relaxed);
+    return bulk != NULL ? bulk : choose();
+}
+
+/* see base/base64_bulk.h */
+void ael_base64_encode_by(const struct ael_base64_bulk *bulk, const uint8_t *bytes, size_t len, char *text) {
+    size_t taken = bulk->encode(bytes, len, text);
+    bytes += taken;
+    text += taken / 3 * 4;
+    len -= taken;
     while (len >= 3) {
         encode_group((uint32_t)bytes[0] << 16 | (uint32_t)bytes[1] << 8 | bytes[2], text);
         bytes += 3;
@@ -63,6 +109,11 @@ void ael_base64_encode(const uint8_t *bytes, size_t len, char *text) {
     if (len == 1) {
         text[2] = '=';
     }
+}
+
+/* see base/base64.h */
+void ael_base64_encode(const uint8_t *bytes, size_t len, char *text) {
+    ael_base64_encode_by(best(), bytes, len, text);
 }
 
 static size_t padding_len(struct ael_bytes text) {
@@ -114,18 +165,25 @@ static bool decode_padded_group(const uint8_t *text, size_t padding, uint8_t *ou
     return true;
 }
 
-/* see base/base64.h */
-enum ael_status ael_base64_decode(struct ael_bytes text, uint8_t *out) {
+/* see base/base64_bulk.h */
+enum ael_status
+ael_base64_decode_by(const struct ael_base64_bulk *bulk, struct ael_bytes text, uint8_t *out) {
     if (text.len % 4 != 0) {
         return AEL_E_FORMAT;
     }
     size_t padding = padding_len(text);
     size_t groups = text.len / 4 - (padding != 0);
-    if (!decode_groups(text.data, groups, out)) {
+    size_t taken = bulk->decode(text.data, 4 * groups, out) / 4;
+    if (!decode_groups(text.data + 4 * taken, groups - taken, out + 3 * taken)) {
         return AEL_E_FORMAT;
     }
     if (padding != 0 && !decode_padded_group(text.data + 4 * groups, padding, out + 3 * groups)) {
         return AEL_E_FORMAT;
     }
     return AEL_OK;
+}
+
+/* see base/base64.h */
+enum ael_status ael_base64_decode(struct ael_bytes text, uint8_t *out) {
+    return ael_base64_decode_by(best(), text, out);
 }

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "appencryption/record_canonical.h"
+
+#include "base/base64.h"
+#include "base/check.h"
+#include "base/utf8.h"
+
+#include <ael/sys/key_record.h>
+
+#include <string.h>
+
+/* Fewer than int64_t has, so that no number is out of range. */
+enum { DIGITS_MAX = 18 };
+
+/* The text that is left. */
+struct rest {
+    const uint8_t *at;
+    const uint8_t *end;
+};
+
+static bool take(struct rest *rest, const char *piece, size_t len) {
+    if ((size_t)(rest->end - rest->at) < len || memcmp(rest->at, piece, len) != 0) {
+        return false;
+    }
+    rest->at += len;
+    return true;
+}
+
+#define TAKE(rest, piece) take(rest, piece, sizeof(piece) - 1)
+
+/* A whole number without a sign and without zeros at its front. */
+static bool take_number(struct rest *rest, int64_t *value) {
+    const uint8_t *start = rest->at;
+    int64_t sum = 0;
+    while (rest->at < rest->end && *rest->at >= '0' && *rest->at <= '9' && rest->at - start < DIGITS_MAX) {
+        sum = sum * 10 + (*rest->at++ - '0');
+    }
+    *value = sum;
+    return rest->at - start == 1 || (rest->at - start > 1 && *start != '0');
+}
+
+/* Up to the next quote, which is left; false without one. */
+static bool take_until_quote(struct rest *rest, struct ael_bytes *text) {
+    const uint8_t *quote = memchr(rest->at, '"', (size_t)(rest->end - rest->at));
+    if (quote == NULL) {
+        return false;
+    }
+    *text = (struct ael_bytes){rest->at, (size_t)(quote - rest->at)};
+    rest->at = quote;
+    return true;
+}
+
+/* An id as it stands between the quotes means itself: no escapes, no control characters, UTF-8. */
+static bool is_plain_id(struct ael_bytes id) {
+    bool plain = id.len <= AEL_ID_MAX_BYTES;
+    for (size_t i = 0; plain && i < id.len; i++) {
+        plain = id.data[i] >= 0x20 && id.data[i] != '\\';
+    }
+    return plain && ael_utf8_is_valid(id);
+}
+
+/* see appencryption/record_canonical.h */
+bool ael_record_canonical_cut(struct ael_bytes json, struct ael_record_parts *parts) {
+    static const char k_end[] = "\"}";
+    if (json.data == NULL || json.len < sizeof k_end - 1 ||
+        memcmp(json.data + json.len - (sizeof k_end - 1), k_end, sizeof k_end - 1) != 0) {
+        return false;
+    }
+    struct rest rest = {json.data, json.data + json.len - (sizeof k_end - 1)};
+    if (!TAKE(&rest, "{\"Key\":{\"Created\":") || !take_number(&rest, &parts->created_s) ||
+        !TAKE(&rest, ",\"Key\":\"") || !take_until_quote(&rest, &parts->key_text) ||
+        !TAKE(&rest, "\",\"ParentKeyMeta\":{\"KeyId\":\"") || !take_until_quote(&rest, &parts->parent_id) ||
+        !TAKE(&rest, "\",\"Created\":") || !take_number(&rest, &parts->parent_created_s) ||
+        !TAKE(&rest, "}},\"Data\":\"")) {
+        return false;
+    }
+    parts->data_text = (struct ael_bytes){rest.at, (size_t)(rest.end - rest.at)};
+    return is_plain_id(parts->parent_id);
+}
+
+/* What is decoded into storage, which has the room. A quote or an escape inside is no digit of base64. */
+static enum ael_status
+decode(struct ael_bytes text, size_t len, struct ael_buf *storage, struct ael_bytes *bytes) {
+    *bytes = (struct ael_bytes){NULL, 0};
+    if (text.len == 0) {
+        return AEL_OK;
+    }
+    AEL_TRY(ael_base64_decode(text, storage->data + storage->len));
+    *bytes = (struct ael_bytes){storage->data + storage->len, len};
+    storage->len += len;
+    return AEL_OK;
+}
+
+static struct ael_bytes keep(struct ael_bytes id, struct ael_buf *storage) {
+    if (id.len == 0) {
+        return (struct ael_bytes){NULL, 0};
+    }
+    memcpy(storage->data + storage->len, id.data, id.len);
+    storage->len += id.len;
+    return (struct ael_bytes){storage->data + storage->len - id.len, id.len};
+}
+
+/* see appencryption/record_canonical.h */
+enum ael_status ael_record_canonical_read(struct ael_bytes json, struct ael_record_buf *out) {
+    struct ael_record_parts parts;
+    size_t key_len = 0;
+    size_t data_len = 0;
+    if (!ael_record_canonical_cut(json, &parts)) {
+        return AEL_E_FORMAT;
+    }
+    AEL_TRY(ael_base64_decoded_len(parts.key_text, &key_len));
+    AEL_TRY(ael_base64_decoded_len(parts.data_text, &data_len));
+    if (key_len == 0 || key_len > AEL_KEY_RECORD_MAX_BYTES) {
+        return AEL_E_FORMAT;
+    }
+    AEL_TRY(ael_buf_reserve(&out->storage, key_len + parts.parent_id.len + data_len));
+    struct ael_record record = {
+        .created_s = parts.created_s, .has_parent = true, .parent_created_s = parts.parent_created_s};
+    AEL_TRY(decode(parts.key_text, key_len, &out->storage, &record.key));
+    record.parent_key_id = keep(parts.parent_id, &out->storage);
+    AEL_TRY(decode(parts.data_text, data_len, &out->storage, &record.data));
+    out->record = record;
+    return AEL_OK;
+}
