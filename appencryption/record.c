@@ -12,9 +12,9 @@ static const char k_component[] = "appencryption/record";
 enum { JSON_MAX_BYTES = 65 * 1024 * 1024 * 4 / 3 };
 
 /* The canonical layout around the envelope key and the data. */
-static const char k_start[] = "{\"Key\":";
-static const char k_data[] = ",\"Data\":";
-static const char k_end[] = "}";
+static const struct ael_bytes k_start = {(const uint8_t *)"{\"Key\":", 7};
+static const struct ael_bytes k_data = {(const uint8_t *)",\"Data\":", 8};
+static const struct ael_bytes k_end = {(const uint8_t *)"}", 1};
 
 /* The part of a record that key records share with it. */
 static struct ael_key_record envelope_of(const struct ael_record *record) {
@@ -97,7 +97,7 @@ size_t ael_record_json_bound(const struct ael_record *record) {
         return SIZE_MAX;
     }
     struct ael_key_record envelope = envelope_of(record);
-    size_t total = sizeof(k_start) - 1 + sizeof(k_data) - 1 + sizeof("\"\"") - 1 + sizeof(k_end) - 1;
+    size_t total = k_start.len + k_data.len + sizeof("\"\"") - 1 + k_end.len;
     bool fits = ael_add_size(total, ael_key_codec_json_len(&envelope), &total) &&
                 ael_add_size(total, ael_base64_encoded_len(record->data.len), &total);
     return fits ? total : SIZE_MAX;
@@ -105,11 +105,11 @@ size_t ael_record_json_bound(const struct ael_record *record) {
 
 static enum ael_status append_record(const struct ael_record *record, struct ael_buf *json) {
     struct ael_key_record envelope = envelope_of(record);
-    AEL_TRY(ael_buf_append(json, ael_bytes_from_text(k_start)));
+    AEL_TRY(ael_buf_append(json, k_start));
     AEL_TRY(ael_key_codec_append(&envelope, json));
-    AEL_TRY(ael_buf_append(json, ael_bytes_from_text(k_data)));
+    AEL_TRY(ael_buf_append(json, k_data));
     AEL_TRY(ael_json_append_base64(json, record->data));
-    return ael_buf_append(json, ael_bytes_from_text(k_end));
+    return ael_buf_append(json, k_end);
 }
 
 /* see ael/record.h */

@@ -3,6 +3,7 @@
 
 #include "base/base64.h"
 #include "base/check.h"
+#include "base/json.h"
 #include "base/utf8.h"
 
 #include <ael/sys/key_record.h>
@@ -39,24 +40,12 @@ static bool take_number(struct rest *rest, int64_t *value) {
     return rest->at - start == 1 || (rest->at - start > 1 && *start != '0');
 }
 
-/* Up to the next quote, which is left; false without one. */
-static bool take_until_quote(struct rest *rest, struct ael_bytes *text) {
-    const uint8_t *quote = memchr(rest->at, '"', (size_t)(rest->end - rest->at));
-    if (quote == NULL) {
-        return false;
-    }
-    *text = (struct ael_bytes){rest->at, (size_t)(quote - rest->at)};
-    rest->at = quote;
-    return true;
-}
-
-/* An id as it stands between the quotes means itself: no escapes, no control characters, UTF-8. */
-static bool is_plain_id(struct ael_bytes id) {
-    bool plain = id.len <= AEL_ID_MAX_BYTES;
-    for (size_t i = 0; plain && i < id.len; i++) {
-        plain = id.data[i] >= 0x20 && id.data[i] != '\\';
-    }
-    return plain && ael_utf8_is_valid(id);
+/* What means itself up to the next quote, which is left; false when something else stops it. */
+static bool take_plain(struct rest *rest, struct ael_bytes *text) {
+    struct ael_bytes left = {rest->at, (size_t)(rest->end - rest->at)};
+    *text = (struct ael_bytes){rest->at, ael_json_plain_len(left)};
+    rest->at += text->len;
+    return rest->at < rest->end && *rest->at == '"';
 }
 
 /* see appencryption/record_canonical.h */
@@ -68,14 +57,14 @@ bool ael_record_canonical_cut(struct ael_bytes json, struct ael_record_parts *pa
     }
     struct rest rest = {json.data, json.data + json.len - (sizeof k_end - 1)};
     if (!TAKE(&rest, "{\"Key\":{\"Created\":") || !take_number(&rest, &parts->created_s) ||
-        !TAKE(&rest, ",\"Key\":\"") || !take_until_quote(&rest, &parts->key_text) ||
-        !TAKE(&rest, "\",\"ParentKeyMeta\":{\"KeyId\":\"") || !take_until_quote(&rest, &parts->parent_id) ||
+        !TAKE(&rest, ",\"Key\":\"") || !take_plain(&rest, &parts->key_text) ||
+        !TAKE(&rest, "\",\"ParentKeyMeta\":{\"KeyId\":\"") || !take_plain(&rest, &parts->parent_id) ||
         !TAKE(&rest, "\",\"Created\":") || !take_number(&rest, &parts->parent_created_s) ||
         !TAKE(&rest, "}},\"Data\":\"")) {
         return false;
     }
     parts->data_text = (struct ael_bytes){rest.at, (size_t)(rest.end - rest.at)};
-    return is_plain_id(parts->parent_id);
+    return parts->parent_id.len <= AEL_ID_MAX_BYTES && ael_utf8_is_valid(parts->parent_id);
 }
 
 /* What is decoded into storage, which has the room. A quote or an escape inside is no digit of base64. */

@@ -15,7 +15,6 @@ static const char k_component[] = "session";
 enum {
     /* JSON of 65 MiB of data, in base64: what ael_record_from_json reads, and the default payload with some room. */
     JSON_MAX_BYTES = 65 * 1024 * 1024 * 4 / 3,
-    CHUNK_BYTES = 3072, /* of ciphertext, encoded at a time: a multiple of 3 */
     STACK_BYTES = 4096, /* a record read from JSON up to this long takes no memory from the heap */
 };
 
@@ -47,16 +46,9 @@ static void describe(
 
 /* Writes the base64 of the ciphertext, which ends where json's room ends, from the front; it never catches up. */
 static void encode_tail(struct ael_buf *json, const struct json_work *work) {
-    uint8_t chunk[CHUNK_BYTES];
     const uint8_t *from = json->data + work->total - work->data_len;
-    for (size_t left = work->data_len; left > 0;) {
-        size_t len = left < sizeof chunk ? left : sizeof chunk;
-        memcpy(chunk, from, len);
-        ael_base64_encode(chunk, len, (char *)json->data + json->len);
-        json->len += ael_base64_encoded_len(len);
-        from += len;
-        left -= len;
-    }
+    ael_base64_encode(from, work->data_len, (char *)json->data + json->len);
+    json->len += ael_base64_encoded_len(work->data_len);
     memcpy(json->data + json->len, k_tail, sizeof k_tail - 1);
     json->len += sizeof k_tail - 1;
 }

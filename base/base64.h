@@ -11,7 +11,10 @@
 /** Returns the length of the encoding of len bytes; SIZE_MAX on overflow. */
 size_t ael_base64_encoded_len(size_t len);
 
-/** Writes ael_base64_encoded_len(len) characters, without a NUL. text and bytes must not overlap. */
+/**
+ * Writes ael_base64_encoded_len(len) characters, without a NUL. The bytes may lie where the text comes to lie when they end
+ * where it ends, or behind: what is written then never reaches what is still to be read.
+ */
 void ael_base64_encode(const uint8_t *bytes, size_t len, char *text);
 
 /**

@@ -17,7 +17,8 @@ struct ael_base64_bulk {
     const char *name;
     bool (*is_available)(void); /* on this processor */
     /*
-     * Encodes whole groups from the front: reads bytes[0 .. len), writes 4 characters for each 3 bytes taken and no more.
+     * Encodes whole groups from the front: reads bytes[0 .. len), writes 4 characters for each 3 bytes taken and no more,
+     * those of a block after all of it was read (ael_base64_encode says why).
      * Returns how many bytes were taken, a multiple of 3.
      */
     size_t (*encode)(const uint8_t *bytes, size_t len, char *text);

@@ -244,14 +244,21 @@ static bool is_special(uint8_t byte) {
     return byte < 0x20 || byte == '"' || byte == '\\';
 }
 
+/* see base/json.h */
+size_t ael_json_plain_len(struct ael_bytes text) {
+    size_t at = 0;
+    while (text.len - at >= sizeof(uint64_t) && !has_special(text.data + at)) {
+        at += sizeof(uint64_t);
+    }
+    while (at < text.len && !is_special(text.data[at])) {
+        at++;
+    }
+    return at;
+}
+
 static void skip_plain_run(struct ael_json_reader *reader) {
-    const uint8_t *data = reader->text.data;
-    while (reader->text.len - reader->at >= sizeof(uint64_t) && !has_special(data + reader->at)) {
-        reader->at += sizeof(uint64_t);
-    }
-    while (reader->at < reader->text.len && !is_special(data[reader->at])) {
-        reader->at++;
-    }
+    const struct ael_bytes rest = {reader->text.data + reader->at, reader->text.len - reader->at};
+    reader->at += ael_json_plain_len(rest);
 }
 
 static bool is_hex_digit(uint8_t byte) {

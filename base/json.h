@@ -60,6 +60,9 @@ int64_t ael_json_read_int64(struct ael_json_reader *reader);
 /** Expects a text; returns what stands between the quotes, escapes and all, after checking them. */
 struct ael_bytes ael_json_read_raw_string(struct ael_json_reader *reader);
 
+/** Tells how many bytes from the start mean themselves in a text: no quote, no backslash, no control character. */
+size_t ael_json_plain_len(struct ael_bytes text);
+
 /** Passes over any one value, checking its grammar. */
 void ael_json_skip_value(struct ael_json_reader *reader);
 

@@ -49,19 +49,27 @@ static struct ael_bytes escape_of(struct ael_bytes text, char out[LONGEST_ESCAPE
     return text_of(NULL, 0);
 }
 
-static bool may_need_escape(uint8_t byte) {
-    return byte < 0x20 || byte == '"' || byte == '\\' || byte == '<' || byte == '>' || byte == '&' ||
-           byte == 0xe2;
-}
+/* By byte, because nearly all of them do not, and each byte of an id is asked several times in a record's life. */
+static const bool k_may_need_escape[256] = {
+    [0x00] = true, [0x01] = true, [0x02] = true, [0x03] = true, [0x04] = true, [0x05] = true, [0x06] = true,
+    [0x07] = true, [0x08] = true, [0x09] = true, [0x0a] = true, [0x0b] = true, [0x0c] = true, [0x0d] = true,
+    [0x0e] = true, [0x0f] = true, [0x10] = true, [0x11] = true, [0x12] = true, [0x13] = true, [0x14] = true,
+    [0x15] = true, [0x16] = true, [0x17] = true, [0x18] = true, [0x19] = true, [0x1a] = true, [0x1b] = true,
+    [0x1c] = true, [0x1d] = true, [0x1e] = true, [0x1f] = true, ['"'] = true,  ['\\'] = true, ['<'] = true,
+    ['>'] = true,  ['&'] = true,  [0xe2] = true,
+};
 
-/* Takes the next piece off text: a run as it is, or the escape of one character (in out). */
+/* Takes the next piece off text: a run as it is, or one character or its escape (in out). */
 static struct ael_bytes take_piece(struct ael_bytes *text, char out[LONGEST_ESCAPE_BYTES]) {
     size_t taken = 0;
-    struct ael_bytes piece = escape_of(*text, out, &taken);
+    while (taken < text->len && !k_may_need_escape[text->data[taken]]) {
+        taken++;
+    }
+    struct ael_bytes piece = {text->data, taken};
+    if (taken == 0) {
+        piece = escape_of(*text, out, &taken);
+    }
     if (piece.len == 0) {
-        while (taken < text->len && !may_need_escape(text->data[taken])) {
-            taken++;
-        }
         piece = (struct ael_bytes){text->data, taken};
     }
     text->data += taken;
@@ -93,13 +101,20 @@ static void put(struct ael_buf *buf, struct ael_bytes bytes) {
     buf->len += bytes.len;
 }
 
+/* Makes room for a text; most buffers have room for any escapes, so that the text need not be measured. */
+static enum ael_status reserve_string(struct ael_buf *json, struct ael_bytes text) {
+    size_t room = json->cap - json->len;
+    return room >= 2 && (room - 2) / LONGEST_ESCAPE_BYTES >= text.len ? AEL_OK
+                                                                      : reserve_more(json, ael_json_string_len(text));
+}
+
 /* see base/json.h */
 enum ael_status ael_json_append_string(struct ael_buf *json, struct ael_bytes text) {
     char escape[LONGEST_ESCAPE_BYTES];
     if ((text.data == NULL && text.len > 0) || !ael_utf8_is_valid(text)) {
         return AEL_E_ARGUMENT;
     }
-    AEL_TRY(reserve_more(json, ael_json_string_len(text)));
+    AEL_TRY(reserve_string(json, text));
     put(json, text_of("\"", 1));
     while (text.len > 0) {
         put(json, take_piece(&text, escape));
@@ -124,8 +139,12 @@ static struct ael_bytes int64_text(int64_t value, char text[INT64_TEXT_BYTES]) {
 
 /* see base/json.h */
 size_t ael_json_int64_len(int64_t value) {
-    char text[INT64_TEXT_BYTES];
-    return int64_text(value, text).len;
+    uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    size_t len = value < 0 ? 2 : 1;
+    for (; left >= 10000; left /= 10000) {
+        len += 4;
+    }
+    return len + (left >= 10) + (left >= 100) + (left >= 1000);
 }
 
 /* see base/json.h */

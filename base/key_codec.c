@@ -9,13 +9,17 @@
 
 #include <string.h>
 
+#define PIECE(text) {(const uint8_t *)(text), sizeof(text) - 1}
+
 /* The canonical layout, piece by piece. */
-static const char k_start[] = "{\"Created\":";
-static const char k_start_revoked[] = "{\"Revoked\":true,\"Created\":";
-static const char k_key[] = ",\"Key\":";
-static const char k_parent[] = ",\"ParentKeyMeta\":{\"KeyId\":";
-static const char k_parent_created[] = ",\"Created\":";
-static const char k_end[] = "}";
+static const struct ael_bytes k_start = PIECE("{\"Created\":");
+static const struct ael_bytes k_start_revoked = PIECE("{\"Revoked\":true,\"Created\":");
+static const struct ael_bytes k_key = PIECE(",\"Key\":");
+static const struct ael_bytes k_parent = PIECE(",\"ParentKeyMeta\":{\"KeyId\":");
+static const struct ael_bytes k_parent_created = PIECE(",\"Created\":");
+static const struct ael_bytes k_end = PIECE("}");
+
+enum { QUOTES_LEN = 2 };
 
 static void missing(struct ael_json_reader *reader) {
     (void)ael_json_fail(reader, AEL_E_FORMAT, "a required member is missing");
@@ -202,12 +206,8 @@ enum ael_status ael_key_codec_check(const struct ael_key_record *record) {
     return ael_id_is_text(record->parent_id) ? AEL_OK : AEL_E_ARGUMENT;
 }
 
-static size_t text_len(const char *text) {
-    return ael_bytes_from_text(text).len;
-}
-
 static bool add_parent_len(const struct ael_key_record *record, size_t *total) {
-    size_t fixed = text_len(k_parent) + text_len(k_parent_created) + text_len(k_end) +
+    size_t fixed = k_parent.len + k_parent_created.len + k_end.len +
                    ael_json_int64_len(record->parent_created_s);
     return ael_add_size(*total, fixed, total) &&
            ael_add_size(*total, ael_json_string_len(record->parent_id), total);
@@ -215,37 +215,32 @@ static bool add_parent_len(const struct ael_key_record *record, size_t *total) {
 
 /* see base/key_codec.h */
 size_t ael_key_codec_json_len(const struct ael_key_record *record) {
-    size_t total = text_len(record->revoked ? k_start_revoked : k_start) +
-                   ael_json_int64_len(record->created_s) + text_len(k_key) + text_len("\"\"") +
-                   text_len(k_end);
+    size_t total = (record->revoked ? k_start_revoked : k_start).len +
+                   ael_json_int64_len(record->created_s) + k_key.len + QUOTES_LEN + k_end.len;
     if (!ael_add_size(total, ael_base64_encoded_len(record->key.len), &total)) {
         return SIZE_MAX;
     }
     return !record->has_parent || add_parent_len(record, &total) ? total : SIZE_MAX;
 }
 
-static enum ael_status append_text(struct ael_buf *json, const char *text) {
-    return ael_buf_append(json, ael_bytes_from_text(text));
-}
-
 static enum ael_status append_parent(const struct ael_key_record *record, struct ael_buf *json) {
-    AEL_TRY(append_text(json, k_parent));
+    AEL_TRY(ael_buf_append(json, k_parent));
     AEL_TRY(ael_json_append_string(json, record->parent_id));
-    AEL_TRY(append_text(json, k_parent_created));
+    AEL_TRY(ael_buf_append(json, k_parent_created));
     AEL_TRY(ael_json_append_int64(json, record->parent_created_s));
-    return append_text(json, k_end);
+    return ael_buf_append(json, k_end);
 }
 
 /* see base/key_codec.h */
 enum ael_status ael_key_codec_append(const struct ael_key_record *record, struct ael_buf *json) {
-    AEL_TRY(append_text(json, record->revoked ? k_start_revoked : k_start));
+    AEL_TRY(ael_buf_append(json, record->revoked ? k_start_revoked : k_start));
     AEL_TRY(ael_json_append_int64(json, record->created_s));
-    AEL_TRY(append_text(json, k_key));
+    AEL_TRY(ael_buf_append(json, k_key));
     AEL_TRY(ael_json_append_base64(json, record->key));
     if (record->has_parent) {
         AEL_TRY(append_parent(record, json));
     }
-    return append_text(json, k_end);
+    return ael_buf_append(json, k_end);
 }
 
 /* see base/key_codec.h */

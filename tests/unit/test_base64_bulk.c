@@ -66,6 +66,16 @@ static bool decodes_in_place(const struct ael_base64_bulk *bulk, size_t len, siz
            marks_stand(s_out, at + s_text_len, sizeof s_out);
 }
 
+/* The bytes end where the text ends, or behind it, in the same memory. */
+static bool encodes_over(const struct ael_base64_bulk *bulk, size_t len, size_t at, size_t behind) {
+    memset(s_out, MARK, sizeof s_out);
+    uint8_t *from = s_out + at + s_text_len + behind - len;
+    memcpy(from, s_bytes, len);
+    ael_base64_encode_by(bulk, from, len, (char *)s_out + at);
+    return memcmp(s_out + at, s_text, s_text_len) == 0 && marks_stand(s_out, 0, at) &&
+           marks_stand(s_out, at + s_text_len + behind, sizeof s_out);
+}
+
 /* What it takes in bulk is what it says, and no part of a group. */
 static bool takes_whole_groups(const struct ael_base64_bulk *bulk, size_t len) {
     size_t taken = bulk->encode(s_bytes, len, (char *)s_out + MARGIN);
@@ -100,6 +110,9 @@ static void check_lengths(const struct ael_base64_bulk *bulk) {
             bad += decodes_at(bulk, len, MARGIN + shift, other) ? 0 : 1;
         }
         bad += decodes_in_place(bulk, len, MARGIN + len % ALIGNMENTS) ? 0 : 1;
+        for (size_t behind = 0; behind < 4; behind++) {
+            bad += encodes_over(bulk, len, MARGIN + len * 7 % ALIGNMENTS, behind) ? 0 : 1;
+        }
     }
     CU_ASSERT_EQUAL(bad, 0);
 }

@@ -332,6 +332,21 @@ static void test_ael_json_append_int64__writes_the_whole_range(void) {
     }
 }
 
+/* Around each power of ten. */
+static void test_ael_json_int64_len__is_what_is_written(void) {
+    int64_t power = 1;
+    for (int digits = 1; digits <= 19; digits++) {
+        for (int64_t value = power - 1; value <= power + 1; value++) {
+            char expected[32];
+            int len = snprintf(expected, sizeof(expected), "%lld", (long long)value);
+            CU_ASSERT_EQUAL(ael_json_int64_len(value), (size_t)len);
+            len = snprintf(expected, sizeof(expected), "%lld", (long long)-value);
+            CU_ASSERT_EQUAL(ael_json_int64_len(-value), (size_t)len);
+        }
+        power *= digits < 19 ? 10 : 1;
+    }
+}
+
 static const struct test_case k_cases[] = {
     {"RFC 8259 is accepted", test_ael_json_skip_value__accepts_rfc_8259},
     {"the rest is refused where it fails", test_ael_json_skip_value__refuses_the_rest_where_it_fails},
@@ -345,6 +360,7 @@ static const struct test_case k_cases[] = {
     {"the escapes are those of Go", test_ael_json_append_string__writes_the_escapes_of_go},
     {"a refused piece leaves the buffer", test_ael_json_append__refuses_and_leaves_the_buffer},
     {"numbers are written", test_ael_json_append_int64__writes_the_whole_range},
+    {"the length of a number", test_ael_json_int64_len__is_what_is_written},
 };
 
 TEST_SUITE_MAIN("json", k_cases)
