@@ -50,6 +50,21 @@ int child_run(int (*fn)(void)) {
     return result_of(child);
 }
 
+/* see tests/support/child.h */
+pid_t child_start(int (*fn)(void *), void *context) {
+    pid_t child = fork();
+    if (child == 0) {
+        become_plain();
+        leave(fn(context));
+    }
+    return child;
+}
+
+/* see tests/support/child.h */
+int child_wait(pid_t child) {
+    return result_of(child);
+}
+
 int child_run_with_lock_limit(size_t bytes, int (*fn)(void)) {
     pid_t child = fork();
     if (child == 0) {
