@@ -19,7 +19,7 @@ static void demand(bool right) {
 
 /* ---- the line ---- */
 
-enum { TURNS = 200 };
+enum { TURNS = 50 };
 
 /* The store is far away: in the meantime others of this process go on, with whatever they may. */
 static enum ael_status look_at_line(const struct service *service, struct ael_error *err) {
