@@ -2,6 +2,10 @@
 # Each fuzz/fuzz_<parser>.c: a libFuzzer program under AEL_FUZZ, else one that replays fuzz/corpus/<parser>.
 file(GLOB sources CONFIGURE_DEPENDS fuzz/fuzz_*.c)
 foreach(source ${sources})
+  file(STRINGS ${source} net REGEX "^#include \"net/.*\\.h\"")
+  if(net AND NOT TARGET ael_net)
+    continue()
+  endif()
   get_filename_component(target ${source} NAME_WE)
   string(REGEX REPLACE "^fuzz_" "" parser ${target})
   set(corpus ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/${parser})

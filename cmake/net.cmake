@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+# AEL_NET: whether net/ is built (AEL_WITH_NET), and ael_add_net(), which builds it.
+#
+# It is an archive for the components that reach a service over HTTP; no program links it by itself and it is not
+# installed. Like the static library, it sees the inside of ael.
+string(TOLOWER "${AEL_NET}" net)
+set(AEL_WITH_NET OFF)
+if(net MATCHES "^(auto|on|true|yes|1)$")
+  if(net STREQUAL "auto")
+    pkg_check_modules(CURL IMPORTED_TARGET libcurl>=7.68)
+  else()
+    pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl>=7.68)
+  endif()
+  if(CURL_FOUND)
+    set(AEL_WITH_NET ON)
+  else()
+    message(STATUS "no libcurl: net/ and what is built on it are left out")
+  endif()
+elseif(NOT net MATCHES "^(off|false|no|0)$")
+  message(FATAL_ERROR "AEL_NET is auto, on or off, not ${AEL_NET}")
+endif()
+
+function(ael_add_net)
+  if(NOT AEL_WITH_NET)
+    return()
+  endif()
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/net/*.c)
+  add_library(ael_net STATIC ${sources})
+  ael_build_flags(ael_net)
+  set_target_properties(ael_net PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  target_link_libraries(ael_net PUBLIC ael_static PRIVATE PkgConfig::CURL OpenSSL::Crypto Threads::Threads)
+endfunction()

@@ -1,0 +1,558 @@
+/*
+ * tests/unit/test_http.c - net/http.h against a server of the test's own, and TLS against openssl's.
+ * Layer: tests.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "net/http.h"
+
+#include "base/alloc.h"
+#include "tests/support/child.h"
+#include "tests/support/http_server.h"
+#include "tests/support/suite.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+#define BYTES(text) ael_bytes_from_text(text)
+
+static struct http_server_request s_last;
+static struct http_server_reply s_reply;
+static struct ael_cancel *s_cancel_on_request;
+static atomic_int s_requests;
+
+static void answer(void *context, const struct http_server_request *request, struct http_server_reply *reply) {
+    (void)context;
+    s_last = *request;
+    atomic_fetch_add(&s_requests, 1);
+    *reply = s_reply;
+    if (strstr(request->target, "/hang") != NULL) {
+        reply->how = HTTP_SERVER_HANGS;
+    }
+    ael_cancel_trigger(s_cancel_on_request);
+}
+
+/* A server, a client and their last exchange. */
+struct world {
+    struct http_server *server;
+    struct ael_http *http;
+    char url[256];
+    struct ael_http_response response;
+    struct ael_error err;
+};
+
+static void world_begin(struct world *world, uint32_t max_connections) {
+    struct ael_http_options options = AEL_HTTP_OPTIONS_INIT;
+    *world = (struct world){0};
+    s_reply = (struct http_server_reply){.body = "hello"};
+    s_last = (struct http_server_request){0};
+    s_cancel_on_request = NULL;
+    options.max_connections = max_connections;
+    world->server = http_server_start(answer, NULL);
+    CU_ASSERT_FATAL(world->server != NULL);
+    CU_ASSERT_FATAL(ael_http_new(&options, &world->http, &world->err) == AEL_OK);
+}
+
+static void world_end(struct world *world) {
+    ael_http_response_clear(&world->response);
+    ael_http_free(world->http);
+    http_server_stop(world->server);
+}
+
+static enum ael_status
+send_it(struct world *world, const struct ael_call *call, const char *path, struct ael_http_request request) {
+    ael_http_response_clear(&world->response);
+    (void)snprintf(world->url, sizeof world->url, "%s%s", http_server_url(world->server), path);
+    request.url = world->url;
+    request.method = request.method == NULL ? "GET" : request.method;
+    return ael_http_send(world->http, call, &request, &world->response, &world->err);
+}
+
+static enum ael_status get(struct world *world, const char *path) {
+    return send_it(world, NULL, path, (struct ael_http_request){0});
+}
+
+static bool body_is(const struct world *world, const char *text) {
+    return world->response.body.len == strlen(text) && memcmp(world->response.body.data, text, strlen(text)) == 0;
+}
+
+static void test_http_send__sends_what_it_is_given_and_gives_what_comes(void) {
+    struct world world;
+    char value[4096];
+    struct ael_bytes header;
+    world_begin(&world, 4);
+    const struct ael_http_header headers[] = {{BYTES("X-One"), BYTES("1")}, {BYTES("x-empty"), BYTES("")}};
+    (void)snprintf(s_reply.headers, sizeof s_reply.headers, "X-Answer:  yes \r\nDate: Tue, 15 Nov 1994 08:12:31 GMT\r\n");
+    s_reply.status = 418;
+    struct ael_http_request request = {
+        .method = "POST", .headers = headers, .header_count = 2, .body = BYTES("the body")};
+    CU_ASSERT_EQUAL(send_it(&world, NULL, "/a/../b?x=%20", request), AEL_OK);
+    CU_ASSERT_STRING_EQUAL(s_last.method, "POST");
+    CU_ASSERT_STRING_EQUAL(s_last.target, "/a/../b?x=%20");
+    CU_ASSERT_STRING_EQUAL(s_last.body, "the body");
+    CU_ASSERT_STRING_EQUAL(http_server_header(&s_last, "X-One", value), "1");
+    CU_ASSERT_PTR_NOT_NULL(strcasestr(s_last.headers, "x-empty:"));
+    CU_ASSERT_PTR_NULL(strcasestr(s_last.headers, "content-type:"));
+    CU_ASSERT_PTR_NULL(strcasestr(s_last.headers, "expect:"));
+    CU_ASSERT_EQUAL(world.response.status, 418);
+    CU_ASSERT(world.response.sent && body_is(&world, "hello"));
+    CU_ASSERT(ael_http_response_header(&world.response, "x-answer", &header) && header.len == 3);
+    CU_ASSERT(ael_http_response_header(&world.response, "DATE", &header) && header.len == 29);
+    CU_ASSERT_FALSE(ael_http_response_header(&world.response, "x-other", &header));
+    CU_ASSERT_EQUAL(send_it(&world, NULL, "/", (struct ael_http_request){.method = "PUT"}), AEL_OK);
+    CU_ASSERT_STRING_EQUAL(s_last.method, "PUT");
+    CU_ASSERT_STRING_EQUAL(http_server_header(&s_last, "content-length", value), "0");
+    world_end(&world);
+}
+
+static void test_http_send__uses_one_connection_again(void) {
+    struct world world;
+    world_begin(&world, 4);
+    for (int i = 0; i < 20; i++) {
+        CU_ASSERT_EQUAL(get(&world, "/"), AEL_OK);
+    }
+    CU_ASSERT_EQUAL(ael_http_connections_opened(world.http), 1);
+    s_reply.how = HTTP_SERVER_ENDS; /* the next request finds its connection dead */
+    CU_ASSERT_EQUAL(get(&world, "/"), AEL_OK);
+    CU_ASSERT_EQUAL(get(&world, "/"), AEL_OK);
+    CU_ASSERT_EQUAL(ael_http_connections_opened(world.http), 2);
+    world_end(&world);
+}
+
+static void *send_many(void *context) {
+    struct world *shared = context;
+    struct world own = *shared;
+    own.response = (struct ael_http_response){0};
+    size_t good = 0;
+    for (int i = 0; i < 20; i++) {
+        good += get(&own, "/") == AEL_OK && body_is(&own, "hello") ? 1 : 0;
+    }
+    ael_http_response_clear(&own.response);
+    return (void *)good;
+}
+
+static void test_http_send__opens_no_more_connections_than_the_bound(void) {
+    struct world world;
+    pthread_t threads[16];
+    world_begin(&world, 3);
+    for (size_t i = 0; i < 16; i++) {
+        CU_ASSERT_FATAL(pthread_create(&threads[i], NULL, send_many, &world) == 0);
+    }
+    for (size_t i = 0; i < 16; i++) {
+        void *good = NULL;
+        (void)pthread_join(threads[i], &good);
+        CU_ASSERT_EQUAL((size_t)good, 20);
+    }
+    CU_ASSERT(ael_http_connections_opened(world.http) >= 1 && ael_http_connections_opened(world.http) <= 3);
+    world_end(&world);
+}
+
+static void test_http_send__ends_at_the_deadline_and_goes_on(void) {
+    struct world world;
+    struct ael_call call = AEL_CALL_INIT;
+    world_begin(&world, 1);
+    call.deadline_ns = ael_deadline_in_ms(50);
+    CU_ASSERT_EQUAL(send_it(&world, &call, "/hang", (struct ael_http_request){0}), AEL_E_TIMEOUT);
+    CU_ASSERT(world.response.sent && world.err.status == AEL_E_TIMEOUT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(world.err.detail, "deadline"));
+    CU_ASSERT_EQUAL(send_it(&world, NULL, "/hang", (struct ael_http_request){.timeout_ms = 30}), AEL_E_TIMEOUT);
+    CU_ASSERT_EQUAL(get(&world, "/"), AEL_OK);
+    world_end(&world);
+}
+
+static void test_http_send__is_cancelled_while_it_waits_for_the_answer(void) {
+    struct world world;
+    struct ael_call call = AEL_CALL_INIT;
+    struct ael_cancel *cancel = NULL;
+    CU_ASSERT_FATAL(ael_cancel_new(&cancel) == AEL_OK);
+    world_begin(&world, 1);
+    s_cancel_on_request = cancel;
+    call.cancel = cancel;
+    CU_ASSERT_EQUAL(send_it(&world, &call, "/hang", (struct ael_http_request){0}), AEL_E_CANCELLED);
+    CU_ASSERT(world.response.sent);
+    world_end(&world);
+    ael_cancel_free(cancel);
+}
+
+static void *hang_here(void *context) {
+    struct world own = *(struct world *)context;
+    struct ael_call call = AEL_CALL_INIT;
+    own.response = (struct ael_http_response){0};
+    call.deadline_ns = ael_deadline_in_ms(300);
+    enum ael_status status = send_it(&own, &call, "/hang", (struct ael_http_request){0});
+    ael_http_response_clear(&own.response);
+    return (void *)(size_t)status;
+}
+
+static void test_http_send__waits_for_a_place_no_longer_than_its_call(void) {
+    struct world world;
+    struct ael_call call = AEL_CALL_INIT;
+    pthread_t thread;
+    void *status = NULL;
+    world_begin(&world, 1);
+    int before = atomic_load(&s_requests);
+    CU_ASSERT_FATAL(pthread_create(&thread, NULL, hang_here, &world) == 0);
+    while (atomic_load(&s_requests) == before) {
+        (void)sched_yield();
+    }
+    call.deadline_ns = ael_deadline_in_ms(30);
+    CU_ASSERT_EQUAL(send_it(&world, &call, "/", (struct ael_http_request){0}), AEL_E_TIMEOUT);
+    CU_ASSERT_FALSE(world.response.sent);
+    CU_ASSERT_PTR_NOT_NULL(strstr(world.err.detail, "all 1 connections"));
+    CU_ASSERT_EQUAL(get(&world, "/"), AEL_OK); /* waits until the other is over */
+    (void)pthread_join(thread, &status);
+    CU_ASSERT_EQUAL((size_t)status, AEL_E_TIMEOUT);
+    world_end(&world);
+}
+
+static void test_http_send__tells_servers_that_are_not_there_or_go_away(void) {
+    struct world world;
+    char url[64];
+    struct ael_http_request request = {.method = "GET", .url = url};
+    world_begin(&world, 2);
+    (void)snprintf(url, sizeof url, "http://127.0.0.1:%d/secret?token=s3cret", http_server_free_port());
+    CU_ASSERT_EQUAL(ael_http_send(world.http, NULL, &request, &world.response, &world.err), AEL_E_UNREACHABLE);
+    CU_ASSERT(!world.response.sent && strstr(world.err.detail, "secret") == NULL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(world.err.detail, "http://127.0.0.1:"));
+    s_reply.how = HTTP_SERVER_CLOSES;
+    CU_ASSERT_EQUAL(get(&world, "/"), AEL_E_UNREACHABLE);
+    CU_ASSERT(world.response.sent);
+    s_reply.how = HTTP_SERVER_CUTS;
+    CU_ASSERT_EQUAL(get(&world, "/"), AEL_E_UNREACHABLE);
+    CU_ASSERT(world.response.sent && world.response.status == 0);
+    request.url = "http://no-such-host.invalid/";
+    CU_ASSERT_EQUAL(ael_http_send(world.http, NULL, &request, &world.response, &world.err), AEL_E_UNREACHABLE);
+    world_end(&world);
+}
+
+static void test_http_send__refuses_answers_beyond_the_bound(void) {
+    struct world world;
+    world_begin(&world, 1);
+    (void)snprintf(s_reply.body, sizeof s_reply.body, "a secret of eighteen");
+    s_reply.repeat = 100;
+    CU_ASSERT_EQUAL(send_it(&world, NULL, "/", (struct ael_http_request){.max_bytes = 1999}), AEL_E_BACKEND);
+    CU_ASSERT(strstr(world.err.detail, "1999") != NULL && strstr(world.err.detail, "secret") == NULL);
+    CU_ASSERT(world.response.body.len <= 1999);
+    CU_ASSERT_EQUAL(send_it(&world, NULL, "/", (struct ael_http_request){.max_bytes = 2000}), AEL_OK);
+    CU_ASSERT_EQUAL(world.response.body.len, 2000);
+    world_end(&world);
+}
+
+static void test_http_send__does_not_follow_redirects(void) {
+    struct world world;
+    struct ael_bytes header;
+    world_begin(&world, 1);
+    s_reply.status = 302;
+    (void)snprintf(s_reply.headers, sizeof s_reply.headers, "Location: /elsewhere\r\n");
+    CU_ASSERT_EQUAL(get(&world, "/first"), AEL_OK);
+    CU_ASSERT_EQUAL(world.response.status, 302);
+    CU_ASSERT_STRING_EQUAL(s_last.target, "/first");
+    CU_ASSERT(ael_http_response_header(&world.response, "location", &header));
+    world_end(&world);
+}
+
+static void test_http_send__refuses_what_would_be_another_request(void) {
+    struct world world;
+    world_begin(&world, 1);
+    const struct ael_http_header bad[] = {
+        {BYTES("x"), BYTES("1\r\nHost: evil")}, {BYTES("x"), {(const uint8_t *)"a\0b", 3}}, {BYTES("x y"), BYTES("1")},
+        {BYTES("x:"), BYTES("1")},              {BYTES(""), BYTES("1")},                    {BYTES("x\n"), BYTES("1")},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct ael_http_request request = {.headers = &bad[i], .header_count = 1};
+        CU_ASSERT_EQUAL(send_it(&world, NULL, "/", request), AEL_E_ARGUMENT);
+    }
+    CU_ASSERT_EQUAL(send_it(&world, NULL, "/", (struct ael_http_request){.method = "GET /x"}), AEL_E_ARGUMENT);
+    CU_ASSERT_EQUAL(get(&world, "/a b"), AEL_E_ARGUMENT);
+    CU_ASSERT_EQUAL(get(&world, "/\r\nX: y"), AEL_E_ARGUMENT);
+    CU_ASSERT_STRING_EQUAL(s_last.target, "");
+    static const char *const k_urls[] = {"file:///etc/passwd", "ftp://127.0.0.1/", "", "http//x", "http://"};
+    for (size_t i = 0; i < sizeof k_urls / sizeof k_urls[0]; i++) {
+        struct ael_http_request request = {.method = "GET", .url = k_urls[i]};
+        CU_ASSERT_EQUAL(ael_http_send(world.http, NULL, &request, &world.response, &world.err), AEL_E_ARGUMENT);
+    }
+    struct ael_http_request named = {.method = "GET", .url = "http://user:s3cret@127.0.0.1:1/"};
+    CU_ASSERT_EQUAL(ael_http_send(world.http, NULL, &named, &world.response, &world.err), AEL_E_ARGUMENT);
+    CU_ASSERT_PTR_NULL(strstr(world.err.detail, "s3cret"));
+    world_end(&world);
+}
+
+static void test_http_send__takes_the_proxy_of_the_environment(void) {
+    struct world world;
+    char url[64];
+    struct ael_http_request request = {.method = "GET", .url = url};
+    world_begin(&world, 1);
+    (void)snprintf(url, sizeof url, "http://127.0.0.1:%d/x", http_server_free_port());
+    CU_ASSERT_FATAL(setenv("http_proxy", http_server_url(world.server), 1) == 0);
+    CU_ASSERT_EQUAL(ael_http_send(world.http, NULL, &request, &world.response, &world.err), AEL_OK);
+    CU_ASSERT_STRING_EQUAL(s_last.target, url);
+    ael_http_response_clear(&world.response);
+    request.no_proxy = true;
+    CU_ASSERT_EQUAL(ael_http_send(world.http, NULL, &request, &world.response, &world.err), AEL_E_UNREACHABLE);
+    request.no_proxy = false;
+    (void)setenv("http_proxy", "weird://user:s3cret@127.0.0.1:1/", 1);
+    CU_ASSERT_NOT_EQUAL(ael_http_send(world.http, NULL, &request, &world.response, &world.err), AEL_OK);
+    CU_ASSERT_PTR_NULL(strstr(world.err.detail, "s3cret"));
+    (void)unsetenv("http_proxy");
+    world_end(&world);
+}
+
+/* ---- fork ---- */
+
+static struct world *s_world;
+
+static int ask_in_child(void) {
+    enum ael_status status = get(s_world, "/child");
+    bool good = status == AEL_OK && body_is(s_world, "hello");
+    ael_http_response_clear(&s_world->response);
+    ael_http_free(s_world->http);
+    return good ? 0 : 1;
+}
+
+static void test_http_send__gives_a_child_connections_of_its_own(void) {
+    struct world world;
+    world_begin(&world, 2);
+    s_world = &world;
+    CU_ASSERT_EQUAL(get(&world, "/parent"), AEL_OK);
+    CU_ASSERT_EQUAL(s_last.connection, 1);
+    CU_ASSERT_EQUAL(child_run(ask_in_child), 0);
+    CU_ASSERT_STRING_EQUAL(s_last.target, "/child");
+    CU_ASSERT_EQUAL(s_last.connection, 2);
+    CU_ASSERT_EQUAL(get(&world, "/parent"), AEL_OK);
+    CU_ASSERT_EQUAL(s_last.connection, 1); /* the child neither used nor ended it */
+    world_end(&world);
+}
+
+static int count_sockets(void) {
+    int count = 0;
+    for (int fd = 0; fd < 256; fd++) {
+        struct sockaddr_in peer;
+        socklen_t len = sizeof peer;
+        count += getpeername(fd, (struct sockaddr *)&peer, &len) == 0 && peer.sin_family == AF_INET ? 1 : 0;
+    }
+    return count;
+}
+
+static int s_sockets_of_server;
+
+static int sockets_in_child(void) {
+    return count_sockets() - s_sockets_of_server;
+}
+
+static void test_fork__leaves_no_socket_of_the_pool_to_a_child(void) {
+    struct world world;
+    world_begin(&world, 2);
+    CU_ASSERT_EQUAL(get(&world, "/"), AEL_OK);
+    s_sockets_of_server = 1; /* the server's end is in this process, too */
+    CU_ASSERT_EQUAL(count_sockets(), 2);
+    CU_ASSERT_EQUAL(child_run(sockets_in_child), 0);
+    world_end(&world);
+}
+
+static void test_http_send__refuses_in_a_child_without_handlers(void) {
+    struct world world;
+    world_begin(&world, 2);
+    CU_ASSERT_EQUAL(get(&world, "/"), AEL_OK);
+    pid_t child = _Fork();
+    if (child == 0) {
+        _exit(get(&world, "/") == AEL_E_FORKED ? 0 : 1);
+    }
+    int status = -1;
+    CU_ASSERT_EQUAL(waitpid(child, &status, 0), child);
+    CU_ASSERT_EQUAL(status, 0);
+    world_end(&world);
+}
+
+/* ---- allocation failures ---- */
+
+static int fail_at(void *context) {
+    int *left = context;
+    return (*left)-- == 0;
+}
+
+static void test_http_send__survives_each_failed_allocation(void) {
+    struct world world;
+    world_begin(&world, 1);
+    const struct ael_http_header headers[] = {{BYTES("x-one"), BYTES("1")}};
+    bool done = false;
+    for (int i = 0; i < 40 && !done; i++) {
+        int left = i;
+        ael_alloc_set_fault(fail_at, &left);
+        struct ael_http_request request = {.headers = headers, .header_count = 1};
+        enum ael_status status = send_it(&world, NULL, "/", request);
+        ael_alloc_set_fault(NULL, NULL);
+        CU_ASSERT(status == AEL_OK || status == AEL_E_NO_MEMORY);
+        done = left >= 0;
+        CU_ASSERT(!done || status == AEL_OK);
+    }
+    CU_ASSERT(done);
+    for (int i = 0; i < 8; i++) {
+        int left = i;
+        struct ael_http *http = NULL;
+        struct ael_http_options options = AEL_HTTP_OPTIONS_INIT;
+        options.ca_file = "/a";
+        options.client_cert = "/b";
+        ael_alloc_set_fault(fail_at, &left);
+        enum ael_status status = ael_http_new(&options, &http, NULL);
+        ael_alloc_set_fault(NULL, NULL);
+        CU_ASSERT((status == AEL_OK) == (http != NULL) && (status == AEL_OK || status == AEL_E_NO_MEMORY));
+        ael_http_free(http);
+    }
+    world_end(&world);
+}
+
+static void test_http_new__refuses_a_pool_without_places(void) {
+    struct ael_http *http = NULL;
+    struct ael_http_options options = AEL_HTTP_OPTIONS_INIT;
+    options.max_connections = 0;
+    CU_ASSERT_EQUAL(ael_http_new(&options, &http, NULL), AEL_E_ARGUMENT);
+    options.max_connections = AEL_HTTP_MAX_CONNECTIONS + 1;
+    CU_ASSERT_EQUAL(ael_http_new(&options, &http, NULL), AEL_E_ARGUMENT);
+    CU_ASSERT_EQUAL(ael_http_new(NULL, &http, NULL), AEL_E_ARGUMENT);
+    ael_http_free(NULL);
+}
+
+/* ---- TLS, against openssl s_server ---- */
+
+static char s_folder[64];
+
+static int run_shell(const char *script) {
+    char full[4096];
+    (void)snprintf(full, sizeof full, "cd %s && { %s; } >log 2>&1", s_folder, script);
+    return system(full); /* mistakes: a test's own words */
+}
+
+static bool make_certificates(void) {
+    (void)snprintf(s_folder, sizeof s_folder, "/tmp/ael-http-XXXXXX");
+    return mkdtemp(s_folder) != NULL &&
+           run_shell("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout ca.key -out "
+                     "ca.pem -subj '/CN=test CA' -addext basicConstraints=critical,CA:TRUE && "
+                     "mk() { openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $1.key -out $1.csr "
+                     "-subj /CN=$1 && printf \"subjectAltName=$2\" >ext && openssl x509 -req -in $1.csr -CA ca.pem -CAkey "
+                     "ca.key -CAcreateserial -days $3 -out $1.pem -extfile ext; } && "
+                     "mk good IP:127.0.0.1 30 && mk other DNS:other.example 30 && mk old IP:127.0.0.1 -1 && "
+                     "mk client DNS:client 30") == 0;
+}
+
+struct tls_server {
+    pid_t pid;
+    int port;
+};
+
+static bool port_answers(int port) {
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_port = htons((uint16_t)port)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool answers = connect(fd, (struct sockaddr *)&address, sizeof address) == 0;
+    (void)close(fd);
+    return answers;
+}
+
+static struct tls_server tls_start(const char *name, bool demand_client) {
+    struct tls_server server = {.port = http_server_free_port()};
+    char command[512];
+    (void)snprintf(
+        command, sizeof command,
+        "cd %s && exec openssl s_server -accept 127.0.0.1:%d -cert %s.pem -key %s.key -www -quiet %s </dev/null "
+        ">>server.log 2>&1",
+        s_folder, server.port, name, name, demand_client ? "-Verify 1 -verify_return_error -CAfile ca.pem" : "");
+    char sh[] = "sh";
+    char dash_c[] = "-c";
+    char *arguments[] = {sh, dash_c, command, NULL};
+    CU_ASSERT_FATAL(posix_spawn(&server.pid, "/bin/sh", NULL, NULL, arguments, environ) == 0);
+    int64_t tries = 0;
+    while (!port_answers(server.port) && tries++ < 1000) {
+        (void)poll(NULL, 0, 10);
+    }
+    return server;
+}
+
+static void tls_stop(const struct tls_server *server) {
+    (void)kill(server->pid, SIGTERM);
+    (void)waitpid(server->pid, NULL, 0);
+}
+
+static enum ael_status tls_get(
+    const struct tls_server *server, const char *ca, const char *client, struct ael_error *err) {
+    struct ael_http_options options = AEL_HTTP_OPTIONS_INIT;
+    struct ael_http *http = NULL;
+    struct ael_http_response response;
+    char url[64];
+    char ca_path[128];
+    char cert[128];
+    char key[128];
+    (void)snprintf(ca_path, sizeof ca_path, "%s/%s", s_folder, ca == NULL ? "" : ca);
+    (void)snprintf(cert, sizeof cert, "%s/%s.pem", s_folder, client == NULL ? "" : client);
+    (void)snprintf(key, sizeof key, "%s/%s.key", s_folder, client == NULL ? "" : client);
+    (void)snprintf(url, sizeof url, "https://127.0.0.1:%d/", server->port);
+    options.ca_file = ca == NULL ? NULL : ca_path;
+    options.client_cert = client == NULL ? NULL : cert;
+    options.client_key = client == NULL ? NULL : key;
+    struct ael_http_request request = {.method = "GET", .url = url};
+    *err = (struct ael_error){0};
+    CU_ASSERT_FATAL(ael_http_new(&options, &http, err) == AEL_OK);
+    enum ael_status status = ael_http_send(http, NULL, &request, &response, err);
+    CU_ASSERT(status != AEL_OK || response.status == 200);
+    ael_http_response_clear(&response);
+    ael_http_free(http);
+    return status;
+}
+
+static void test_http_send__verifies_the_servers_certificate(void) {
+    struct ael_error err;
+    CU_ASSERT_FATAL(make_certificates());
+    struct tls_server good = tls_start("good", false);
+    CU_ASSERT_EQUAL(tls_get(&good, "ca.pem", NULL, &err), AEL_OK);
+    CU_ASSERT_EQUAL(tls_get(&good, NULL, NULL, &err), AEL_E_BACKEND); /* the system's CAs do not know ours */
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.detail, "certificate"));
+    CU_ASSERT_EQUAL(tls_get(&good, "other.pem", NULL, &err), AEL_E_BACKEND);
+    CU_ASSERT_EQUAL(tls_get(&good, "no-such-file", NULL, &err), AEL_E_BACKEND);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.detail, "CA certificates cannot be read"));
+    tls_stop(&good);
+    struct tls_server other = tls_start("other", false);
+    CU_ASSERT_EQUAL(tls_get(&other, "ca.pem", NULL, &err), AEL_E_BACKEND);
+    tls_stop(&other);
+    struct tls_server old = tls_start("old", false);
+    CU_ASSERT_EQUAL(tls_get(&old, "ca.pem", NULL, &err), AEL_E_BACKEND);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.detail, "expired"));
+    tls_stop(&old);
+    struct tls_server demanding = tls_start("good", true);
+    CU_ASSERT_NOT_EQUAL(tls_get(&demanding, "ca.pem", NULL, &err), AEL_OK);
+    CU_ASSERT_EQUAL(tls_get(&demanding, "ca.pem", "client", &err), AEL_OK);
+    CU_ASSERT_EQUAL(tls_get(&demanding, "ca.pem", "missing", &err), AEL_E_BACKEND);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.detail, "client certificate"));
+    tls_stop(&demanding);
+    CU_ASSERT_EQUAL(run_shell("rm -rf \"$PWD\""), 0);
+}
+
+static const struct test_case k_cases[] = {
+    {"a request goes out as it is given, its answer comes as it was sent", test_http_send__sends_what_it_is_given_and_gives_what_comes},
+    {"one connection serves request after request", test_http_send__uses_one_connection_again},
+    {"16 threads open no more connections than the bound", test_http_send__opens_no_more_connections_than_the_bound},
+    {"the deadline ends a request, the pool goes on", test_http_send__ends_at_the_deadline_and_goes_on},
+    {"a token ends a request", test_http_send__is_cancelled_while_it_waits_for_the_answer},
+    {"waiting for a place ends with the call", test_http_send__waits_for_a_place_no_longer_than_its_call},
+    {"servers that are not there or go away", test_http_send__tells_servers_that_are_not_there_or_go_away},
+    {"an answer beyond the bound is refused", test_http_send__refuses_answers_beyond_the_bound},
+    {"redirects are not followed", test_http_send__does_not_follow_redirects},
+    {"what would be another request is refused", test_http_send__refuses_what_would_be_another_request},
+    {"the environment's proxy is taken", test_http_send__takes_the_proxy_of_the_environment},
+    {"a child has connections of its own", test_http_send__gives_a_child_connections_of_its_own},
+    {"a child has none of the parent's sockets", test_fork__leaves_no_socket_of_the_pool_to_a_child},
+    {"a child without handlers is refused", test_http_send__refuses_in_a_child_without_handlers},
+    {"each failed allocation is survived", test_http_send__survives_each_failed_allocation},
+    {"a pool without places is refused", test_http_new__refuses_a_pool_without_places},
+    {"the server's certificate is verified", test_http_send__verifies_the_servers_certificate},
+};
+TEST_SUITE_MAIN("http", k_cases)
