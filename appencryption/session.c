@@ -21,6 +21,7 @@ enum {
 };
 
 static const int64_t k_default_timeout_ns = INT64_C(30) * 1000000000;
+static const int64_t k_long_interval_ns = 1000000000;
 
 static enum ael_status make_key_cache(struct ael_session *session) {
     struct ael_session_factory *factory = session->factory;
@@ -98,14 +99,23 @@ enum ael_status ael_session_check_open(const struct ael_session *session, struct
     return closed ? ael_error_set(err, AEL_E_CLOSED, 0, k_component, "the session's factory was closed") : AEL_OK;
 }
 
+/* The last tick will do, but where the interval of checks is hardly longer than one. */
+static struct ael_instant look_at_clocks(const struct ael_session *session) {
+    if (session->factory->rules.interval_ns >= k_long_interval_ns) {
+        return ael_clock_last_tick();
+    }
+    return (struct ael_instant){ael_clock_boot_ns(), ael_clock_wall_s()};
+}
+
 /* see appencryption/session_parts.h */
 enum ael_status ael_session_begin_call(
     const struct ael_session *session, const struct ael_call *call, struct ael_session_call *begun,
     struct ael_error *err) {
     AEL_TRY(ael_session_check_open(session, err));
+    struct ael_instant now = look_at_clocks(session);
     begun->call = (struct ael_call)AEL_CALL_INIT;
-    begun->now_ns = ael_clock_boot_ns();
-    begun->now_s = ael_clock_wall_s();
+    begun->now_ns = now.boot_ns;
+    begun->now_s = now.wall_s;
     if (call != NULL) {
         if (call->size != sizeof *call) {
             return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "call's size is none; use AEL_CALL_INIT");
@@ -145,6 +155,23 @@ enum ael_status ael_session_refuse(
 void ael_session_empty(struct ael_buf *buf) {
     ael_wipe(buf->data, buf->len);
     buf->len = 0;
+}
+
+/* see appencryption/session_parts.h */
+size_t ael_session_set_aside(struct ael_buf *buf) {
+    size_t held = buf->len;
+    buf->len = 0;
+    return held;
+}
+
+/* see appencryption/session_parts.h. Storage only grows, and old storage was wiped when it went. */
+void ael_session_wipe_rest(struct ael_buf *buf, size_t held, enum ael_status status) {
+    if (status != AEL_OK) {
+        buf->len = held > buf->len ? held : buf->len;
+        ael_session_empty(buf);
+    } else if (held > buf->len) {
+        ael_wipe(buf->data + buf->len, held - buf->len);
+    }
 }
 
 /* see appencryption/session_parts.h */
@@ -193,12 +220,6 @@ static enum ael_status seal_record(
                ? AEL_OK
                : ael_error_set(err, status, 0, k_component, "the payload could not be encrypted: %s",
                                ael_status_text(status));
-}
-
-/* Empties a record but keeps its storage. */
-static void empty_record(struct ael_record_buf *out) {
-    ael_session_empty(&out->storage);
-    out->record = (struct ael_record){.created_s = 0};
 }
 
 /* see appencryption/session_parts.h */
@@ -317,10 +338,12 @@ enum ael_status ael_session_encrypt(
         return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "session or out is NULL");
     }
     int64_t start = ael_metric_start();
-    empty_record(out);
+    size_t held = ael_session_set_aside(&out->storage);
+    out->record = (struct ael_record){.created_s = 0};
     enum ael_status status = encrypt(session, plain, out, call, err);
+    ael_session_wipe_rest(&out->storage, held, status);
     if (status != AEL_OK) {
-        empty_record(out);
+        out->record = (struct ael_record){.created_s = 0};
     }
     ael_metric_timer("ael.drr.encrypt", start);
     return status;
@@ -400,14 +423,16 @@ enum ael_status ael_session_open_record(
 enum ael_status ael_session_decrypt(
     struct ael_session *session, const struct ael_record *record, struct ael_buf *plain, const struct ael_call *call,
     struct ael_error *err) {
-    if (plain != NULL) {
-        ael_session_empty(plain);
-    }
     if (session == NULL || record == NULL || plain == NULL) {
+        if (plain != NULL) {
+            ael_session_empty(plain);
+        }
         return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "session, record or plain is NULL");
     }
     int64_t start = ael_metric_start();
+    size_t held = ael_session_set_aside(plain);
     enum ael_status status = ael_session_open_record(session, record, plain, call, err);
+    ael_session_wipe_rest(plain, held, status);
     ael_metric_timer("ael.drr.decrypt", start);
     return ael_session_refuse(session, status, err);
 }

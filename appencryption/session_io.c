@@ -97,17 +97,16 @@ static enum ael_status encrypt_json(
 enum ael_status ael_session_encrypt_json(
     struct ael_session *session, struct ael_bytes plain, struct ael_buf *json, const struct ael_call *call,
     struct ael_error *err) {
-    if (json != NULL) {
-        ael_session_empty(json);
-    }
     if (session == NULL || json == NULL) {
+        if (json != NULL) {
+            ael_session_empty(json);
+        }
         return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "session or json is NULL");
     }
     int64_t start = ael_metric_start();
+    size_t held = ael_session_set_aside(json);
     enum ael_status status = encrypt_json(session, plain, json, call, err);
-    if (status != AEL_OK) {
-        ael_session_empty(json);
-    }
+    ael_session_wipe_rest(json, held, status);
     ael_metric_timer("ael.drr.encrypt", start);
     return status;
 }
@@ -174,14 +173,16 @@ static enum ael_status decrypt_json(
 enum ael_status ael_session_decrypt_json(
     struct ael_session *session, struct ael_bytes json, struct ael_buf *plain, const struct ael_call *call,
     struct ael_error *err) {
-    if (plain != NULL) {
-        ael_session_empty(plain);
-    }
     if (session == NULL || plain == NULL || !ael_session_is_payload(json)) {
+        if (plain != NULL) {
+            ael_session_empty(plain);
+        }
         return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "session, json or plain is NULL");
     }
     int64_t start = ael_metric_start();
+    size_t held = ael_session_set_aside(plain);
     enum ael_status status = decrypt_json(session, json, plain, call, err);
+    ael_session_wipe_rest(plain, held, status);
     ael_metric_timer("ael.drr.decrypt", start);
     return ael_session_refuse(session, status, err);
 }

@@ -118,6 +118,12 @@ enum ael_status ael_session_refuse(
 /** Wipes a buffer's content and keeps its storage for the next. */
 void ael_session_empty(struct ael_buf *buf);
 
+/** Empties a buffer that is about to be filled anew, without wiping it. @return how much it held, for the next one. */
+size_t ael_session_set_aside(struct ael_buf *buf);
+
+/** Wipes what the buffer held before and did not get anew: all after a failure, and then it is empty. */
+void ael_session_wipe_rest(struct ael_buf *buf, size_t held, enum ael_status status);
+
 /** True for bytes with a pointer, or none at all. */
 bool ael_session_is_payload(struct ael_bytes plain);
 

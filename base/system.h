@@ -20,6 +20,10 @@ extern const clockid_t ael_system_boot_clock;
 /** The wall clock; a few milliseconds late where that is cheaper. */
 extern const clockid_t ael_system_wall_clock;
 
+/** Reads the wall clock and the monotonic clock of the last tick, some milliseconds late and at a few nanoseconds.
+ * @return false where there are none. Threads: any. */
+bool ael_system_last_tick(struct timespec *wall, struct timespec *monotonic);
+
 /**
  * Sleeps while the word has the value: until ael_system_wake_all, or for_time (NULL = without an end) is over, or for no
  * reason. Not a point of cancellation. Threads: any; also where no mutex of the library may be had.

@@ -12,6 +12,11 @@ const clockid_t ael_system_boot_clock = CLOCK_BOOTTIME;
 const clockid_t ael_system_wall_clock = CLOCK_REALTIME_COARSE; /* a quarter of the price of the exact one */
 
 /* see base/system.h */
+bool ael_system_last_tick(struct timespec *wall, struct timespec *monotonic) {
+    return clock_gettime(CLOCK_REALTIME_COARSE, wall) == 0 && clock_gettime(CLOCK_MONOTONIC_COARSE, monotonic) == 0;
+}
+
+/* see base/system.h */
 void ael_system_sleep_while(atomic_uint *word, unsigned value, const struct timespec *for_time) {
     (void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, for_time, NULL, 0);
 }

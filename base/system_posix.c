@@ -95,6 +95,13 @@ void ael_system_forked(void) {
 /* -- the rest -- */
 
 /* see base/system.h */
+bool ael_system_last_tick(struct timespec *wall, struct timespec *monotonic) {
+    (void)wall;
+    (void)monotonic;
+    return false;
+}
+
+/* see base/system.h */
 bool ael_system_barrier_register(void) {
     return false;
 }
