@@ -4,10 +4,19 @@
 #include "appencryption/expiry.h"
 #include "base/alloc.h"
 
+#include <string.h>
+
+static void release(void *cached) {
+    ael_cached_key_release(cached);
+}
+
+static struct ael_retirees s_retired = AEL_RETIREES_INIT(struct ael_cached_key, retired, release);
+
 /* see appencryption/cached_key.h */
 enum ael_status ael_cached_key_new(
-    struct ael_crypto_key *key, struct ael_cached_key *parent, int64_t checked_ns, struct ael_cached_key **out) {
-    struct ael_cached_key *cached = ael_alloc(sizeof *cached);
+    struct ael_bytes id, struct ael_crypto_key *key, struct ael_cached_key *parent, int64_t checked_ns,
+    struct ael_cached_key **out) {
+    struct ael_cached_key *cached = ael_alloc(offsetof(struct ael_cached_key, id) + id.len);
     *out = cached;
     if (cached == NULL) {
         ael_crypto_key_release(key);
@@ -19,7 +28,9 @@ enum ael_status ael_cached_key_new(
     atomic_init(&cached->checked_ns, checked_ns);
     atomic_init(&cached->broken, false);
     atomic_init(&cached->standing, AEL_KEY_OUTSIDE);
-    atomic_init(&cached->used, false);
+    atomic_init(&cached->uses, 0);
+    cached->id_len = (uint32_t)id.len;
+    memcpy(cached->id, id.data, id.len);
     return AEL_OK;
 }
 
@@ -37,6 +48,16 @@ void ael_cached_key_release(struct ael_cached_key *cached) {
     ael_crypto_key_release(cached->key);
     ael_cached_key_release(cached->parent);
     ael_free(cached);
+}
+
+/* see appencryption/cached_key.h */
+void ael_cached_key_retire(struct ael_cached_key *cached) {
+    ael_retire(&s_retired, &cached->retired);
+}
+
+/* see appencryption/cached_key.h */
+void ael_cached_key_sweep(void) {
+    ael_retirees_sweep(&s_retired);
 }
 
 /* see appencryption/cached_key.h */

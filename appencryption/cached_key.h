@@ -2,16 +2,20 @@
  * appencryption/cached_key.h - a system or intermediate key together with when it was last checked for revocation.
  *
  * An intermediate key holds the system key it was opened with: it is only as fresh as the older of both
- * checks, and only good for encrypting while its system key is. Counted; key, parent and row never change
- * once it is published, the rest is atomic.
+ * checks, and only good for encrypting while its system key is. Counted; id, key, parent and row never change
+ * once it is published, the rest is atomic. It is also the entry of the cache's table (key_table.h) that has it, at most
+ * one in its life, so that a cached key takes two pieces of memory: this with its id, and the sealed key.
  * Layer: appencryption. Threads: any.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef AEL_APPENCRYPTION_CACHED_KEY_H
 #define AEL_APPENCRYPTION_CACHED_KEY_H
 
+#include "appencryption/eviction.h"
 #include "appencryption/fingerprint.h"
+#include "appencryption/pinned_table.h"
 #include "appencryption/policy.h"
+#include "appencryption/retire.h"
 #include "base/refcount.h"
 #include "crypto/crypto_key.h"
 
@@ -22,39 +26,53 @@ enum ael_key_standing {
     AEL_KEY_LATEST,      /* and is the latest of its id */
 };
 
+enum { AEL_KEY_USES_MAX = 15 };
+
 struct ael_cached_key {
-    struct ael_refcount count;
+    struct ael_pinned_link dated;  /* in the table by (id, created) */
+    struct ael_pinned_link latest; /* and by id */
     struct ael_crypto_key *key;
     struct ael_cached_key *parent; /* NULL for a system key */
     /* Of the encrypted key in the row that a system key was opened from or stored in; else zero. */
     struct ael_fingerprint row;
     /* Boot clock. A lone figure that publishes nothing else, so relaxed order is enough. */
     _Atomic int64_t checked_ns;
+    struct ael_refcount count;
     /* Found corrupted in memory: to be loaded again. Goes up once; relaxed, as above. */
     atomic_bool broken;
     /* An enum ael_key_standing, set by the cache for who has the key from elsewhere; relaxed: a call that still sees
      * the old one came before. */
-    atomic_int standing;
-    /* Used without the cache's knowledge since it last looked (key_table.h); relaxed, may be lost. */
-    atomic_bool used;
-    /* Of key_memo.c, under its lock. */
-    uint32_t put_off;
-    struct ael_cached_key *next_put_off;
+    atomic_uchar standing;
+    /* Uses without the cache's knowledge since it last looked (key_table.h), some of them, up to AEL_KEY_USES_MAX;
+     * relaxed, may be lost. */
+    atomic_uchar uses;
+    struct ael_retiree retired;
+    struct ael_eviction_node node; /* as what follows, of the table, under the cache's lock */
+    int64_t retry_ns;              /* no refresh ahead of time before this */
+    uint32_t id_len;
+    uint8_t id[];
 };
 
 /**
  * Makes a holder of a key.
  *
+ * @param id      copied.
  * @param key     taken over, also on failure. @param parent  acquired; may be NULL.
  * @param checked_ns  when the metastore was asked, at the latest.
  * @return AEL_OK; AEL_E_NO_MEMORY. Ownership: the caller releases it.
  */
 AEL_MUST_CHECK enum ael_status ael_cached_key_new(
-    struct ael_crypto_key *key, struct ael_cached_key *parent, int64_t checked_ns, struct ael_cached_key **out);
+    struct ael_bytes id, struct ael_crypto_key *key, struct ael_cached_key *parent, int64_t checked_ns,
+    struct ael_cached_key **out);
 
 struct ael_cached_key *ael_cached_key_acquire(struct ael_cached_key *cached);
 /** Drops a holder; NULL is accepted. */
 void ael_cached_key_release(struct ael_cached_key *cached);
+
+/** Drops a holder of a key that threads may still have pinned, or look at, without holding it (retire.h). */
+void ael_cached_key_retire(struct ael_cached_key *cached);
+/** Lets go of retired keys that nobody pins any more, before their number would. */
+void ael_cached_key_sweep(void);
 
 /** Returns the last successful check: of the key or of its parent, whichever is older. */
 int64_t ael_cached_key_checked_ns(const struct ael_cached_key *cached);
@@ -70,11 +88,15 @@ void ael_cached_key_note_use(struct ael_cached_key *cached, enum ael_status stat
 
 /** Says how the key stands in its cache from now on. For the cache. */
 static inline void ael_cached_key_set_standing(struct ael_cached_key *cached, enum ael_key_standing standing) {
-    atomic_store_explicit(&cached->standing, (int)standing, memory_order_relaxed);
+    atomic_store_explicit(&cached->standing, (unsigned char)standing, memory_order_relaxed);
 }
 
 static inline enum ael_key_standing ael_cached_key_standing(const struct ael_cached_key *cached) {
     return (enum ael_key_standing)atomic_load_explicit(&cached->standing, memory_order_relaxed);
+}
+
+static inline struct ael_bytes ael_cached_key_id(const struct ael_cached_key *cached) {
+    return (struct ael_bytes){cached->id, cached->id_len};
 }
 
 /** Tells whether the key or its parent was found corrupted. */

@@ -1,46 +1,67 @@
 /*
- * appencryption/eviction.h - which entry of a full cache goes: simple (none), lru, slru. All steps are O(1).
+ * appencryption/eviction.h - which entry of a full cache goes: simple (none), lru, lfu, slru, tinylfu. All steps are
+ * O(1): no step looks at more entries than it moves, and each move down follows a move up.
  *
- * Entries carry a node; the cache adds, touches and removes it and asks for victims. slru keeps what was used once
- * on probation and what was used again protected, up to 80 % of the capacity; the oldest on probation goes first.
+ * Entries carry a node; the cache adds, touches and removes it and asks for victims. Nodes lie in lists, the least
+ * recently moved first:
+ *
+ *     lru      one list
+ *     lfu      a list for each count of uses, up to 15; the oldest of the least count goes
+ *     slru     what was used once on probation, what was used again protected, up to 80 % of the capacity, whose
+ *              oldest goes back on probation; the oldest on probation goes first
+ *     tinylfu  new entries pass a window of 1 % of the capacity; out of it comes onto an slru only what was asked for
+ *              more often lately (frequency_sketch.h) than what would have to go for it
+ *
  * Layer: appencryption. Threads: one at a time (the cache's lock).
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef AEL_APPENCRYPTION_EVICTION_H
 #define AEL_APPENCRYPTION_EVICTION_H
 
+#include "appencryption/frequency_sketch.h"
 #include "appencryption/policy.h"
+
+enum { AEL_EVICTION_LISTS = 15 };
 
 struct ael_eviction_node {
     struct ael_eviction_node *older;
     struct ael_eviction_node *newer;
-    size_t cost;
-    bool is_protected;
+    uint32_t cost;
+    uint32_t mark; /* four bits: the list that it is in; the rest: of the entry's hash */
 };
 
 struct ael_eviction_list {
-    struct ael_eviction_node ends; /* ends.newer is the oldest entry, ends.older the newest */
+    struct ael_eviction_node *oldest;
+    struct ael_eviction_node *newest;
     size_t cost;
 };
 
-/* Stays where it is once made: the lists point into themselves. */
 struct ael_evictor {
     enum ael_eviction eviction;
     size_t capacity;
-    struct ael_eviction_list probation; /* lru: everything */
-    struct ael_eviction_list protected_entries;
+    size_t cost, count; /* of all nodes */
+    uint32_t filled;    /* a bit a list that is not empty */
+    struct ael_eviction_list lists[AEL_EVICTION_LISTS];
+    struct ael_frequency_sketch sketch; /* tinylfu */
+    uint64_t moves;                     /* so often a node came into a list; for tests */
 };
 
 void ael_evictor_init(struct ael_evictor *evictor, const struct ael_cache_bound *bound);
+/** Frees what it has itself; nodes are not touched. */
+void ael_evictor_clear(struct ael_evictor *evictor);
 
-/** Adds an entry of a cost of 1 or more. */
-void ael_evictor_add(struct ael_evictor *evictor, struct ael_eviction_node *node, size_t cost);
+/** Adds an entry of a cost of 1 .. 2^32-1. @param hash  of what it is found by. */
+void ael_evictor_add(struct ael_evictor *evictor, struct ael_eviction_node *node, size_t cost, uint64_t hash);
 
 /** Notes that an entry was used. */
 void ael_evictor_touch(struct ael_evictor *evictor, struct ael_eviction_node *node);
 
 /** Takes an entry out. */
 void ael_evictor_remove(struct ael_evictor *evictor, struct ael_eviction_node *node);
+
+/** Puts a node in the place of another, which is out then. */
+void ael_evictor_replace(
+    struct ael_evictor *evictor, struct ael_eviction_node *old, struct ael_eviction_node *node);
 
 /** Returns the entry to evict now, still in the lists; NULL when the cache is within its capacity. */
 struct ael_eviction_node *ael_evictor_victim(struct ael_evictor *evictor);

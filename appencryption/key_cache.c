@@ -30,6 +30,9 @@ struct ael_key_cache {
     struct ael_negative_cache negative;
 };
 
+/* So many hits of a thread's count for one use of a key. */
+enum { HITS_A_USE = 16 };
+
 /* What a look at the table tells a caller. */
 enum verdict {
     VERDICT_ABSENT, /* not there */
@@ -89,7 +92,7 @@ void ael_key_cache_free(struct ael_key_cache *cache) {
     if (cache == NULL) {
         return;
     }
-    atomic_fetch_sub_explicit(&cache->counters->cached, cache->table.count, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&cache->counters->cached, ael_key_table_count(&cache->table), memory_order_relaxed);
     ael_key_table_clear(&cache->table);
     ael_negative_cache_clear(&cache->negative);
     ael_mutex_clear(&cache->lock);
@@ -122,10 +125,14 @@ static void count_visit(struct ael_cache_counters *counters, enum found found, s
     }
 }
 
-static struct ael_key_entry *find(const struct ael_key_cache *cache, const struct visit *visit) {
+static struct ael_key_wanted wanted_by(const struct visit *visit) {
     const struct ael_flight_key *key = &visit->key;
-    return key->latest ? ael_key_table_find_latest(&cache->table, key->id_hash, key->id)
-                       : ael_key_table_find(&cache->table, key->id_hash, key->id, key->created_s);
+    return (struct ael_key_wanted){key->id_hash, key->id, key->created_s, key->latest};
+}
+
+static struct ael_cached_key *find(const struct ael_key_cache *cache, const struct visit *visit) {
+    struct ael_key_wanted wanted = wanted_by(visit);
+    return ael_key_table_find(&cache->table, &wanted);
 }
 
 /* Looks at the clocks: at first, and again whenever the caller may have waited. */
@@ -158,18 +165,18 @@ judge_key(const struct ael_key_cache *cache, const struct visit *visit, const st
 }
 
 static enum verdict
-judge(const struct ael_key_cache *cache, const struct visit *visit, const struct ael_key_entry *entry) {
-    return entry == NULL ? VERDICT_ABSENT : judge_key(cache, visit, entry->key);
+judge(const struct ael_key_cache *cache, const struct visit *visit, const struct ael_cached_key *entry) {
+    return entry == NULL ? VERDICT_ABSENT : judge_key(cache, visit, entry);
 }
 
 /* A key that is due serves everybody but the one who loads it again. */
-static bool serves_now(const struct visit *visit, const struct ael_key_entry *entry, enum verdict verdict, bool flying) {
+static bool serves_now(const struct visit *visit, const struct ael_cached_key *entry, enum verdict verdict, bool flying) {
     return verdict == VERDICT_FRESH || (verdict == VERDICT_DUE && (flying || visit->now_ns < entry->retry_ns));
 }
 
-static struct ael_cached_key *use(struct ael_key_cache *cache, struct ael_key_entry *entry) {
-    ael_evictor_touch(&cache->table.evictor, &entry->node);
-    return ael_cached_key_acquire(entry->key);
+static struct ael_cached_key *use(struct ael_key_cache *cache, struct ael_cached_key *entry) {
+    ael_key_table_touch(&cache->table, entry);
+    return ael_cached_key_acquire(entry);
 }
 
 /* The key's own last check, without its parent's. */
@@ -189,13 +196,13 @@ static bool gives_way(const struct ael_cached_key *known, const struct ael_cache
 }
 
 /* The known key stays. */
-static void keep(struct ael_key_entry *entry, struct ael_cached_key **loaded) {
+static void keep(struct ael_cached_key *known, struct ael_cached_key **loaded) {
     ael_cached_key_release(*loaded);
-    *loaded = ael_cached_key_acquire(entry->key);
+    *loaded = ael_cached_key_acquire(known);
 }
 
-static void replace(struct ael_key_entry *entry, struct ael_cached_key *loaded) {
-    ael_key_table_replace(entry, ael_cached_key_acquire(loaded));
+static void replace(struct ael_key_cache *cache, struct ael_cached_key *known, struct ael_cached_key *loaded) {
+    ael_key_table_replace(&cache->table, known, ael_cached_key_acquire(loaded));
 }
 
 /*
@@ -204,23 +211,23 @@ static void replace(struct ael_key_entry *entry, struct ael_cached_key *loaded) 
  * system key it gets a new holder. Of a load that was no check (another one put the key there meanwhile) only
  * a revocation counts.
  */
-static void merge(struct ael_key_entry *entry, struct ael_cached_key **loaded, bool checked) {
-    struct ael_cached_key *known = entry->key;
+static void merge(
+    struct ael_key_cache *cache, struct ael_cached_key *known, struct ael_cached_key **loaded, bool checked) {
     if (ael_crypto_key_is_revoked((*loaded)->key)) {
         ael_crypto_key_mark_revoked(known->key);
     }
     if (!checked) {
-        keep(entry, loaded);
+        keep(known, loaded);
     } else if (gives_way(known, *loaded)) {
-        replace(entry, *loaded);
+        replace(cache, known, *loaded);
     } else if ((*loaded)->parent == known->parent) {
         ael_cached_key_note_check(known, own_check_ns(*loaded));
-        keep(entry, loaded);
+        keep(known, loaded);
     } else {
         struct ael_crypto_key *fresh = (*loaded)->key; /* not published yet, so it may be swapped */
         (*loaded)->key = ael_crypto_key_acquire(known->key);
         ael_crypto_key_release(fresh);
-        replace(entry, *loaded);
+        replace(cache, known, *loaded);
     }
 }
 
@@ -229,43 +236,42 @@ static int64_t next_retry_ns(const struct ael_key_cache *cache, const struct vis
     return visit->now_ns + (pause > k_retry_min_ns ? pause : k_retry_min_ns);
 }
 
-/* Where another key is the latest but cannot be kept, the one before must not go on as that. */
-static void forget_latest(struct ael_key_cache *cache, const struct ael_flight_key *key) {
-    if (key->latest) {
-        ael_key_table_unset_latest(&cache->table, key->id_hash, key->id);
+/* Without memory for the table's very first entry the cache goes on without. */
+static bool add(struct ael_key_cache *cache, uint64_t id_hash, struct ael_cached_key *loaded) {
+    if (!ael_key_table_add(&cache->table, id_hash, loaded)) {
+        return false;
     }
+    (void)ael_cached_key_acquire(loaded);
+    return true;
 }
 
-/* Puts a loaded key into the table; *loaded is what everybody is to use. Without memory the cache goes on without. */
+/* Puts a loaded key into the table; *loaded is what everybody is to use. */
 static size_t install(
     struct ael_key_cache *cache, const struct visit *visit, struct ael_cached_key **loaded, bool checked) {
     const struct ael_flight_key *key = &visit->key;
-    int64_t created_s = key->latest ? ael_crypto_key_created_s((*loaded)->key) : key->created_s;
-    struct ael_key_entry *entry = ael_key_table_find(&cache->table, key->id_hash, key->id, created_s);
-    size_t before = cache->table.count;
-    if (entry != NULL) {
-        merge(entry, loaded, checked);
-        ael_evictor_touch(&cache->table.evictor, &entry->node);
-    } else {
-        entry = ael_key_table_add(&cache->table, key->id_hash, key->id, created_s, *loaded);
-        if (entry == NULL) {
-            forget_latest(cache, key);
-            return 0;
-        }
-        (void)ael_cached_key_acquire(*loaded);
+    struct ael_key_wanted wanted = {key->id_hash, key->id, ael_crypto_key_created_s((*loaded)->key), false};
+    struct ael_cached_key *known = ael_key_table_find(&cache->table, &wanted);
+    size_t before = ael_key_table_count(&cache->table);
+    if (known != NULL) {
+        merge(cache, known, loaded, checked);
+        ael_key_table_touch(&cache->table, *loaded);
+    } else if (!add(cache, key->id_hash, *loaded)) {
+        return 0;
     }
-    bool still_due = judge_age(cache, visit, ael_cached_key_checked_ns(*loaded)) != VERDICT_FRESH; /* by its parent */
+    struct ael_cached_key *entry = *loaded;
+    bool still_due = judge_age(cache, visit, ael_cached_key_checked_ns(entry)) != VERDICT_FRESH; /* by its parent */
     entry->retry_ns = still_due ? next_retry_ns(cache, visit) : 0;
     if (key->latest) {
         ael_key_table_set_latest(&cache->table, entry);
     }
     size_t evicted = ael_key_table_evict(&cache->table);
-    atomic_fetch_add_explicit(&cache->counters->cached, cache->table.count - before, memory_order_relaxed);
+    size_t now = ael_key_table_count(&cache->table);
+    atomic_fetch_add_explicit(&cache->counters->cached, now - before, memory_order_relaxed);
     return evicted;
 }
 
 static void note_failure(struct ael_key_cache *cache, const struct visit *visit, enum ael_status status) {
-    struct ael_key_entry *entry = find(cache, visit);
+    struct ael_cached_key *entry = find(cache, visit);
     if (entry != NULL) {
         entry->retry_ns = next_retry_ns(cache, visit);
     }
@@ -286,7 +292,7 @@ static enum ael_status settle_failure(
     struct ael_key_cache *cache, struct visit *visit, const struct ael_flight_outcome *outcome,
     struct ael_cached_key **key, struct ael_error *err) {
     look_at_clocks(visit);
-    struct ael_key_entry *entry = find(cache, visit);
+    struct ael_cached_key *entry = find(cache, visit);
     enum verdict verdict = judge(cache, visit, entry);
     if (verdict >= VERDICT_DUE && is_passing(outcome->status)) {
         *key = use(cache, entry);
@@ -298,7 +304,7 @@ static enum ael_status settle_failure(
         }
         return outcome->status;
     }
-    if (visit->now_ns - ael_cached_key_checked_ns(entry->key) >= cache->rules->max_stale_ns) {
+    if (visit->now_ns - ael_cached_key_checked_ns(entry) >= cache->rules->max_stale_ns) {
         return ael_error_set(
             err, AEL_E_KEY_STALE, 0, k_component,
             "the metastore cannot be reached and the key's last check is older than max_stale allows");
@@ -339,9 +345,9 @@ static void call_source(
 
 /* Loads as the leader. Takes the lock held, gives it back held; the source is called without. */
 static void load_as_leader(
-    struct ael_key_cache *cache, struct visit *visit, const struct ael_key_entry *entry,
+    struct ael_key_cache *cache, struct visit *visit, struct ael_cached_key *entry,
     struct ael_key_flight *flight, struct ael_flight_outcome *outcome, size_t *evicted) {
-    struct ael_cached_key *known = entry != NULL ? ael_cached_key_acquire(entry->key) : NULL;
+    struct ael_cached_key *known = entry != NULL ? ael_cached_key_acquire(entry) : NULL;
     bool checked = is_check(cache, visit, known);
     ael_mutex_unlock(&cache->lock);
     call_source(cache, visit, known, outcome);
@@ -357,7 +363,7 @@ static void load_as_leader(
 }
 
 static enum ael_status lead(
-    struct ael_key_cache *cache, struct visit *visit, const struct ael_key_entry *entry,
+    struct ael_key_cache *cache, struct visit *visit, struct ael_cached_key *entry,
     struct ael_cached_key **key, size_t *evicted, struct ael_error *err) {
     struct ael_key_flight *flight = NULL;
     struct ael_flight_outcome outcome = {.status = AEL_OK};
@@ -413,7 +419,7 @@ static bool is_known_absent(const struct ael_key_cache *cache, const struct visi
 static enum ael_status look(
     struct ael_key_cache *cache, struct visit *visit, struct ael_cached_key **key, size_t *evicted, bool *done,
     struct ael_error *err) {
-    struct ael_key_entry *entry = find(cache, visit);
+    struct ael_cached_key *entry = find(cache, visit);
     enum verdict verdict = judge(cache, visit, entry);
     struct ael_key_flight *flight = verdict == VERDICT_FRESH ? NULL : ael_flights_find(&cache->flights, &visit->key);
     bool served = serves_now(visit, entry, verdict, flight != NULL);
@@ -435,7 +441,6 @@ static enum ael_status look(
 static enum ael_status load_uncached(
     struct ael_key_cache *cache, struct visit *visit, struct ael_cached_key **key, struct ael_error *err) {
     struct ael_flight_outcome outcome;
-    look_at_clocks(visit);
     call_source(cache, visit, NULL, &outcome);
     count_visit(cache->counters, FOUND_MISS, 0);
     if (outcome.status != AEL_OK && err != NULL) {
@@ -445,15 +450,9 @@ static enum ael_status load_uncached(
     return outcome.status;
 }
 
+/* Asks as whoever has to wait, load, or look at what is just being changed. */
 static enum ael_status
-get(struct ael_key_cache *cache, struct visit *visit, struct ael_cached_key **key, struct ael_error *err) {
-    *key = NULL;
-    if (!cache->enabled) {
-        return load_uncached(cache, visit, key, err);
-    }
-    visit->key.id_hash = ael_id_hash_of(&cache->hash, visit->key.id);
-    look_at_clocks(visit);
-    visit->began_ns = visit->now_ns;
+get_locked(struct ael_key_cache *cache, struct visit *visit, struct ael_cached_key **key, struct ael_error *err) {
     bool done = false;
     size_t evicted = 0;
     enum ael_status status = AEL_OK;
@@ -466,31 +465,133 @@ get(struct ael_key_cache *cache, struct visit *visit, struct ael_cached_key **ke
     return status;
 }
 
-/* Each thread counts in a place that few others have. */
-static void count_quick_hit(struct ael_cache_counters *counters) {
-    size_t place = ael_thread_number() % AEL_QUICK_PLACES;
-    count(&counters->quick[place].hits, counters->hit_name, 1);
+/*
+ * Counts a hit without the lock. A thread has a place of its own, which it alone writes. Every so many of its hits also
+ * count for the key, so that the evictor learns which are used often; the first one always does. A key's line is left to
+ * all who read it once its count has come to its end.
+ */
+static void count_quick_hit(struct ael_cache_counters *counters, struct ael_cached_key *key) {
+    uint32_t place = ael_thread_entry_here->place; /* there is one: the key is pinned in it */
+    atomic_uint_least64_t *hits = place < AEL_QUICK_PLACES ? &counters->quick[place].hits : &counters->hits;
+    uint64_t count = atomic_load_explicit(hits, memory_order_relaxed);
+    if (place < AEL_QUICK_PLACES) {
+        atomic_store_explicit(hits, count + 1, memory_order_relaxed);
+    } else {
+        atomic_fetch_add_explicit(hits, 1, memory_order_relaxed);
+    }
+    unsigned char uses = atomic_load_explicit(&key->uses, memory_order_relaxed);
+    if (uses == 0 || (count % HITS_A_USE == 0 && uses < AEL_KEY_USES_MAX)) {
+        atomic_store_explicit(&key->uses, (unsigned char)(uses + 1), memory_order_relaxed);
+    }
+    ael_metric_count(counters->hit_name, 1);
 }
 
-/* Only where it is not set, so that the key's line stays with all who read it. */
-static void mark_used(struct ael_cached_key *key) {
-    if (!atomic_load_explicit(&key->used, memory_order_relaxed)) {
-        atomic_store_explicit(&key->used, true, memory_order_relaxed);
+/* May a key that a thread has pinned serve a visit as it is? */
+static bool serves_as_it_is(struct ael_key_cache *cache, const struct visit *visit, struct ael_cached_key *key) {
+    enum ael_key_standing standing = visit->key.latest ? AEL_KEY_LATEST : AEL_KEY_DATED;
+    if (ael_cached_key_standing(key) < standing || judge_key(cache, visit, key) != VERDICT_FRESH) {
+        return false;
     }
+    count_quick_hit(cache->counters, key);
+    return true;
 }
 
 /* see appencryption/key_cache.h */
 bool ael_key_cache_lets_serve(
     struct ael_key_cache *cache, struct ael_cached_key *key, bool latest, int64_t now_ns, int64_t now_s) {
-    struct visit visit = {.began_ns = now_ns, .now_ns = now_ns, .now_s = now_s};
-    visit.key.latest = latest;
-    if (ael_cached_key_standing(key) < (latest ? AEL_KEY_LATEST : AEL_KEY_DATED)
-        || judge_key(cache, &visit, key) != VERDICT_FRESH) {
+    struct visit visit = {.key.latest = latest, .began_ns = now_ns, .now_ns = now_ns, .now_s = now_s};
+    return serves_as_it_is(cache, &visit, key);
+}
+
+/* Finds, without the lock, a key that may serve the visit as it is, and pins it. */
+static bool borrow(struct ael_key_cache *cache, const struct visit *visit, struct ael_key_loan *loan) {
+    struct ael_key_wanted wanted = wanted_by(visit);
+    loan->key = ael_key_table_borrow(&cache->table, &wanted, &loan->place);
+    if (loan->key == NULL) {
         return false;
     }
-    mark_used(key);
-    count_quick_hit(cache->counters);
+    if (!serves_as_it_is(cache, visit, loan->key)) {
+        ael_thread_unpin(ael_thread_entry_here, loan->place);
+        return false;
+    }
     return true;
+}
+
+/* Begins a visit, with the clocks as they are. */
+static struct visit begin(
+    const struct ael_key_cache *cache, const struct ael_key_source *source, const struct ael_flight_key *key,
+    const struct ael_call *call) {
+    struct visit visit = {.key = *key, .source = source, .call = call};
+    visit.key.id_hash = ael_id_hash_of(&cache->hash, key->id);
+    look_at_clocks(&visit);
+    visit.began_ns = visit.now_ns;
+    return visit;
+}
+
+static enum ael_status lend(
+    struct ael_key_cache *cache, const struct ael_key_source *source, const struct ael_flight_key *key,
+    const struct ael_call *call, struct ael_key_loan *loan, struct ael_error *err) {
+    struct visit visit = begin(cache, source, key, call);
+    if (cache->enabled && borrow(cache, &visit, loan)) {
+        return AEL_OK;
+    }
+    loan->key = NULL;
+    loan->place = AEL_THREAD_PINS;
+    return cache->enabled ? get_locked(cache, &visit, &loan->key, err)
+                          : load_uncached(cache, &visit, &loan->key, err);
+}
+
+static enum ael_status get(
+    struct ael_key_cache *cache, const struct ael_key_source *source, const struct ael_flight_key *wanted,
+    const struct ael_call *call, struct ael_cached_key **key, struct ael_error *err) {
+    struct ael_key_loan loan;
+    enum ael_status status = lend(cache, source, wanted, call, &loan, err);
+    *key = loan.key;
+    if (loan.place != AEL_THREAD_PINS) {
+        (void)ael_cached_key_acquire(loan.key);
+        ael_key_loan_end(&loan);
+    }
+    return status;
+}
+
+/* see appencryption/key_cache.h */
+bool ael_key_cache_borrow(
+    struct ael_key_cache *cache, struct ael_bytes id, const int64_t *created_s, int64_t now_ns, int64_t now_s,
+    struct ael_key_loan *loan) {
+    struct visit visit = {.began_ns = now_ns, .now_ns = now_ns, .now_s = now_s};
+    if (!cache->enabled) {
+        return false;
+    }
+    visit.key.id = id;
+    visit.key.id_hash = ael_id_hash_of(&cache->hash, id);
+    visit.key.created_s = created_s != NULL ? *created_s : 0;
+    visit.key.latest = created_s == NULL;
+    return borrow(cache, &visit, loan);
+}
+
+/* see appencryption/key_cache.h */
+void ael_key_loan_end(const struct ael_key_loan *loan) {
+    if (loan->place == AEL_THREAD_PINS) {
+        ael_cached_key_release(loan->key);
+    } else {
+        ael_thread_unpin(ael_thread_entry_here, loan->place);
+    }
+}
+
+/* see appencryption/key_cache.h */
+enum ael_status ael_key_cache_lend(
+    struct ael_key_cache *cache, const struct ael_key_source *source, struct ael_bytes id, int64_t created_s,
+    const struct ael_call *call, struct ael_key_loan *loan, struct ael_error *err) {
+    struct ael_flight_key key = {.id = id, .created_s = created_s};
+    return lend(cache, source, &key, call, loan, err);
+}
+
+/* see appencryption/key_cache.h */
+enum ael_status ael_key_cache_lend_latest(
+    struct ael_key_cache *cache, const struct ael_key_source *source, struct ael_bytes id,
+    const struct ael_call *call, struct ael_key_loan *loan, struct ael_error *err) {
+    struct ael_flight_key key = {.id = id, .latest = true};
+    return lend(cache, source, &key, call, loan, err);
 }
 
 /* see appencryption/key_cache.h */
@@ -506,18 +607,14 @@ uint64_t ael_cache_counters_hits(const struct ael_cache_counters *counters) {
 enum ael_status ael_key_cache_get_or_load(
     struct ael_key_cache *cache, const struct ael_key_source *source, struct ael_bytes id, int64_t created_s,
     const struct ael_call *call, struct ael_cached_key **key, struct ael_error *err) {
-    struct visit visit = {.source = source, .call = call};
-    visit.key.id = id;
-    visit.key.created_s = created_s;
-    return get(cache, &visit, key, err);
+    struct ael_flight_key wanted = {.id = id, .created_s = created_s};
+    return get(cache, source, &wanted, call, key, err);
 }
 
 /* see appencryption/key_cache.h */
 enum ael_status ael_key_cache_get_or_load_latest(
     struct ael_key_cache *cache, const struct ael_key_source *source, struct ael_bytes id,
     const struct ael_call *call, struct ael_cached_key **key, struct ael_error *err) {
-    struct visit visit = {.source = source, .call = call};
-    visit.key.id = id;
-    visit.key.latest = true;
-    return get(cache, &visit, key, err);
+    struct ael_flight_key wanted = {.id = id, .latest = true};
+    return get(cache, source, &wanted, call, key, err);
 }

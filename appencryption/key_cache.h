@@ -14,6 +14,11 @@
  * - A key that was found corrupted in memory serves nobody: it is loaded again.
  * - Keys that are not there are remembered for 1 s (negative_cache.h).
  *
+ * A hit takes no lock and writes nothing that another thread reads: the thread pins the key (pinned_table.h), looks
+ * whether it may serve, and counts in a place of its own. Only what must load, wait or look at a key past 80 % of its
+ * interval takes the lock. For eviction a key is marked as used, once, and by every sixteenth hit of a thread, up to 15
+ * times until the evictor looks again: a hot key's line is written no more.
+ *
  * Layer: appencryption. Threads: any. The lock is never held while the source is called.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -21,6 +26,7 @@
 #define AEL_APPENCRYPTION_KEY_CACHE_H
 
 #include "appencryption/cached_key.h"
+#include "base/thread_entry.h"
 
 #include <ael/call.h>
 #include <stdatomic.h>
@@ -28,19 +34,19 @@
 /* Opaque. */
 struct ael_key_cache;
 
-enum { AEL_QUICK_PLACES = 8 };
+enum { AEL_QUICK_PLACES = 32 };
 
 /* Padded, so that threads do not wait for each other's counts. */
 struct ael_quick_counter {
     atomic_uint_least64_t hits;
-    uint8_t behind[120];
+    uint8_t behind[56];
 };
 
 /* What a cache tells about itself. Shared by all caches of a kind; sums only, so relaxed order is enough. */
 struct ael_cache_counters {
     atomic_uint_least64_t hits, misses, stale, evictions;
     atomic_size_t cached;
-    struct ael_quick_counter quick[AEL_QUICK_PLACES]; /* hits of ael_key_cache_lets_serve, by thread */
+    struct ael_quick_counter quick[AEL_QUICK_PLACES]; /* hits without the lock; each has one thread that writes it */
     const char *hit_name, *miss_name, *stale_name, *evict_name; /* of the metrics */
 };
 
@@ -99,12 +105,40 @@ AEL_MUST_CHECK enum ael_status ael_key_cache_get_or_load_latest(
     struct ael_key_cache *cache, const struct ael_key_source *source, struct ael_bytes id,
     const struct ael_call *call, struct ael_cached_key **key, struct ael_error *err);
 
+/* A key for one call: pinned by the calling thread, or counted. */
+struct ael_key_loan {
+    struct ael_cached_key *key;
+    uint32_t place; /* of the pin in the thread's entry; AEL_THREAD_PINS: counted */
+};
+
+/** As the two above; a key that is fresh is lent without a lock, a shared write or a count. The calling thread ends the
+ * loan. On failure there is none. */
+AEL_MUST_CHECK enum ael_status ael_key_cache_lend(
+    struct ael_key_cache *cache, const struct ael_key_source *source, struct ael_bytes id, int64_t created_s,
+    const struct ael_call *call, struct ael_key_loan *loan, struct ael_error *err);
+AEL_MUST_CHECK enum ael_status ael_key_cache_lend_latest(
+    struct ael_key_cache *cache, const struct ael_key_source *source, struct ael_bytes id,
+    const struct ael_call *call, struct ael_key_loan *loan, struct ael_error *err);
+
+/**
+ * Lends a key without a lock if it may serve as it is: a hit.
+ *
+ * @param created_s  NULL: the latest. @param now_ns, now_s  the boot and the wall clock when the call began.
+ * @return false: ask as above; that is no miss yet, and nothing is lent.
+ */
+bool ael_key_cache_borrow(
+    struct ael_key_cache *cache, struct ael_bytes id, const int64_t *created_s, int64_t now_ns, int64_t now_s,
+    struct ael_key_loan *loan);
+
+/** Ends a loan. Threads: the one that it was made to. */
+void ael_key_loan_end(const struct ael_key_loan *loan);
+
 /**
  * Tells, without a lock, whether a key that the cache once gave may serve a call as it is: it is in the cache (latest:
  * as the latest, and may encrypt), sound, and before 80 % of its interval. Then that was a hit. If not, ask
  * ael_key_cache_get_or_load or ..._latest.
  *
- * @param key  held by the caller. @param now_ns, now_s  the boot and the wall clock when the call began.
+ * @param key  pinned by the calling thread. @param now_ns, now_s  the boot and the wall clock when the call began.
  */
 bool ael_key_cache_lets_serve(
     struct ael_key_cache *cache, struct ael_cached_key *key, bool latest, int64_t now_ns, int64_t now_s);

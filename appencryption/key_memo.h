@@ -7,9 +7,7 @@
  *     borrower:  pin the key ; light barrier ; has the memo still that key?
  *     replacer:  the memo gets another ; heavy barrier ; does a thread pin the old one?
  *
- * So either the borrower finds another key and lets go, or the replacer sees the pin and puts the memo's reference off:
- * it is dropped at a later replacement, or by ael_key_memo_sweep. What is put off are keys in use, at most
- * AEL_THREAD_PINS a thread.
+ * That is the protocol of retire.h, to which the replacer gives the memo's old reference.
  * Layer: appencryption. Threads: any, but for ael_key_memo_clear.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -39,8 +37,5 @@ void ael_key_memo_set(struct ael_key_memo *memo, struct ael_cached_key *key);
 
 /** Empties a memo that nobody borrows from, nor will. */
 void ael_key_memo_clear(struct ael_key_memo *memo);
-
-/** Drops the references that were put off and whose keys nobody pins any more. */
-void ael_key_memo_sweep(void);
 
 #endif /* AEL_APPENCRYPTION_KEY_MEMO_H */

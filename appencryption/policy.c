@@ -22,7 +22,9 @@ static const struct {
 } k_evictions[] = {
     {"simple", AEL_EVICTION_SIMPLE},
     {"lru", AEL_EVICTION_LRU},
+    {"lfu", AEL_EVICTION_LFU},
     {"slru", AEL_EVICTION_SLRU},
+    {"tinylfu", AEL_EVICTION_TINYLFU},
 };
 
 static enum ael_status refuse(struct ael_error *err, const char *sentence) {
@@ -30,7 +32,7 @@ static enum ael_status refuse(struct ael_error *err, const char *sentence) {
 }
 
 static bool is_eviction(enum ael_eviction eviction) {
-    return (int)eviction >= AEL_EVICTION_DEFAULT && eviction <= AEL_EVICTION_SLRU;
+    return (int)eviction >= AEL_EVICTION_DEFAULT && eviction <= AEL_EVICTION_TINYLFU;
 }
 
 /* Seconds that still fit as nanoseconds, after doubling. */

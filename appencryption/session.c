@@ -307,11 +307,7 @@ static enum ael_status dated_key(
 /* see appencryption/session_parts.h */
 void ael_session_end_loan(const struct ael_key_loan *loan, enum ael_status status) {
     ael_cached_key_note_use(loan->key, status);
-    if (loan->place == AEL_THREAD_PINS) {
-        ael_cached_key_release(loan->key);
-    } else {
-        ael_key_memo_give_back(loan->place);
-    }
+    ael_key_loan_end(loan);
 }
 
 static enum ael_status encrypt(

@@ -170,7 +170,7 @@ static void add(
     entry->next = *bucket_of(cache, hash);
     *bucket_of(cache, hash) = entry;
     ael_evictor_add(
-        &cache->evictor, &entry->node, cache->by_bytes ? sizeof *entry + partition.len + held_bytes : 1);
+        &cache->evictor, &entry->node, cache->by_bytes ? sizeof *entry + partition.len + held_bytes : 1, hash);
     cache->count++;
     atomic_fetch_add_explicit(&cache->counters->cached, 1, memory_order_relaxed);
 }
@@ -226,6 +226,7 @@ void ael_session_cache_free(struct ael_session_cache *cache) {
     if (cache == NULL) {
         return;
     }
+    ael_evictor_clear(&cache->evictor);
     ael_free(cache->buckets);
     ael_mutex_clear(&cache->lock);
     ael_free(cache);

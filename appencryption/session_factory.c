@@ -129,7 +129,7 @@ void ael_session_factory_let_go(struct ael_session_factory *factory) {
         return;
     }
     ael_session_cache_free(factory->sessions);
-    ael_key_memo_sweep();
+    ael_cached_key_sweep();
     ael_key_cache_free(factory->intermediate_keys);
     ael_key_cache_free(factory->system_keys);
     ael_naming_clear(&factory->naming);

@@ -54,12 +54,6 @@ struct ael_session_call {
     int64_t now_s;        /* and on the wall clock; later, if it had to load a key */
 };
 
-/* A key for one call: borrowed from the session's memo, or counted. */
-struct ael_key_loan {
-    struct ael_cached_key *key;
-    uint32_t place; /* of ael_key_memo_borrow; AEL_THREAD_PINS: counted */
-};
-
 /** Adds a holder and returns the same session. Threads: any. */
 struct ael_session *ael_session_hold(struct ael_session *session);
 

@@ -13,6 +13,7 @@ AEL_TLS struct ael_thread_entry *ael_thread_entry_here;
 static _Atomic(struct ael_thread_entry *) g_first;
 
 static atomic_uint_least64_t g_last_thread;
+static atomic_uint_least32_t g_entries;
 
 static pthread_once_t g_once = PTHREAD_ONCE_INIT;
 static pthread_key_t g_key;
@@ -60,6 +61,7 @@ static struct ael_thread_entry *add_entry(void) {
         return NULL;
     }
     atomic_init(&made->taken, true);
+    made->place = atomic_fetch_add_explicit(&g_entries, 1, memory_order_relaxed);
     made->next = atomic_load_explicit(&g_first, memory_order_relaxed);
     while (!atomic_compare_exchange_weak_explicit(
         &g_first, &made->next, made, memory_order_release, memory_order_relaxed)) {

@@ -45,6 +45,7 @@ struct ael_thread_entry {
     uint64_t next_number;                 /* what ael_unique_number gives next, up to end_number */
     uint64_t end_number;
     uint64_t thread;                      /* which one: a number that no other thread ever has */
+    uint32_t place;                       /* of the entry: 0, 1, ...; no two that live have one; constant */
     struct ael_thread_entry *next;
     uint8_t behind[128];
 };

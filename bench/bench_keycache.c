@@ -51,7 +51,7 @@ struct fixture {
 
 static enum ael_status
 hold(struct ael_crypto_key *key, const struct ael_key_load *load, struct ael_cached_key **cached) {
-    return ael_cached_key_new(ael_crypto_key_acquire(key), NULL, load->started_ns, cached);
+    return ael_cached_key_new(load->id, ael_crypto_key_acquire(key), NULL, load->started_ns, cached);
 }
 
 /* Loads before the sample. */
@@ -92,20 +92,20 @@ static struct ael_bytes make_id(uint64_t number, uint8_t id[static ID_BYTES]) {
 }
 
 static enum ael_status get(struct fixture *fixture, struct ael_bytes id) {
-    struct ael_cached_key *key = NULL;
-    AEL_TRY(ael_key_cache_get_or_load(
-        fixture->cache, &fixture->source, id, fixture->created_s, &fixture->call, &key, NULL));
-    bench_keep(key);
-    ael_cached_key_release(key);
+    struct ael_key_loan loan;
+    AEL_TRY(ael_key_cache_lend(
+        fixture->cache, &fixture->source, id, fixture->created_s, &fixture->call, &loan, NULL));
+    bench_keep(loan.key);
+    ael_key_loan_end(&loan);
     return AEL_OK;
 }
 
 static enum ael_status get_latest(struct fixture *fixture, struct ael_bytes id) {
-    struct ael_cached_key *key = NULL;
+    struct ael_key_loan loan;
     AEL_TRY(
-        ael_key_cache_get_or_load_latest(fixture->cache, &fixture->source, id, &fixture->call, &key, NULL));
-    bench_keep(key);
-    ael_cached_key_release(key);
+        ael_key_cache_lend_latest(fixture->cache, &fixture->source, id, &fixture->call, &loan, NULL));
+    bench_keep(loan.key);
+    ael_key_loan_end(&loan);
     return AEL_OK;
 }
 

@@ -20,6 +20,8 @@ enum ael_eviction {
     AEL_EVICTION_SIMPLE = 1,  /* never evicts: unbounded */
     AEL_EVICTION_LRU = 2,     /* the least recently used goes */
     AEL_EVICTION_SLRU = 3,    /* segmented: used twice outlives used once */
+    AEL_EVICTION_LFU = 4,     /* the least often used goes; counts up to 15 and forgets none */
+    AEL_EVICTION_TINYLFU = 5, /* a newcomer stays only if it was asked for more often lately than what goes for it */
 };
 
 struct ael_policy {
@@ -58,7 +60,7 @@ AEL_BEGIN_DECLS
  */
 AEL_API AEL_MUST_CHECK enum ael_status ael_policy_check(const struct ael_policy *policy, struct ael_error *err);
 
-/** Reads an eviction's name ("simple", "lru", "slru"). AEL_OK or AEL_E_ARGUMENT. Threads: any. */
+/** Reads an eviction's name ("simple", "lru", "lfu", "slru", "tinylfu"). AEL_OK or AEL_E_ARGUMENT. Threads: any. */
 AEL_API AEL_MUST_CHECK enum ael_status ael_eviction_from_text(const char *text, enum ael_eviction *eviction);
 
 AEL_END_DECLS

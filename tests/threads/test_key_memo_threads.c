@@ -28,7 +28,7 @@ static struct ael_cached_key *make_key(int64_t number) {
     struct ael_cached_key *cached = NULL;
     if (ael_crypto_key_new(
             AEL_KEY_KIND_INTERMEDIATE, ael_bytes_from_text("id"), number, false, k_bytes, &key) != AEL_OK
-        || ael_cached_key_new(key, NULL, number, &cached) != AEL_OK) {
+        || ael_cached_key_new(ael_bytes_from_text("id"), key, NULL, number, &cached) != AEL_OK) {
         return NULL;
     }
     return cached;
@@ -93,7 +93,7 @@ static void run_against_replacements(void) {
         pthread_join(threads[i], NULL);
     }
     ael_key_memo_clear(&world.memo);
-    ael_key_memo_sweep();
+    ael_cached_key_sweep();
     CU_ASSERT_EQUAL(atomic_load(&world.wrong), 0);
     CU_ASSERT_TRUE(atomic_load(&world.borrowed) > 0);
 }

@@ -18,7 +18,7 @@ static struct ael_cached_key *make_key(int64_t created_s) {
         ael_crypto_key_new(
             AEL_KEY_KIND_INTERMEDIATE, ael_bytes_from_text("id"), created_s, false, k_bytes, &key),
         AEL_OK);
-    CU_ASSERT_EQUAL_FATAL(ael_cached_key_new(key, NULL, 1, &cached), AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(ael_cached_key_new(ael_bytes_from_text("id"), key, NULL, 1, &cached), AEL_OK);
     return cached;
 }
 
@@ -55,6 +55,7 @@ static void test_set__drops_a_key_that_nobody_borrows(void) {
     uint32_t place = 0;
     ael_key_memo_set(&memo, first);
     ael_key_memo_set(&memo, second);
+    ael_cached_key_sweep();
     CU_ASSERT_EQUAL(holders(first), 1);
     CU_ASSERT_PTR_EQUAL(ael_key_memo_borrow(&memo, &place), second);
     ael_key_memo_give_back(place);
@@ -75,10 +76,10 @@ static void test_set__lets_a_borrowed_key_live(void) {
     ael_key_memo_set(&memo, second);
     ael_key_memo_set(&other, second);
     CU_ASSERT_EQUAL(holders(first), 3); /* both memos' references were put off */
-    ael_key_memo_sweep();
+    ael_cached_key_sweep();
     CU_ASSERT_EQUAL(holders(first), 3);
     ael_key_memo_give_back(place);
-    ael_key_memo_sweep();
+    ael_cached_key_sweep();
     CU_ASSERT_EQUAL(holders(first), 1);
     ael_key_memo_clear(&memo);
     ael_key_memo_clear(&other);

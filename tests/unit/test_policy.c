@@ -53,14 +53,14 @@ static void test_policy_check__refuses_unknown_evictions(void) {
     policy.system_key_cache_eviction = (enum ael_eviction)9;
     expect_refused(&policy, "system_key_cache_eviction");
     policy = good;
-    policy.intermediate_key_cache_eviction = (enum ael_eviction)4;
+    policy.intermediate_key_cache_eviction = (enum ael_eviction)6;
     expect_refused(&policy, "intermediate_key_cache_eviction");
     policy = good;
-    policy.session_cache_eviction = (enum ael_eviction)4;
+    policy.session_cache_eviction = (enum ael_eviction)6;
     expect_refused(&policy, "session_cache_eviction");
 }
 
-static void test_eviction_from_text__knows_three_names(void) {
+static void test_eviction_from_text__knows_five_names(void) {
     enum ael_eviction eviction = AEL_EVICTION_DEFAULT;
     CU_ASSERT_EQUAL(ael_eviction_from_text("simple", &eviction), AEL_OK);
     CU_ASSERT_EQUAL(eviction, AEL_EVICTION_SIMPLE);
@@ -68,6 +68,11 @@ static void test_eviction_from_text__knows_three_names(void) {
     CU_ASSERT_EQUAL(eviction, AEL_EVICTION_LRU);
     CU_ASSERT_EQUAL(ael_eviction_from_text("slru", &eviction), AEL_OK);
     CU_ASSERT_EQUAL(eviction, AEL_EVICTION_SLRU);
+    CU_ASSERT_EQUAL(ael_eviction_from_text("lfu", &eviction), AEL_OK);
+    CU_ASSERT_EQUAL(eviction, AEL_EVICTION_LFU);
+    CU_ASSERT_EQUAL(ael_eviction_from_text("tinylfu", &eviction), AEL_OK);
+    CU_ASSERT_EQUAL(eviction, AEL_EVICTION_TINYLFU);
+    CU_ASSERT_EQUAL(ael_eviction_from_text("slru", &eviction), AEL_OK);
     CU_ASSERT_EQUAL(ael_eviction_from_text("LRU", &eviction), AEL_E_ARGUMENT);
     CU_ASSERT_EQUAL(ael_eviction_from_text("", &eviction), AEL_E_ARGUMENT);
     CU_ASSERT_EQUAL(ael_eviction_from_text(NULL, &eviction), AEL_E_ARGUMENT);
@@ -121,7 +126,7 @@ static const struct test_case k_cases[] = {
     {"the defaults are accepted", test_policy_check__takes_the_defaults},
     {"a refusal names its field", test_policy_check__names_the_field_it_refuses},
     {"unknown evictions are refused", test_policy_check__refuses_unknown_evictions},
-    {"evictions have three names", test_eviction_from_text__knows_three_names},
+    {"evictions have five names", test_eviction_from_text__knows_five_names},
     {"rules fill in defaults", test_rules__fill_in_what_the_policy_leaves_open},
     {"rules take the policy's values", test_rules__take_what_the_policy_says},
 };
