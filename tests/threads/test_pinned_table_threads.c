@@ -14,7 +14,7 @@
 
 #include <pthread.h>
 
-enum { READERS = 4, WRITERS = 2, NUMBERS = 64, LOOKS = 8 };
+enum { READERS = 4, WRITERS = 2, NUMBERS = 64, LOOKS = 40 };
 
 struct thing {
     struct ael_pinned_link link;
@@ -46,9 +46,9 @@ static bool has_number(const void *thing, const void *wanted) {
     return number == *(const int *)wanted;
 }
 
-/* Two numbers have a hash, and all few bits, so that everybody meets on few chains. */
+/* Eight numbers have a hash, so that readers go along chains as long as that. */
 static uint64_t hash_of(int number) {
-    return (uint64_t)number / 2 * 3;
+    return (uint64_t)number / 8 * 3;
 }
 
 static uint32_t next_random(uint32_t *state) {
@@ -113,6 +113,7 @@ static void *change_so_often(void *world_) {
         ael_mutex_unlock(&world->lock);
         if (old != NULL) {
             ael_retire(&g_retirees, &old->retired);
+            ael_retirees_sweep(&g_retirees); /* at once, and with an interrupt for who reads just now */
         }
     }
     return NULL;
