@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "crypto/aead.h"
 #include "securememory/process.h"
 
 #include <string.h>
@@ -113,6 +114,7 @@ enum ael_status ael_session_factory_new(
         ael_session_factory_let_go(made);
         return status;
     }
+    ael_aead_prepare();
     *factory = made;
     return AEL_OK;
 }

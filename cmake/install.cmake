@@ -34,6 +34,10 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/aelConfigVersion.cmake CO
 install(FILES ${PROJECT_BINARY_DIR}/aelConfig.cmake ${PROJECT_BINARY_DIR}/aelConfigVersion.cmake
   DESTINATION ${AEL_CMAKE_DIR})
 
+if(AEL_HAS_IPSEC_MB)
+  install(FILES cmake/FindIPSecMB.cmake DESTINATION ${AEL_CMAKE_DIR})
+  set(AEL_PC_IPSEC_MB " -lIPSec_MB")
+endif()
 file(RELATIVE_PATH AEL_PC_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
 foreach(name ael ael-sqlite)
   string(REPLACE "-" "_" target ${name})

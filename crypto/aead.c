@@ -1,55 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "crypto/aead.h"
 
+#include "base/check.h"
 #include "base/wipe.h"
 #include "crypto/aead_engine.h"
 
 #include <limits.h>
-#include <openssl/evp.h>
-#include <stdatomic.h>
 #include <string.h>
-
-/* Interpolated, not measured: libsodium was faster at 1 KiB and OpenSSL at 8 KiB (docs/crypto.md). */
-enum { SODIUM_MAX_BYTES = 1536 };
-
-enum { NOT_ASKED = 0, SODIUM_MAY = 1, EVP_ONLY = 2 };
-
-/* Relaxed: each thread that asks comes to the same answer. */
-static atomic_int s_choice;
-
-/* In FIPS mode OpenSSL's provider alone does cryptography. */
-static int choose(void) {
-    bool fips = EVP_default_properties_is_fips_enabled(NULL) == 1;
-    int choice = !fips && ael_aead_sodium.is_available() ? SODIUM_MAY : EVP_ONLY;
-    atomic_store_explicit(&s_choice, choice, memory_order_relaxed);
-    return choice;
-}
-
-/* see crypto/aead_engine.h */
-const struct ael_aead_engine *ael_aead_engine_for(size_t len) {
-    int choice = atomic_load_explicit(&s_choice, memory_order_relaxed);
-    if (choice == NOT_ASKED) {
-        choice = choose();
-    }
-    return choice == SODIUM_MAY && len <= SODIUM_MAX_BYTES ? &ael_aead_sodium : &ael_aead_evp;
-}
-
-/* see crypto/aead.h */
-const char *ael_aead_engine_name(size_t len) {
-    return ael_aead_engine_for(len)->name;
-}
-
-/* see crypto/aead_engine.h */
-size_t ael_aead_engines(const struct ael_aead_engine *engines[static AEL_AEAD_ENGINES_MAX]) {
-    static const struct ael_aead_engine *const k_all[] = {&ael_aead_evp, &ael_aead_sodium};
-    size_t count = 0;
-    for (size_t i = 0; i < sizeof k_all / sizeof k_all[0]; i++) {
-        if (k_all[i]->is_available()) {
-            engines[count++] = k_all[i];
-        }
-    }
-    return count;
-}
 
 /* see crypto/aead_engine.h */
 enum ael_status ael_aead_seal_expanded(
@@ -95,7 +52,7 @@ enum ael_status ael_aead_open_expanded(
     return status;
 }
 
-/* An engine with a key set up: by the caller's work, or the key itself. */
+/* An engine with a key set up in the caller's work, or EVP with the key itself. */
 struct keyed {
     const struct ael_aead_engine *engine;
     const uint8_t *schedule;
@@ -104,11 +61,12 @@ struct keyed {
 
 static enum ael_status set_up(uint8_t *work, const uint8_t *key, size_t len, struct keyed *keyed) {
     if (work == NULL) {
-        *keyed = (struct keyed){&ael_aead_evp, key, NULL};
-        return AEL_OK;
+        *keyed = (struct keyed){NULL, key, NULL};
+        return ael_aead_choose_evp(&keyed->engine);
     }
-    *keyed = (struct keyed){ael_aead_engine_for(len), work, work + AEL_AEAD_SCHEDULE_BYTES};
-    return keyed->engine == NULL ? AEL_E_CRYPTO : keyed->engine->expand(work, key);
+    *keyed = (struct keyed){NULL, work, work + AEL_AEAD_SCHEDULE_BYTES};
+    AEL_TRY(ael_aead_choose(len, &keyed->engine));
+    return keyed->engine->expand(work, key);
 }
 
 /* see crypto/aead.h */

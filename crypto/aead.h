@@ -3,9 +3,10 @@
  *
  *     sealed = ciphertext (as long as the plaintext) || tag (16) || nonce (12)
  *
- * Short messages by libsodium where the CPU has AES instructions, with the key's schedule in the caller's protected
- * memory; others, and all in FIPS mode, by OpenSSL 3 EVP, of which no context holds a key between calls. What the
- * engines leave on the stack and in registers goes with the caller's scratch (securememory/scratch.h).
+ * By the engine that is fastest for the message's length of those that this build and this CPU have
+ * (crypto/aead_engine.h), with the key's schedule in the caller's protected memory; in FIPS mode by OpenSSL 3 EVP alone, of
+ * which no context holds a key between calls. What the engines leave on the stack and in registers goes with the caller's
+ * scratch (securememory/scratch.h).
  * Layer: crypto.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -38,7 +39,8 @@ enum { AEL_AEAD_STATE_BYTES = 112, AEL_AEAD_WORK_BYTES = AEL_AEAD_SCHEDULE_BYTES
  * @param key     32 bytes in protected memory, readable for the length of the call.
  * @param plain   0 .. 2^31-1 bytes; may start where sealed starts (in place), must not overlap otherwise.
  * @param sealed  receives plain.len + AEL_AEAD_OVERHEAD_BYTES bytes.
- * @return AEL_OK; AEL_E_TOO_LARGE (untouched); AEL_E_CRYPTO (sealed zeroed); AEL_E_NO_MEMORY (the same).
+ * @return AEL_OK; AEL_E_TOO_LARGE (untouched); AEL_E_CRYPTO (also when no engine gives the right known answers; sealed
+ *         zeroed); AEL_E_NO_MEMORY (the same).
  * Threads: any.
  */
 AEL_MUST_CHECK enum ael_status ael_aead_seal(
@@ -58,7 +60,16 @@ AEL_MUST_CHECK enum ael_status ael_aead_seal(
 AEL_MUST_CHECK enum ael_status ael_aead_open(
     uint8_t *work, const uint8_t key[static AEL_AEAD_KEY_BYTES], struct ael_bytes sealed, uint8_t *plain);
 
-/** Returns the name of the engine for a message of len bytes, "libsodium" or "evp". Static string. Threads: any. */
+/**
+ * Makes the engines ready, which the first message would do else: asks the CPU, and has each that is chosen for some
+ * length give its known answers. Some milliseconds the first time. Threads: any.
+ */
+void ael_aead_prepare(void);
+
+/**
+ * Returns the name of the engine for a message of len bytes: "ipsec-mb/avx512", "ipsec-mb/avx2", "libsodium", "evp";
+ * "none" when there is none. Static string. Threads: any.
+ */
 const char *ael_aead_engine_name(size_t len);
 
 #endif /* AEL_CRYPTO_AEAD_H */

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+# AEL_IPSEC_MB: auto (where it is found), on or off. Sets AEL_HAS_IPSEC_MB and AEL_IPSEC_MB_TARGET, the target to link or
+# nothing. On processors other than x86-64 there is no such library.
+set(AEL_HAS_IPSEC_MB OFF)
+set(AEL_IPSEC_MB_TARGET)
+if(NOT AEL_IPSEC_MB MATCHES "^(auto|on|off)$")
+  message(FATAL_ERROR "AEL_IPSEC_MB is auto, on or off, not ${AEL_IPSEC_MB}")
+endif()
+if(NOT AEL_IPSEC_MB STREQUAL "off" AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$" AND CMAKE_SIZEOF_VOID_P EQUAL 8)
+  list(APPEND CMAKE_MODULE_PATH ${PROJECT_SOURCE_DIR}/cmake)
+  find_package(IPSecMB 1.3 QUIET)
+  set(AEL_HAS_IPSEC_MB ${IPSecMB_FOUND})
+endif()
+if(AEL_IPSEC_MB STREQUAL "on" AND NOT AEL_HAS_IPSEC_MB)
+  message(FATAL_ERROR "AEL_IPSEC_MB is on, but intel-ipsec-mb 1.3 was not found (Debian: libipsec-mb-dev)")
+endif()
+if(AEL_HAS_IPSEC_MB)
+  set(AEL_IPSEC_MB_TARGET IPSecMB::IPSecMB)
+endif()
+if(AEL_TOP_LEVEL)
+  message(STATUS "intel-ipsec-mb: ${AEL_HAS_IPSEC_MB}")
+endif()
