@@ -1,7 +1,7 @@
 /*
  * bench/bench.h - what the benchmark programs share: command line, rounds, threads, output.
  *
- *     bench_<group> [--json|--driven] [--quick] [--case PREFIX] [--level LEVEL]
+ *     bench_<group> [--json|--driven] [--quick] [--case PREFIX] [--level LEVEL] [--engine ENGINE]
  *
  * A group adds its cases and the floors they are held against, then runs them. Everything runs once to warm
  * up and to find how many operations make a sample of some 50 ms (5 ms with --quick); then rounds, at least
@@ -30,7 +30,7 @@ enum {
     BENCH_NAME_BYTES = 64,
     BENCH_ROUNDS = 7,
     BENCH_QUICK_ROUNDS = 5,
-    BENCH_FLOORS = 2
+    BENCH_FLOORS = 4
 };
 
 /* What is measured. Several threads call run at once, each with its number 0 .. threads - 1. */
@@ -58,7 +58,7 @@ struct bench_entry {
 struct bench {
     bool json, quick, help, driven;
     const char *prefix; /* "" = every case */
-    struct bench_entry entries[96];
+    struct bench_entry entries[160];
     int count;
     bool overflow; /* more were added than fit: bench_run fails */
 };
@@ -73,7 +73,7 @@ bool bench_wants(const struct bench *bench, const char *name);
 int bench_add_floor(
     struct bench *bench, const char *name, const char *engine, unsigned threads, struct bench_work work);
 
-/** Adds a case if it is asked for. floor_a and floor_b: numbers of floors, or -1. */
+/** Adds a case if it is asked for; NULL if not. floor_a and floor_b: numbers of floors, or -1; for more set floors. */
 struct bench_entry *bench_add(
     struct bench *bench,
     const char *name,

@@ -13,14 +13,14 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The library's engine for records. */
-
 /* One thread's buffers for one payload size; record and json hold what was encrypted last. */
 struct lane {
     _Alignas(64) struct ael_record_buf record;
     struct ael_buf json, plain;
     uint8_t *record_memory, *json_memory, *plain_memory, *payload;
 };
+
+_Static_assert((int)FLOOR_ENGINES == (int)BENCH_FLOORS, "a case has room for each engine's floor");
 
 /* One payload size. */
 struct fixture {
@@ -150,19 +150,23 @@ static const struct size_row {
 static enum ael_status
 add_case(struct bench *bench, struct fixture *fixture, const struct kind *kind, unsigned threads) {
     char name[BENCH_NAME_BYTES];
-    int evp = -1;
-    int sodium = -1;
+    int floors[FLOOR_ENGINES] = {-1, -1, -1, -1};
     (void)snprintf(name, sizeof name, "%s/%zu", kind->name, fixture->payload);
     if (!bench_wants(bench, name)) {
         return AEL_OK;
     }
     AEL_TRY(make_lanes(fixture, threads));
     if (kind->add_floor != NULL) {
-        evp = kind->add_floor(bench, FLOOR_EVP, fixture->payload, threads);
-        sodium = kind->add_floor(bench, FLOOR_LIBSODIUM, fixture->payload, threads);
+        for (int engine = 0; engine < FLOOR_ENGINES; engine++) {
+            floors[engine] = kind->add_floor(bench, (enum floor_engine)engine, fixture->payload, threads);
+        }
     }
-    (void)bench_add(
-        bench, name, ael_aead_engine_name(fixture->payload), threads, (struct bench_work){kind->run, NULL, fixture}, evp, sodium);
+    struct bench_work work = {kind->run, NULL, fixture};
+    struct bench_entry *entry =
+        bench_add(bench, name, ael_aead_engine_name(fixture->payload), threads, work, -1, -1);
+    if (entry != NULL) {
+        memcpy(entry->floors, floors, sizeof floors);
+    }
     return AEL_OK;
 }
 

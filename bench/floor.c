@@ -2,6 +2,7 @@
 #include "bench/floor.h"
 
 #include "base/alloc.h"
+#include "bench/floor_ipsec_mb.h"
 
 #include <openssl/evp.h>
 #include <sodium.h>
@@ -11,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { KEY = 32, NONCE = 12, TAG = 16, DRAWN = KEY + NONCE + NONCE, POOL = 4096, FLOORS_MAX = 64 };
+enum { KEY = 32, NONCE = 12, TAG = 16, DRAWN = KEY + NONCE + NONCE, POOL = 4096, FLOORS_MAX = 128 };
 
 static bool sodium_has_aes(void) {
     return sodium_init() >= 0 && crypto_aead_aes256gcm_is_available() == 1;
@@ -203,6 +204,7 @@ struct envelope_lane {
     _Alignas(64) EVP_CIPHER_CTX *keyed;
     EVP_CIPHER_CTX *fresh;
     crypto_aead_aes256gcm_state keyed_state, fresh_state;
+    struct floor_keyed keyed_code, fresh_code; /* of intel-ipsec-mb */
     uint8_t pool_key[KEY];
     uint8_t pool[POOL];
     size_t pool_used;
@@ -212,6 +214,7 @@ struct envelope_lane {
 
 struct envelope_floor {
     size_t payload;
+    enum floor_code code; /* of the floors of intel-ipsec-mb */
     struct envelope_lane lanes[BENCH_THREADS_MAX];
 };
 
@@ -327,6 +330,49 @@ static enum ael_status run_sodium_decrypt(void *context, unsigned thread, uint64
     return ok ? AEL_OK : AEL_E_CRYPTO;
 }
 
+static void code_seal(
+    enum floor_code code,
+    struct floor_keyed *keyed,
+    const uint8_t *nonce,
+    const uint8_t *plain,
+    size_t len,
+    uint8_t *out) {
+    floor_code_seal(code, keyed, nonce, plain, len, out);
+    memcpy(out + len + TAG, nonce, NONCE);
+}
+
+static enum ael_status run_code_encrypt(void *context, unsigned thread, uint64_t operations) {
+    struct envelope_floor *floor = context;
+    struct envelope_lane *lane = &floor->lanes[thread];
+    for (uint64_t i = 0; i < operations; i++) {
+        const uint8_t *drawn = draw(lane);
+        floor_code_expand(floor->code, &lane->fresh_code, drawn);
+        code_seal(floor->code, &lane->fresh_code, drawn + KEY, lane->payload, floor->payload, lane->sealed);
+        code_seal(floor->code, &lane->keyed_code, drawn + KEY + NONCE, drawn, KEY, lane->sealed_key);
+        bench_keep(lane->sealed);
+        bench_keep(lane->sealed_key);
+    }
+    return AEL_OK;
+}
+
+static enum ael_status run_code_decrypt(void *context, unsigned thread, uint64_t operations) {
+    struct envelope_floor *floor = context;
+    struct envelope_lane *lane = &floor->lanes[thread];
+    const uint8_t *key_nonce = lane->sealed_key + KEY + TAG;
+    const uint8_t *nonce = lane->sealed + floor->payload + TAG;
+    bool ok = true;
+    for (uint64_t i = 0; i < operations; i++) {
+        uint8_t key[KEY];
+        ok = floor_code_open(floor->code, &lane->keyed_code, key_nonce, lane->sealed_key, KEY, key) && ok;
+        floor_code_expand(floor->code, &lane->fresh_code, key);
+        ok = floor_code_open(
+                 floor->code, &lane->fresh_code, nonce, lane->sealed, floor->payload, lane->payload) &&
+             ok;
+        bench_keep(lane->payload);
+    }
+    return ok ? AEL_OK : AEL_E_CRYPTO;
+}
+
 /* Gives both contexts their cipher and direction, and the keyed ones their key. */
 static bool init_contexts(struct envelope_lane *lane, const uint8_t key[static KEY], bool encrypts) {
     lane->keyed = EVP_CIPHER_CTX_new();
@@ -356,15 +402,20 @@ static bool init_lane(struct envelope_floor *floor, struct envelope_lane *lane, 
         return false;
     }
     make_record(floor, lane);
+    if (floor->code != FLOOR_CODES) {
+        floor_code_expand(floor->code, &lane->keyed_code, key);
+    }
     return true;
 }
 
-static struct envelope_floor *new_envelope(size_t payload, unsigned threads, bool encrypts) {
+static struct envelope_floor *
+new_envelope(size_t payload, unsigned threads, bool encrypts, enum floor_code code) {
     if (g_envelope_count == FLOORS_MAX || !sodium_has_aes()) {
         return NULL;
     }
     struct envelope_floor *floor = &g_envelopes[g_envelope_count++];
     floor->payload = payload;
+    floor->code = code;
     for (unsigned i = 0; i < threads; i++) {
         if (!init_lane(floor, &floor->lanes[i], encrypts)) {
             return NULL;
@@ -373,37 +424,42 @@ static struct envelope_floor *new_envelope(size_t payload, unsigned threads, boo
     return floor;
 }
 
-static int add_envelope(
-    struct bench *bench,
-    const char *direction,
-    enum floor_engine engine,
-    size_t payload,
-    unsigned threads,
-    enum ael_status (*run)(void *, unsigned, uint64_t)) {
+/* What the floors of an engine run. */
+static const struct engine_row {
+    const char *name;
+    enum floor_code code; /* FLOOR_CODES = none of intel-ipsec-mb's */
+    enum ael_status (*encrypt)(void *, unsigned, uint64_t);
+    enum ael_status (*decrypt)(void *, unsigned, uint64_t);
+} k_engines[FLOOR_ENGINES] = {
+    [FLOOR_EVP] = {"evp", FLOOR_CODES, run_evp_encrypt, run_evp_decrypt},
+    [FLOOR_LIBSODIUM] = {"libsodium", FLOOR_CODES, run_sodium_encrypt, run_sodium_decrypt},
+    [FLOOR_IPSEC_MB_AVX2] = {"ipsec-mb/avx2", FLOOR_CODE_AVX2, run_code_encrypt, run_code_decrypt},
+    [FLOOR_IPSEC_MB_AVX512] = {"ipsec-mb/avx512", FLOOR_CODE_AVX512, run_code_encrypt, run_code_decrypt},
+};
+
+static int
+add_envelope(struct bench *bench, bool encrypts, enum floor_engine engine, size_t payload, unsigned threads) {
     char name[BENCH_NAME_BYTES];
-    const char *engine_name = engine == FLOOR_EVP ? "evp" : "libsodium";
-    struct envelope_floor *floor = new_envelope(payload, threads, direction[0] == 'e');
+    const struct engine_row *row = &k_engines[engine];
+    bool can = row->code == FLOOR_CODES || floor_code_is_there(row->code);
+    struct envelope_floor *floor = can ? new_envelope(payload, threads, encrypts, row->code) : NULL;
+    (void)snprintf(name, sizeof name, "floor/%s/%zu", encrypts ? "encrypt" : "decrypt", payload);
     if (floor == NULL) {
-        (void)fprintf(
-            stderr, "bench: the floor floor/%s/%zu cannot run here and is left out\n", direction, payload);
+        (void)fprintf(stderr, "bench: the floor %s of %s cannot run here and is left out\n", name, row->name);
         return -1;
     }
-    (void)snprintf(name, sizeof name, "floor/%s/%zu", direction, payload);
-    return bench_add_floor(bench, name, engine_name, threads, (struct bench_work){run, NULL, floor});
+    struct bench_work work = {encrypts ? row->encrypt : row->decrypt, NULL, floor};
+    return bench_add_floor(bench, name, row->name, threads, work);
 }
 
 /* see bench/floor.h */
 int floor_add_encrypt(struct bench *bench, enum floor_engine engine, size_t payload, unsigned threads) {
-    return add_envelope(
-        bench, "encrypt", engine, payload, threads,
-        engine == FLOOR_EVP ? run_evp_encrypt : run_sodium_encrypt);
+    return add_envelope(bench, true, engine, payload, threads);
 }
 
 /* see bench/floor.h */
 int floor_add_decrypt(struct bench *bench, enum floor_engine engine, size_t payload, unsigned threads) {
-    return add_envelope(
-        bench, "decrypt", engine, payload, threads,
-        engine == FLOOR_EVP ? run_evp_decrypt : run_sodium_decrypt);
+    return add_envelope(bench, false, engine, payload, threads);
 }
 
 static void clear_lane(struct envelope_lane *lane) {

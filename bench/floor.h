@@ -3,7 +3,7 @@
  * ours.
  *
  * Each adds one floor and returns its number (see bench_add), -1 where this machine cannot run it
- * (libsodium's AES needs the CPU's instructions). Each thread has its own memory and contexts. The floors do
+ * (libsodium's AES and intel-ipsec-mb need the CPU's instructions). Each thread has its own memory and contexts. The floors do
  * not wipe.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -12,7 +12,7 @@
 
 #include "bench/bench.h"
 
-enum floor_engine { FLOOR_EVP, FLOOR_LIBSODIUM };
+enum floor_engine { FLOOR_EVP, FLOOR_LIBSODIUM, FLOOR_IPSEC_MB_AVX2, FLOOR_IPSEC_MB_AVX512, FLOOR_ENGINES };
 
 /** mprotect READ and NONE on a page with a VMA of its own, of the backing in force, and one read of it. */
 int floor_add_mprotect_pair(struct bench *bench, unsigned threads);

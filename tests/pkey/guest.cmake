@@ -22,7 +22,7 @@ endforeach()
 # Keys are looked for in the whole memory of a process at this level, by the scenarios that ask for none.
 if(TARGET residency_matrix)
   add_dependencies(pkey_guest residency_matrix)
-  list(APPEND AEL_PKEY_SUITES residency_matrix:payloads_of_both_engines,secret/many)
+  list(APPEND AEL_PKEY_SUITES residency_matrix:payloads_of_each_engine,secret/many)
 endif()
 list(JOIN AEL_PKEY_SUITES " " suites)
 file(GENERATE OUTPUT ${PROJECT_BINARY_DIR}/pkey_suites

@@ -37,6 +37,12 @@ static const struct scenario k_list[] = {
     OF("open/memfd_secret/evp", OPEN, MEMFD_SECRET, EVP, STACK, HASH_KEY),
     OF("open/anonymous/by_size", OPEN, ANONYMOUS, BY_SIZE, CLOSED, RAW),
     OF("open/anonymous/evp", OPEN, ANONYMOUS, EVP, SHARED, HASH_KEY),
+    OF("leased/anonymous/libsodium", LEASED, ANONYMOUS, LIBSODIUM, STACK, SCHEDULE),
+    OF("leased/anonymous/ipsec_mb_avx2", LEASED, ANONYMOUS, IPSEC_MB_AVX2, HEAP, HASH_KEY),
+    OF("leased/anonymous/ipsec_mb_avx512", LEASED, ANONYMOUS, IPSEC_MB_AVX512, FREED, HASH_SQUARE),
+    OF("strict/memfd_secret/libsodium", STRICT, MEMFD_SECRET, LIBSODIUM, HEAP, RAW),
+    OF("strict/memfd_secret/ipsec_mb_avx2", STRICT, MEMFD_SECRET, IPSEC_MB_AVX2, STACK, HASH_SQUARE),
+    OF("strict/memfd_secret/ipsec_mb_avx512", STRICT, MEMFD_SECRET, IPSEC_MB_AVX512, STATIC, SCHEDULE),
     {.name = "sqlite/memfd_secret",
      .run = warm,
      .backing = AEL_BACKING_AUTO,
@@ -48,7 +54,7 @@ static const struct scenario k_list[] = {
      .sqlite = true,
      .place = PLANT_SQLITE,
      .form = PLANT_BASE64},
-    {.name = "payloads_of_both_engines", .run = large_payloads, .place = PLANT_STACK, .form = PLANT_SCHEDULE},
+    {.name = "payloads_of_each_engine", .run = large_payloads, .place = PLANT_STACK, .form = PLANT_SCHEDULE},
 };
 
 const struct scenario_table k_scenarios_levels = {k_list, sizeof k_list / sizeof k_list[0]};

@@ -20,6 +20,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "crypto/aead_engine.h"
 #include "tests/support/hex.h"
 #include "tests/support/suite.h"
 
@@ -142,6 +143,37 @@ static void test_residency_search__finds_what_libsodium_keeps(void) {
     CU_ASSERT_TRUE(tally.forms[RESIDENCY_GHASH_POWER] + tally.forms[RESIDENCY_GHASH_OVER_X] >= 1);
     sodium_memzero(&state, sizeof state);
     residency_needles_clear(&needles);
+}
+
+/* The expanded key of each code that intel-ipsec-mb has for this CPU: all of it is known. */
+static void check_ipsec_mb(const struct ael_aead_engine *engine, size_t powers) {
+    _Alignas(64) uint8_t schedule[AEL_AEAD_SCHEDULE_BYTES] = {0};
+    uint8_t masked[32];
+    uint8_t mask[32];
+    uint8_t key[32];
+    struct tally tally = {{0}, {0}};
+    struct residency_needles needles = hidden_key(masked, mask);
+    unmask(key, masked, mask);
+    CU_ASSERT_EQUAL(engine->expand(schedule, key), AEL_OK);
+    explicit_bzero(key, sizeof key);
+    CU_ASSERT_TRUE(residency_search(
+        &needles, schedule, sizeof schedule, sizeof schedule, count_needle, &tally));
+    CU_ASSERT_EQUAL(tally.forms[RESIDENCY_RAW], 2);
+    CU_ASSERT_EQUAL(tally.forms[RESIDENCY_ROUND_KEY], 13);
+    CU_ASSERT_EQUAL(tally.forms[RESIDENCY_GHASH_OVER_X], powers);
+    sodium_memzero(schedule, sizeof schedule);
+    residency_needles_clear(&needles);
+}
+
+static void test_residency_search__finds_what_ipsec_mb_keeps(void) {
+    const struct ael_aead_engine *engines[AEL_AEAD_ENGINES_MAX];
+    size_t count = ael_aead_engines(engines);
+    for (size_t i = 0; i < count; i++) {
+        if (strncmp(engines[i]->name, "ipsec-mb/", 9) == 0) {
+            printf("%s ", engines[i]->name);
+            check_ipsec_mb(engines[i], strcmp(engines[i]->name, "ipsec-mb/avx2") == 0 ? 8 : 48);
+        }
+    }
 }
 
 static EVP_CIPHER_CTX *start_openssl(const uint8_t *masked, const uint8_t *mask, const EVP_CIPHER *cipher) {
@@ -348,6 +380,7 @@ static const struct test_case k_cases[] = {
     {"the key of GHASH is the standard's", test_residency_hash_key__is_the_standard_one},
     {"dividing by x undoes multiplying", test_residency_over_x__undoes_times_x},
     {"what libsodium keeps is found", test_residency_search__finds_what_libsodium_keeps},
+    {"what intel-ipsec-mb keeps", test_residency_search__finds_what_ipsec_mb_keeps},
     {"what OpenSSL keeps is found, and nothing later", test_residency_scan_self__finds_what_openssl_keeps},
     {"the needles themselves are not found", test_residency_scan_self__does_not_find_its_needles},
     {"hexadecimal digits and base64 are found", test_residency_scan_self__finds_texts},

@@ -26,6 +26,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "crypto/aead_engine.h"
 #include "tests/support/gcm.h"
 #include "tests/support/soak.h"
 #include "tests/support/suite.h"
@@ -44,7 +45,7 @@ enum {
 struct scenario {
     bool block;
     bool on_signal_stack;
-    size_t payload_len; /* SHORT and LONG go to different ciphers */
+    size_t payload_len; /* SHORT: the fastest engine; LONG: OpenSSL, whose frames lie deeper */
     bool plant;         /* a copy of the master key on each stack, which must be found */
     int stops;
 };
@@ -213,7 +214,8 @@ static bool be_child(const struct scenario *scenario) {
     struct ael_metastore *store = NULL;
     struct ael_session *session = NULL;
     clean_stack();
-    bool good = ael_metastore_memory_new(&store) == AEL_OK;
+    bool good = ael_metastore_memory_new(&store) == AEL_OK &&
+                (scenario->payload_len == SHORT || ael_aead_force_for_test("evp"));
     struct ael_session_factory *factory = good ? open_factory(store, scenario->block) : NULL;
     good = factory != NULL && ael_session_acquire(factory, "partition", &session, NULL) == AEL_OK &&
            work_and_tell(scenario, store, session);

@@ -17,7 +17,7 @@
 #include <ael/sys/kms_backend.h>
 #include <ael/sys/metastore_backend.h>
 
-enum engine { ENGINE_BY_SIZE, ENGINE_EVP };
+enum engine { ENGINE_BY_SIZE, ENGINE_EVP, ENGINE_LIBSODIUM, ENGINE_IPSEC_MB_AVX2, ENGINE_IPSEC_MB_AVX512 };
 
 struct world;
 

@@ -3,7 +3,7 @@
  *
  * Of a 32-byte key: its halves, so that a part of it is found as well as the whole; the AES-256 round keys for
  * encryption and, as the equivalent inverse cipher has them, for decryption, each as bytes and with the bytes of each
- * word reversed; the key of GHASH and its powers to the sixteenth, as they are and divided by x, in three orders of
+ * word reversed; the key of GHASH and its powers to the 48th, as they are and divided by x, in three orders of
  * bytes, with the sums of their halves and the table of four bits; hexadecimal digits of both cases; base64 and
  * base64url at the three alignments. Of other bytes: each 16 of them.
  *
@@ -22,7 +22,7 @@
 enum {
     RESIDENCY_NEEDLE_MAX_BYTES = 48,
     RESIDENCY_LABEL_BYTES = 24,
-    RESIDENCY_GHASH_POWERS = 16,
+    RESIDENCY_GHASH_POWERS = 48,
 };
 
 enum residency_form {
