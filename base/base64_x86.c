@@ -192,7 +192,7 @@ AVX static size_t avx_decode(const uint8_t *text, size_t len, uint8_t *out) {
 
 static const struct ael_base64_bulk k_avx2 = {"avx2", has_avx2, avx_encode, avx_decode};
 
-/* ---- AVX-512 VBMI: a block is 48 bytes or 64 characters; masks cut the last one ---- */
+/* ---- AVX-512 VBMI: a block is 48 bytes or 64 characters; masks cut the last ones ---- */
 
 enum { VBMI_BYTES = 48, VBMI_CHARS = 64, NO_DIGIT = 0x80 };
 
@@ -245,23 +245,34 @@ VBMI static size_t vbmi_encode(const uint8_t *bytes, size_t len, char *text) {
     return whole;
 }
 
-VBMI static size_t vbmi_decode(const uint8_t *text, size_t len, uint8_t *out) {
+/* Packs the bytes of 64 characters; false when one of those that count is no digit. */
+VBMI static inline bool vbmi_pack(__m512i text, __mmask64 those, __m512i *bytes) {
     const __m512i low = _mm512_loadu_si512(k_values);
     const __m512i high = _mm512_loadu_si512(k_values + VBMI_CHARS);
-    const __m512i pack = _mm512_loadu_si512(k_pack);
+    __m512i values = _mm512_permutex2var_epi8(low, text, high);
+    __m512i pairs = _mm512_maddubs_epi16(values, _mm512_set1_epi32(JOIN_BYTES));
+    __m512i groups = _mm512_madd_epi16(pairs, _mm512_set1_epi32(JOIN_PAIRS));
+    *bytes = _mm512_permutexvar_epi8(_mm512_loadu_si512(k_pack), groups);
+    /* The table does not see a character's highest bit. */
+    return (_mm512_movepi8_mask(_mm512_or_si512(values, text)) & those) == 0;
+}
+
+/* Whole blocks write 64 bytes, of which 48 count, as long as 24 more characters have room for the others. */
+VBMI static size_t vbmi_decode(const uint8_t *text, size_t len, uint8_t *out) {
+    __m512i bytes;
     size_t at = 0;
-    for (; at < len; at += VBMI_CHARS) {
-        size_t count = len - at < VBMI_CHARS ? len - at : VBMI_CHARS;
-        __m512i in = _mm512_maskz_loadu_epi8(first(count), text + at);
-        __m512i values = _mm512_permutex2var_epi8(low, in, high);
-        /* The table does not see a character's highest bit. */
-        if ((_mm512_movepi8_mask(_mm512_or_si512(values, in)) & first(count)) != 0) {
+    for (; len - at >= VBMI_CHARS + 24; at += VBMI_CHARS) {
+        if (!vbmi_pack(_mm512_loadu_si512(text + at), first(VBMI_CHARS), &bytes)) {
             return at;
         }
-        __m512i pairs = _mm512_maddubs_epi16(values, _mm512_set1_epi32(JOIN_BYTES));
-        __m512i groups = _mm512_madd_epi16(pairs, _mm512_set1_epi32(JOIN_PAIRS));
-        _mm512_mask_storeu_epi8(
-            out + at / 4 * 3, first(count / 4 * 3), _mm512_permutexvar_epi8(pack, groups));
+        _mm512_storeu_si512(out + at / 4 * 3, bytes);
+    }
+    for (; at < len; at += VBMI_CHARS) {
+        size_t count = len - at < VBMI_CHARS ? len - at : VBMI_CHARS;
+        if (!vbmi_pack(_mm512_maskz_loadu_epi8(first(count), text + at), first(count), &bytes)) {
+            return at;
+        }
+        _mm512_mask_storeu_epi8(out + at / 4 * 3, first(count / 4 * 3), bytes);
     }
     return len;
 }

@@ -5,9 +5,6 @@
 
 #include <string.h>
 
-static const uint64_t k_ones = 0x0101010101010101u;
-static const uint64_t k_high_bits = 0x8080808080808080u;
-
 /* see base/json.h */
 void ael_json_reader_init(struct ael_json_reader *reader, struct ael_bytes text) {
     if (text.data == NULL) {
@@ -227,17 +224,17 @@ static void skip_number(struct ael_json_reader *reader) {
     }
 }
 
-/* Marks the high bit of each byte that is zero, exactly for the lowest of them; a mark above may be false. */
-static uint64_t zero_bytes(uint64_t word) {
-    return (word - k_ones) & ~word & k_high_bits;
-}
+/* Bytes that are looked at together; what the compiler makes of them is the processor's own vectors. */
+typedef uint8_t block __attribute__((vector_size(16)));
 
-/* True when one of eight bytes ends a plain run: a quote, a backslash or a control character. */
+/* True when one of so many bytes ends a plain run: a quote, a backslash or a control character. */
 static bool has_special(const uint8_t *data) {
-    uint64_t word = 0;
-    memcpy(&word, data, sizeof(word));
-    uint64_t control = (word - k_ones * 0x20) & ~word & k_high_bits;
-    return (control | zero_bytes(word ^ k_ones * '"') | zero_bytes(word ^ k_ones * '\\')) != 0;
+    block bytes;
+    uint64_t halves[2];
+    memcpy(&bytes, data, sizeof bytes);
+    block special = (block)(bytes < 0x20) | (block)(bytes == '"') | (block)(bytes == '\\');
+    memcpy(halves, &special, sizeof halves);
+    return (halves[0] | halves[1]) != 0;
 }
 
 static bool is_special(uint8_t byte) {
@@ -247,8 +244,8 @@ static bool is_special(uint8_t byte) {
 /* see base/json.h */
 size_t ael_json_plain_len(struct ael_bytes text) {
     size_t at = 0;
-    while (text.len - at >= sizeof(uint64_t) && !has_special(text.data + at)) {
-        at += sizeof(uint64_t);
+    while (text.len - at >= sizeof(block) && !has_special(text.data + at)) {
+        at += sizeof(block);
     }
     while (at < text.len && !is_special(text.data[at])) {
         at++;

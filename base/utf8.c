@@ -31,10 +31,9 @@ static size_t multibyte_len(const uint8_t *data, size_t len) {
 /* Returns how many bytes from the start are ASCII; base64 makes that nearly all of a record. */
 static size_t ascii_len(const uint8_t *data, size_t len) {
     size_t at = 0;
-    for (; len - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
-        uint64_t word = 0;
-        memcpy(&word, data + at, sizeof(word));
-        if ((word & k_high_bits) != 0) {
+    for (uint64_t words[4]; len - at >= sizeof words; at += sizeof words) {
+        memcpy(words, data + at, sizeof words);
+        if (((words[0] | words[1] | words[2] | words[3]) & k_high_bits) != 0) {
             break;
         }
     }

@@ -347,6 +347,25 @@ static void test_ael_json_int64_len__is_what_is_written(void) {
     }
 }
 
+/* One byte of each value at each place, so that none of the bytes that are looked at together is overlooked. */
+static void test_ael_json_plain_len__sees_every_byte(void) {
+    uint8_t text[70];
+    unsigned bad = 0;
+    for (size_t len = 0; len <= sizeof text; len++) {
+        for (size_t place = 0; place < len; place++) {
+            for (unsigned value = 0; value < 256; value++) {
+                memset(text, 'a' + (int)(place % 20), sizeof text);
+                text[place] = (uint8_t)value;
+                bool stops = value < 0x20 || value == '"' || value == '\\';
+                struct ael_bytes view = {text, len};
+                bad += ael_json_plain_len(view) == (stops ? place : len) ? 0 : 1;
+            }
+        }
+    }
+    CU_ASSERT_EQUAL(bad, 0);
+    CU_ASSERT_EQUAL(ael_json_plain_len((struct ael_bytes){text, 0}), 0);
+}
+
 static const struct test_case k_cases[] = {
     {"RFC 8259 is accepted", test_ael_json_skip_value__accepts_rfc_8259},
     {"the rest is refused where it fails", test_ael_json_skip_value__refuses_the_rest_where_it_fails},
@@ -361,6 +380,7 @@ static const struct test_case k_cases[] = {
     {"a refused piece leaves the buffer", test_ael_json_append__refuses_and_leaves_the_buffer},
     {"numbers are written", test_ael_json_append_int64__writes_the_whole_range},
     {"the length of a number", test_ael_json_int64_len__is_what_is_written},
+    {"where a plain run ends", test_ael_json_plain_len__sees_every_byte},
 };
 
 TEST_SUITE_MAIN("json", k_cases)

@@ -96,11 +96,28 @@ static void test_ael_id_is_text__refuses_nul(void) {
     CU_ASSERT(!ael_id_is_text(ael_bytes_from_text("_IK_\xc3")));
 }
 
+static void test_ael_utf8_is_valid__sees_every_byte(void) {
+    uint8_t text[100];
+    unsigned bad = 0;
+    for (size_t len = 1; len <= sizeof text; len++) {
+        for (size_t place = 0; place < len; place++) {
+            memset(text, 'x', sizeof text);
+            struct ael_bytes view = {text, len};
+            text[place] = (uint8_t)(0x80 + place);
+            bad += ael_utf8_is_valid(view) ? 1 : 0;
+            text[place] = 0x7f;
+            bad += ael_utf8_is_valid(view) ? 0 : 1;
+        }
+    }
+    CU_ASSERT_EQUAL(bad, 0);
+}
+
 static const struct test_case k_cases[] = {
     {"text is accepted", test_ael_utf8_is_valid__accepts_text},
     {"the rest is refused", test_ael_utf8_is_valid__refuses_the_rest},
     {"every code point", test_ael_utf8_is_valid__knows_every_code_point},
     {"an id has no NUL", test_ael_id_is_text__refuses_nul},
+    {"every byte is seen", test_ael_utf8_is_valid__sees_every_byte},
 };
 
 TEST_SUITE_MAIN("utf8", k_cases)
