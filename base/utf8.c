@@ -5,6 +5,8 @@
 
 static const uint64_t k_high_bits = 0x8080808080808080u;
 
+enum { WORD_BYTES = 8, BLOCK_BYTES = 32 };
+
 static bool is_continuation(uint8_t byte) {
     return (byte & 0xc0) == 0x80;
 }
@@ -28,14 +30,26 @@ static size_t multibyte_len(const uint8_t *data, size_t len) {
     return 0;
 }
 
+static bool is_ascii_word(const uint8_t *data) {
+    uint64_t word = 0;
+    memcpy(&word, data, sizeof word);
+    return (word & k_high_bits) == 0;
+}
+
+static bool is_ascii_block(const uint8_t *data) {
+    uint64_t words[4];
+    memcpy(words, data, sizeof words);
+    return ((words[0] | words[1] | words[2] | words[3]) & k_high_bits) == 0;
+}
+
 /* Returns how many bytes from the start are ASCII; base64 makes that nearly all of a record. */
 static size_t ascii_len(const uint8_t *data, size_t len) {
     size_t at = 0;
-    for (uint64_t words[4]; len - at >= sizeof words; at += sizeof words) {
-        memcpy(words, data + at, sizeof words);
-        if (((words[0] | words[1] | words[2] | words[3]) & k_high_bits) != 0) {
-            break;
-        }
+    while (len - at >= BLOCK_BYTES && is_ascii_block(data + at)) {
+        at += BLOCK_BYTES;
+    }
+    while (len - at >= WORD_BYTES && is_ascii_word(data + at)) {
+        at += WORD_BYTES;
     }
     while (at < len && data[at] < 0x80) {
         at++;

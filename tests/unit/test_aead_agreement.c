@@ -2,7 +2,7 @@
  * tests/unit/test_aead_agreement.c - every engine against every other: same bytes at each length, alignment and in place,
  * nothing written beside the output, and no output for what is not authentic.
  *
- * Inputs come from a generator with a seed, which is printed; a soak run draws the seed.
+ * Inputs come from a generator with a seed, which is printed; a soak run draws it, AEL_TEST_SEED sets it.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "base/clock.h"
@@ -49,7 +49,9 @@ static void fill(uint8_t *bytes, size_t len) {
 }
 
 static void begin(void) {
+    const char *seed = getenv("AEL_TEST_SEED");
     s_random = soak_count(0, 1) != 0 ? (uint64_t)ael_clock_boot_ns() | 1 : 20261121;
+    s_random = seed != NULL ? strtoull(seed, NULL, 10) | 1 : s_random;
     s_count = ael_aead_engines(s_engines);
     printf("\n  seed %llu, engines:", (unsigned long long)s_random);
     for (size_t i = 0; i < s_count; i++) {
@@ -157,8 +159,9 @@ static void test_engines__agree_at_every_short_length(void) {
     CU_ASSERT_EQUAL(bad, 0);
 }
 
+/* Every alignment of the input with every one of the output, at two lengths; at the others each with one of the other. */
 static void test_engines__agree_at_every_alignment(void) {
-    static const size_t k_lens[] = {1, 15, 16, 33, 64, 129, 257, 1000};
+    static const size_t k_lens[] = {33, 257, 1, 15, 16, 64, 129, 1000};
     size_t step =
         under_valgrind() ? 7 : 1; /* which is slow, and sees no more at one alignment than at another */
     begin();
@@ -166,8 +169,8 @@ static void test_engines__agree_at_every_alignment(void) {
     for (size_t i = 0; i < sizeof k_lens / sizeof k_lens[0]; i++) {
         new_text(k_lens[i]);
         for (size_t from = 0; from < ALIGNMENTS; from += step) {
-            for (size_t to = 0; to < ALIGNMENTS; to += step) {
-                bad += disagreements(k_lens[i], aligned(from), aligned(to));
+            for (size_t to = 0; to < (i < 2 ? ALIGNMENTS : 1); to += step) {
+                bad += disagreements(k_lens[i], aligned(from), aligned(i < 2 ? to : from * 27 + i)) ? 1 : 0;
             }
         }
     }
