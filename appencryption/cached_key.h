@@ -26,8 +26,6 @@ enum ael_key_standing {
     AEL_KEY_LATEST,      /* and is the latest of its id */
 };
 
-enum { AEL_KEY_USES_MAX = 15 };
-
 struct ael_cached_key {
     struct ael_pinned_link dated;  /* in the table by (id, created) */
     struct ael_pinned_link latest; /* and by id */
@@ -43,9 +41,7 @@ struct ael_cached_key {
     /* An enum ael_key_standing, set by the cache for who has the key from elsewhere; relaxed: a call that still sees
      * the old one came before. */
     atomic_uchar standing;
-    /* Uses without the cache's knowledge since it last looked (key_table.h), some of them, up to AEL_KEY_USES_MAX;
-     * relaxed, may be lost. */
-    atomic_uchar uses;
+    atomic_uchar uses; /* since the evictor looked (eviction.h) */
     struct ael_retiree retired;
     struct ael_eviction_node node; /* as what follows, of the table, under the cache's lock */
     int64_t retry_ns;              /* no refresh ahead of time before this */

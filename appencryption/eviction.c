@@ -141,6 +141,15 @@ void ael_evictor_replace(
     *(node->newer != NULL ? &node->newer->older : &list->newest) = node;
 }
 
+/* see appencryption/eviction.h */
+bool ael_evictor_take_uses(struct ael_evictor *evictor, struct ael_eviction_node *node, atomic_uchar *uses) {
+    unsigned noted = atomic_exchange_explicit(uses, 0, memory_order_relaxed);
+    for (unsigned i = 0; i < noted; i++) {
+        ael_evictor_touch(evictor, node);
+    }
+    return noted > 0;
+}
+
 /* The oldest on probation, else of the protected, else of the window. */
 static struct ael_eviction_node *oldest_of_main(const struct ael_evictor *evictor) {
     const struct ael_eviction_list *lists = evictor->lists;

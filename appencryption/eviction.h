@@ -21,7 +21,14 @@
 #include "appencryption/frequency_sketch.h"
 #include "appencryption/policy.h"
 
-enum { AEL_EVICTION_LISTS = 15 };
+#include <stdatomic.h>
+
+enum {
+    AEL_EVICTION_LISTS = 15,
+    AEL_EVICTION_USES_MAX = 15,
+    /* So many entries that were used behind the evictor's back are passed over for one that goes. */
+    AEL_EVICTION_CHANCES = 8,
+};
 
 struct ael_eviction_node {
     struct ael_eviction_node *older;
@@ -62,6 +69,23 @@ void ael_evictor_remove(struct ael_evictor *evictor, struct ael_eviction_node *n
 /** Puts a node in the place of another, which is out then. */
 void ael_evictor_replace(
     struct ael_evictor *evictor, struct ael_eviction_node *old, struct ael_eviction_node *node);
+
+/**
+ * Notes a use without the lock that guards the evictor, in a count of the entry's. Relaxed, and may be lost. It is
+ * written for the first use after the evictor looked, and for sampled ones up to AEL_EVICTION_USES_MAX: the line of an
+ * entry that is hot is left alone by all who read it.
+ *
+ * @param sampled  one of so many uses of the thread's, whatever they were of. Threads: any.
+ */
+static inline void ael_eviction_note_use(atomic_uchar *uses, bool sampled) {
+    unsigned char count = atomic_load_explicit(uses, memory_order_relaxed);
+    if (count == 0 || (sampled && count < AEL_EVICTION_USES_MAX)) {
+        atomic_store_explicit(uses, (unsigned char)(count + 1), memory_order_relaxed);
+    }
+}
+
+/** Touches an entry as often as uses of it were noted since the last time. @return whether there were any. */
+bool ael_evictor_take_uses(struct ael_evictor *evictor, struct ael_eviction_node *node, atomic_uchar *uses);
 
 /** Returns the entry to evict now, still in the lists; NULL when the cache is within its capacity. */
 struct ael_eviction_node *ael_evictor_victim(struct ael_evictor *evictor);

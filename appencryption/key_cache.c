@@ -30,7 +30,7 @@ struct ael_key_cache {
     struct ael_negative_cache negative;
 };
 
-/* So many hits of a thread's count for one use of a key. */
+/* One in so many hits of a thread is a sample of what it uses. */
 enum { HITS_A_USE = 16 };
 
 /* What a look at the table tells a caller. */
@@ -465,13 +465,9 @@ get_locked(struct ael_key_cache *cache, struct visit *visit, struct ael_cached_k
     return status;
 }
 
-/*
- * Counts a hit without the lock. A thread has a place of its own, which it alone writes. Every so many of its hits also
- * count for the key, so that the evictor learns which are used often; the first one always does. A key's line is left to
- * all who read it once its count has come to its end.
- */
-static void count_quick_hit(struct ael_cache_counters *counters, struct ael_cached_key *key) {
-    uint32_t place = ael_thread_entry_here->place; /* there is one: the key is pinned in it */
+/* see appencryption/key_cache.h */
+bool ael_cache_counters_hit(struct ael_cache_counters *counters) {
+    uint32_t place = ael_thread_entry_here->place;
     atomic_uint_least64_t *hits = place < AEL_QUICK_PLACES ? &counters->quick[place].hits : &counters->hits;
     uint64_t count = atomic_load_explicit(hits, memory_order_relaxed);
     if (place < AEL_QUICK_PLACES) {
@@ -479,11 +475,8 @@ static void count_quick_hit(struct ael_cache_counters *counters, struct ael_cach
     } else {
         atomic_fetch_add_explicit(hits, 1, memory_order_relaxed);
     }
-    unsigned char uses = atomic_load_explicit(&key->uses, memory_order_relaxed);
-    if (uses == 0 || (count % HITS_A_USE == 0 && uses < AEL_KEY_USES_MAX)) {
-        atomic_store_explicit(&key->uses, (unsigned char)(uses + 1), memory_order_relaxed);
-    }
     ael_metric_count(counters->hit_name, 1);
+    return count % HITS_A_USE == 0;
 }
 
 /* May a key that a thread has pinned serve a visit as it is? */
@@ -492,7 +485,7 @@ static bool serves_as_it_is(struct ael_key_cache *cache, const struct visit *vis
     if (ael_cached_key_standing(key) < standing || judge_key(cache, visit, key) != VERDICT_FRESH) {
         return false;
     }
-    count_quick_hit(cache->counters, key);
+    ael_eviction_note_use(&key->uses, ael_cache_counters_hit(cache->counters));
     return true;
 }
 

@@ -143,6 +143,10 @@ void ael_key_loan_end(const struct ael_key_loan *loan);
 bool ael_key_cache_lets_serve(
     struct ael_key_cache *cache, struct ael_cached_key *key, bool latest, int64_t now_ns, int64_t now_s);
 
+/** Counts a hit of a thread that has an entry, without a shared write. @return whether it is a sample, for
+ * ael_eviction_note_use. */
+bool ael_cache_counters_hit(struct ael_cache_counters *counters);
+
 /** Returns all hits, with and without the lock. */
 uint64_t ael_cache_counters_hits(const struct ael_cache_counters *counters);
 

@@ -6,8 +6,6 @@
 enum {
     /* What an entry costs beside its own struct and id: the key, its places in the tables, the allocator's share. */
     HELD_BYTES = 264,
-    /* So many entries that were used behind the table's back are passed over for one that goes. */
-    SECOND_CHANCES = 8,
 };
 
 static bool has_id(const struct ael_cached_key *key, const struct ael_key_wanted *wanted) {
@@ -124,32 +122,23 @@ void ael_key_table_touch(struct ael_key_table *table, struct ael_cached_key *key
     ael_evictor_touch(&table->evictor, &key->node);
 }
 
-/* An entry whose key was used behind the table's back since the last time, it counts as used now, and as often. */
-static bool was_used(struct ael_key_table *table, struct ael_cached_key *key) {
-    unsigned uses = atomic_exchange_explicit(&key->uses, 0, memory_order_relaxed);
-    for (unsigned i = 0; i < uses; i++) {
-        ael_key_table_touch(table, key);
-    }
-    return uses > 0;
-}
-
 /* see appencryption/key_table.h */
 size_t ael_key_table_evict(struct ael_key_table *table) {
     size_t evicted = 0;
-    for (int chances = SECOND_CHANCES;;) {
+    for (int chances = AEL_EVICTION_CHANCES;;) {
         struct ael_eviction_node *victim = ael_evictor_victim(&table->evictor);
         if (victim == NULL) {
             return evicted;
         }
         struct ael_cached_key *key = of_node(victim);
-        if (chances > 0 && was_used(table, key)) {
+        if (chances > 0 && ael_evictor_take_uses(&table->evictor, victim, &key->uses)) {
             chances--;
             continue;
         }
         take_out(table, key);
         ael_cached_key_retire(key);
         evicted++;
-        chances = SECOND_CHANCES;
+        chances = AEL_EVICTION_CHANCES;
     }
 }
 

@@ -10,6 +10,8 @@
 
 static const char k_component[] = "partition";
 
+enum { PARTITION_AT = 4 }; /* behind "_IK_" */
+
 static struct ael_bytes text(const char *literal) {
     return ael_bytes_from_text(literal);
 }
@@ -134,14 +136,22 @@ enum ael_status ael_naming_system_key_id(const struct ael_naming *naming, struct
     return append_suffix(naming, id);
 }
 
+/* see appencryption/partition.h. Each part is bounded already, so the sum cannot overflow. */
+size_t ael_naming_intermediate_key_id_len(const struct ael_naming *naming, size_t partition_len) {
+    size_t len = PARTITION_AT + partition_len + 1 + naming->service.len + 1 + naming->product.len;
+    return len + (naming->suffix.len > 0 ? 1 + naming->suffix.len : 0);
+}
+
+/* see appencryption/partition.h */
+struct ael_bytes ael_naming_partition_of(struct ael_bytes id, size_t partition_len) {
+    return (struct ael_bytes){id.data + PARTITION_AT, partition_len};
+}
+
 /* see appencryption/partition.h */
 enum ael_status
 ael_naming_check_partition(const struct ael_naming *naming, struct ael_bytes partition, struct ael_error *err) {
     const char *problem = problem_with(partition, AEL_ID_MAX_BYTES, naming->strict_ids);
-    /* Each part is bounded already, so the sum cannot overflow. 6: "_IK_" and two more '_'. */
-    size_t whole = partition.len + naming->service.len + naming->product.len + 6;
-    whole += naming->suffix.len > 0 ? naming->suffix.len + 1 : 0;
-    if (problem == NULL && whole > AEL_ID_MAX_BYTES) {
+    if (problem == NULL && ael_naming_intermediate_key_id_len(naming, partition.len) > AEL_ID_MAX_BYTES) {
         problem = "is too long together with service, product and suffix";
     }
     return problem == NULL ? AEL_OK

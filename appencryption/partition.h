@@ -58,6 +58,12 @@ AEL_MUST_CHECK enum ael_status ael_naming_system_key_id(const struct ael_naming 
 AEL_MUST_CHECK enum ael_status
 ael_naming_check_partition(const struct ael_naming *naming, struct ael_bytes partition, struct ael_error *err);
 
+/** Returns how long that id is. @param partition_len  of a partition that was checked. */
+size_t ael_naming_intermediate_key_id_len(const struct ael_naming *naming, size_t partition_len);
+
+/** Returns the partition of such an id. */
+struct ael_bytes ael_naming_partition_of(struct ael_bytes id, size_t partition_len);
+
 /**
  * Appends the id of the partition's intermediate key.
  *

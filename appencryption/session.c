@@ -15,7 +15,7 @@
 static const char k_component[] = "session";
 
 enum {
-    SESSION_HELD_BYTES = 640,    /* the allocator's share and the like, and a key that has left the cache */
+    SESSION_HELD_BYTES = 480,    /* places in the cache, the allocator's share, and a key that has left its cache */
     OWN_CACHE_HELD_BYTES = 4096, /* a key cache of the session's own, with its first key */
     SHOWN_ID_BYTES = 80,         /* of an id in a verbose error */
 };
@@ -36,18 +36,27 @@ static enum ael_status make_key_cache(struct ael_session *session) {
         &session->intermediate_keys);
 }
 
+static enum ael_status name(struct ael_session *session, struct ael_bytes partition, size_t id_len) {
+    size_t core_len = 0;
+    ael_buf_init_fixed(&session->intermediate_key_id, session->id, id_len);
+    AEL_TRY(ael_naming_intermediate_key_id(
+        &session->factory->naming, partition, &session->intermediate_key_id, &core_len));
+    session->core_len = (uint32_t)core_len;
+    session->partition_len = (uint32_t)partition.len;
+    return AEL_OK;
+}
+
 /* see appencryption/session_parts.h */
 enum ael_status ael_session_new(
     struct ael_session_factory *factory, struct ael_bytes partition, struct ael_session **session) {
-    struct ael_session *made = ael_alloc(sizeof *made);
+    size_t id_len = ael_naming_intermediate_key_id_len(&factory->naming, partition.len);
+    struct ael_session *made = ael_alloc(offsetof(struct ael_session, id) + id_len);
     if (made == NULL) {
         return AEL_E_NO_MEMORY;
     }
     ael_refcount_init(&made->count);
     made->factory = ael_session_factory_hold(factory);
-    made->intermediate_key_id = (struct ael_buf)AEL_BUF_INIT;
-    enum ael_status status = ael_naming_intermediate_key_id(
-        &factory->naming, partition, &made->intermediate_key_id, &made->core_len);
+    enum ael_status status = name(made, partition, id_len);
     if (status == AEL_OK) {
         status = make_key_cache(made);
     }
@@ -74,7 +83,6 @@ void ael_session_release(struct ael_session *session) {
     if (session->owns_intermediate_keys) {
         ael_key_cache_free(session->intermediate_keys);
     }
-    ael_buf_clear(&session->intermediate_key_id);
     ael_session_factory_let_go(session->factory);
     ael_free(session);
 }
@@ -82,7 +90,7 @@ void ael_session_release(struct ael_session *session) {
 /* see appencryption/session_parts.h */
 size_t ael_session_bytes(const struct ael_session *session) {
     size_t own = session->owns_intermediate_keys ? (size_t)OWN_CACHE_HELD_BYTES : 0;
-    return sizeof *session + session->intermediate_key_id.cap + own + SESSION_HELD_BYTES;
+    return sizeof *session + session->intermediate_key_id.len + own + SESSION_HELD_BYTES;
 }
 
 /* see appencryption/session_parts.h */

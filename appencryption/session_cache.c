@@ -3,6 +3,8 @@
 
 #include "appencryption/eviction.h"
 #include "appencryption/id_hash.h"
+#include "appencryption/pinned_table.h"
+#include "appencryption/retire.h"
 #include "appencryption/session_parts.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -11,30 +13,23 @@
 
 #include <string.h>
 
-enum { FIRST_BUCKETS = 16 };
-
-struct entry {
-    struct ael_eviction_node node; /* first: the evictor hands back its address */
-    struct entry *next;            /* in its bucket, or among those dropped */
-    struct ael_session *session;
-    int64_t cached_ns;
-    uint64_t hash;
-    size_t partition_len;
-    uint8_t partition[];
-};
-
 struct ael_session_cache {
     struct ael_cache_counters *counters;
     struct ael_id_hash hash;
     int64_t duration_ns;
     bool by_bytes;
-    struct ael_mutex lock; /* guards what follows */
+    struct ael_pinned_table table;
+    struct ael_mutex lock; /* guards what follows, and changes of the table */
     struct ael_evictor evictor;
-    struct entry **buckets;
-    size_t bucket_count; /* a power of two, or 0 */
-    size_t count;
     bool closed;
 };
+
+static void release(void *session) {
+    ael_session_release(session);
+}
+
+/* Sessions that left their cache. */
+static struct ael_retirees s_retired = AEL_RETIREES_INIT(struct ael_session, retired, release);
 
 /* see appencryption/session_cache.h */
 enum ael_status ael_session_cache_new(
@@ -55,46 +50,41 @@ enum ael_status ael_session_cache_new(
     made->counters = counters;
     made->duration_ns = duration_ns;
     made->by_bytes = bound->by_bytes;
+    ael_pinned_table_init(&made->table, offsetof(struct ael_session, link));
     ael_evictor_init(&made->evictor, bound);
     *cache = made;
     return AEL_OK;
 }
 
-static struct entry **bucket_of(const struct ael_session_cache *cache, uint64_t hash) {
-    return &cache->buckets[hash & (cache->bucket_count - 1)];
+static bool is_of(const void *session_, const void *partition_) {
+    const struct ael_session *session = session_;
+    const struct ael_bytes *partition = partition_;
+    if (session->partition_len != partition->len) {
+        return false;
+    }
+    struct ael_bytes own = ael_naming_partition_of(ael_buf_view(&session->intermediate_key_id), partition->len);
+    return memcmp(own.data, partition->data, partition->len) == 0;
 }
 
-static struct entry *find(const struct ael_session_cache *cache, uint64_t hash, struct ael_bytes partition) {
-    struct entry *entry = cache->bucket_count == 0 ? NULL : *bucket_of(cache, hash);
-    while (entry != NULL
-           && !(entry->hash == hash && entry->partition_len == partition.len
-                && memcmp(entry->partition, partition.data, partition.len) == 0)) {
-        entry = entry->next;
-    }
-    return entry;
+static struct ael_session *of_node(struct ael_eviction_node *node) {
+    return (struct ael_session *)(void *)((char *)node - offsetof(struct ael_session, node));
 }
 
-/* Takes an entry out and puts it before those dropped already. */
-static void drop(struct ael_session_cache *cache, struct entry *entry, struct entry **dropped) {
-    struct entry **link = bucket_of(cache, entry->hash);
-    while (*link != entry) {
-        link = &(*link)->next;
-    }
-    *link = entry->next;
-    ael_evictor_remove(&cache->evictor, &entry->node);
-    cache->count--;
+/* Takes a session out and puts it before those dropped already. */
+static void drop(struct ael_session_cache *cache, struct ael_session *session, struct ael_retiree **dropped) {
+    ael_pinned_table_remove(&cache->table, &session->link);
+    ael_evictor_remove(&cache->evictor, &session->node);
     atomic_fetch_sub_explicit(&cache->counters->cached, 1, memory_order_relaxed);
-    entry->next = *dropped;
-    *dropped = entry;
+    session->retired.next = *dropped;
+    *dropped = &session->retired;
 }
 
-/* Releases what was dropped, now that the lock is not held; returns how many they were. */
-static size_t release_dropped(struct entry *dropped) {
+/* Retires what was dropped, now that the lock is not held; returns how many they were. */
+static size_t retire_dropped(struct ael_retiree *dropped) {
     size_t count = 0;
     while (dropped != NULL) {
-        struct entry *next = dropped->next;
-        ael_session_release(dropped->session);
-        ael_free(dropped);
+        struct ael_retiree *next = dropped->next;
+        ael_retire(&s_retired, dropped);
         dropped = next;
         count++;
     }
@@ -108,80 +98,83 @@ static void count(atomic_uint_least64_t *total, const char *name, size_t change)
     }
 }
 
+static bool is_old(const struct ael_session_cache *cache, const struct ael_session *session) {
+    return ael_clock_boot_ns() - session->cached_ns >= cache->duration_ns;
+}
+
+/* Gets a session without the lock; NULL when that does not tell. */
+static struct ael_session *get_quickly(struct ael_session_cache *cache, uint64_t hash, struct ael_bytes partition) {
+    uint32_t place = 0;
+    struct ael_session *session = ael_pinned_table_borrow(&cache->table, hash, is_of, &partition, &place);
+    if (session == NULL) {
+        return NULL;
+    }
+    struct ael_session *held = NULL;
+    if (!is_old(cache, session)) {
+        held = ael_session_hold(session); /* the cache's own reference is not dropped while it is pinned */
+        ael_eviction_note_use(&session->uses, ael_cache_counters_hit(cache->counters));
+    }
+    ael_thread_unpin(ael_thread_entry_here, place);
+    return held;
+}
+
+/* Gets a session under the lock, or drops it for its age. */
+static struct ael_session *get_locked(
+    struct ael_session_cache *cache, uint64_t hash, struct ael_bytes partition, struct ael_retiree **dropped) {
+    struct ael_session *held = NULL;
+    ael_mutex_lock(&cache->lock);
+    struct ael_session *session = ael_pinned_table_find(&cache->table, hash, is_of, &partition);
+    if (session != NULL && is_old(cache, session)) {
+        drop(cache, session, dropped);
+    } else if (session != NULL) {
+        ael_evictor_touch(&cache->evictor, &session->node);
+        held = ael_session_hold(session);
+    }
+    ael_mutex_unlock(&cache->lock);
+    return held;
+}
+
 /* see appencryption/session_cache.h */
 struct ael_session *ael_session_cache_get(struct ael_session_cache *cache, struct ael_bytes partition) {
     struct ael_cache_counters *counters = cache->counters;
-    struct ael_session *session = NULL;
-    struct entry *dropped = NULL;
+    struct ael_retiree *dropped = NULL;
     uint64_t hash = ael_id_hash_of(&cache->hash, partition);
-    ael_mutex_lock(&cache->lock);
-    struct entry *entry = find(cache, hash, partition);
-    if (entry != NULL && ael_clock_boot_ns() - entry->cached_ns >= cache->duration_ns) {
-        drop(cache, entry, &dropped);
-    } else if (entry != NULL) {
-        ael_evictor_touch(&cache->evictor, &entry->node);
-        session = ael_session_hold(entry->session);
+    struct ael_session *session = get_quickly(cache, hash, partition);
+    if (session != NULL) {
+        return session;
     }
-    ael_mutex_unlock(&cache->lock);
-    count(&counters->evictions, counters->evict_name, release_dropped(dropped));
+    session = get_locked(cache, hash, partition, &dropped);
+    count(&counters->evictions, counters->evict_name, retire_dropped(dropped));
     count(session != NULL ? &counters->hits : &counters->misses,
           session != NULL ? counters->hit_name : counters->miss_name, 1);
     return session;
 }
 
-/* Doubles the buckets; without memory the chains just get longer. False when there are none at all. */
-static bool grow(struct ael_session_cache *cache) {
-    size_t old_count = cache->bucket_count;
-    struct entry **old = cache->buckets;
-    size_t new_count = old_count == 0 ? (size_t)FIRST_BUCKETS : old_count * 2;
-    struct entry **buckets = ael_alloc_array(new_count, sizeof(struct entry *));
-    if (buckets == NULL) {
-        return old_count > 0;
-    }
-    cache->buckets = buckets;
-    cache->bucket_count = new_count;
-    for (size_t i = 0; i < old_count; i++) {
-        for (struct entry *entry = old[i], *next = NULL; entry != NULL; entry = next) {
-            next = entry->next;
-            entry->next = *bucket_of(cache, entry->hash);
-            *bucket_of(cache, entry->hash) = entry;
-        }
-    }
-    ael_free(old);
-    return true;
-}
-
 /* Without memory the session is not kept, and works all the same. */
-static void add(
-    struct ael_session_cache *cache, uint64_t hash, struct ael_bytes partition, struct ael_session *session,
-    size_t held_bytes) {
-    if (cache->closed || (cache->count >= cache->bucket_count && !grow(cache))) {
+static void
+add(struct ael_session_cache *cache, uint64_t hash, struct ael_session *session, size_t held_bytes) {
+    session->cached_ns = ael_clock_boot_ns();
+    if (cache->closed || !ael_pinned_table_add(&cache->table, &session->link, hash)) {
         return;
     }
-    struct entry *entry = ael_alloc(sizeof *entry + partition.len);
-    if (entry == NULL) {
-        return;
-    }
-    entry->session = ael_session_hold(session);
-    entry->cached_ns = ael_clock_boot_ns();
-    entry->hash = hash;
-    entry->partition_len = partition.len;
-    memcpy(entry->partition, partition.data, partition.len);
-    entry->next = *bucket_of(cache, hash);
-    *bucket_of(cache, hash) = entry;
-    ael_evictor_add(
-        &cache->evictor, &entry->node, cache->by_bytes ? sizeof *entry + partition.len + held_bytes : 1, hash);
-    cache->count++;
+    (void)ael_session_hold(session);
+    ael_evictor_add(&cache->evictor, &session->node, cache->by_bytes ? held_bytes : 1, hash);
     atomic_fetch_add_explicit(&cache->counters->cached, 1, memory_order_relaxed);
 }
 
-static void evict(struct ael_session_cache *cache, struct entry **dropped) {
-    for (;;) {
+static void evict(struct ael_session_cache *cache, struct ael_retiree **dropped) {
+    for (int chances = AEL_EVICTION_CHANCES;;) {
         struct ael_eviction_node *victim = ael_evictor_victim(&cache->evictor);
         if (victim == NULL) {
             return;
         }
-        drop(cache, (struct entry *)victim, dropped);
+        struct ael_session *session = of_node(victim);
+        if (chances > 0 && ael_evictor_take_uses(&cache->evictor, victim, &session->uses)) {
+            chances--;
+            continue;
+        }
+        drop(cache, session, dropped);
+        chances = AEL_EVICTION_CHANCES;
     }
 }
 
@@ -189,36 +182,39 @@ static void evict(struct ael_session_cache *cache, struct entry **dropped) {
 struct ael_session *ael_session_cache_put(
     struct ael_session_cache *cache, struct ael_bytes partition, struct ael_session *session, size_t held_bytes) {
     struct ael_session *use = session;
-    struct entry *dropped = NULL;
+    struct ael_retiree *dropped = NULL;
     uint64_t hash = ael_id_hash_of(&cache->hash, partition);
     ael_mutex_lock(&cache->lock);
-    struct entry *entry = find(cache, hash, partition);
-    if (entry != NULL) {
-        use = ael_session_hold(entry->session);
+    struct ael_session *known = ael_pinned_table_find(&cache->table, hash, is_of, &partition);
+    if (known != NULL) {
+        use = ael_session_hold(known);
     } else {
-        add(cache, hash, partition, session, held_bytes);
+        add(cache, hash, session, held_bytes);
         evict(cache, &dropped);
     }
     ael_mutex_unlock(&cache->lock);
-    count(&cache->counters->evictions, cache->counters->evict_name, release_dropped(dropped));
+    count(&cache->counters->evictions, cache->counters->evict_name, retire_dropped(dropped));
     if (use != session) {
         ael_session_release(session);
     }
     return use;
 }
 
+static struct ael_session *any_of(const struct ael_evictor *evictor) {
+    return evictor->filled == 0 ? NULL : of_node(evictor->lists[__builtin_ctz(evictor->filled)].oldest);
+}
+
 /* see appencryption/session_cache.h */
 void ael_session_cache_close(struct ael_session_cache *cache) {
-    struct entry *dropped = NULL;
+    struct ael_retiree *dropped = NULL;
     ael_mutex_lock(&cache->lock);
     cache->closed = true;
-    for (size_t i = 0; i < cache->bucket_count; i++) {
-        while (cache->buckets[i] != NULL) {
-            drop(cache, cache->buckets[i], &dropped);
-        }
+    for (struct ael_session *session = any_of(&cache->evictor); session != NULL; session = any_of(&cache->evictor)) {
+        drop(cache, session, &dropped);
     }
     ael_mutex_unlock(&cache->lock);
-    (void)release_dropped(dropped);
+    (void)retire_dropped(dropped);
+    ael_retirees_sweep(&s_retired);
 }
 
 /* see appencryption/session_cache.h */
@@ -227,7 +223,7 @@ void ael_session_cache_free(struct ael_session_cache *cache) {
         return;
     }
     ael_evictor_clear(&cache->evictor);
-    ael_free(cache->buckets);
+    ael_pinned_table_clear(&cache->table);
     ael_mutex_clear(&cache->lock);
     ael_free(cache);
 }

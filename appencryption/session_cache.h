@@ -1,7 +1,9 @@
 /*
  * appencryption/session_cache.h - a factory's sessions by partition.
  *
- * Holds one reference of each session; one that goes, by eviction or by age, lives on with its users.
+ * Holds one reference of each session; one that goes, by eviction or by age, is retired (retire.h) and lives on with its
+ * users. A session that is there is found without the lock (pinned_table.h); its count of holders is the one thing
+ * written.
  * Layer: appencryption. Threads: any; sessions are released outside the lock.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -27,14 +29,14 @@ struct ael_session *ael_session_cache_get(struct ael_session_cache *cache, struc
 /**
  * Keeps a new session, unless somebody else's is there already or the cache is closed.
  *
- * @param session     the caller's; the cache takes a reference of its own.
+ * @param session     the caller's, in no cache so far; the cache takes a reference of its own.
  * @param held_bytes  what the session costs where the bound counts bytes.
  * @return the session to use, with a reference for the caller: when it is not the one given, that is released.
  */
 struct ael_session *ael_session_cache_put(
     struct ael_session_cache *cache, struct ael_bytes partition, struct ael_session *session, size_t held_bytes);
 
-/** Lets go of all sessions and keeps none from now on. */
+/** Lets go of all sessions and keeps none from now on. Nobody is in ael_session_cache_get, or will be. */
 void ael_session_cache_close(struct ael_session_cache *cache);
 
 /** Frees a closed cache; NULL is accepted. */

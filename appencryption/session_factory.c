@@ -214,7 +214,7 @@ static void read_caches(const struct ael_session_factory *factory, struct ael_se
     stats->intermediate_key_evictions = read_count(&counters->evictions);
     stats->intermediate_keys_cached = atomic_load_explicit(&counters->cached, memory_order_relaxed);
     counters = &factory->session_counters;
-    stats->session_hits = read_count(&counters->hits);
+    stats->session_hits = ael_cache_counters_hits(counters);
     stats->session_misses = read_count(&counters->misses);
     stats->session_evictions = read_count(&counters->evictions);
     stats->sessions_cached = atomic_load_explicit(&counters->cached, memory_order_relaxed);

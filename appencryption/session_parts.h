@@ -36,15 +36,23 @@ struct ael_session_factory {
     struct ael_key_loader loader;
 };
 
-/* Immutable but for its memo. */
+/* Immutable but for its memo, and for what is the session cache's. It is the cache's entry itself, with its id behind it:
+ * one piece of memory. */
 struct ael_session {
-    struct ael_refcount count;
+    struct ael_pinned_link link; /* of the session cache, as what else says so */
     struct ael_session_factory *factory;
-    struct ael_buf intermediate_key_id;
-    size_t core_len; /* of the id, without its suffix */
     struct ael_key_cache *intermediate_keys;
-    bool owns_intermediate_keys;
     struct ael_key_memo memo; /* the key that it used last: the latest one, unless it only ever decrypts */
+    struct ael_refcount count;
+    atomic_uchar uses; /* of the session cache: since the evictor looked (eviction.h) */
+    bool owns_intermediate_keys;
+    uint32_t partition_len;
+    uint32_t core_len; /* of the id, without its suffix */
+    struct ael_buf intermediate_key_id; /* of id */
+    struct ael_retiree retired;         /* of the session cache */
+    struct ael_eviction_node node;      /* of the session cache, under its lock */
+    int64_t cached_ns;                  /* of the session cache; constant while it can be found */
+    uint8_t id[];
 };
 
 /* One call of a session's. */
