@@ -3,24 +3,97 @@
 
 #include "securememory/random.h"
 
-#include <sodium.h>
 #include <string.h>
-
-_Static_assert(sizeof((struct ael_id_hash *)0)->seed == crypto_shorthash_KEYBYTES, "the seed is SipHash's key");
 
 /* see appencryption/id_hash.h */
 enum ael_status ael_id_hash_init(struct ael_id_hash *hash) {
     return ael_random_fill(hash->seed, sizeof hash->seed);
 }
 
+/* The state of SipHash, by its paper (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012). */
+struct sip {
+    uint64_t v0, v1, v2, v3;
+};
+
+static inline uint64_t rotate(uint64_t word, int bits) {
+    return word << bits | word >> (64 - bits);
+}
+
+static inline struct sip sip_round(struct sip sip) {
+    sip.v0 += sip.v1;
+    sip.v2 += sip.v3;
+    sip.v1 = rotate(sip.v1, 13) ^ sip.v0;
+    sip.v3 = rotate(sip.v3, 16) ^ sip.v2;
+    sip.v0 = rotate(sip.v0, 32) + sip.v3;
+    sip.v2 += sip.v1;
+    sip.v1 = rotate(sip.v1, 17) ^ sip.v2;
+    sip.v3 = rotate(sip.v3, 21) ^ sip.v0;
+    sip.v2 = rotate(sip.v2, 32);
+    return sip;
+}
+
+static inline struct sip sip_begin(const uint8_t seed[static 16]) {
+    uint64_t k0 = 0;
+    uint64_t k1 = 0;
+    memcpy(&k0, seed, sizeof k0);
+    memcpy(&k1, seed + sizeof k0, sizeof k1);
+    return (struct sip){
+        k0 ^ UINT64_C(0x736f6d6570736575), k1 ^ UINT64_C(0x646f72616e646f6d), k0 ^ UINT64_C(0x6c7967656e657261),
+        k1 ^ UINT64_C(0x7465646279746573)};
+}
+
+static inline struct sip sip_word(struct sip sip, uint64_t word, int rounds) {
+    sip.v3 ^= word;
+    for (int i = 0; i < rounds; i++) {
+        sip = sip_round(sip);
+    }
+    sip.v0 ^= word;
+    return sip;
+}
+
+static inline uint64_t sip_end(struct sip sip, int rounds) {
+    sip.v2 ^= 0xff;
+    for (int i = 0; i < rounds; i++) {
+        sip = sip_round(sip);
+    }
+    return sip.v0 ^ sip.v1 ^ sip.v2 ^ sip.v3;
+}
+
+/* What is left behind the whole words, and in the last byte the length. Words in the machine's own order: a hash never
+ * leaves the process. */
+static inline uint64_t last_word(struct ael_bytes bytes, size_t at) {
+    uint8_t last[8] = {0};
+    for (size_t i = 0; at + i < bytes.len; i++) {
+        last[i] = bytes.data[at + i];
+    }
+    last[7] = (uint8_t)bytes.len;
+    uint64_t word = 0;
+    memcpy(&word, last, sizeof word);
+    return word;
+}
+
+static inline uint64_t
+sip_hash(const uint8_t seed[static 16], struct ael_bytes bytes, int rounds_a_word, int rounds_at_end) {
+    struct sip sip = sip_begin(seed);
+    size_t at = 0;
+    for (; bytes.len - at >= 8; at += 8) {
+        uint64_t word = 0;
+        memcpy(&word, bytes.data + at, sizeof word);
+        sip = sip_word(sip, word, rounds_a_word);
+    }
+    sip = sip_word(sip, last_word(bytes, at), rounds_a_word);
+    return sip_end(sip, rounds_at_end);
+}
+
 /* see appencryption/id_hash.h */
 uint64_t ael_id_hash_of(const struct ael_id_hash *hash, struct ael_bytes id) {
-    static const uint8_t k_nothing = 0;
-    uint8_t out[crypto_shorthash_BYTES];
-    uint64_t value = 0;
-    (void)crypto_shorthash(out, id.len > 0 ? id.data : &k_nothing, id.len, hash->seed);
-    memcpy(&value, out, sizeof value);
-    return value;
+    return sip_hash(hash->seed, id, 1, 3);
+}
+
+/* see appencryption/id_hash.h */
+uint64_t ael_id_hash_with_rounds_for_test(
+    const struct ael_id_hash *hash, struct ael_bytes id, int rounds_a_word, int rounds_at_end) {
+    return sip_hash(hash->seed, id, rounds_a_word, rounds_at_end);
 }
 
 /* Mixes by the finaliser of splitmix64: the id's hash is keyed already. */

@@ -19,6 +19,9 @@ static const char k_component[] = "key cache";
 enum { RETRY_PART_OF_INTERVAL = 20 };
 static const int64_t k_retry_min_ns = 1000000000;
 
+/* From here on the last tick tells the time well enough. */
+static const int64_t k_long_interval_ns = 1000000000;
+
 struct ael_key_cache {
     const struct ael_rules *rules;
     struct ael_cache_counters *counters;
@@ -510,13 +513,19 @@ static bool borrow(struct ael_key_cache *cache, const struct visit *visit, struc
     return true;
 }
 
-/* Begins a visit, with the clocks as they are. */
+/* Begins a visit, with the clocks as they are, or were a tick ago. */
 static struct visit begin(
     const struct ael_key_cache *cache, const struct ael_key_source *source, const struct ael_flight_key *key,
     const struct ael_call *call) {
     struct visit visit = {.key = *key, .source = source, .call = call};
     visit.key.id_hash = ael_id_hash_of(&cache->hash, key->id);
-    look_at_clocks(&visit);
+    if (cache->rules->interval_ns >= k_long_interval_ns) {
+        struct ael_instant now = ael_clock_last_tick();
+        visit.now_ns = now.boot_ns;
+        visit.now_s = now.wall_s;
+    } else {
+        look_at_clocks(&visit);
+    }
     visit.began_ns = visit.now_ns;
     return visit;
 }

@@ -160,9 +160,14 @@ void *ael_pinned_table_find(
     return link == NULL ? NULL : thing_of(table, link);
 }
 
-/* Two places of a thread's that are free; AEL_THREAD_PINS where there are none. */
+/* Two places of a thread's that are free, mostly the first two; AEL_THREAD_PINS where there are none. */
 static void choose_places(const struct ael_thread_entry *mine, uint32_t places[2]) {
     uint32_t found = 0;
+    places[0] = 0;
+    places[1] = 1;
+    if (ael_thread_has_place(mine, 0) && ael_thread_has_place(mine, 1)) {
+        return;
+    }
     for (uint32_t place = 0; place < AEL_THREAD_PINS && found < 2; place++) {
         if (ael_thread_has_place(mine, place)) {
             places[found++] = place;

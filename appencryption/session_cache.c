@@ -13,6 +13,8 @@
 
 #include <string.h>
 
+static const int64_t k_long_duration_ns = 1000000000;
+
 struct ael_session_cache {
     struct ael_cache_counters *counters;
     struct ael_id_hash hash;
@@ -98,8 +100,10 @@ static void count(atomic_uint_least64_t *total, const char *name, size_t change)
     }
 }
 
+/* The last tick will do, but where sessions are hardly kept longer than one. */
 static bool is_old(const struct ael_session_cache *cache, const struct ael_session *session) {
-    return ael_clock_boot_ns() - session->cached_ns >= cache->duration_ns;
+    int64_t now_ns = cache->duration_ns >= k_long_duration_ns ? ael_clock_last_tick().boot_ns : ael_clock_boot_ns();
+    return now_ns - session->cached_ns >= cache->duration_ns;
 }
 
 /* Gets a session without the lock; NULL when that does not tell. */
