@@ -15,6 +15,12 @@ struct sip {
     uint64_t v0, v1, v2, v3;
 };
 
+static inline uint64_t read_word(const uint8_t *at) {
+    uint64_t word = 0;
+    memcpy(&word, at, sizeof word);
+    return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? __builtin_bswap64(word) : word;
+}
+
 static inline uint64_t rotate(uint64_t word, int bits) {
     return word << bits | word >> (64 - bits);
 }
@@ -33,10 +39,8 @@ static inline struct sip sip_round(struct sip sip) {
 }
 
 static inline struct sip sip_begin(const uint8_t seed[static 16]) {
-    uint64_t k0 = 0;
-    uint64_t k1 = 0;
-    memcpy(&k0, seed, sizeof k0);
-    memcpy(&k1, seed + sizeof k0, sizeof k1);
+    uint64_t k0 = read_word(seed);
+    uint64_t k1 = read_word(seed + sizeof k0);
     return (struct sip){
         k0 ^ UINT64_C(0x736f6d6570736575), k1 ^ UINT64_C(0x646f72616e646f6d), k0 ^ UINT64_C(0x6c7967656e657261),
         k1 ^ UINT64_C(0x7465646279746573)};
@@ -59,17 +63,19 @@ static inline uint64_t sip_end(struct sip sip, int rounds) {
     return sip.v0 ^ sip.v1 ^ sip.v2 ^ sip.v3;
 }
 
-/* What is left behind the whole words, and in the last byte the length. Words in the machine's own order: a hash never
- * leaves the process. */
+/* What is left behind the whole words, and the length on top. Of a long id it is read as the end of a whole word: byte by
+ * byte it would take as long as all the rest. */
 static inline uint64_t last_word(struct ael_bytes bytes, size_t at) {
-    uint8_t last[8] = {0};
-    for (size_t i = 0; at + i < bytes.len; i++) {
-        last[i] = bytes.data[at + i];
-    }
-    last[7] = (uint8_t)bytes.len;
+    size_t rest = bytes.len - at;
     uint64_t word = 0;
-    memcpy(&word, last, sizeof word);
-    return word;
+    if (rest > 0 && bytes.len >= 8) {
+        word = read_word(bytes.data + bytes.len - 8) >> (64 - 8 * rest);
+    } else {
+        for (size_t i = 0; i < rest; i++) {
+            word |= (uint64_t)bytes.data[at + i] << (8 * i);
+        }
+    }
+    return word | (uint64_t)bytes.len << 56;
 }
 
 static inline uint64_t
@@ -77,9 +83,7 @@ sip_hash(const uint8_t seed[static 16], struct ael_bytes bytes, int rounds_a_wor
     struct sip sip = sip_begin(seed);
     size_t at = 0;
     for (; bytes.len - at >= 8; at += 8) {
-        uint64_t word = 0;
-        memcpy(&word, bytes.data + at, sizeof word);
-        sip = sip_word(sip, word, rounds_a_word);
+        sip = sip_word(sip, read_word(bytes.data + at), rounds_a_word);
     }
     sip = sip_word(sip, last_word(bytes, at), rounds_a_word);
     return sip_end(sip, rounds_at_end);
