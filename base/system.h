@@ -45,6 +45,21 @@ bool ael_system_barrier(void);
 /** Returns the processor that runs the thread, or less than 0 where that cannot be told. */
 int ael_system_cpu(void);
 
+/* A descriptor that poll(2) finds readable while it is raised. Closed by exec; never blocks. */
+struct ael_system_event {
+    int read_fd;
+    int write_fd; /* may be the same */
+};
+
+/** Makes an event that is not raised. @return false when there is no descriptor to be had; both are -1 then. */
+bool ael_system_event_open(struct ael_system_event *event);
+/** Closes what is open. */
+void ael_system_event_close(struct ael_system_event *event);
+/** Raises an event that is not raised. A point of cancellation, as the next. */
+void ael_system_event_raise(const struct ael_system_event *event);
+/** Ends that. */
+void ael_system_event_lower(const struct ael_system_event *event);
+
 /** Names a thread for those who look at the process, where there is a way to. */
 void ael_system_name_thread(pthread_t thread, const char *name);
 

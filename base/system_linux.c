@@ -5,6 +5,7 @@
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <sched.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -52,4 +53,32 @@ int ael_system_cpu(void) {
 /* see base/system.h */
 void ael_system_name_thread(pthread_t thread, const char *name) {
     (void)pthread_setname_np(thread, name);
+}
+
+/* see base/system.h */
+bool ael_system_event_open(struct ael_system_event *event) {
+    event->read_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    event->write_fd = event->read_fd;
+    return event->read_fd >= 0;
+}
+
+/* see base/system.h */
+void ael_system_event_close(struct ael_system_event *event) {
+    if (event->read_fd >= 0) {
+        (void)close(event->read_fd);
+    }
+    *event = (struct ael_system_event){-1, -1};
+}
+
+/* see base/system.h */
+void ael_system_event_raise(const struct ael_system_event *event) {
+    ssize_t written = eventfd_write(event->write_fd, 1);
+    (void)written;
+}
+
+/* see base/system.h */
+void ael_system_event_lower(const struct ael_system_event *event) {
+    eventfd_t value = 0;
+    ssize_t got = eventfd_read(event->read_fd, &value);
+    (void)got;
 }

@@ -2,7 +2,9 @@
 #include "base/system.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
+#include <unistd.h>
 
 const clockid_t ael_system_boot_clock =
     CLOCK_MONOTONIC; /* whether it counts suspension is the system's choice */
@@ -120,4 +122,42 @@ int ael_system_cpu(void) {
 void ael_system_name_thread(pthread_t thread, const char *name) {
     (void)thread;
     (void)name;
+}
+
+static bool set_up(int fd) {
+    return fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 && fcntl(fd, F_SETFL, O_NONBLOCK) == 0;
+}
+
+/* see base/system.h */
+bool ael_system_event_open(struct ael_system_event *event) {
+    int ends[2] = {-1, -1};
+    bool made = pipe(ends) == 0;
+    *event = (struct ael_system_event){ends[0], ends[1]};
+    if (!made || !set_up(ends[0]) || !set_up(ends[1])) {
+        ael_system_event_close(event);
+        return false;
+    }
+    return true;
+}
+
+/* see base/system.h */
+void ael_system_event_close(struct ael_system_event *event) {
+    if (event->read_fd >= 0) {
+        (void)close(event->read_fd);
+        (void)close(event->write_fd);
+    }
+    *event = (struct ael_system_event){-1, -1};
+}
+
+/* see base/system.h */
+void ael_system_event_raise(const struct ael_system_event *event) {
+    ssize_t written = write(event->write_fd, "", 1);
+    (void)written;
+}
+
+/* see base/system.h */
+void ael_system_event_lower(const struct ael_system_event *event) {
+    uint8_t byte = 0;
+    ssize_t got = read(event->read_fd, &byte, sizeof byte);
+    (void)got;
 }

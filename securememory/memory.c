@@ -2,6 +2,7 @@
 #include <ael/memory.h>
 
 #include "base/check.h"
+#include "base/shutdown.h"
 #include "securememory/process.h"
 #include "securememory/protected.h"
 #include "securememory/seal_shards.h"
@@ -195,8 +196,12 @@ enum ael_status ael_shutdown(uint32_t timeout_ms) {
     if (ael_secret_is_open_here(NULL)) {
         return AEL_E_BUSY;
     }
+    int64_t deadline_ns = ael_deadline_in_ms(timeout_ms);
+    if (!ael_process_is_lost()) {
+        AEL_TRY(ael_shutdown_first(deadline_ns));
+    }
     uint32_t epoch = end_leases_for_good();
-    enum ael_status status = ael_protected_shutdown(ael_deadline_in_ms(timeout_ms));
+    enum ael_status status = ael_protected_shutdown(deadline_ns);
     if (status != AEL_OK) {
         have_leases_again(epoch);
     }

@@ -3,9 +3,8 @@
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "base/system.h"
+#include "base/thread_start.h"
 
-#include <signal.h>
 #include <string.h>
 #include <time.h>
 
@@ -148,26 +147,6 @@ static void *run(void *argument) {
     return NULL;
 }
 
-/* Signals are the host's: blocked around the creation, because the thread inherits the mask. */
-static int create_thread(struct ael_warden *warden) {
-    sigset_t all;
-    sigset_t before;
-    pthread_attr_t attributes;
-    if (pthread_attr_init(&attributes) != 0) {
-        return -1;
-    }
-    (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&warden->thread, &attributes, run, warden);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    (void)pthread_attr_destroy(&attributes);
-    if (failed == 0) {
-        ael_system_name_thread(warden->thread, "ael-warden");
-    }
-    return failed;
-}
-
 /* see securememory/warden.h */
 enum ael_status ael_warden_start(struct ael_warden *warden, int64_t lease_ns, int64_t max_open_ns) {
     memset(warden, 0, sizeof *warden);
@@ -175,7 +154,7 @@ enum ael_status ael_warden_start(struct ael_warden *warden, int64_t lease_ns, in
     warden->max_open_ns = max_open_ns;
     AEL_TRY(ael_mutex_init(&warden->lock));
     ael_cond_init(&warden->wake);
-    if (create_thread(warden) != 0) {
+    if (!ael_thread_start(&warden->thread, "ael-warden", STACK_BYTES, run, warden)) {
         ael_mutex_clear(&warden->lock);
         return AEL_E_SYSTEM;
     }

@@ -157,9 +157,12 @@ AEL_API void ael_rights_resume(void);
  * deadline, then wipes and unmaps all protected memory. Secrets, sessions and factories made before stay valid
  * handles that answer AEL_E_CLOSED and must still be released. A later call sets everything up anew.
  *
+ * Before that, loads in the background (ael/session_try.h) are called off and their threads end.
+ *
  * @param timeout_ms  how long to wait.
- * @return AEL_OK (also when nothing was set up); AEL_E_BUSY (this thread has an access open); AEL_E_TIMEOUT
- *         (others still do: nothing has been shut down); AEL_E_FORKED (a child made without fork handlers).
+ * @return AEL_OK (also when nothing was set up); AEL_E_BUSY (this thread has an access open, or is the library's own);
+ *         AEL_E_TIMEOUT (others still do, or a load did not end: nothing else has been shut down); AEL_E_FORKED (a
+ *         child made without fork handlers).
  * Threads: any, one at a time inside.
  */
 AEL_API AEL_MUST_CHECK enum ael_status ael_shutdown(uint32_t timeout_ms);
