@@ -620,3 +620,49 @@ enum ael_status ael_key_cache_get_or_load_latest(
     struct ael_flight_key wanted = {.id = id, .latest = true};
     return get(cache, source, &wanted, call, key, err);
 }
+
+/* Under the lock: as look, but for waiting. */
+static enum ael_status look_at_hand(
+    struct ael_key_cache *cache, struct visit *visit, struct ael_cached_key **key, bool *due) {
+    struct ael_cached_key *entry = find(cache, visit);
+    enum verdict verdict = judge(cache, visit, entry);
+    bool served = verdict >= VERDICT_DUE;
+    note_found(visit, verdict, served);
+    if (served) {
+        *due = !serves_now(visit, entry, verdict, false);
+        *key = use(cache, entry);
+        return AEL_OK;
+    }
+    return verdict == VERDICT_ABSENT && is_known_absent(cache, visit) ? AEL_E_KEY_NOT_FOUND : AEL_E_WOULD_BLOCK;
+}
+
+static enum ael_status at_hand_locked(
+    struct ael_key_cache *cache, struct visit *visit, struct ael_cached_key **key, bool *due) {
+    ael_mutex_lock(&cache->lock);
+    enum ael_status status = look_at_hand(cache, visit, key, due);
+    ael_mutex_unlock(&cache->lock);
+    if (status == AEL_OK) {
+        count_visit(cache->counters, visit->found, 0); /* else the load counts it */
+    }
+    return status;
+}
+
+/* see appencryption/key_cache.h */
+enum ael_status ael_key_cache_at_hand(
+    struct ael_key_cache *cache, struct ael_bytes id, int64_t created_s, bool latest, struct ael_cached_key **key,
+    bool *due) {
+    struct ael_flight_key wanted = {.id = id, .created_s = created_s, .latest = latest};
+    struct ael_key_loan loan;
+    *key = NULL;
+    *due = false;
+    if (!cache->enabled) {
+        return AEL_E_WOULD_BLOCK;
+    }
+    struct visit visit = begin(cache, NULL, &wanted, NULL);
+    if (!borrow(cache, &visit, &loan)) {
+        return at_hand_locked(cache, &visit, key, due);
+    }
+    *key = ael_cached_key_acquire(loan.key);
+    ael_key_loan_end(&loan);
+    return AEL_OK;
+}

@@ -147,6 +147,17 @@ bool ael_key_cache_lets_serve(
  * ael_eviction_note_use. */
 bool ael_cache_counters_hit(struct ael_cache_counters *counters);
 
+/**
+ * Gives a key that serves at once, for a call that never waits: no load, and nobody's load is waited for.
+ *
+ * @param created_s  0 with latest. @param key  as ael_key_cache_get_or_load.
+ * @param due  receives whether somebody should load it again.
+ * @return AEL_OK; AEL_E_KEY_NOT_FOUND (it was not there a moment ago); AEL_E_WOULD_BLOCK.
+ */
+AEL_MUST_CHECK enum ael_status ael_key_cache_at_hand(
+    struct ael_key_cache *cache, struct ael_bytes id, int64_t created_s, bool latest, struct ael_cached_key **key,
+    bool *due);
+
 /** Returns all hits, with and without the lock. */
 uint64_t ael_cache_counters_hits(const struct ael_cache_counters *counters);
 

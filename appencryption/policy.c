@@ -12,6 +12,7 @@ enum {
     SYSTEM_KEY_BYTES = 8 << 20,
     INTERMEDIATE_KEY_BYTES = 40 << 20,
     SESSION_BYTES = 16 << 20,
+    BACKGROUND_LOADS_MAX = 64,
 };
 
 static const int64_t k_ns = 1000000000;
@@ -82,6 +83,9 @@ enum ael_status ael_policy_check(const struct ael_policy *policy, struct ael_err
     if (policy->max_payload < 1 || policy->max_payload > INT32_MAX) {
         return refuse(err, "max_payload must be 1 .. 2^31-1 bytes");
     }
+    if (policy->background_loads > BACKGROUND_LOADS_MAX) {
+        return refuse(err, "background_loads must be 0 .. 64");
+    }
     return AEL_OK;
 }
 
@@ -143,6 +147,7 @@ ael_rules_from_policy(const struct ael_policy *policy, struct ael_rules *rules, 
     }
     AEL_TRY(ael_policy_check(policy, err));
     *rules = (struct ael_rules){.precision_s = precision_of(policy), .max_payload = policy->max_payload};
+    rules->background_loads = policy->background_loads;
     rules->expire_s = life_of(policy, rules->precision_s);
     rules->interval_ns = policy->revoke_check_interval_s * k_ns;
     rules->max_stale_ns = policy->max_stale_s > 0 ? policy->max_stale_s * k_ns : 2 * rules->interval_ns;

@@ -33,6 +33,7 @@ struct ael_rules {
     struct ael_cache_bound sessions;
     int64_t session_duration_ns;
     size_t max_payload;
+    size_t background_loads;
 };
 
 /**

@@ -2,6 +2,7 @@
 #include "appencryption/session_parts.h"
 
 #include "appencryption/envelope.h"
+#include "appencryption/trial.h"
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/clock.h"
@@ -124,6 +125,7 @@ enum ael_status ael_session_begin_call(
     begun->call = (struct ael_call)AEL_CALL_INIT;
     begun->now_ns = now.boot_ns;
     begun->now_s = now.wall_s;
+    begun->trial = NULL;
     if (call != NULL) {
         if (call->size != sizeof *call) {
             return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "call's size is none; use AEL_CALL_INIT");
@@ -195,9 +197,9 @@ size_t ael_session_record_bound(const struct ael_session *session, size_t plain_
     return fits ? bound : SIZE_MAX;
 }
 
-/* Lays the record's parts out in its storage: data, key, id of the parent. */
-static enum ael_status lay_out(
-    struct ael_session *session, const struct ael_cached_key *key, size_t plain_len, int64_t now_s,
+/* see appencryption/session_parts.h */
+enum ael_status ael_session_lay_out(
+    const struct ael_session *session, const struct ael_cached_key *key, size_t plain_len, int64_t now_s,
     struct ael_record_buf *out, struct ael_error *err) {
     struct ael_bytes id = ael_buf_view(&session->intermediate_key_id);
     size_t len = ael_session_record_bound(session, plain_len);
@@ -283,6 +285,25 @@ static enum ael_status count_loan(
     return AEL_OK;
 }
 
+/* Asks the cache, which loads what it does not have; for a call that never waits, in the background. */
+static enum ael_status find_or_load(
+    struct ael_session *session, const struct ael_wanted_key *wanted, const struct ael_session_call *call,
+    struct ael_cached_key **key, struct ael_error *err) {
+    return call->trial != NULL ? ael_trial_key(session, wanted, call, key, err)
+                               : ael_session_load_key(session, wanted, &call->call, key, err);
+}
+
+/* see appencryption/session_parts.h */
+enum ael_status ael_session_load_key(
+    struct ael_session *session, const struct ael_wanted_key *wanted, const struct ael_call *call,
+    struct ael_cached_key **key, struct ael_error *err) {
+    struct ael_key_loader *loader = &session->factory->loader;
+    return wanted->latest ? ael_key_loader_latest_intermediate(
+                                loader, session->intermediate_keys, wanted->id, call, key, err)
+                          : ael_key_loader_intermediate(
+                                loader, session->intermediate_keys, wanted->id, wanted->created_s, call, key, err);
+}
+
 /* see appencryption/session_parts.h */
 enum ael_status ael_session_latest_key(
     struct ael_session *session, struct ael_session_call *call, struct ael_key_loan *loan, struct ael_error *err) {
@@ -290,13 +311,12 @@ enum ael_status ael_session_latest_key(
     if (lend(session, call, true, 0, loan) == LENT) {
         return AEL_OK;
     }
-    AEL_TRY(ael_key_loader_latest_intermediate(
-        &session->factory->loader, session->intermediate_keys, id, &call->call, &loan->key, err));
+    AEL_TRY(find_or_load(session, &(struct ael_wanted_key){id, 0, true}, call, &loan->key, err));
     return count_loan(session, call, AEL_KEY_LATEST, true, loan);
 }
 
-/* The key that a record names, which may be one of another id that the gate accepts: those go to the cache. */
-static enum ael_status dated_key(
+/* see appencryption/session_parts.h. A key of another id that the gate accepts goes to the cache. */
+enum ael_status ael_session_dated_key(
     struct ael_session *session, const struct ael_record *record, struct ael_session_call *call,
     struct ael_key_loan *loan, struct ael_error *err) {
     struct ael_bytes own = ael_buf_view(&session->intermediate_key_id);
@@ -306,9 +326,8 @@ static enum ael_status dated_key(
     if (lent == LENT) {
         return AEL_OK;
     }
-    AEL_TRY(ael_key_loader_intermediate(
-        &session->factory->loader, session->intermediate_keys, id, record->parent_created_s, &call->call, &loan->key,
-        err));
+    const struct ael_wanted_key wanted = {id, record->parent_created_s, false};
+    AEL_TRY(find_or_load(session, &wanted, call, &loan->key, err));
     return count_loan(session, call, AEL_KEY_DATED, lent == LENT_NOTHING, loan);
 }
 
@@ -318,20 +337,27 @@ void ael_session_end_loan(const struct ael_key_loan *loan, enum ael_status statu
     ael_key_loan_end(loan);
 }
 
+/* see appencryption/session_parts.h */
+enum ael_status ael_session_seal_begun(
+    struct ael_session *session, struct ael_bytes plain, struct ael_record_buf *out, struct ael_session_call *begun,
+    struct ael_error *err) {
+    struct ael_key_loan loan;
+    AEL_TRY(ael_session_latest_key(session, begun, &loan, err));
+    enum ael_status status = ael_session_lay_out(session, loan.key, plain.len, begun->now_s, out, err);
+    if (status == AEL_OK) {
+        status = seal_record(loan.key, plain, &begun->call, out, err);
+    }
+    ael_session_end_loan(&loan, status);
+    return status;
+}
+
 static enum ael_status encrypt(
     struct ael_session *session, struct ael_bytes plain, struct ael_record_buf *out, const struct ael_call *call,
     struct ael_error *err) {
     struct ael_session_call begun;
-    struct ael_key_loan loan;
     AEL_TRY(ael_session_check_payload(session, plain, err));
     AEL_TRY(ael_session_begin_call(session, call, &begun, err));
-    AEL_TRY(ael_session_latest_key(session, &begun, &loan, err));
-    enum ael_status status = lay_out(session, loan.key, plain.len, begun.now_s, out, err);
-    if (status == AEL_OK) {
-        status = seal_record(loan.key, plain, &begun.call, out, err);
-    }
-    ael_session_end_loan(&loan, status);
-    return status;
+    return ael_session_seal_begun(session, plain, out, &begun, err);
 }
 
 /* see ael/session.h */
@@ -370,9 +396,9 @@ static bool is_whole(const struct ael_record *record) {
            && (id->data != NULL || id->len == 0);
 }
 
-/* The gate, and the sizes, before anything is allocated or loaded. */
-static enum ael_status
-admit(const struct ael_session *session, const struct ael_record *record, struct ael_error *err) {
+/* see appencryption/session_parts.h */
+enum ael_status ael_session_admit(
+    const struct ael_session *session, const struct ael_record *record, struct ael_error *err) {
     if (!is_whole(record)) {
         return ael_error_set(
             err, AEL_E_FORMAT, 0, k_component,
@@ -401,11 +427,25 @@ static enum ael_status open_payload(
     return AEL_OK;
 }
 
-/* One byte more than nothing, so that an empty payload has an address to be written to. */
-static enum ael_status reserve_plain(struct ael_buf *plain, size_t len, struct ael_error *err) {
+/* see appencryption/session_parts.h. One byte more than nothing, so that an empty payload has an address to be written
+ * to. */
+enum ael_status ael_session_reserve_plain(struct ael_buf *plain, size_t len, struct ael_error *err) {
     enum ael_status status = ael_buf_reserve(plain, len > 0 || plain->fixed ? len : 1);
     return status == AEL_OK ? AEL_OK
                             : ael_error_set(err, status, 0, k_component, "the payload is %zu bytes long", len);
+}
+
+/* see appencryption/session_parts.h */
+enum ael_status ael_session_open_begun(
+    struct ael_session *session, const struct ael_record *record, struct ael_buf *plain,
+    struct ael_session_call *begun, struct ael_error *err) {
+    struct ael_key_loan loan;
+    AEL_TRY(ael_session_admit(session, record, err));
+    AEL_TRY(ael_session_reserve_plain(plain, record->data.len - AEL_SEALED_OVERHEAD_BYTES, err));
+    AEL_TRY(ael_session_dated_key(session, record, begun, &loan, err));
+    enum ael_status status = open_payload(loan.key, record, &begun->call, plain, err);
+    ael_session_end_loan(&loan, status);
+    return status;
 }
 
 /* see appencryption/session_parts.h */
@@ -413,14 +453,8 @@ enum ael_status ael_session_open_record(
     struct ael_session *session, const struct ael_record *record, struct ael_buf *plain, const struct ael_call *call,
     struct ael_error *err) {
     struct ael_session_call begun;
-    struct ael_key_loan loan;
     AEL_TRY(ael_session_begin_call(session, call, &begun, err));
-    AEL_TRY(admit(session, record, err));
-    AEL_TRY(reserve_plain(plain, record->data.len - AEL_SEALED_OVERHEAD_BYTES, err));
-    AEL_TRY(dated_key(session, record, &begun, &loan, err));
-    enum ael_status status = open_payload(loan.key, record, &begun.call, plain, err);
-    ael_session_end_loan(&loan, status);
-    return status;
+    return ael_session_open_begun(session, record, plain, &begun, err);
 }
 
 /* see ael/session.h */

@@ -83,6 +83,12 @@ static enum ael_status set_up(
     if (status != AEL_OK) {
         return ael_error_set(err, status, 0, k_component, "the caches: %s", ael_status_text(status));
     }
+    if (factory->rules.background_loads > 0) {
+        status = ael_background_new(factory->rules.background_loads, &factory->background);
+    }
+    if (status != AEL_OK) {
+        return ael_error_set(err, status, 0, k_component, "loads in the background: %s", ael_status_text(status));
+    }
     factory->verbose_errors = options->verbose_errors;
     factory->edges.metastore = ael_metastore_acquire(options->metastore);
     factory->edges.kms = ael_kms_acquire(options->kms);
@@ -130,6 +136,8 @@ void ael_session_factory_let_go(struct ael_session_factory *factory) {
     if (!ael_refcount_release(&factory->count)) {
         return;
     }
+    ael_background_close(factory->background);
+    ael_background_release(factory->background);
     ael_session_cache_free(factory->sessions);
     ael_cached_key_sweep();
     ael_key_cache_free(factory->intermediate_keys);
@@ -147,6 +155,7 @@ void ael_session_factory_free(struct ael_session_factory *factory) {
         return;
     }
     atomic_store_explicit(&factory->closed, true, memory_order_relaxed);
+    ael_background_close(factory->background);
     if (factory->sessions != NULL) {
         ael_session_cache_close(factory->sessions);
     }

@@ -21,16 +21,8 @@ enum {
 /* What comes after the data in a record's JSON, and after the empty data of a record without. */
 static const char k_tail[] = "\"}";
 
-/* A record's JSON is made in the caller's buffer: head, room for the base64, and the ciphertext at the very end. */
-struct json_work {
-    uint8_t key[AEL_SEALED_KEY_BYTES];
-    struct ael_record record; /* without data */
-    size_t total;             /* bytes of JSON */
-    size_t data_len;          /* of ciphertext */
-};
-
 static void describe(
-    struct ael_session *session, int64_t parent_created_s, size_t plain_len, int64_t now_s, struct json_work *work) {
+    const struct ael_session *session, int64_t parent_created_s, size_t plain_len, int64_t now_s, struct ael_json_work *work) {
     work->data_len = plain_len + AEL_SEALED_OVERHEAD_BYTES;
     work->record = (struct ael_record){
         .key = {work->key, sizeof work->key},
@@ -45,15 +37,16 @@ static void describe(
 }
 
 /* Writes the base64 of the ciphertext, which ends where json's room ends, from the front; it never catches up. */
-static void encode_tail(struct ael_buf *json, const struct json_work *work) {
-    const uint8_t *from = json->data + work->total - work->data_len;
-    ael_base64_encode(from, work->data_len, (char *)json->data + json->len);
+static void encode_tail(struct ael_buf *json, const struct ael_json_work *work) {
+    ael_base64_encode(work->data, work->data_len, (char *)json->data + json->len);
     json->len += ael_base64_encoded_len(work->data_len);
     memcpy(json->data + json->len, k_tail, sizeof k_tail - 1);
     json->len += sizeof k_tail - 1;
 }
 
-static enum ael_status write_json(struct json_work *work, struct ael_buf *json, struct ael_error *err) {
+/* see appencryption/session_parts.h */
+enum ael_status ael_session_write_json(
+    const struct ael_json_work *work, struct ael_buf *json, struct ael_error *err) {
     enum ael_status status = ael_record_to_json(&work->record, json);
     if (status != AEL_OK) {
         return ael_error_set(err, status, 0, k_component, "the record's JSON: %s", ael_status_text(status));
@@ -63,34 +56,50 @@ static enum ael_status write_json(struct json_work *work, struct ael_buf *json, 
     return AEL_OK;
 }
 
+/* see appencryption/session_parts.h */
+enum ael_status ael_session_lay_out_json(
+    const struct ael_session *session, const struct ael_cached_key *key, size_t plain_len, int64_t now_s,
+    struct ael_buf *json, struct ael_json_work *work, struct ael_error *err) {
+    describe(session, ael_crypto_key_created_s(key->key), plain_len, now_s, work);
+    enum ael_status status = work->total > JSON_MAX_BYTES ? AEL_E_TOO_LARGE : ael_buf_reserve(json, work->total);
+    if (status != AEL_OK) {
+        return ael_error_set(err, status, 0, k_component, "the JSON takes %zu bytes", work->total);
+    }
+    work->data = json->data + work->total - work->data_len;
+    return AEL_OK;
+}
+
 static enum ael_status seal_json(
     struct ael_session *session, struct ael_cached_key *key, struct ael_bytes plain, struct ael_buf *json,
     const struct ael_session_call *call, struct ael_error *err) {
-    struct json_work work;
-    describe(session, ael_crypto_key_created_s(key->key), plain.len, call->now_s, &work);
-    enum ael_status status = work.total > JSON_MAX_BYTES ? AEL_E_TOO_LARGE : ael_buf_reserve(json, work.total);
-    if (status != AEL_OK) {
-        return ael_error_set(err, status, 0, k_component, "the JSON takes %zu bytes", work.total);
-    }
-    status = ael_envelope_seal(key->key, plain, &call->call, json->data + work.total - work.data_len, work.key);
+    struct ael_json_work work;
+    AEL_TRY(ael_session_lay_out_json(session, key, plain.len, call->now_s, json, &work, err));
+    enum ael_status status = ael_envelope_seal(key->key, plain, &call->call, work.data, work.key);
     if (status != AEL_OK) {
         return ael_error_set(
             err, status, 0, k_component, "the payload could not be encrypted: %s", ael_status_text(status));
     }
-    return write_json(&work, json, err);
+    return ael_session_write_json(&work, json, err);
+}
+
+/* see appencryption/session_parts.h */
+enum ael_status ael_session_seal_json_begun(
+    struct ael_session *session, struct ael_bytes plain, struct ael_buf *json, struct ael_session_call *begun,
+    struct ael_error *err) {
+    struct ael_key_loan loan;
+    AEL_TRY(ael_session_latest_key(session, begun, &loan, err));
+    enum ael_status status = seal_json(session, loan.key, plain, json, begun, err);
+    ael_session_end_loan(&loan, status);
+    return status;
 }
 
 static enum ael_status encrypt_json(
     struct ael_session *session, struct ael_bytes plain, struct ael_buf *json, const struct ael_call *call,
     struct ael_error *err) {
     struct ael_session_call begun;
-    struct ael_key_loan loan;
     AEL_TRY(ael_session_check_payload(session, plain, err));
     AEL_TRY(ael_session_begin_call(session, call, &begun, err));
-    AEL_TRY(ael_session_latest_key(session, &begun, &loan, err));
-    enum ael_status status = seal_json(session, loan.key, plain, json, &begun, err);
-    ael_session_end_loan(&loan, status);
-    return status;
+    return ael_session_seal_json_begun(session, plain, json, &begun, err);
 }
 
 /* see ael/session.h */
@@ -134,10 +143,19 @@ static uint64_t json_limit(const struct ael_session *session) {
     return ((uint64_t)session->factory->rules.max_payload + (1u << 20)) / 3 * 4 + 4;
 }
 
+/* see appencryption/session_parts.h */
+enum ael_status ael_session_read_json(
+    const struct ael_session *session, struct ael_bytes json, struct ael_record_buf *record, struct ael_error *err) {
+    if (json.len > json_limit(session)) {
+        return ael_error_set(err, AEL_E_TOO_LARGE, 0, k_component, "the JSON is longer than max_payload can make it");
+    }
+    return ael_record_from_json(json, record, err);
+}
+
 static enum ael_status read_and_open(
     struct ael_session *session, struct ael_bytes json, struct ael_record_buf *record, struct ael_buf *plain,
     const struct ael_call *call, struct ael_error *err) {
-    enum ael_status status = ael_record_from_json(json, record, err);
+    enum ael_status status = ael_session_read_json(session, json, record, err);
     if (status == AEL_OK) {
         status = ael_session_open_record(session, &record->record, plain, call, err);
     }
@@ -159,9 +177,6 @@ static enum ael_status decrypt_json(
     struct ael_session *session, struct ael_bytes json, struct ael_buf *plain, const struct ael_call *call,
     struct ael_error *err) {
     struct ael_record_buf record = AEL_RECORD_BUF_INIT;
-    if (json.len > json_limit(session)) {
-        return ael_error_set(err, AEL_E_TOO_LARGE, 0, k_component, "the JSON is longer than max_payload can make it");
-    }
     AEL_TRY(ael_session_check_open(session, err));
     if (json.len <= STACK_BYTES) {
         return decrypt_short_json(session, json, plain, call, err);

@@ -9,6 +9,7 @@
 #ifndef AEL_APPENCRYPTION_SESSION_PARTS_H
 #define AEL_APPENCRYPTION_SESSION_PARTS_H
 
+#include "appencryption/background.h"
 #include "appencryption/key_loader.h"
 #include "appencryption/key_memo.h"
 #include "appencryption/partition.h"
@@ -34,6 +35,7 @@ struct ael_session_factory {
     struct ael_key_cache *intermediate_keys; /* NULL: each session has its own */
     struct ael_session_cache *sessions;      /* NULL: not cached */
     struct ael_key_loader loader;
+    struct ael_background *background; /* NULL: no threads */
 };
 
 /* Immutable but for its memo, and for what is the session cache's. It is the cache's entry itself, with its id behind it:
@@ -60,6 +62,24 @@ struct ael_session_call {
     struct ael_call call; /* with a deadline */
     int64_t now_ns;       /* when it began, on the boot clock */
     int64_t now_s;        /* and on the wall clock; later, if it had to load a key */
+    struct ael_trial *trial; /* of a call that never waits (trial.h); NULL = of one that does */
+};
+
+/* A key that a session asks for. */
+struct ael_wanted_key {
+    struct ael_bytes id;
+    int64_t created_s; /* 0 with latest */
+    bool latest;       /* the latest of its id, which may encrypt */
+};
+
+/* A record's JSON is made in the caller's buffer: head, room for the base64, and the ciphertext at the very end. It does
+ * not move: record points into it. */
+struct ael_json_work {
+    uint8_t key[AEL_SEALED_KEY_BYTES];
+    struct ael_record record; /* without data */
+    size_t total;             /* bytes of JSON */
+    size_t data_len;          /* of ciphertext */
+    uint8_t *data;            /* where it goes */
 };
 
 /** Adds a holder and returns the same session. Threads: any. */
@@ -97,6 +117,17 @@ AEL_MUST_CHECK enum ael_status ael_session_check_payload(
 AEL_MUST_CHECK enum ael_status ael_session_latest_key(
     struct ael_session *session, struct ael_session_call *call, struct ael_key_loan *loan, struct ael_error *err);
 
+/** Lends the key that an admitted record names, as ael_session_latest_key. @return as ael_key_loader_intermediate. */
+AEL_MUST_CHECK enum ael_status ael_session_dated_key(
+    struct ael_session *session, const struct ael_record *record, struct ael_session_call *call,
+    struct ael_key_loan *loan, struct ael_error *err);
+
+/** Gives a key from the session's cache, which loads it if need be. @param key  the caller releases it. @return as
+ * ael_key_loader_latest_intermediate, ael_key_loader_intermediate. */
+AEL_MUST_CHECK enum ael_status ael_session_load_key(
+    struct ael_session *session, const struct ael_wanted_key *wanted, const struct ael_call *call,
+    struct ael_cached_key **key, struct ael_error *err);
+
 /** Gives a loan back, and notes how the use of the key ended. */
 void ael_session_end_loan(const struct ael_key_loan *loan, enum ael_status status);
 
@@ -126,6 +157,33 @@ size_t ael_session_set_aside(struct ael_buf *buf);
 /** Wipes what the buffer held before and did not get anew: all after a failure, and then it is empty. */
 void ael_session_wipe_rest(struct ael_buf *buf, size_t held, enum ael_status status);
 
+/** The gate, and the sizes, before anything is allocated or loaded. @return AEL_OK; AEL_E_FORMAT; AEL_E_TOO_LARGE;
+ * AEL_E_WRONG_PARTITION. */
+AEL_MUST_CHECK enum ael_status ael_session_admit(
+    const struct ael_session *session, const struct ael_record *record, struct ael_error *err);
+
+/** Makes room for a payload. @return as ael_buf_reserve. */
+AEL_MUST_CHECK enum ael_status ael_session_reserve_plain(struct ael_buf *plain, size_t len, struct ael_error *err);
+
+/** Lays the record's parts out in its storage: data, key, id of the parent. @return as ael_buf_reserve. */
+AEL_MUST_CHECK enum ael_status ael_session_lay_out(
+    const struct ael_session *session, const struct ael_cached_key *key, size_t plain_len, int64_t now_s,
+    struct ael_record_buf *out, struct ael_error *err);
+
+/** Makes room for the whole JSON, and for the ciphertext and the sealed key in work. @return AEL_OK; AEL_E_TOO_LARGE; or
+ * as ael_buf_reserve. */
+AEL_MUST_CHECK enum ael_status ael_session_lay_out_json(
+    const struct ael_session *session, const struct ael_cached_key *key, size_t plain_len, int64_t now_s,
+    struct ael_buf *json, struct ael_json_work *work, struct ael_error *err);
+
+/** Writes the JSON when ciphertext and key are in work. @return as ael_record_to_json. */
+AEL_MUST_CHECK enum ael_status ael_session_write_json(
+    const struct ael_json_work *work, struct ael_buf *json, struct ael_error *err);
+
+/** Reads a record of the session's, within its limits. @return as ael_record_from_json. */
+AEL_MUST_CHECK enum ael_status ael_session_read_json(
+    const struct ael_session *session, struct ael_bytes json, struct ael_record_buf *record, struct ael_error *err);
+
 /** True for bytes with a pointer, or none at all. */
 bool ael_session_is_payload(struct ael_bytes plain);
 
@@ -136,5 +194,18 @@ bool ael_session_is_payload(struct ael_bytes plain);
 AEL_MUST_CHECK enum ael_status ael_session_open_record(
     struct ael_session *session, const struct ael_record *record, struct ael_buf *plain, const struct ael_call *call,
     struct ael_error *err);
+
+/** The rest of an encrypt that has begun, its payload checked; out is empty. @return as ael_session_encrypt. */
+AEL_MUST_CHECK enum ael_status ael_session_seal_begun(
+    struct ael_session *session, struct ael_bytes plain, struct ael_record_buf *out, struct ael_session_call *begun,
+    struct ael_error *err);
+AEL_MUST_CHECK enum ael_status ael_session_seal_json_begun(
+    struct ael_session *session, struct ael_bytes plain, struct ael_buf *json, struct ael_session_call *begun,
+    struct ael_error *err);
+
+/** The rest of a decrypt that has begun, as ael_session_open_record. */
+AEL_MUST_CHECK enum ael_status ael_session_open_begun(
+    struct ael_session *session, const struct ael_record *record, struct ael_buf *plain,
+    struct ael_session_call *begun, struct ael_error *err);
 
 #endif /* AEL_APPENCRYPTION_SESSION_PARTS_H */

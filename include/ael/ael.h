@@ -16,6 +16,8 @@
 #include <ael/record.h>
 #include <ael/secret.h>
 #include <ael/session.h>
+#include <ael/session_batch.h>
+#include <ael/session_try.h>
 #include <ael/status.h>
 #include <ael/version.h>
 

@@ -42,12 +42,14 @@ struct ael_policy {
     int64_t session_cache_duration_s; /* since it was cached */
     enum ael_eviction session_cache_eviction;
     size_t max_payload;               /* bytes, 1 .. 2^31-1 */
+    size_t background_loads;          /* at once, for calls that never wait, each on a thread of the library's;
+                                         0: no threads; 64 at most */
 };
 
 /* 90 days, 60 minutes, 2 x interval, 1 minute; all caches on, shared, bounded; 64 MiB. */
 #define AEL_POLICY_INIT                                                                                       \
     {sizeof(struct ael_policy), 7776000, 3600, 0, 60, true, 0, AEL_EVICTION_DEFAULT, true, 0,                 \
-     AEL_EVICTION_DEFAULT, true, true, 0, 7200, AEL_EVICTION_DEFAULT, 64u << 20}
+     AEL_EVICTION_DEFAULT, true, true, 0, 7200, AEL_EVICTION_DEFAULT, 64u << 20, 4}
 
 AEL_BEGIN_DECLS
 
@@ -55,7 +57,7 @@ AEL_BEGIN_DECLS
  * Checks a policy without making a factory.
  *
  * @return AEL_OK; AEL_E_ARGUMENT (NULL, a size that is none, a negative interval, max_stale_s above 0 but below the
- *         interval, an unknown eviction, max_payload out of range): err names the field.
+ *         interval, an unknown eviction, max_payload or background_loads out of range): err names the field.
  * Threads: any.
  */
 AEL_API AEL_MUST_CHECK enum ael_status ael_policy_check(const struct ael_policy *policy, struct ael_error *err);

@@ -85,7 +85,9 @@ AEL_API AEL_MUST_CHECK enum ael_status ael_session_factory_new(
 
 /**
  * Closes a factory and gives up the caller's hold. Sessions that are still held answer AEL_E_CLOSED from now on;
- * calls under way finish. Keys are wiped when the last session is released. NULL is accepted.
+ * calls under way finish. Loads in the background (ael/session_try.h) are called off: their waits are over with
+ * AEL_E_CLOSED, and their threads end before this returns; one whose backend goes on regardless for 5 s is left to end by
+ * itself. Keys are wiped when the last session is released. NULL is accepted.
  */
 AEL_API void ael_session_factory_free(struct ael_session_factory *factory);
 

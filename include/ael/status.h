@@ -45,6 +45,7 @@
     X(AEL_E_OUTCOME_UNKNOWN,  0x0405, "the store may or may not have happened; read the key back")            \
     X(AEL_E_BACKEND_DATA,     0x0406, "the metastore holds a row that is not a key record; repair the row")   \
     X(AEL_E_KMS,              0x0407, "the KMS refused the key; check that the master key is the right one")  \
+    X(AEL_E_WOULD_BLOCK,      0x0408, "the call would have to wait; make it again when its wait is over")     \
     X(AEL_E_NO_MEMORY,        0x0501, "out of memory")                                                        \
     X(AEL_E_LOCK_LIMIT,       0x0502, "the locked-memory limit is too low; raise it with ulimit -l")          \
     X(AEL_E_SYSTEM,           0x0503, "a system call failed; see the detail")                                 \
