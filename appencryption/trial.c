@@ -18,7 +18,11 @@ static enum ael_status load_in_background(
             err, AEL_E_UNSUPPORTED, 0, k_component,
             "the key is not at hand, and the policy's background_loads is 0: load it by a call that waits");
     }
+    (void)ael_error_set(err, AEL_E_WOULD_BLOCK, 0, k_component, "the key is being loaded");
     enum ael_status status = ael_background_load(background, session, wanted, call, wait);
+    if (status == AEL_E_WOULD_BLOCK) {
+        return status; /* err may be the next call's by now */
+    }
     return ael_error_set(err, status, 0, k_component, "the key is not at hand: %s", ael_status_text(status));
 }
 
@@ -62,7 +66,7 @@ enum ael_status ael_trial_key(
     }
     if (status == AEL_E_WOULD_BLOCK) {
         *key = granted_key(session, wanted, begun);
-        status = *key != NULL ? AEL_OK : ael_trial_load(session, wanted, begun->trial, err);
+        status = *key != NULL ? AEL_OK : AEL_E_WOULD_BLOCK;
     }
     return status;
 }

@@ -17,16 +17,17 @@ struct ael_trial {
 };
 
 /**
- * Gives a key that is at hand, or has it loaded in the background.
+ * Gives a key that is at hand. One that serves, but is to be loaded again, is, in the background.
  *
  * @param key  the caller releases it.
- * @return AEL_OK; AEL_E_WOULD_BLOCK; AEL_E_KEY_NOT_FOUND; AEL_E_UNSUPPORTED; or as ael_background_load.
+ * @return AEL_OK; AEL_E_WOULD_BLOCK (nothing has been done about it yet); AEL_E_KEY_NOT_FOUND.
  */
 AEL_MUST_CHECK enum ael_status ael_trial_key(
     struct ael_session *session, const struct ael_wanted_key *wanted, const struct ael_session_call *begun,
     struct ael_cached_key **key, struct ael_error *err);
 
-/** Has a key loaded, and a slot waited for. @return as ael_trial_key, but for AEL_OK. */
+/** Has a key loaded, and a slot waited for; the wait may be over, and told, before this returns. @return
+ * AEL_E_WOULD_BLOCK; AEL_E_UNSUPPORTED; or as ael_background_load. */
 AEL_MUST_CHECK enum ael_status ael_trial_load(
     struct ael_session *session, const struct ael_wanted_key *wanted, const struct ael_trial *trial,
     struct ael_error *err);

@@ -41,8 +41,9 @@ struct ael_wait;
 struct ael_wait_queue;
 
 /*
- * Called once for each AEL_E_WOULD_BLOCK, when the wait is over, on the library's thread: keep it short, the next one
- * comes after it. It may try again, with this wait too, free it or others, release sessions and free factories, but not
+ * Called once for each AEL_E_WOULD_BLOCK, when the wait is over, on the library's thread, maybe before the call that
+ * answers so has returned, but then that touches nothing of the caller's any more. Keep it short: the next one comes
+ * after it. It may try again, with this wait too, free it or others, release sessions and free factories, but not
  * shut the library down. Not called for a wait that was freed. A callback that forks ends the child itself.
  */
 typedef void (*ael_wait_done_fn)(void *context, struct ael_wait *wait, enum ael_status status);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/support/fault_scenario.h"
 
+#include <poll.h>
 #include <string.h>
 
 static const char k_payload[] = "what was encrypted must come back";
@@ -106,6 +107,102 @@ static void walk_callbacks(struct ael_session *session, struct fault_run *run) {
     ael_buf_clear(&plain);
 }
 
+enum { BATCH = 3, ROUNDS = 3, PATIENCE_MS = 60000 };
+
+/* Every item has a status, and an output or none by it. */
+static void check_items(const struct ael_encrypt_item *items, struct fault_run *run) {
+    for (size_t i = 0; i < BATCH; i++) {
+        if ((items[i].status == AEL_OK) != (items[i].out->record.data.len == sizeof k_payload + 28)) {
+            violate(run, "an item of a batch whose output is not as its status");
+        }
+    }
+}
+
+static void walk_batch(struct ael_session *session, struct fault_run *run) {
+    struct ael_record_buf records[BATCH];
+    struct ael_buf plains[BATCH];
+    struct ael_encrypt_item seal[BATCH];
+    struct ael_decrypt_item open[BATCH];
+    for (size_t i = 0; i < BATCH; i++) {
+        records[i] = (struct ael_record_buf)AEL_RECORD_BUF_INIT;
+        plains[i] = (struct ael_buf)AEL_BUF_INIT;
+        seal[i] = (struct ael_encrypt_item){session, payload(), &records[i], AEL_E_BUSY};
+        open[i] = (struct ael_decrypt_item){session, &records[i].record, &plains[i], AEL_E_BUSY};
+    }
+    if (note(run, "batch_encrypt", ael_batch_encrypt(seal, BATCH, NULL, NULL), true, true)) {
+        enum ael_status status = ael_batch_decrypt(open, BATCH, NULL, NULL);
+        note(run, "batch_decrypt", status, is_payload(&plains[0]) && is_payload(&plains[BATCH - 1]), true);
+    }
+    check_items(seal, run);
+    for (size_t i = 0; i < BATCH; i++) {
+        ael_record_buf_clear(&records[i]);
+        ael_buf_clear(&plains[i]);
+    }
+}
+
+static void walk_batch_json(struct ael_session *session, struct fault_run *run) {
+    struct ael_buf json = AEL_BUF_INIT;
+    struct ael_buf plain = AEL_BUF_INIT;
+    struct ael_encrypt_json_item seal = {session, payload(), &json, AEL_E_BUSY};
+    enum ael_status status = ael_batch_encrypt_json(&seal, 1, NULL, NULL);
+    if (note(run, "batch_encrypt_json", status, json.len > 0, json.len == 0)) {
+        struct ael_decrypt_json_item open = {session, ael_buf_view(&json), &plain, AEL_E_BUSY};
+        status = ael_batch_decrypt_json(&open, 1, NULL, NULL);
+        note(run, "batch_decrypt_json", status, is_payload(&plain), plain.len == 0);
+    }
+    ael_buf_clear(&json);
+    ael_buf_clear(&plain);
+}
+
+static void walk_warm(struct ael_session_factory *factory, struct fault_run *run) {
+    struct ael_warm_item item = {ael_bytes_from_text("warmed"), AEL_E_BUSY};
+    enum ael_status status = ael_session_factory_warm(factory, &item, 1, NULL, NULL);
+    note(run, "warm", status, item.status == AEL_OK, item.status == status);
+}
+
+/* What came of a wait, told through its queue in any case. */
+static enum ael_status await(struct ael_wait_queue *queue, struct fault_run *run) {
+    struct pollfd fd = {.fd = ael_wait_queue_fd(queue), .events = POLLIN};
+    enum ael_status status = AEL_E_BUSY;
+    if (poll(&fd, 1, PATIENCE_MS) != 1 || !ael_wait_queue_next(queue, NULL, NULL, &status)) {
+        violate(run, "a wait that nobody tells of");
+    }
+    return status;
+}
+
+static void try_until_done(
+    struct ael_session *session, struct ael_wait *wait, struct ael_wait_queue *queue, struct fault_run *run) {
+    struct ael_record_buf record = AEL_RECORD_BUF_INIT;
+    enum ael_status status = AEL_E_WOULD_BLOCK;
+    enum ael_status told = AEL_OK;
+    for (int round = 0; round < ROUNDS && status == AEL_E_WOULD_BLOCK && told == AEL_OK; round++) {
+        status = ael_session_try_encrypt(session, payload(), &record, NULL, wait, NULL);
+        told = status == AEL_E_WOULD_BLOCK ? await(queue, run) : AEL_OK;
+    }
+    status = told != AEL_OK ? told : status;
+    note(run, "try_encrypt", status, record.record.data.len == sizeof k_payload + 28, record.storage.len == 0);
+    ael_record_buf_clear(&record);
+}
+
+static void walk_try(struct ael_session_factory *factory, struct fault_run *run) {
+    struct ael_session *session = NULL;
+    struct ael_wait_options options = AEL_WAIT_OPTIONS_INIT;
+    struct ael_wait *wait = NULL;
+    enum ael_status status = ael_wait_queue_new(&options.queue);
+    if (note(run, "wait_queue_new", status, options.queue != NULL, options.queue == NULL)) {
+        status = ael_wait_new(&options, &wait);
+        if (note(run, "wait_new", status, wait != NULL, wait == NULL)) {
+            status = ael_session_acquire(factory, "tried", &session, NULL);
+            if (note(run, "session_acquire", status, session != NULL, session == NULL)) {
+                try_until_done(session, wait, options.queue, run);
+            }
+        }
+    }
+    ael_wait_free(wait);
+    ael_wait_queue_free(options.queue);
+    ael_session_release(session);
+}
+
 static void walk_session(struct ael_session_factory *factory, struct fault_run *run) {
     struct ael_session *session = NULL;
     enum ael_status status = ael_session_acquire(factory, "partition", &session, NULL);
@@ -113,8 +210,12 @@ static void walk_session(struct ael_session_factory *factory, struct fault_run *
         walk_struct(session, run);
         walk_json(session, run);
         walk_callbacks(session, run);
+        walk_batch(session, run);
+        walk_batch_json(session, run);
     }
     ael_session_release(session);
+    walk_warm(factory, run);
+    walk_try(factory, run);
 }
 
 static void walk_factory(struct ael_kms *kms, struct fault_run *run) {

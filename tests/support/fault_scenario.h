@@ -1,7 +1,8 @@
 /*
  * tests/support/fault_scenario.h - the path that fault sweeps walk: set memory up, use secrets of each kind, open the
- * edges, make a factory and a session, encrypt and decrypt as struct and as JSON, free everything. Each step judges its own outputs, and afterwards, when
- * nothing fails any more, whatever was encrypted with AEL_OK is decrypted by a factory of its own.
+ * edges, make a factory and a session, encrypt and decrypt as struct and as JSON, one by one, in batches and without
+ * waiting, free everything. Each step judges its own outputs, and afterwards, when nothing fails any more, whatever was
+ * encrypted with AEL_OK is decrypted by a factory of its own.
  *
  * Needs: libael (shared or static).
  * Layer: tests.
