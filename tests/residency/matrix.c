@@ -24,7 +24,7 @@ enum { SOAK_RUNS = 20, LEAST_SCENARIOS = 40 };
 
 static const struct scenario_table *const k_tables[] = {
     &k_scenarios_levels,  &k_scenarios_errors,  &k_scenarios_keys,  &k_scenarios_threads,
-    &k_scenarios_process, &k_scenarios_secrets, &k_scenarios_cores,
+    &k_scenarios_process, &k_scenarios_secrets, &k_scenarios_cores,   &k_scenarios_calls,
 };
 
 struct outcome {

@@ -21,5 +21,6 @@ extern const struct scenario_table k_scenarios_threads;
 extern const struct scenario_table k_scenarios_process;
 extern const struct scenario_table k_scenarios_secrets;
 extern const struct scenario_table k_scenarios_cores;
+extern const struct scenario_table k_scenarios_calls;
 
 #endif /* TESTS_RESIDENCY_SCENARIOS_H */
