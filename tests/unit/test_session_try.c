@@ -12,6 +12,7 @@
 #include "tests/support/child.h"
 #include "tests/support/fixture.h"
 #include "tests/support/suite.h"
+#include "tests/support/under.h"
 
 #include <ael/memory.h>
 #include <ael/session_try.h>
@@ -254,7 +255,7 @@ static void test_try__never_waits_for_a_metastore_that_hangs(void) {
     bool block = true;
     CU_ASSERT_EQUAL(threads_named("ael-loader", &block), LOADERS);
     CU_ASSERT_EQUAL(threads_named("ael-keeper", &block), 1);
-    CU_ASSERT_TRUE(block);
+    CU_ASSERT_TRUE(block || under_valgrind()); /* which keeps the masks to itself */
     gate_open(&loop.fix.metastore->gate);
     for (size_t i = 0; i < COLD; i++) {
         struct ael_wait *wait = NULL;
@@ -773,15 +774,24 @@ static void test_shutdown__ends_waits_and_threads_or_times_out(void) {
 
 static struct loop *g_loop;
 
+/* The number of the step that went wrong, 0 when none did. ThreadSanitizer cannot start threads in such a child. */
 static int in_child(void) {
     struct loop *loop = g_loop;
+    int wrong = 0;
     loop->fix.metastore->gate = (struct gate)GATE_INIT; /* the parent's thread does not stand there */
-    bool good = ael_wait_status(loop->wait, NULL) == AEL_E_FORKED && threads_named("ael-", NULL) <= 1;
-    good = good && !is_readable(loop->queue, 0) && !ael_wait_queue_next(loop->queue, NULL, NULL, NULL);
-    good = good && encrypt(loop) == AEL_E_WOULD_BLOCK && next(loop, loop->wait) == AEL_OK;
-    good = good && encrypt(loop) == AEL_OK && decrypts(loop);
+    const bool good[] = {
+        true,
+        threads_named("ael-loader", NULL) + threads_named("ael-keeper", NULL) == 0,
+        ael_wait_status(loop->wait, NULL) == AEL_E_FORKED,
+        !is_readable(loop->queue, 0) && !ael_wait_queue_next(loop->queue, NULL, NULL, NULL),
+        UNDER_TSAN || (encrypt(loop) == AEL_E_WOULD_BLOCK && next(loop, loop->wait) == AEL_OK),
+        UNDER_TSAN || (encrypt(loop) == AEL_OK && decrypts(loop)),
+    };
+    for (int i = 0; i < (int)(sizeof good / sizeof good[0]); i++) {
+        wrong = good[i] ? wrong : i;
+    }
     end(loop);
-    return good ? 0 : 1;
+    return wrong;
 }
 
 static void test_try__begins_anew_in_a_child(void) {
