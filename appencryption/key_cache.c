@@ -341,8 +341,10 @@ static void call_source(
     };
     *outcome = (struct ael_flight_outcome){.status = AEL_OK};
     int cancel = ael_cancel_disable(); /* also in the host's hooks: the flight would never land */
+    int64_t start = ael_metric_start();
     outcome->status = visit->source->load(
         visit->source->context, &load, &outcome->key, &outcome->metastore_unreachable, &outcome->error);
+    ael_metric_timer(cache->counters->load_name, start);
     ael_cancel_restore(cancel);
 }
 

@@ -47,7 +47,7 @@ struct ael_cache_counters {
     atomic_uint_least64_t hits, misses, stale, evictions;
     atomic_size_t cached;
     struct ael_quick_counter quick[AEL_QUICK_PLACES]; /* hits without the lock; each has one thread that writes it */
-    const char *hit_name, *miss_name, *stale_name, *evict_name; /* of the metrics */
+    const char *hit_name, *miss_name, *stale_name, *evict_name, *load_name; /* of the metrics */
 };
 
 /* One load, as the source sees it. */

@@ -376,6 +376,7 @@ enum ael_status ael_session_encrypt(
         out->record = (struct ael_record){.created_s = 0};
     }
     ael_metric_timer("ael.drr.encrypt", start);
+    ael_metric_failure(AEL_METRIC_SOURCE_ENCRYPT, status);
     return status;
 }
 
@@ -472,5 +473,7 @@ enum ael_status ael_session_decrypt(
     enum ael_status status = ael_session_open_record(session, record, plain, call, err);
     ael_session_wipe_rest(plain, held, status);
     ael_metric_timer("ael.drr.decrypt", start);
-    return ael_session_refuse(session, status, err);
+    status = ael_session_refuse(session, status, err);
+    ael_metric_failure(AEL_METRIC_SOURCE_DECRYPT, status);
+    return status;
 }

@@ -30,11 +30,13 @@ static void name_counters(struct ael_session_factory *factory) {
     counters->miss_name = "ael.cache.sk.miss";
     counters->stale_name = "ael.cache.sk.stale";
     counters->evict_name = "ael.cache.sk.evict";
+    counters->load_name = "ael.cache.sk.load";
     counters = &factory->intermediate_key_counters;
     counters->hit_name = "ael.cache.ik.hit";
     counters->miss_name = "ael.cache.ik.miss";
     counters->stale_name = "ael.cache.ik.stale";
     counters->evict_name = "ael.cache.ik.evict";
+    counters->load_name = "ael.cache.ik.load";
     counters = &factory->session_counters;
     counters->hit_name = "ael.cache.session.hit";
     counters->miss_name = "ael.cache.session.miss";

@@ -117,6 +117,7 @@ enum ael_status ael_session_encrypt_json(
     enum ael_status status = encrypt_json(session, plain, json, call, err);
     ael_session_wipe_rest(json, held, status);
     ael_metric_timer("ael.drr.encrypt", start);
+    ael_metric_failure(AEL_METRIC_SOURCE_ENCRYPT, status);
     return status;
 }
 
@@ -199,7 +200,9 @@ enum ael_status ael_session_decrypt_json(
     enum ael_status status = decrypt_json(session, json, plain, call, err);
     ael_session_wipe_rest(plain, held, status);
     ael_metric_timer("ael.drr.decrypt", start);
-    return ael_session_refuse(session, status, err);
+    status = ael_session_refuse(session, status, err);
+    ael_metric_failure(AEL_METRIC_SOURCE_DECRYPT, status);
+    return status;
 }
 
 static enum ael_status hand_over(

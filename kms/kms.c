@@ -171,6 +171,7 @@ static void end_call(const struct backend_call *call) {
 /* Hands a failure on with the backend's own words, or with the status's sentence when it gave none. */
 static enum ael_status
 fail(struct ael_error *err, const struct ael_error *from_backend, enum ael_status status) {
+    ael_metric_failure(AEL_METRIC_SOURCE_KMS, status);
     if (err != NULL && from_backend->status == status) {
         *err = *from_backend;
         return status;

@@ -222,6 +222,7 @@ static enum ael_status edge_end(
     struct ael_error *err) {
     ael_secret_slots_leave_edge(edge->was_in_edge);
     ael_cancel_restore(edge->cancel);
+    ael_metric_failure(AEL_METRIC_SOURCE_METASTORE, status == AEL_E_KEY_NOT_FOUND ? AEL_OK : status);
     if (status == AEL_OK || err == NULL) {
         return status;
     }

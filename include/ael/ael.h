@@ -12,6 +12,7 @@
 #include <ael/kms.h>
 #include <ael/memory.h>
 #include <ael/metastore.h>
+#include <ael/metrics.h>
 #include <ael/policy.h>
 #include <ael/record.h>
 #include <ael/secret.h>

@@ -28,7 +28,10 @@ typedef void (*ael_log_fn)(void *context, enum ael_log_level level, const char *
 /*
  * name: a static string. Timers: ael.drr.encrypt, ael.drr.decrypt, ael.metastore.<kind>.{load,loadlatest,store}
  * (kind: sql for the SQL backends, else the backend's name), ael.kms.<name>.{encryptkey,decryptkey},
- * secret.alloctimer. Counters: secret.allocated, secret.inuse, ael.cache.{sk,ik,session}.{hit,miss,stale,evict}.
+ * ael.cache.{sk,ik}.load (a load that a cache asked for, edges and waits included), secret.alloctimer. Counters:
+ * secret.allocated, secret.inuse, ael.cache.{sk,ik,session}.{hit,miss,stale,evict}, and failures by what was asked for:
+ * ael.error.{encrypt,decrypt,metastore,kms}.<name of the status> (a key that a metastore does not have is none).
+ * ael/metrics.h has a ready-made collector of them, which goes beside a hook of the host's.
  */
 typedef void (*ael_metric_fn)(void *context, enum ael_metric_kind kind, const char *name, int64_t value);
 
