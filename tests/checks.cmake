@@ -20,6 +20,19 @@ if(AEL_SANITIZE OR AEL_COVERAGE OR AEL_FUZZ OR AEL_TEST_LAUNCHER)
   return()
 endif()
 
+# What Prometheus makes of the metrics, and what they cost where nobody listens: real tools, on the machine's own code.
+if(AEL_PYTHON AND TARGET metrics AND NOT CMAKE_CROSSCOMPILING)
+  foreach(what text scrape cost)
+    set(program $<TARGET_FILE:metrics>)
+    if(what STREQUAL "cost")
+      set(program $<TARGET_FILE:integration_test_counted_work>)
+    endif()
+    add_test(NAME integration.metrics_${what}
+      COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_metrics.py ${what} ${program})
+    set_tests_properties(integration.metrics_${what} PROPERTIES LABELS integration TIMEOUT ${AEL_TEST_TIMEOUT})
+  endforeach()
+endif()
+
 foreach(library ${AEL_SHARED_LIBRARIES})
   list(APPEND built $<TARGET_FILE:${library}>)
 endforeach()
