@@ -9,8 +9,8 @@
  *     // answer text with the content type AEL_METRICS_CONTENT_TYPE
  *     ael_buf_clear(&text);
  *
- * It hears what a metric hook would (ael/hooks.h), beside a hook of the host's and independent of it. Counts are kept in
- * memory by thread, without locks: about 100 ns a measurement. Not started, it costs an operation nothing.
+ * It hears what a metric hook would (ael/hooks.h), beside a hook of the host's and independent of it. Counts are kept by
+ * thread, without locks. Not started, it costs an operation nothing.
  * docs/metrics.md lists what is written.
  * SPDX-License-Identifier: Apache-2.0
  */
