@@ -5,25 +5,24 @@
 #include "base/check.h"
 #include "base/wipe.h"
 #include "crypto/aead.h"
+#include "crypto/key_schedule.h"
 #include "securememory/random.h"
 
 /* Where the keys lie in the slot. The nonce follows the data key, because both come from one draw. */
 enum {
     DATA_KEY_AT = 0,
     NONCE_AT = DATA_KEY_AT + AEL_KEY_BYTES,
-    INTERMEDIATE_AT = 64,
-    WORK_AT = 96,
+    INTERMEDIATE_AT = 64, /* with its schedule; the payload's is where that one was, or will be */
+    WORK_AT = INTERMEDIATE_AT + AEL_KEY_SCHEDULE_AT,
 };
 
-_Static_assert(WORK_AT + AEL_AEAD_WORK_BYTES <= AEL_SCRATCH_BYTES, "it all fits into one slot");
+_Static_assert((int)INTERMEDIATE_AT + (int)AEL_KEY_WORK_BYTES <= (int)AEL_SCRATCH_BYTES, "it all fits into one slot");
 
 static enum ael_status seal_in(
     uint8_t *slot, struct ael_crypto_key *intermediate, struct ael_bytes plain, uint8_t *data, uint8_t *key) {
-    struct ael_bytes data_key = {slot + DATA_KEY_AT, AEL_KEY_BYTES};
     AEL_TRY(ael_random_fill_in_scratch(slot + DATA_KEY_AT, AEL_KEY_BYTES + AEL_AEAD_NONCE_BYTES));
     AEL_TRY(ael_aead_seal(slot + WORK_AT, slot + DATA_KEY_AT, slot + NONCE_AT, plain, data));
-    AEL_TRY(ael_crypto_key_open(intermediate, slot + INTERMEDIATE_AT));
-    return ael_crypto_key_wrap(intermediate, slot + WORK_AT, slot + INTERMEDIATE_AT, data_key, key);
+    return ael_crypto_key_seal(intermediate, slot + INTERMEDIATE_AT, slot + DATA_KEY_AT, key);
 }
 
 /* see appencryption/envelope.h */
@@ -43,16 +42,15 @@ enum ael_status ael_envelope_seal(
 }
 
 static enum ael_status open_in(
-    uint8_t *slot, const struct ael_crypto_key *intermediate, struct ael_bytes key, struct ael_bytes data,
+    uint8_t *slot, struct ael_crypto_key *intermediate, struct ael_bytes key, struct ael_bytes data,
     uint8_t *plain) {
-    AEL_TRY(ael_crypto_key_open(intermediate, slot + INTERMEDIATE_AT));
-    AEL_TRY(ael_aead_open(slot + WORK_AT, slot + INTERMEDIATE_AT, key, slot + DATA_KEY_AT));
+    AEL_TRY(ael_crypto_key_unseal(intermediate, slot + INTERMEDIATE_AT, key, slot + DATA_KEY_AT));
     return ael_aead_open(slot + WORK_AT, slot + DATA_KEY_AT, data, plain);
 }
 
 /* see appencryption/envelope.h */
 enum ael_status ael_envelope_open(
-    const struct ael_crypto_key *intermediate, struct ael_bytes key, struct ael_bytes data,
+    struct ael_crypto_key *intermediate, struct ael_bytes key, struct ael_bytes data,
     const struct ael_call *call, uint8_t *plain) {
     struct ael_scratch scratch;
     if (data.len < AEL_SEALED_OVERHEAD_BYTES) {

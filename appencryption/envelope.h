@@ -34,7 +34,7 @@ AEL_MUST_CHECK enum ael_status ael_envelope_seal(
  *         plain is zeroed.
  */
 AEL_MUST_CHECK enum ael_status ael_envelope_open(
-    const struct ael_crypto_key *intermediate, struct ael_bytes key, struct ael_bytes data,
+    struct ael_crypto_key *intermediate, struct ael_bytes key, struct ael_bytes data,
     const struct ael_call *call, uint8_t *plain);
 
 #endif /* AEL_APPENCRYPTION_ENVELOPE_H */

@@ -164,6 +164,17 @@ bool ael_threads_use_root(uint32_t root) {
     return false;
 }
 
+/* see base/thread_entry.h */
+bool ael_threads_read_hot_key(uint32_t key) {
+    const struct ael_thread_entry *at = atomic_load_explicit(&g_first, memory_order_acquire);
+    for (; at != NULL; at = at->next) {
+        if (atomic_load_explicit(&at->hot_key, memory_order_acquire) == key) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* see base/thread_entry.h. Relaxed: only that no number is given twice matters. A thread that takes an entry over goes
  * on in its block. */
 uint64_t ael_unique_number(void) {
@@ -189,6 +200,7 @@ static void clear_entry(struct ael_thread_entry *entry) {
     }
     atomic_store(&entry->awaited, false);
     atomic_store(&entry->root, 0);
+    atomic_store(&entry->hot_key, 0);
     if (entry != ael_thread_entry_here) {
         entry->next_number = entry->end_number = 0; /* its thread may have been about to change both */
         atomic_store(&entry->locks, 0);

@@ -30,7 +30,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { AEL_THREAD_DOMAINS = 4, AEL_THREAD_PINS = 4 };
+enum { AEL_THREAD_DOMAINS = 5, AEL_THREAD_PINS = 4 };
 
 /* Padded, so that no thread waits for another's stores. */
 struct ael_thread_entry {
@@ -41,6 +41,7 @@ struct ael_thread_entry {
     _Atomic(const void *) pins[AEL_THREAD_PINS]; /* what it keeps from being taken away; NULL = a free place */
     atomic_bool awaited;                         /* somebody waits for one of the pins to go; set by who waits */
     atomic_uint_least32_t root; /* the root key that the thread opens a seal with; 0 = none (securememory/roots.h) */
+    atomic_uint_least32_t hot_key; /* the hot key that it reads; 0 = none (securememory/hot_keys.h) */
     atomic_bool taken;                           /* by a live thread */
     uint64_t next_number;                 /* what ael_unique_number gives next, up to end_number */
     uint64_t end_number;
@@ -100,6 +101,16 @@ static inline void ael_thread_unpin(struct ael_thread_entry *mine, uint32_t plac
     atomic_store_explicit(&mine->pins[place], NULL, memory_order_release);
 }
 
+/** Notes which hot key the thread reads, 0 for none: then, or before the next look, come the barriers as above. Release:
+ * what the thread read comes before. */
+static inline void ael_thread_note_hot_key(struct ael_thread_entry *mine, uint32_t key) {
+    atomic_store_explicit(&mine->hot_key, key, memory_order_release);
+}
+
+static inline bool ael_thread_reads_hot_key(const struct ael_thread_entry *mine) {
+    return atomic_load_explicit(&mine->hot_key, memory_order_relaxed) != 0;
+}
+
 /** Tells whether a thread pins a thing; acquire, as below. Threads: any. */
 bool ael_threads_pin(const void *thing);
 
@@ -118,6 +129,9 @@ bool ael_threads_hold_locks(void);
 
 /** Tells whether a thread has noted the root key in its entry; acquire, as above. Threads: any. */
 bool ael_threads_use_root(uint32_t root);
+
+/** Tells whether a thread has noted the hot key in its entry; acquire, as above. Threads: any. */
+bool ael_threads_read_hot_key(uint32_t key);
 
 /** Returns a number that this process never gave before; threads draw from blocks of their own. Threads: any. */
 uint64_t ael_unique_number(void);

@@ -11,6 +11,7 @@
 #include "base/tls.h"
 #include "base/wipe.h"
 #include "crypto/aead.h"
+#include "crypto/key_schedule.h"
 #include "securememory/random.h"
 
 #include <sodium.h>
@@ -25,6 +26,7 @@ struct ael_crypto_key {
     struct ael_refcount count;
     struct ael_key_binding binding;
     struct ael_sealed_key sealed;
+    struct ael_key_heat heat;
     /* The start of the counted nonces, 96 bits. Who meets it half changed has a third one, as random as either. */
     _Atomic uint32_t start_high;
     _Atomic uint64_t start_low;
@@ -107,6 +109,7 @@ enum ael_status ael_crypto_key_new(
     ael_refcount_init(&made->count);
     atomic_init(&made->wraps, 0);
     atomic_init(&made->revoked, revoked);
+    ael_key_heat_init(&made->heat);
     bind(&made->binding, kind, id, created_s);
     enum ael_status status = draw_start(made);
     if (status == AEL_OK) {
@@ -156,6 +159,15 @@ static uint64_t next_count(struct ael_crypto_key *key) {
     return t_counts.next++;
 }
 
+static enum ael_status take_nonce(struct ael_crypto_key *key, uint8_t nonce[static AEL_AEAD_NONCE_BYTES]) {
+    uint64_t count = next_count(key);
+    enum ael_status status = count >= k_max_wraps ? AEL_E_CRYPTO : own_start(key);
+    if (status == AEL_OK) {
+        write_nonce(key, count, nonce);
+    }
+    return status;
+}
+
 /* see crypto/crypto_key.h */
 enum ael_status ael_crypto_key_wrap(
     struct ael_crypto_key *key,
@@ -164,14 +176,48 @@ enum ael_status ael_crypto_key_wrap(
     struct ael_bytes plain,
     uint8_t *sealed) {
     uint8_t nonce[AEL_AEAD_NONCE_BYTES];
-    uint64_t count = next_count(key);
-    enum ael_status status = count >= k_max_wraps ? AEL_E_CRYPTO : own_start(key);
+    enum ael_status status = take_nonce(key, nonce);
     if (status != AEL_OK) {
         ael_wipe(sealed, plain.len + AEL_AEAD_OVERHEAD_BYTES);
         return status;
     }
-    write_nonce(key, count, nonce);
     return ael_aead_seal(work, bytes, nonce, plain, sealed);
+}
+
+/* see crypto/crypto_key.h */
+enum ael_status ael_crypto_key_seal(
+    struct ael_crypto_key *key, uint8_t *work, const uint8_t plain[static AEL_KEY_BYTES], uint8_t *sealed) {
+    struct ael_key_schedule schedule;
+    uint8_t nonce[AEL_AEAD_NONCE_BYTES];
+    enum ael_status status = take_nonce(key, nonce);
+    if (status == AEL_OK) {
+        status = ael_key_schedule_begin(&schedule, &key->sealed, &key->binding, &key->heat, work);
+    }
+    if (status != AEL_OK) {
+        ael_wipe(sealed, AEL_KEY_BYTES + AEL_AEAD_OVERHEAD_BYTES);
+        return status;
+    }
+    struct ael_bytes bytes = {plain, AEL_KEY_BYTES};
+    status = ael_aead_seal_expanded(schedule.engine, schedule.bytes, schedule.state, nonce, bytes, sealed);
+    ael_key_schedule_end(&schedule);
+    return status;
+}
+
+/* see crypto/crypto_key.h */
+enum ael_status ael_crypto_key_unseal(
+    struct ael_crypto_key *key, uint8_t *work, struct ael_bytes sealed, uint8_t plain[static AEL_KEY_BYTES]) {
+    struct ael_key_schedule schedule;
+    enum ael_status status = sealed.len == AEL_KEY_BYTES + AEL_AEAD_OVERHEAD_BYTES ? AEL_OK : AEL_E_AUTHENTICATION;
+    if (status == AEL_OK) {
+        status = ael_key_schedule_begin(&schedule, &key->sealed, &key->binding, &key->heat, work);
+    }
+    if (status != AEL_OK) {
+        ael_wipe(plain, AEL_KEY_BYTES);
+        return status;
+    }
+    status = ael_aead_open_expanded(schedule.engine, schedule.bytes, schedule.state, sealed, plain);
+    ael_key_schedule_end(&schedule);
+    return status;
 }
 
 /* see crypto/crypto_key.h */
@@ -197,7 +243,9 @@ bool ael_crypto_key_is_revoked(const struct ael_crypto_key *key) {
 
 /* see crypto/crypto_key.h */
 void ael_crypto_key_mark_revoked(struct ael_crypto_key *key) {
-    atomic_store_explicit(&key->revoked, true, memory_order_relaxed);
+    if (!atomic_exchange_explicit(&key->revoked, true, memory_order_relaxed)) {
+        ael_key_heat_end(&key->heat, &key->binding);
+    }
 }
 
 /* see crypto/crypto_key.h */
@@ -209,6 +257,7 @@ struct ael_crypto_key *ael_crypto_key_acquire(struct ael_crypto_key *key) {
 /* see crypto/crypto_key.h */
 void ael_crypto_key_release(struct ael_crypto_key *key) {
     if (key != NULL && ael_refcount_release(&key->count)) {
+        ael_key_heat_end(&key->heat, &key->binding);
         ael_sealed_key_drop(&key->sealed);
         ael_free_wiped(key, sizeof *key);
     }

@@ -1,7 +1,8 @@
 /*
  * crypto/crypto_key.h - a system or intermediate key: sealed bytes, its dates, whether it is revoked, its holders.
  *
- * Immutable but for the revoked flag, which only goes from false to true. Counted.
+ * Immutable but for the revoked flag, which only goes from false to true. Counted. One that is used all the time has its
+ * expanded schedule in protected memory (crypto/key_schedule.h), until it is dropped, revoked or no longer used.
  * Layer: crypto.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -44,6 +45,25 @@ AEL_MUST_CHECK enum ael_status ael_crypto_key_open(const struct ael_crypto_key *
 AEL_MUST_CHECK enum ael_status ael_crypto_key_wrap(
     struct ael_crypto_key *key, uint8_t *work, const uint8_t bytes[static AEL_KEY_BYTES], struct ael_bytes plain,
     uint8_t *sealed);
+
+/**
+ * Seals another key, in scratch, under this key, which is opened here. Nonces as in ael_crypto_key_wrap.
+ *
+ * @param work    AEL_KEY_WORK_BYTES (crypto/key_schedule.h) of the scratch slot that the caller holds, aligned to 16.
+ * @param sealed  receives AEL_KEY_BYTES + 28 bytes; zeroed on failure.
+ * @return AEL_OK; AEL_E_CRYPTO; AEL_E_NO_MEMORY; or as ael_crypto_key_open. Threads: any.
+ */
+AEL_MUST_CHECK enum ael_status ael_crypto_key_seal(
+    struct ael_crypto_key *key, uint8_t *work, const uint8_t plain[static AEL_KEY_BYTES], uint8_t *sealed);
+
+/**
+ * Opens what was sealed so.
+ *
+ * @param plain  receives AEL_KEY_BYTES bytes, in scratch; zeroed on failure.
+ * @return AEL_OK; AEL_E_AUTHENTICATION; otherwise as ael_crypto_key_seal. Threads: any.
+ */
+AEL_MUST_CHECK enum ael_status ael_crypto_key_unseal(
+    struct ael_crypto_key *key, uint8_t *work, struct ael_bytes sealed, uint8_t plain[static AEL_KEY_BYTES]);
 
 /** True when so many counts (2^30) were taken that a new key should be made; at least half of them were used. Threads:
  * any. */

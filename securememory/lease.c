@@ -83,6 +83,15 @@ void ael_lease_end(struct ael_lease *lease) {
     ael_thread_leave(ael_thread_entry_here, lease->domain);
 }
 
+/* see securememory/lease.h. Where the system refuses, they stay writable until they are closed. */
+void ael_lease_narrow(struct ael_lease *lease) {
+    ael_mutex_lock(&lease->lock);
+    if (atomic_load(&lease->open) == AEL_PAGES_WRITE && ael_pages_set_access(lease->pages, AEL_PAGES_READ) == AEL_OK) {
+        atomic_store(&lease->open, AEL_PAGES_READ);
+    }
+    ael_mutex_unlock(&lease->lock);
+}
+
 /* Under the lock. Whoever enters behind the barrier finds no word and waits for the lock; whoever entered before it is
  * seen here. */
 static bool close_unless_used(struct ael_lease *lease) {

@@ -24,6 +24,7 @@ enum ael_lease_domain {
     AEL_LEASE_OF_ROOTS,
     AEL_LEASE_OF_SCRATCH,
     AEL_LEASE_OF_GENERATOR,
+    AEL_LEASE_OF_HOT_KEYS,
     AEL_LEASE_DOMAINS,
 };
 
@@ -50,6 +51,10 @@ AEL_MUST_CHECK enum ael_status ael_lease_begin(struct ael_lease *lease, enum ael
 
 /** Leaves; by the thread that began. */
 void ael_lease_end(struct ael_lease *lease);
+
+/** Takes writing back from pages that are open for it, while others go on reading. By a thread inside, which is the only
+ * one that writes. */
+void ael_lease_narrow(struct ael_lease *lease);
 
 /** Tells whether the pages are open. Threads: any. */
 bool ael_lease_is_open(const struct ael_lease *lease);

@@ -149,6 +149,8 @@ static void describe(struct ael_memory_stats *stats) {
     stats->level = memory->level;
     stats->locked = memory->policy.pages.lock;
     stats->block_signals = ael_signals_policy();
+    stats->hot_keys = memory->hot.count;
+    stats->hot_keys_filled = ael_hot_keys_filled(&memory->hot);
     stats->secret_slots_idle_wiped =
         atomic_load_explicit(&memory->slots.idle_wiped, memory_order_relaxed);
     describe_leases(stats);

@@ -72,13 +72,28 @@ static size_t slots_for_edges(void) {
                                                                                   : 0;
 }
 
+static int64_t idle_ns(const struct ael_memory_options *options) {
+    int64_t idle_ms = options->slot_idle_ms != 0 ? options->slot_idle_ms : DEFAULT_SLOT_IDLE_MS;
+    return idle_ms * 1000000;
+}
+
 static enum ael_status
 map_slots(struct ael_protected *memory, const struct ael_memory_options *options, struct ael_error *err) {
-    int64_t idle_ms = options->slot_idle_ms != 0 ? options->slot_idle_ms : DEFAULT_SLOT_IDLE_MS;
-    struct ael_secret_slots_policy idle = {idle_ms * 1000000, &memory->warden};
+    struct ael_secret_slots_policy idle = {idle_ns(options), &memory->warden};
     struct ael_secret_slots_size size = {slots_for_edges(), least_slots(options), most_slots(options)};
     AEL_TRY(ael_secret_slots_init(&memory->slots, &size, &memory->policy.pages, &idle, err));
     return ael_secret_slots_set_key(&memory->slots, memory->secret_key);
+}
+
+/* Where there is room beside what must be: a page for the first keys in 64 KiB, and more in a hundredth of the limit. */
+static size_t hot_keys(const struct ael_memory_options *options) {
+    size_t page = ael_sys_page_bytes();
+    size_t needed = fixed_pages() + slots_for_edges() + most_slots(options) + 1;
+    if (needed > locked_memory_limit() / page) {
+        return 0;
+    }
+    size_t most = pages_for((size_t)AEL_HOT_KEYS_MAX * AEL_HOT_KEY_BYTES);
+    return clamp(locked_memory_limit() / 100 / page, 1, most) * page / AEL_HOT_KEY_BYTES;
 }
 
 /* -- levels -- */
@@ -116,6 +131,7 @@ static void clear_parts(struct ael_protected *memory) {
     ael_rekey_clear(&memory->rekey);
     ael_own_pages_list_unmap_all(&memory->large);
     ael_secret_slots_clear(&memory->slots);
+    ael_hot_keys_clear(&memory->hot);
     ael_generator_clear(&memory->generator);
     ael_scratch_pool_clear(&memory->scratch);
     ael_roots_clear(&memory->roots);
@@ -170,6 +186,7 @@ static void tend(void) {
     struct ael_protected *memory = ael_protected();
     int64_t now_ns = ael_clock_boot_ns();
     ael_secret_slots_wipe_idle(&memory->slots, now_ns);
+    ael_hot_keys_tend(&memory->hot, now_ns);
     if (!memory->rekey.policy.by_operations) {
         ael_rekey_tend(&memory->rekey, now_ns, SWEPT_AT_ONCE);
     }
@@ -179,7 +196,9 @@ static int64_t due_ns(void) {
     struct ael_protected *memory = ael_protected();
     int64_t idle = ael_secret_slots_idle_due_ns(&memory->slots);
     int64_t rekey = memory->rekey.policy.by_operations ? INT64_MAX : ael_rekey_due_ns(&memory->rekey);
-    return idle < rekey ? idle : rekey;
+    int64_t hot = ael_hot_keys_due_ns(&memory->hot);
+    int64_t first = idle < rekey ? idle : rekey;
+    return first < hot ? first : hot;
 }
 
 /* All parts are there. A child that took over as many roots as there are places makes room for its own children. */
@@ -206,6 +225,7 @@ static enum ael_status map_parts(
     AEL_TRY(ael_scratch_pool_init(&memory->scratch, &memory->policy, err));
     AEL_TRY(ael_generator_init(&memory->generator, &memory->policy, err));
     AEL_TRY(map_slots(memory, options, err));
+    ael_hot_keys_init(&memory->hot, hot_keys(options), idle_ns(options), &memory->policy);
     return begin_dues(memory, options);
 }
 

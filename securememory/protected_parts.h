@@ -9,6 +9,7 @@
 #define AEL_SECUREMEMORY_PROTECTED_PARTS_H
 
 #include "securememory/generator.h"
+#include "securememory/hot_keys.h"
 #include "securememory/own_pages.h"
 #include "securememory/rekey.h"
 #include "securememory/roots.h"
@@ -27,6 +28,7 @@ struct ael_protected {
     struct ael_roots roots;
     struct ael_scratch_pool scratch;
     struct ael_generator generator;
+    struct ael_hot_keys hot;
     struct ael_secret_slots slots;
     struct ael_own_pages_list large;
     struct ael_secret_leases secret_leases;

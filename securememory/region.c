@@ -125,6 +125,13 @@ enum ael_status ael_region_begin(struct ael_region *region, enum ael_pages_acces
     return region->level == AEL_PROTECTION_OPEN ? AEL_OK : begin_strict(region, access);
 }
 
+/* see securememory/region.h */
+void ael_region_narrow(struct ael_region *region) {
+    if (region->level == AEL_PROTECTION_LEASED) {
+        ael_lease_narrow(&region->lease);
+    }
+}
+
 /* Leaves while others stay. Release: the user's work comes before the last one's closing. */
 static bool leave(struct ael_region *region) {
     uint32_t word = atomic_load_explicit(&region->word, memory_order_relaxed);

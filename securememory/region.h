@@ -64,6 +64,10 @@ void ael_region_clear(struct ael_region *region);
  */
 AEL_MUST_CHECK enum ael_status ael_region_begin(struct ael_region *region, enum ael_pages_access access);
 
+/** At `leased`: has pages that this user writes to be readable alone from now on; nothing at other levels. Nobody else
+ * writes to them. */
+void ael_region_narrow(struct ael_region *region);
+
 /** Ceases to be a user. @return AEL_OK; AEL_E_SYSTEM (not a user any more, but the pages stayed open).
  * Threads: any. */
 AEL_MUST_CHECK enum ael_status ael_region_end(struct ael_region *region);

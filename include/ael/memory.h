@@ -2,8 +2,9 @@
  * ael/memory.h - the process's protected memory: how it is set up, what it uses, how it ends.
  *
  * Set up by the first call that needs it, with the defaults, or before that by ael_memory_configure.
- * Four fixed parts, each made of mappings of its own between guard pages: the root keys; scratch slots for the
- * library's own operations; the state of the random generator; one-page slots into which secrets are opened for reading.
+ * Fixed parts, each made of mappings of its own between guard pages: the root keys; scratch slots for the library's own
+ * operations; the state of the random generator; one-page slots into which secrets are opened for reading; and, where the
+ * limit on locked memory has room for it, the schedules of the intermediate keys that are used most.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef AEL_MEMORY_H
@@ -91,6 +92,8 @@ struct ael_memory_stats {
     uint64_t reseals;                    /* seals moved from an old root key to the current one */
     uint64_t roots_wiped;                /* old root keys, under which nothing was sealed any more */
     uint64_t secret_slots_idle_wiped;    /* slots wiped because nobody came back to their secret */
+    size_t hot_keys;                     /* room for expanded keys that are used all the time; 0 = there is none */
+    size_t hot_keys_filled;              /* of these, holding a key */
 };
 
 AEL_BEGIN_DECLS
@@ -119,7 +122,7 @@ AEL_API AEL_MUST_CHECK enum ael_status ael_memory_stats(struct ael_memory_stats 
 
 #define AEL_MEMORY_STATS_INIT                                                                                  \
     {sizeof(struct ael_memory_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, AEL_BACKING_AUTO,                            \
-     (enum ael_protection_level)0, false, (enum ael_protection_level)0, 0, 0, 0, false, 0, 0, 0, 0, 0, 0}
+     (enum ael_protection_level)0, false, (enum ael_protection_level)0, 0, 0, 0, false, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /** Returns the name of a level ("strict"), or "none". Static string. Threads: any. */
 AEL_API const char *ael_protection_level_name(enum ael_protection_level level);

@@ -39,6 +39,10 @@ static void count_pages(enum wire_part part, const struct ael_pages *pages) {
         g_counts.slots_with_bytes += has_bytes(bytes, pages->len);
     } else if (part == WIRE_PART_OWN) {
         g_counts.own_pages++;
+    } else if (part == WIRE_PART_HOT) {
+        for (uint32_t i = 0; i < ael_protected()->hot.count; i++) {
+            g_counts.hot_with_bytes += has_bytes(bytes + (size_t)i * AEL_HOT_KEY_BYTES, AEL_HOT_KEY_BYTES);
+        }
     } else if (part == WIRE_PART_SCRATCH) {
         const uint8_t *slot = bytes + pages->len - AEL_SCRATCH_ALL_BYTES;
         for (int i = 0; i < AEL_SCRATCH_SLOTS; i++, slot += AEL_SCRATCH_STRIDE) {
@@ -89,6 +93,7 @@ static bool send_counts(int fd) {
     g_counts.slots_filled = stats.secret_slots_filled;
     g_counts.scratch_in_use = stats.scratch_slots_in_use;
     g_counts.large_regions = stats.large_regions;
+    g_counts.hot_filled = stats.hot_keys_filled;
     g_counts.roots = stats.roots;
     g_counts.rekeys = stats.rekeys;
     memcpy(g_counts.canary, ael_protected()->roots.canary, AEL_ROOTS_CANARY_BYTES);
@@ -102,7 +107,8 @@ bool dump_protected(int fd) {
     g_counts = (struct wire_counts){.slots_filled = 0};
     bool good = wire_send(fd, &begin, NULL) && send_pages(fd, WIRE_PART_ROOTS, &memory->roots.region.pages) &&
                 send_pages(fd, WIRE_PART_SCRATCH, &memory->scratch.region.pages) &&
-                send_pages(fd, WIRE_PART_GENERATOR, &memory->generator.region.pages);
+                send_pages(fd, WIRE_PART_GENERATOR, &memory->generator.region.pages) &&
+                send_pages(fd, WIRE_PART_HOT, &memory->hot.region.pages);
     for (size_t i = 0; good && i < memory->slots.count; i++) {
         good = send_pages(fd, WIRE_PART_SLOT, &memory->slots.slots[i].pages);
     }

@@ -128,6 +128,8 @@ static bool may_be_there(enum wire_part part, const char *label) {
         return strcmp(label, "root") == 0;
     case WIRE_PART_GENERATOR:
         return strcmp(label, "generator") == 0;
+    case WIRE_PART_HOT:
+        return strcmp(label, "IK") == 0;
     case WIRE_PART_SLOT:
     case WIRE_PART_OWN:
         return strcmp(label, "user") == 0;
@@ -180,12 +182,13 @@ static bool check_pages(
 static bool check_counts(const struct wire_counts *counts) {
     bool good = counts->slots_filled == counts->slots_with_bytes &&
                 counts->scratch_in_use == counts->scratch_with_bytes &&
-                counts->large_regions == counts->own_pages;
+                counts->large_regions == counts->own_pages && counts->hot_filled == counts->hot_with_bytes;
     if (!good) {
         printf(
-            "\n    statistics and pages differ: slots %d, %d; scratch %d, %d; large %d, %d",
+            "\n    statistics and pages differ: slots %d, %d; scratch %d, %d; large %d, %d; hot %d, %d",
             (int)counts->slots_filled, (int)counts->slots_with_bytes, (int)counts->scratch_in_use,
-            (int)counts->scratch_with_bytes, (int)counts->large_regions, (int)counts->own_pages);
+            (int)counts->scratch_with_bytes, (int)counts->large_regions, (int)counts->own_pages,
+            (int)counts->hot_filled, (int)counts->hot_with_bytes);
     }
     return good;
 }

@@ -32,6 +32,7 @@ enum wire_part {
     WIRE_PART_GENERATOR,
     WIRE_PART_SLOT,
     WIRE_PART_OWN,
+    WIRE_PART_HOT,
     WIRE_PART_NONE
 };
 
@@ -57,6 +58,7 @@ struct wire_counts {
     uint64_t slots_filled, slots_with_bytes;
     uint64_t scratch_in_use, scratch_with_bytes;
     uint64_t large_regions, own_pages;
+    uint64_t hot_filled, hot_with_bytes;
     uint64_t roots, rekeys; /* by the statistics; without re-keys as many roots as the page holds */
     uint8_t
         canary[WIRE_CANARY_BYTES]; /* in the page of the root keys, beside them; zeros when there is none */

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "crypto/key_schedule.h"
+
+#include "base/check.h"
+#include "securememory/protected.h"
+
+/* So many calls make a schedule before it is offered: a key that is used once in a while never is. */
+enum { MISSES_BEFORE_AN_OFFER = 16 };
+
+_Static_assert((int)AEL_AEAD_SCHEDULE_BYTES <= (int)AEL_HOT_KEY_BYTES, "every schedule has room");
+
+/* see crypto/key_schedule.h */
+void ael_key_heat_init(struct ael_key_heat *heat) {
+    atomic_init(&heat->place, AEL_HOT_KEY_NOWHERE);
+    atomic_init(&heat->misses, 0);
+    atomic_init(&heat->was_hot, false);
+    atomic_init(&heat->barred, false);
+}
+
+/* see crypto/key_schedule.h. An offer under way looks at the bar again when it has been taken. */
+void ael_key_heat_end(struct ael_key_heat *heat, const struct ael_key_binding *binding) {
+    atomic_store(&heat->barred, true);
+    if (atomic_load(&heat->was_hot)) {
+        ael_hot_keys_forget(binding->generation);
+    }
+}
+
+static bool is_due(struct ael_key_heat *heat) {
+    uint32_t misses = atomic_load_explicit(&heat->misses, memory_order_relaxed) + 1;
+    atomic_store_explicit(&heat->misses, misses, memory_order_relaxed);
+    return misses % MISSES_BEFORE_AN_OFFER == 0 && !atomic_load(&heat->barred);
+}
+
+/* Either who bars the key sees that it was hot, or this thread sees the bar. */
+static void
+offer(const struct ael_key_schedule *schedule, const struct ael_key_binding *binding, struct ael_key_heat *heat) {
+    uint32_t place = AEL_HOT_KEY_NOWHERE;
+    struct ael_hot_keys *hot = &ael_protected()->hot;
+    atomic_store(&heat->was_hot, true);
+    (void)ael_hot_keys_offer(
+        hot, binding->generation, schedule->engine, schedule->bytes, schedule->engine->schedule_bytes, &place);
+    atomic_store_explicit(&heat->place, place, memory_order_relaxed);
+    if (atomic_load(&heat->barred)) {
+        ael_hot_keys_evict(hot, binding->generation);
+    }
+}
+
+static enum ael_status make(
+    struct ael_key_schedule *schedule, const struct ael_sealed_key *sealed, const struct ael_key_binding *binding,
+    uint8_t *work) {
+    uint8_t *bytes = work + AEL_KEY_SCHEDULE_AT;
+    AEL_TRY(ael_sealed_key_open(sealed, binding, work));
+    AEL_TRY(schedule->engine->expand(bytes, work));
+    schedule->bytes = bytes;
+    return AEL_OK;
+}
+
+/* see crypto/key_schedule.h */
+enum ael_status ael_key_schedule_begin(
+    struct ael_key_schedule *schedule, const struct ael_sealed_key *sealed, const struct ael_key_binding *binding,
+    struct ael_key_heat *heat, uint8_t *work) {
+    schedule->engine = ael_aead_engine_for(AEL_KEY_BYTES);
+    schedule->state = work + AEL_KEY_SCHEDULE_AT + AEL_AEAD_SCHEDULE_BYTES;
+    if (schedule->engine == NULL) {
+        return AEL_E_CRYPTO;
+    }
+    uint32_t place = atomic_load_explicit(&heat->place, memory_order_relaxed);
+    schedule->bytes = ael_hot_keys_begin(&ael_protected()->hot, place, binding->generation, schedule->engine);
+    schedule->is_hot = schedule->bytes != NULL;
+    if (schedule->is_hot) {
+        return AEL_OK;
+    }
+    AEL_TRY(make(schedule, sealed, binding, work));
+    if (is_due(heat)) {
+        offer(schedule, binding, heat);
+    }
+    return AEL_OK;
+}
+
+/* see crypto/key_schedule.h */
+void ael_key_schedule_end(const struct ael_key_schedule *schedule) {
+    if (schedule->is_hot) {
+        ael_hot_keys_end(&ael_protected()->hot);
+    }
+}
