@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/system.h"
 #include "base/wipe.h"
 #include "securememory/sys_seam.h"
 
@@ -25,28 +26,15 @@ static struct shard_state *state_of(const struct ael_generator *generator, uint3
     return (struct shard_state *)(void *)generator->region.pages.bytes + shard;
 }
 
-static void clear_locks(struct ael_generator *generator, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        ael_mutex_clear(&generator->shards[i].lock);
-    }
-}
-
 /* see securememory/generator.h */
 enum ael_status ael_generator_init(
     struct ael_generator *generator, const struct ael_region_policy *policy, struct ael_error *err) {
-    enum ael_status status = AEL_OK;
-    size_t ready = 0;
-
     memset(generator, 0, sizeof *generator);
-    for (; ready < AEL_GENERATOR_SHARDS && status == AEL_OK; ready += status == AEL_OK) {
-        status = ael_mutex_init(&generator->shards[ready].lock);
-    }
-    if (status == AEL_OK) {
-        status = ael_region_init(
-        &generator->region, AEL_LEASE_OF_GENERATOR, AEL_GENERATOR_ALL_BYTES, policy, err);
-    }
+    AEL_TRY(ael_mutex_init(&generator->crowd));
+    enum ael_status status =
+        ael_region_init(&generator->region, AEL_LEASE_OF_GENERATOR, AEL_GENERATOR_ALL_BYTES, policy, err);
     if (status != AEL_OK) {
-        clear_locks(generator, ready);
+        ael_mutex_clear(&generator->crowd);
     }
     return status;
 }
@@ -55,7 +43,7 @@ enum ael_status ael_generator_init(
 void ael_generator_clear(struct ael_generator *generator) {
     if (generator->region.pages.bytes != NULL) {
         ael_region_clear(&generator->region);
-        clear_locks(generator, AEL_GENERATOR_SHARDS);
+        ael_mutex_clear(&generator->crowd);
     }
 }
 
@@ -110,25 +98,60 @@ static void draw(struct ael_generator_shard *shard, struct shard_state *state, u
     shard->drawn += len;
 }
 
+/* The wanted one, or the next that nobody draws from; AEL_GENERATOR_SHARDS when all are busy. */
+static uint32_t take_idle(struct ael_generator *generator, uint32_t wanted) {
+    for (uint32_t i = 0; i < AEL_GENERATOR_SHARDS; i++) {
+        uint32_t shard = (wanted + i) % AEL_GENERATOR_SHARDS;
+        atomic_bool *busy = &generator->shards[shard].busy;
+        if (!atomic_load_explicit(busy, memory_order_relaxed) &&
+            !atomic_exchange_explicit(busy, true, memory_order_acquire)) {
+            return shard;
+        }
+    }
+    return AEL_GENERATOR_SHARDS;
+}
+
+/* As many threads as there are shards were interrupted in the middle of a draw. One looks for the end of one, the others
+ * wait for it. */
+static uint32_t take_when_idle(struct ael_generator *generator, uint32_t wanted) {
+    static const struct timespec k_pause = {0, 20000};
+    atomic_uint never_changes = 0;
+    ael_mutex_lock(&generator->crowd);
+    uint32_t shard = take_idle(generator, wanted);
+    while (shard == AEL_GENERATOR_SHARDS) {
+        ael_system_sleep_while(&never_changes, 0, &k_pause);
+        shard = take_idle(generator, wanted);
+    }
+    ael_mutex_unlock(&generator->crowd);
+    return shard;
+}
+
+static enum ael_status
+draw_from(struct ael_generator *generator, uint32_t number, uint64_t origin, uint8_t *out, size_t len) {
+    struct ael_generator_shard *shard = &generator->shards[number];
+    struct shard_state *state = state_of(generator, number);
+    if (needs_seed(shard, origin, len)) {
+        AEL_TRY(reseed(shard, state, origin));
+    }
+    draw(shard, state, out, len);
+    return AEL_OK;
+}
+
 /* see securememory/generator.h */
 enum ael_status
 ael_generator_fill(
-    struct ael_generator *generator, uint32_t shard_index, uint64_t origin, uint8_t *out, size_t len) {
-    struct ael_generator_shard *shard = &generator->shards[shard_index];
-    struct shard_state *state = state_of(generator, shard_index);
+    struct ael_generator *generator, uint32_t wanted, uint64_t origin, uint8_t *out, size_t len) {
     enum ael_status status = ael_region_begin(&generator->region, AEL_PAGES_WRITE);
     if (status != AEL_OK) {
         ael_wipe(out, len);
         return status;
     }
-    ael_mutex_lock(&shard->lock);
-    if (needs_seed(shard, origin, len)) {
-        status = reseed(shard, state, origin);
+    uint32_t shard = take_idle(generator, wanted);
+    if (shard == AEL_GENERATOR_SHARDS) {
+        shard = take_when_idle(generator, wanted);
     }
-    if (status == AEL_OK) {
-        draw(shard, state, out, len);
-    }
-    ael_mutex_unlock(&shard->lock);
+    status = draw_from(generator, shard, origin, out, len);
+    atomic_store_explicit(&generator->shards[shard].busy, false, memory_order_release);
     enum ael_status end = ael_region_end(&generator->region);
     status = status != AEL_OK ? status : end;
     if (status != AEL_OK) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "securememory/scratch_pool.h"
 
+#include "base/barrier.h"
 #include "base/check.h"
 #include "base/corruption.h"
 #include "base/thread_entry.h"
@@ -94,11 +95,13 @@ static bool take_free(struct ael_scratch_pool *pool, uint32_t *slot) {
     return false;
 }
 
-/* Either this thread sees a slot that is given back meanwhile, or the giver sees that somebody waits. */
+/* Either this thread sees a slot that is given back meanwhile, or the giver sees that somebody waits: the heavy barrier is
+ * between the two here, the light one there. */
 static enum ael_status take_or_wait(struct ael_scratch_pool *pool, const struct ael_call *call, uint32_t *slot) {
     enum ael_status status = AEL_OK;
     ael_mutex_lock(&pool->lock);
     atomic_store(&pool->has_waiters, true);
+    ael_barrier_heavy_surely();
     if (pool->waiters.first != NULL || !take_free(pool, slot)) {
         status = wait_for_slot(pool, call, slot);
     }
@@ -123,7 +126,8 @@ static void hand_out(struct ael_scratch_pool *pool) {
 }
 
 static void give_slot(struct ael_scratch_pool *pool, uint32_t slot) {
-    atomic_store(&pool->marks[slot].taken, false);
+    atomic_store_explicit(&pool->marks[slot].taken, false, memory_order_release);
+    ael_barrier_light();
     if (atomic_load(&pool->has_waiters)) {
         hand_out(pool);
     }

@@ -29,7 +29,7 @@ struct ael_scratch_mark {
 struct ael_scratch_pool {
     struct ael_region region;
     struct ael_scratch_mark marks[AEL_SCRATCH_SLOTS];
-    atomic_bool has_waiters; /* who comes later queues up behind them; sequentially consistent with the marks */
+    atomic_bool has_waiters; /* who comes later queues up behind them; ordered with the marks by barriers */
     struct ael_mutex lock;   /* guards the waiters, and the writing of canaries */
     struct ael_waiters waiters;
     uint8_t canary[AEL_SCRATCH_CANARY_BYTES]; /* what every canary must be; constant */

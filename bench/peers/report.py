@@ -37,6 +37,9 @@ GOALS = {
     "session/decrypt_json/64": {"rust": 4, "2": 1.9, "16": 1.8},
     "session/decrypt_json/1024": {"rust": 5, "2": 1.9, "16": 1.8},
     "session/decrypt_json/8192": {"rust": 6},
+    "growth/1000/1": {"floor": 2},
+    "growth/10000/1": {"floor": 2},
+    "growth/1000000/1": {"floor": 4},
 }
 EVERY_THREADS = {  # at each number of threads
     "keycache/read_existing": {"go": 20},

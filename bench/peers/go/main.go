@@ -223,7 +223,7 @@ func run(opts *options) error {
 		return runLocked(opts.locked)
 	}
 	b := &bench{prefix: opts.prefix}
-	if err := errors.Join(addSecrets(b), addSessions(b)); err != nil {
+	if err := errors.Join(addSecrets(b), addSessions(b), addGrowth(b)); err != nil {
 		return err
 	}
 	if len(b.cases) == 0 && !opts.driven {

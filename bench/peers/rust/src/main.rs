@@ -10,7 +10,7 @@
 
 use std::hint::black_box;
 use std::io::{BufRead, Write};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, ensure, Result};
@@ -213,6 +213,66 @@ fn session_cases(cases: &mut Vec<Case>, cache_schedules: bool) -> Result<()> {
     Ok(())
 }
 
+// ---- many partitions ----
+
+/// A factory and its partitions, each of which is used once before anything is measured.
+struct Growth {
+    factory: Factory,
+    names: Vec<String>,
+}
+
+const GROWTH_PAYLOAD: [u8; 1024] = [b'x'; 1024];
+
+impl Growth {
+    fn open(partitions: usize, cache_schedules: bool) -> Result<Growth> {
+        let names = (0..partitions).map(|number| format!("partition-{number:07}"));
+        let growth = Growth {
+            factory: open_factory(cache_schedules)?,
+            names: names.collect(),
+        };
+        for name in &growth.names {
+            growth.encrypt(name)?;
+        }
+        Ok(growth)
+    }
+
+    fn encrypt(&self, name: &str) -> Result<()> {
+        let session = self.factory.get_session(name);
+        black_box(session.encrypt(&GROWTH_PAYLOAD)?);
+        Ok(())
+    }
+}
+
+/// Marsaglia's xorshift.
+fn next_number(state: &mut u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state >> 32
+}
+
+fn growth_cases(cases: &mut Vec<Case>, options: &Options) {
+    let rows: [(usize, usize); 4] = [(1_000, 1), (10_000, 1), (10_000, 16), (1_000_000, 1)];
+    for (partitions, threads) in rows {
+        if options.quick && partitions > 10_000 {
+            continue;
+        }
+        let cache_schedules = options.cache_schedules;
+        let opened: OnceLock<Growth> = OnceLock::new();
+        let work: Arc<Work> = Arc::new(move |thread, operations| {
+            let growth = opened.get_or_init(|| {
+                Growth::open(partitions, cache_schedules).expect("partitions are made warm")
+            });
+            let mut state = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(thread as u64 + 1) ^ operations;
+            timed(operations, || {
+                let number = (next_number(&mut state) * partitions as u64) >> 32;
+                growth.encrypt(&growth.names[number as usize])
+            })
+        });
+        add(cases, &format!("growth/{partitions}/{threads}"), &[threads], work);
+    }
+}
+
 // ---- keys ----
 
 fn make_key(number: u64, cache_schedule: bool) -> Result<CryptoKey> {
@@ -281,6 +341,7 @@ fn all_cases(options: &Options) -> Result<Vec<Case>> {
     seal(&mut cases, options.cache_schedules);
     cycle(&mut cases, options.cache_schedules)?;
     session_cases(&mut cases, options.cache_schedules)?;
+    growth_cases(&mut cases, options);
     cases.retain(|case| case.name.starts_with(&options.prefix));
     ensure!(
         options.driven || !cases.is_empty(),
