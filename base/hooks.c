@@ -5,6 +5,8 @@
 #include "base/clock.h"
 #include "base/sync.h"
 
+#include <ael/sys/log.h>
+
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -133,20 +135,32 @@ tell_metric(const struct ael_listeners *to, enum ael_metric_kind kind, const cha
     ael_cancel_restore(cancel);
 }
 
-/* see base/hooks.h */
-void ael_log(enum ael_log_level level, const char *component, const char *format, ...) {
+__attribute__((format(printf, 3, 0))) static void
+log_line(enum ael_log_level level, const char *component, const char *format, va_list arguments) {
     const struct ael_listeners *to = now_listening();
     if (to == NULL || to->hooks.log == NULL || level < to->hooks.log_level) {
         return;
     }
     char line[LOG_LINE_BYTES];
-    va_list arguments;
-    va_start(arguments, format);
-    int len = vsnprintf(line, sizeof(line), format, arguments);
-    va_end(arguments);
-    if (len >= 0) {
+    if (vsnprintf(line, sizeof(line), format, arguments) >= 0) {
         tell_line(&to->hooks, level, component, line);
     }
+}
+
+/* see base/hooks.h */
+void ael_log(enum ael_log_level level, const char *component, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    log_line(level, component, format, arguments);
+    va_end(arguments);
+}
+
+/* see ael/sys/log.h */
+void ael_sys_log(enum ael_log_level level, const char *component, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    log_line(level, component, format, arguments);
+    va_end(arguments);
 }
 
 /* see base/hooks.h. A set clock may stand at 0, which would mean that nobody listens. */

@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "metastore/metastore_postgres_rows.h"
+
+#include "metastore/metastore_postgres_table.h"
+
+#include <ael/record.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* 9999-12-31 23:59:59: as the other backends. */
+static const int64_t k_created_max_s = 253402300799;
+
+enum { LOAD, LATEST, LIST, STORE, UPDATE, STATEMENTS };
+
+enum {
+    SQL_BYTES = 512,
+    NUMBER_BYTES = 24,
+    JSON_MAX_CHARS = 65536, /* ael_key_record_from_json reads no more */
+};
+
+/* What differs between tables. A TIMESTAMP is taken for UTC, whatever the session's time zone. */
+static const char *const k_created[] = {
+    [AEL_PG_TIMESTAMP] = "(to_timestamp($2::bigint) AT TIME ZONE 'UTC')",
+    [AEL_PG_TIMESTAMPTZ] = "to_timestamp($2::bigint)",
+};
+static const char *const k_json[] = {
+    [AEL_PG_TEXT] = "$3::text",
+    [AEL_PG_JSON] = "$3::text::json",
+    [AEL_PG_JSONB] = "$3::text::jsonb",
+};
+
+#define RECORD "left(key_record::text, 65537)" /* of a longer one just enough to be refused */
+#define DATE   "extract(epoch FROM created)::text"
+
+/*
+ * @ stands for the parameter created, # for key_record. Ids are ordered by bytes in listings, whatever the database's
+ * collation. A replacement compares the text that was read, so that nobody can have come in between.
+ */
+static const struct {
+    const char *name;
+    int count;
+    const char *sql;
+} k_statements[STATEMENTS] = {
+    [LOAD] = {"ael_load", 2, "SELECT " RECORD " FROM encryption_key WHERE id = $1::text AND created = @"},
+    [LATEST] =
+        {"ael_latest", 1,
+         "SELECT " RECORD ", " DATE " FROM encryption_key WHERE id = $1::text ORDER BY created DESC LIMIT 1"},
+    [LIST] =
+        {"ael_list", 1,
+         "SELECT " RECORD ", " DATE ", id::text FROM encryption_key"
+         " WHERE left(id, char_length($1::text)) = $1::text ORDER BY id COLLATE \"C\", created"},
+    [STORE] =
+        {"ael_store", 3,
+         "INSERT INTO encryption_key (id, created, key_record) VALUES ($1::text, @, #)"
+         " ON CONFLICT (id, created) DO NOTHING"},
+    [UPDATE] =
+        {"ael_update", 4,
+         "UPDATE encryption_key SET key_record = # WHERE id = $1::text AND created = @"
+         " AND key_record::text = $4::text"},
+};
+
+enum { COLUMN_RECORD, COLUMN_DATE, COLUMN_ID };
+
+/* ---- statements ---- */
+
+static void expand(const char *format, const struct ael_pg_table *table, char sql[SQL_BYTES]) {
+    size_t len = 0;
+    for (; *format != '\0' && len + 1 < SQL_BYTES; format++) {
+        char itself[2] = {*format, '\0'};
+        const char *text = *format == '@' ? k_created[table->created] : itself;
+        text = *format == '#' ? k_json[table->key_record] : text;
+        int written = snprintf(sql + len, SQL_BYTES - len, "%s", text);
+        len += written > 0 ? (size_t)written : 0;
+    }
+}
+
+static enum ael_status prepare(struct ael_pg_conn *conn, int which, struct ael_error *err) {
+    enum ael_status status = ael_pg_table_find(conn, err);
+    if (status != AEL_OK || (conn->prepared & (1u << which)) != 0) {
+        return status;
+    }
+    char sql[SQL_BYTES] = "";
+    expand(k_statements[which].sql, &conn->table, sql);
+    const struct ael_pg_statement statement = {
+        .name = k_statements[which].name, .sql = sql, .count = k_statements[which].count};
+    status = ael_pg_prepare(conn, &statement, err);
+    if (status == AEL_OK) {
+        conn->prepared |= 1u << which;
+    }
+    return status;
+}
+
+/* The parameters of a statement as texts. */
+struct parameters {
+    char id[AEL_ID_MAX_BYTES + 1];
+    char created[NUMBER_BYTES];
+    struct ael_pg_statement statement;
+};
+
+static void set_parameters(struct parameters *out, int which, struct ael_bytes id, int64_t created_s) {
+    memcpy(out->id, id.data == NULL ? (const uint8_t *)"" : id.data, id.len);
+    out->id[id.len] = '\0';
+    (void)snprintf(out->created, sizeof(out->created), "%" PRId64, created_s);
+    out->statement = (struct ael_pg_statement){
+        .name = k_statements[which].name,
+        .count = k_statements[which].count,
+        .values = {out->id, out->created},
+    };
+}
+
+/* ---- reading ---- */
+
+static enum ael_status not_a_key(const char *why, struct ael_error *err) {
+    return ael_error_set(err, AEL_E_BACKEND_DATA, 0, AEL_PG_COMPONENT, "a row is not a key record: %s", why);
+}
+
+/* "1700000040", "1700000040.000000"; anything else is no instant that this library writes. */
+static bool is_date(const char *text, int64_t created_s) {
+    char *end = NULL;
+    long long seconds = strtoll(text, &end, 10);
+    if (end == text || seconds != created_s) {
+        return false;
+    }
+    end += *end == '.';
+    return strspn(end, "0") == strlen(end);
+}
+
+/*
+ * Reads a row. One that was asked for by its column created (asked_s, else NULL) is of that date, whatever its JSON
+ * says: records name it so. As the latest of its id it is refused when the two differ, for by which of them would
+ * others look for what is encrypted under it?
+ */
+static enum ael_status read_row(
+    const PGresult *result, const int64_t *asked_s, struct ael_key_record_buf *out, struct ael_error *err) {
+    if (PQgetisnull(result, 0, COLUMN_RECORD)) {
+        return not_a_key("key_record is NULL", err);
+    }
+    struct ael_bytes json = {
+        (const uint8_t *)PQgetvalue(result, 0, COLUMN_RECORD),
+        (size_t)PQgetlength(result, 0, COLUMN_RECORD),
+    };
+    struct ael_error problem = {0};
+    enum ael_status status = ael_key_record_from_json(json, out, &problem);
+    if (status == AEL_E_NO_MEMORY) {
+        return ael_error_set(err, status, 0, AEL_PG_COMPONENT, "no memory for a key record");
+    }
+    if (status != AEL_OK) {
+        return not_a_key(problem.detail, err);
+    }
+    if (asked_s != NULL) {
+        out->record.created_s = *asked_s;
+    } else if (!is_date(PQgetvalue(result, 0, COLUMN_DATE), out->record.created_s)) {
+        ael_key_record_buf_clear(out);
+        return not_a_key("the column created is not Created in key_record; are all writers' clocks in UTC?", err);
+    }
+    return AEL_OK;
+}
+
+/* Runs a reading statement that gives one row at most; the result is kept for who wants it. */
+static enum ael_status read_one(
+    struct ael_pg_conn *conn,
+    const struct ael_pg_statement *statement,
+    const int64_t *asked_s,
+    struct ael_key_record_buf *out,
+    PGresult **result,
+    struct ael_error *err) {
+    enum ael_status status = ael_pg_run(conn, statement, result, err);
+    if (status != AEL_OK) {
+        return status;
+    }
+    if (PQntuples(*result) == 0) {
+        return ael_error_set(err, AEL_E_KEY_NOT_FOUND, 0, AEL_PG_COMPONENT, "no such row");
+    }
+    return read_row(*result, asked_s, out, err);
+}
+
+static enum ael_status load_row(
+    struct ael_pg_conn *conn,
+    struct ael_bytes id,
+    int64_t created_s,
+    struct ael_key_record_buf *out,
+    PGresult **result,
+    struct ael_error *err) {
+    struct parameters parameters;
+    *result = NULL;
+    if (created_s > k_created_max_s) {
+        return ael_error_set(err, AEL_E_KEY_NOT_FOUND, 0, AEL_PG_COMPONENT, "no such row");
+    }
+    enum ael_status status = prepare(conn, LOAD, err);
+    if (status != AEL_OK) {
+        return status;
+    }
+    set_parameters(&parameters, LOAD, id, created_s);
+    return read_one(conn, &parameters.statement, &created_s, out, result, err);
+}
+
+/* see metastore/metastore_postgres_rows.h */
+enum ael_status ael_pg_row_load(
+    struct ael_pg_conn *conn,
+    struct ael_bytes id,
+    int64_t created_s,
+    struct ael_key_record_buf *out,
+    struct ael_error *err) {
+    PGresult *result = NULL;
+    enum ael_status status = load_row(conn, id, created_s, out, &result, err);
+    PQclear(result);
+    return status;
+}
+
+/* see metastore/metastore_postgres_rows.h */
+enum ael_status ael_pg_row_load_latest(
+    struct ael_pg_conn *conn,
+    struct ael_bytes id,
+    struct ael_key_record_buf *out,
+    struct ael_error *err) {
+    struct parameters parameters;
+    PGresult *result = NULL;
+    enum ael_status status = prepare(conn, LATEST, err);
+    if (status != AEL_OK) {
+        return status;
+    }
+    set_parameters(&parameters, LATEST, id, 0);
+    status = read_one(conn, &parameters.statement, NULL, out, &result, err);
+    PQclear(result);
+    return status;
+}
+
+/* see metastore/metastore_postgres_rows.h */
+enum ael_status ael_pg_rows_check(struct ael_pg_conn *conn, struct ael_error *err) {
+    struct ael_key_record_buf out = AEL_KEY_RECORD_BUF_INIT;
+    enum ael_status status = ael_pg_row_load_latest(conn, ael_bytes_from_text("__ael_health__"), &out, err);
+    ael_key_record_buf_clear(&out);
+    if (status != AEL_E_KEY_NOT_FOUND) {
+        return status;
+    }
+    const struct ael_pg_statement statement = {.sql = "SELECT current_setting('transaction_read_only')"};
+    PGresult *result = NULL;
+    status = ael_pg_run(conn, &statement, &result, err);
+    if (status == AEL_OK && strcmp(PQgetvalue(result, 0, 0), "off") != 0) {
+        status = ael_error_set(err, AEL_E_BACKEND, 0, AEL_PG_COMPONENT, "the database takes no writes");
+    }
+    PQclear(result);
+    return status;
+}
+
+/* ---- listing ---- */
+
+struct listing {
+    struct ael_pg_conn *conn;
+    ael_metastore_visit_fn visit;
+    void *context;
+    enum ael_status status;
+    struct ael_error *err;
+};
+
+/* One row; one that is no key record is passed over. After a fork inside visit nothing is left to go on with. */
+static bool list_row(void *context, const PGresult *row) {
+    struct listing *listing = context;
+    struct ael_key_record_buf record = AEL_KEY_RECORD_BUF_INIT;
+    struct ael_bytes id = {
+        (const uint8_t *)PQgetvalue(row, 0, COLUMN_ID), (size_t)PQgetlength(row, 0, COLUMN_ID)};
+    bool more = true;
+    listing->status = ael_call_check(listing->conn->call);
+    if (listing->status == AEL_OK) {
+        listing->status = read_row(row, NULL, &record, listing->err);
+    }
+    if (listing->status == AEL_OK) {
+        more = listing->visit(listing->context, id, record.record.created_s, &record.record);
+    } else if (listing->status == AEL_E_BACKEND_DATA) {
+        listing->status = AEL_OK;
+    }
+    ael_key_record_buf_clear(&record);
+    if (ael_sql_conn_is_lost(&listing->conn->base)) {
+        listing->status = AEL_E_FORKED;
+    }
+    return more && listing->status == AEL_OK;
+}
+
+/* see metastore/metastore_postgres_rows.h */
+enum ael_status ael_pg_rows_list(
+    struct ael_pg_conn *conn,
+    struct ael_bytes prefix,
+    ael_metastore_visit_fn visit,
+    void *context,
+    struct ael_error *err) {
+    struct parameters parameters;
+    struct listing listing = {conn, visit, context, AEL_OK, err};
+    enum ael_status status = prepare(conn, LIST, err);
+    if (status != AEL_OK) {
+        return status;
+    }
+    set_parameters(&parameters, LIST, prefix, 0);
+    status = ael_pg_run_rows(conn, &parameters.statement, list_row, &listing, err);
+    return status == AEL_OK ? listing.status : status;
+}
+
+/* ---- writing ---- */
+
+/* Characters of UTF-8. A column would silently cut off blanks that are too many. */
+static enum ael_status check_id(const struct ael_pg_conn *conn, struct ael_bytes id, struct ael_error *err) {
+    size_t chars = 0;
+    for (size_t i = 0; i < id.len; i++) {
+        chars += (id.data[i] & 0xc0) != 0x80;
+    }
+    if (conn->table.id_max_chars != 0 && chars > (size_t)conn->table.id_max_chars) {
+        return ael_error_set(
+            err, AEL_E_TOO_LARGE, 0, AEL_PG_COMPONENT, "the column id holds %d characters; make it TEXT",
+            conn->table.id_max_chars);
+    }
+    return AEL_OK;
+}
+
+static enum ael_status check_created(int64_t created_s, struct ael_error *err) {
+    if (created_s > k_created_max_s) {
+        return ael_error_set(err, AEL_E_ARGUMENT, 0, AEL_PG_COMPONENT, "created lies after the year 9999");
+    }
+    return AEL_OK;
+}
+
+static enum ael_status
+json_text(const struct ael_key_record *record, struct ael_buf *json, struct ael_error *err) {
+    static const uint8_t k_nul[1] = {0};
+    enum ael_status status = ael_key_record_to_json(record, json);
+    if (status == AEL_OK) {
+        status = ael_buf_append(json, (struct ael_bytes){k_nul, 1});
+    }
+    return status == AEL_OK ? AEL_OK : ael_error_set(err, status, 0, AEL_PG_COMPONENT, "the record has no JSON");
+}
+
+/* A statement that writes and is not known to have been undone. */
+static enum ael_status outcome_unknown(struct ael_error *err) {
+    char why[sizeof(err->detail)] = "";
+    if (err != NULL) {
+        (void)snprintf(why, sizeof(why), "%s", err->detail);
+    }
+    return ael_error_set(err, AEL_E_OUTCOME_UNKNOWN, 0, AEL_PG_COMPONENT, "while storing: %s", why);
+}
+
+/* Runs a prepared statement that writes; *written tells whether it changed a row. */
+static enum ael_status write_row(
+    struct ael_pg_conn *conn,
+    const struct ael_pg_statement *statement,
+    bool *written,
+    struct ael_error *err) {
+    PGresult *result = NULL;
+    enum ael_status status = ael_pg_run(conn, statement, &result, err);
+    if (status == AEL_OK) {
+        *written = strcmp(PQcmdTuples(result), "1") == 0;
+    } else if (conn->sent) {
+        conn->retry = false;
+        status = outcome_unknown(err);
+    }
+    PQclear(result);
+    return status;
+}
+
+/* see metastore/metastore_postgres_rows.h */
+enum ael_status ael_pg_row_store(
+    struct ael_pg_conn *conn,
+    struct ael_bytes id,
+    const struct ael_key_record *record,
+    bool *stored,
+    struct ael_error *err) {
+    struct parameters parameters;
+    struct ael_buf json = AEL_BUF_INIT;
+    enum ael_status status = check_created(record->created_s, err);
+    if (status == AEL_OK) {
+        status = prepare(conn, STORE, err);
+    }
+    if (status == AEL_OK) {
+        status = check_id(conn, id, err);
+    }
+    if (status == AEL_OK) {
+        status = json_text(record, &json, err);
+    }
+    if (status == AEL_OK) {
+        set_parameters(&parameters, STORE, id, record->created_s);
+        parameters.statement.values[2] = (const char *)json.data;
+        status = write_row(conn, &parameters.statement, stored, err);
+    }
+    ael_buf_clear(&json);
+    return status;
+}
+
+/* Writes desired where the text is still the one that was read. */
+static enum ael_status update_row(
+    struct ael_pg_conn *conn,
+    struct ael_bytes id,
+    const struct ael_key_record *desired,
+    const char *present,
+    bool *replaced,
+    struct ael_error *err) {
+    struct parameters parameters;
+    struct ael_buf json = AEL_BUF_INIT;
+    enum ael_status status = prepare(conn, UPDATE, err);
+    if (status == AEL_OK) {
+        status = json_text(desired, &json, err);
+    }
+    if (status == AEL_OK) {
+        set_parameters(&parameters, UPDATE, id, desired->created_s);
+        parameters.statement.values[2] = (const char *)json.data;
+        parameters.statement.values[3] = present;
+        status = write_row(conn, &parameters.statement, replaced, err);
+    }
+    ael_buf_clear(&json);
+    return status;
+}
+
+/* see metastore/metastore_postgres_rows.h */
+enum ael_status ael_pg_row_replace(
+    struct ael_pg_conn *conn,
+    struct ael_bytes id,
+    const struct ael_key_record *expected,
+    const struct ael_key_record *desired,
+    bool *replaced,
+    struct ael_error *err) {
+    struct ael_key_record_buf present = AEL_KEY_RECORD_BUF_INIT;
+    PGresult *row = NULL;
+    enum ael_status status = load_row(conn, id, expected->created_s, &present, &row, err);
+    if (status == AEL_OK && ael_key_record_equal(&present.record, expected)) {
+        status = update_row(conn, id, desired, PQgetvalue(row, 0, COLUMN_RECORD), replaced, err);
+    }
+    PQclear(row);
+    ael_key_record_buf_clear(&present);
+    return status;
+}
