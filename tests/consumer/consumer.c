@@ -6,6 +6,9 @@
 #ifdef WANT_SQLITE
 #include <ael/metastore_sqlite.h>
 #endif
+#ifdef WANT_POSTGRES
+#include <ael/metastore_postgres.h>
+#endif
 
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +22,18 @@ static enum ael_status open_metastore(const char *path, struct ael_metastore **m
     (void)path;
     (void)err;
     return ael_metastore_memory_new(metastore);
+#endif
+}
+
+/* Whether what was installed can be linked; there is no server. */
+static enum ael_status try_postgres(void) {
+#ifdef WANT_POSTGRES
+    struct ael_metastore *metastore = NULL;
+    struct ael_metastore_postgres_options options = AEL_METASTORE_POSTGRES_OPTIONS_INIT;
+    options.connection = "not a connection string";
+    return ael_metastore_postgres_new(&options, &metastore, NULL) == AEL_E_ARGUMENT ? AEL_OK : AEL_E_STATE;
+#else
+    return AEL_OK;
 #endif
 }
 
@@ -65,6 +80,9 @@ int main(int argc, char **argv) {
     }
     if (status == AEL_OK) {
         status = round_trip(session, &err);
+    }
+    if (status == AEL_OK) {
+        status = try_postgres();
     }
     ael_session_release(session);
     ael_session_factory_free(factory);

@@ -236,6 +236,9 @@ static bool open_kms(struct ael_kms **kms) {
 static bool open_store(const struct fork_world *world, struct ael_metastore **store) {
     struct ael_metastore_sqlite_options options = AEL_METASTORE_SQLITE_OPTIONS_INIT;
     char path[64];
+    if (world->open_store != NULL) {
+        return world->open_store(store);
+    }
     if (!world->sqlite) {
         return ael_metastore_memory_new(store) == AEL_OK;
     }
@@ -572,7 +575,7 @@ void fork_exchange(struct fork_world *world, struct fork_link *link) {
     fork_new_partition(partition);
     FORK_STATUS(fork_encrypt(world->edges.factory, FORK_OLD, &ours), AEL_OK);
     FORK_STATUS(fork_encrypt(world->edges.factory, partition, &ours), AEL_OK);
-    if (world->sqlite && !world->others_work) {
+    if (world->sqlite && !world->others_work && world->open_store == NULL) {
         find_descriptors(world, &connections);
         FORK_EXPECT(connections.count > 0);
     }

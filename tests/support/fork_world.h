@@ -44,6 +44,7 @@ struct fork_edges {
 
 struct fork_world {
     bool sqlite; /* else in memory: what a child stores, the parent does not see */
+    bool (*open_store)(struct ael_metastore **store); /* another shared store instead of the file; with sqlite */
     bool carry;
     bool checks_each_time; /* keys are read from the store for each record */
     bool quiet;
