@@ -90,7 +90,8 @@ static enum ael_status start_libcurl(struct ael_error *err) {
     }
     if ((curl_version_info(CURLVERSION_NOW)->features & CURL_VERSION_SSL) == 0) {
         curl_global_cleanup();
-        return ael_error_set(err, AEL_E_UNSUPPORTED, 0, k_component, "this libcurl has no TLS; install one that has");
+        return ael_error_set(
+            err, AEL_E_UNSUPPORTED, 0, k_component, "this libcurl has no TLS; install one that has");
     }
     return AEL_OK;
 }
@@ -227,7 +228,8 @@ static void set_receivers(CURL *easy, struct exchange *exchange) {
 }
 
 static bool has_body(const struct ael_http_request *request) {
-    return request->body.len > 0 || strcmp(request->method, "POST") == 0 || strcmp(request->method, "PUT") == 0;
+    return request->body.len > 0 || strcmp(request->method, "POST") == 0 ||
+           strcmp(request->method, "PUT") == 0;
 }
 
 static enum ael_status set_request(CURL *easy, struct exchange *exchange) {
@@ -287,7 +289,8 @@ static enum ael_status explain_unread(const struct exchange *exchange, struct ae
         exchange->response->body.max, AEL_HTTP_MAX_HEADER_BYTES);
 }
 
-static enum ael_status explain_over(const struct exchange *exchange, enum ael_status status, struct ael_error *err) {
+static enum ael_status
+explain_over(const struct exchange *exchange, enum ael_status status, struct ael_error *err) {
     char origin[AEL_HTTP_ORIGIN_BYTES];
     ael_http_origin(exchange->request->url, origin);
     const char *why = status == AEL_E_CANCELLED ? "the caller cancelled the call"
@@ -296,7 +299,11 @@ static enum ael_status explain_over(const struct exchange *exchange, enum ael_st
 }
 
 static enum ael_status finish(
-    struct ael_http_place *place, struct exchange *exchange, enum ael_status status, CURLcode code, struct ael_error *err) {
+    struct ael_http_place *place,
+    struct exchange *exchange,
+    enum ael_status status,
+    CURLcode code,
+    struct ael_error *err) {
     long sent = 0;
     long http_status = 0;
     long os_error = 0;
@@ -346,7 +353,8 @@ static void unguard_pipe(const struct pipe_guard *guard) {
     (void)pthread_sigmask(SIG_SETMASK, &guard->before, NULL);
 }
 
-static enum ael_status send_from(struct ael_http_place *place, struct exchange *exchange, struct ael_error *err) {
+static enum ael_status
+send_from(struct ael_http_place *place, struct exchange *exchange, struct ael_error *err) {
     CURLcode code = CURLE_OK;
     set_transport(place->http, place);
     set_receivers(place->easy, exchange);
@@ -383,7 +391,8 @@ static enum ael_status check_request(const struct ael_http_request *request, str
         (request->headers == NULL && request->header_count > 0)) {
         return ael_error_set(
             err, AEL_E_ARGUMENT, 0, k_component,
-            "method or URL is not acceptable: http:// or https://, percent-encoded, at most %d bytes", URL_MAX_BYTES);
+            "method or URL is not acceptable: http:// or https://, percent-encoded, at most %d bytes",
+            URL_MAX_BYTES);
     }
     return AEL_OK;
 }
@@ -392,8 +401,9 @@ static enum ael_status check_request(const struct ael_http_request *request, str
 static struct ael_call limit_call(const struct ael_call *call, uint32_t timeout_ms) {
     struct ael_call limited = AEL_CALL_INIT;
     limited.cancel = call == NULL ? NULL : call->cancel;
-    limited.deadline_ns = call != NULL && call->deadline_ns != 0 ? call->deadline_ns
-                                                                 : ael_deadline_in_ms(ael_call_remaining_ms(NULL));
+    limited.deadline_ns = call != NULL && call->deadline_ns != 0
+                              ? call->deadline_ns
+                              : ael_deadline_in_ms(ael_call_remaining_ms(NULL));
     int64_t own_ns = ael_deadline_in_ms(timeout_ms);
     if (timeout_ms != 0 && own_ns < limited.deadline_ns) {
         limited.deadline_ns = own_ns;
@@ -443,7 +453,8 @@ static struct ael_bytes trimmed(const uint8_t *from, size_t len) {
 }
 
 /* see net/http.h */
-bool ael_http_response_header(const struct ael_http_response *response, const char *name, struct ael_bytes *value) {
+bool ael_http_response_header(
+    const struct ael_http_response *response, const char *name, struct ael_bytes *value) {
     const uint8_t *line = response->headers.data;
     size_t left = response->headers.len;
     size_t name_len = strlen(name);

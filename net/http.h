@@ -40,9 +40,14 @@ struct ael_http_options {
     uint32_t idle_s;             /* a connection that was idle for longer is not used again */
 };
 
-enum { AEL_HTTP_MAX_CONNECTIONS = 256, AEL_HTTP_MAX_BYTES_DEFAULT = 1 << 20, AEL_HTTP_MAX_HEADER_BYTES = 64 << 10 };
+enum {
+    AEL_HTTP_MAX_CONNECTIONS = 256,
+    AEL_HTTP_MAX_BYTES_DEFAULT = 1 << 20,
+    AEL_HTTP_MAX_HEADER_BYTES = 64 << 10
+};
 
-#define AEL_HTTP_OPTIONS_INIT {NULL, NULL, NULL, NULL, 16, 5000, 20}
+#define AEL_HTTP_OPTIONS_INIT                                                                                \
+    { NULL, NULL, NULL, NULL, 16, 5000, 20 }
 
 /* Views that live as long as the request is sent. */
 struct ael_http_header {
@@ -62,9 +67,9 @@ struct ael_http_request {
 };
 
 struct ael_http_response {
-    int status;            /* of HTTP; 0 without an answer */
-    bool sent;             /* also after a failure: the server may have got the request */
-    struct ael_buf body;   /* wiped when cleared */
+    int status;             /* of HTTP; 0 without an answer */
+    bool sent;              /* also after a failure: the server may have got the request */
+    struct ael_buf body;    /* wiped when cleared */
     struct ael_buf headers; /* private: lines of the last answer */
 };
 
@@ -99,7 +104,8 @@ AEL_MUST_CHECK enum ael_status ael_http_send(
     struct ael_error *err);
 
 /** Finds a header of the answer, the first of this name in any case; false when there is none. Borrows the response. */
-bool ael_http_response_header(const struct ael_http_response *response, const char *name, struct ael_bytes *value);
+bool ael_http_response_header(
+    const struct ael_http_response *response, const char *name, struct ael_bytes *value);
 
 /** Wipes and releases; may be repeated. A zeroed struct is accepted. */
 void ael_http_response_clear(struct ael_http_response *response);

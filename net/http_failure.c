@@ -32,12 +32,15 @@ struct meaning {
 };
 
 static const struct meaning k_meanings[] = {
-    {CURLE_COULDNT_RESOLVE_HOST, AEL_E_UNREACHABLE, "the name of the host cannot be resolved; check name and DNS"},
+    {CURLE_COULDNT_RESOLVE_HOST, AEL_E_UNREACHABLE,
+     "the name of the host cannot be resolved; check name and DNS"},
     {CURLE_COULDNT_RESOLVE_PROXY, AEL_E_UNREACHABLE,
      "the proxy cannot be resolved; check https_proxy and no_proxy in the environment"},
     {CURLE_PROXY, AEL_E_UNREACHABLE, "the proxy refused; check https_proxy and no_proxy in the environment"},
-    {CURLE_COULDNT_CONNECT, AEL_E_UNREACHABLE, "no connection; check that the server runs and can be reached"},
-    {CURLE_OPERATION_TIMEDOUT, AEL_E_UNREACHABLE, "no connection in time; check that the server can be reached"},
+    {CURLE_COULDNT_CONNECT, AEL_E_UNREACHABLE,
+     "no connection; check that the server runs and can be reached"},
+    {CURLE_OPERATION_TIMEDOUT, AEL_E_UNREACHABLE,
+     "no connection in time; check that the server can be reached"},
     {CURLE_SEND_ERROR, AEL_E_UNREACHABLE, "the connection was lost while sending"},
     {CURLE_RECV_ERROR, AEL_E_UNREACHABLE, "the connection was lost before the answer was complete"},
     {CURLE_GOT_NOTHING, AEL_E_UNREACHABLE, "the connection was closed without an answer"},
@@ -46,10 +49,13 @@ static const struct meaning k_meanings[] = {
     {CURLE_URL_MALFORMAT, AEL_E_ARGUMENT, "the URL is not well-formed"},
     {CURLE_UNSUPPORTED_PROTOCOL, AEL_E_ARGUMENT, "only http and https are spoken"},
     {CURLE_LOGIN_DENIED, AEL_E_ARGUMENT, "a name or password in the URL is not accepted"},
-    {CURLE_SSL_CERTPROBLEM, AEL_E_BACKEND, "the client certificate or its key cannot be used; check both files"},
+    {CURLE_SSL_CERTPROBLEM, AEL_E_BACKEND,
+     "the client certificate or its key cannot be used; check both files"},
     {CURLE_SSL_CACERT_BADFILE, AEL_E_BACKEND, "the file or folder of CA certificates cannot be read"},
-    {CURLE_PEER_FAILED_VERIFICATION, AEL_E_BACKEND, "the server's certificate is not accepted; give its CA, or mend it"},
-    {CURLE_SSL_CONNECT_ERROR, AEL_E_BACKEND, "no TLS with this server; does the port speak TLS 1.2 or later?"},
+    {CURLE_PEER_FAILED_VERIFICATION, AEL_E_BACKEND,
+     "the server's certificate is not accepted; give its CA, or mend it"},
+    {CURLE_SSL_CONNECT_ERROR, AEL_E_BACKEND,
+     "no TLS with this server; does the port speak TLS 1.2 or later?"},
     {CURLE_SSL_CIPHER, AEL_E_BACKEND, "no cipher of TLS in common with the server"},
 };
 
@@ -66,20 +72,22 @@ static const struct meaning *meaning_of(CURLcode code) {
 
 static bool is_of_tls(CURLcode code) {
     return code == CURLE_SSL_CERTPROBLEM || code == CURLE_SSL_CACERT_BADFILE ||
-           code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CONNECT_ERROR || code == CURLE_SSL_CIPHER;
+           code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CONNECT_ERROR ||
+           code == CURLE_SSL_CIPHER;
 }
 
 /* see net/http_failure.h */
-enum ael_status ael_http_failure(
-    CURLcode code, const char *url, const char *words, long os_error, struct ael_error *err) {
+enum ael_status
+ael_http_failure(CURLcode code, const char *url, const char *words, long os_error, struct ael_error *err) {
     char origin[AEL_HTTP_ORIGIN_BYTES];
     const struct meaning *meaning = meaning_of(code);
     ael_http_origin(url, origin);
     if (is_of_tls(code) && words[0] != '\0') {
         return ael_error_set(
-            err, meaning->status, (int32_t)code, k_component, "%s: %s (%.70s)", origin, meaning->sentence, words);
+            err, meaning->status, (int32_t)code, k_component, "%s: %s (%.70s)", origin, meaning->sentence,
+            words);
     }
     return ael_error_set(
-        err, meaning->status, os_error != 0 ? (int32_t)os_error : (int32_t)code, k_component, "%s: %s", origin,
-        meaning->sentence);
+        err, meaning->status, os_error != 0 ? (int32_t)os_error : (int32_t)code, k_component, "%s: %s",
+        origin, meaning->sentence);
 }

@@ -15,7 +15,8 @@ enum { OWN_HEADERS = 2 };
 static bool is_token(struct ael_bytes name) {
     for (size_t i = 0; i < name.len; i++) {
         unsigned char byte = name.data[i];
-        bool plain = (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z');
+        bool plain =
+            (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z');
         if (!plain && (byte == '\0' || strchr(k_token_marks, byte) == NULL)) {
             return false;
         }
@@ -75,7 +76,8 @@ enum ael_status ael_http_header_list_init(
     for (size_t i = 0; i < request->header_count; i++) {
         if (!is_token(request->headers[i].name) || !is_value(request->headers[i].value)) {
             return ael_error_set(
-                err, AEL_E_ARGUMENT, 0, k_component, "header %zu has a name or a value that HTTP does not allow", i);
+                err, AEL_E_ARGUMENT, 0, k_component,
+                "header %zu has a name or a value that HTTP does not allow", i);
         }
     }
     enum ael_status status = write_lines(&list->text, request);

@@ -130,7 +130,8 @@ static enum ael_status reserve(struct ael_http *http, const struct ael_call *cal
         }
         uint32_t left_ms = ael_call_remaining_ms(call);
         ael_cond_wait_for(
-            &http->changed, &http->lock, (left_ms < WAIT_SLICE_MS ? (int64_t)left_ms : WAIT_SLICE_MS) * 1000000);
+            &http->changed, &http->lock,
+            (left_ms < WAIT_SLICE_MS ? (int64_t)left_ms : WAIT_SLICE_MS) * 1000000);
     }
     http->taken++;
     return AEL_OK;
@@ -161,7 +162,8 @@ static struct ael_http_place *pick(struct ael_http *http) {
     place = place_new(http);
     if (place != NULL) {
         ael_mutex_lock(&http->lock);
-        http->places[http->made++] = place; /* there is room: each has one of the max_connections reservations */
+        http->places[http->made++] =
+            place; /* there is room: each has one of the max_connections reservations */
         ael_mutex_unlock(&http->lock);
     }
     return place;
@@ -169,11 +171,15 @@ static struct ael_http_place *pick(struct ael_http *http) {
 
 /* see net/http_pool.h */
 enum ael_status ael_http_pool_take(
-    struct ael_http *http, const struct ael_call *call, struct ael_http_place **place, struct ael_error *err) {
+    struct ael_http *http,
+    const struct ael_call *call,
+    struct ael_http_place **place,
+    struct ael_error *err) {
     *place = NULL;
     if (http->pid != getpid()) { /* its lock may be held for ever by a thread that is not here */
         return ael_error_set(
-            err, AEL_E_FORKED, 0, k_component, "the connections are the parent's; make a new client in the child");
+            err, AEL_E_FORKED, 0, k_component,
+            "the connections are the parent's; make a new client in the child");
     }
     ael_mutex_lock(&http->lock);
     enum ael_status status = reserve(http, call);

@@ -52,8 +52,8 @@ static bool send_reply(int fd, const struct http_server_reply *reply) {
     size_t body_len = strlen(reply->body);
     size_t times = reply->repeat == 0 ? 1 : reply->repeat;
     int len = snprintf(
-        head, sizeof head, "HTTP/1.1 %d Whatever\r\nContent-Length: %zu\r\n%s\r\n", reply->status == 0 ? 200 : reply->status,
-        body_len * times, reply->headers);
+        head, sizeof head, "HTTP/1.1 %d Whatever\r\nContent-Length: %zu\r\n%s\r\n",
+        reply->status == 0 ? 200 : reply->status, body_len * times, reply->headers);
     if (!send_all(fd, head, (size_t)len)) {
         return false;
     }
@@ -121,7 +121,8 @@ static void parse(char *in, size_t head, size_t have, struct http_server_request
     request->body_len = have - head;
     (void)snprintf(request->method, sizeof request->method, "%.*s", (int)(target - in - 1), in);
     (void)snprintf(request->target, sizeof request->target, "%.*s", (int)(target_end - target), target);
-    (void)snprintf(request->headers, sizeof request->headers, "%.*s", (int)(in + head - 2 - line_end - 2), line_end + 2);
+    (void)snprintf(
+        request->headers, sizeof request->headers, "%.*s", (int)(in + head - 2 - line_end - 2), line_end + 2);
     if (request->body_len < sizeof request->body) {
         memcpy(request->body, in + head, request->body_len);
         request->body[request->body_len] = '\0';
@@ -155,7 +156,8 @@ static void *run_acceptor(void *context) {
             return NULL;
         }
         (void)pthread_mutex_lock(&server->lock);
-        struct connection *connection = server->count < MOST_CONNECTIONS ? &server->connections[server->count] : NULL;
+        struct connection *connection =
+            server->count < MOST_CONNECTIONS ? &server->connections[server->count] : NULL;
         bool started = false;
         if (connection != NULL && !server->stopping) {
             *connection = (struct connection){.server = server, .number = server->count + 1, .fd = fd};
@@ -219,7 +221,8 @@ const char *http_server_url(const struct http_server *server) {
     return server->url;
 }
 
-const char *http_server_header(const struct http_server_request *request, const char *name, char value[static 4096]) {
+const char *
+http_server_header(const struct http_server_request *request, const char *name, char value[static 4096]) {
     size_t name_len = strlen(name);
     value[0] = '\0';
     for (const char *line = request->headers; *line != '\0';) {

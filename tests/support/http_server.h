@@ -50,7 +50,8 @@ void http_server_stop(struct http_server *server);
 const char *http_server_url(const struct http_server *server);
 
 /** Finds a header of a request; copies its value and returns it, or "" when there is none. */
-const char *http_server_header(const struct http_server_request *request, const char *name, char value[static 4096]);
+const char *
+http_server_header(const struct http_server_request *request, const char *name, char value[static 4096]);
 
 /** Returns a port of 127.0.0.1 at which nobody listens. */
 int http_server_free_port(void);

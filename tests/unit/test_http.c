@@ -32,7 +32,8 @@ static struct http_server_reply s_reply;
 static struct ael_cancel *s_cancel_on_request;
 static atomic_int s_requests;
 
-static void answer(void *context, const struct http_server_request *request, struct http_server_reply *reply) {
+static void
+answer(void *context, const struct http_server_request *request, struct http_server_reply *reply) {
     (void)context;
     s_last = *request;
     atomic_fetch_add(&s_requests, 1);
@@ -84,7 +85,8 @@ static enum ael_status get(struct world *world, const char *path) {
 }
 
 static bool body_is(const struct world *world, const char *text) {
-    return world->response.body.len == strlen(text) && memcmp(world->response.body.data, text, strlen(text)) == 0;
+    return world->response.body.len == strlen(text) &&
+           memcmp(world->response.body.data, text, strlen(text)) == 0;
 }
 
 static void test_http_send__sends_what_it_is_given_and_gives_what_comes(void) {
@@ -93,7 +95,9 @@ static void test_http_send__sends_what_it_is_given_and_gives_what_comes(void) {
     struct ael_bytes header;
     world_begin(&world, 4);
     const struct ael_http_header headers[] = {{BYTES("X-One"), BYTES("1")}, {BYTES("x-empty"), BYTES("")}};
-    (void)snprintf(s_reply.headers, sizeof s_reply.headers, "X-Answer:  yes \r\nDate: Tue, 15 Nov 1994 08:12:31 GMT\r\n");
+    (void)snprintf(
+        s_reply.headers, sizeof s_reply.headers,
+        "X-Answer:  yes \r\nDate: Tue, 15 Nov 1994 08:12:31 GMT\r\n");
     s_reply.status = 418;
     struct ael_http_request request = {
         .method = "POST", .headers = headers, .header_count = 2, .body = BYTES("the body")};
@@ -166,7 +170,8 @@ static void test_http_send__ends_at_the_deadline_and_goes_on(void) {
     CU_ASSERT_EQUAL(send_it(&world, &call, "/hang", (struct ael_http_request){0}), AEL_E_TIMEOUT);
     CU_ASSERT(world.response.sent && world.err.status == AEL_E_TIMEOUT);
     CU_ASSERT_PTR_NOT_NULL(strstr(world.err.detail, "deadline"));
-    CU_ASSERT_EQUAL(send_it(&world, NULL, "/hang", (struct ael_http_request){.timeout_ms = 30}), AEL_E_TIMEOUT);
+    CU_ASSERT_EQUAL(
+        send_it(&world, NULL, "/hang", (struct ael_http_request){.timeout_ms = 30}), AEL_E_TIMEOUT);
     CU_ASSERT_EQUAL(get(&world, "/"), AEL_OK);
     world_end(&world);
 }
@@ -222,7 +227,8 @@ static void test_http_send__tells_servers_that_are_not_there_or_go_away(void) {
     struct ael_http_request request = {.method = "GET", .url = url};
     world_begin(&world, 2);
     (void)snprintf(url, sizeof url, "http://127.0.0.1:%d/secret?token=s3cret", http_server_free_port());
-    CU_ASSERT_EQUAL(ael_http_send(world.http, NULL, &request, &world.response, &world.err), AEL_E_UNREACHABLE);
+    CU_ASSERT_EQUAL(
+        ael_http_send(world.http, NULL, &request, &world.response, &world.err), AEL_E_UNREACHABLE);
     CU_ASSERT(!world.response.sent && strstr(world.err.detail, "secret") == NULL);
     CU_ASSERT_PTR_NOT_NULL(strstr(world.err.detail, "http://127.0.0.1:"));
     s_reply.how = HTTP_SERVER_CLOSES;
@@ -232,7 +238,8 @@ static void test_http_send__tells_servers_that_are_not_there_or_go_away(void) {
     CU_ASSERT_EQUAL(get(&world, "/"), AEL_E_UNREACHABLE);
     CU_ASSERT(world.response.sent && world.response.status == 0);
     request.url = "http://no-such-host.invalid/";
-    CU_ASSERT_EQUAL(ael_http_send(world.http, NULL, &request, &world.response, &world.err), AEL_E_UNREACHABLE);
+    CU_ASSERT_EQUAL(
+        ael_http_send(world.http, NULL, &request, &world.response, &world.err), AEL_E_UNREACHABLE);
     world_end(&world);
 }
 
@@ -266,21 +273,27 @@ static void test_http_send__refuses_what_would_be_another_request(void) {
     struct world world;
     world_begin(&world, 1);
     const struct ael_http_header bad[] = {
-        {BYTES("x"), BYTES("1\r\nHost: evil")}, {BYTES("x"), {(const uint8_t *)"a\0b", 3}}, {BYTES("x y"), BYTES("1")},
-        {BYTES("x:"), BYTES("1")},              {BYTES(""), BYTES("1")},                    {BYTES("x\n"), BYTES("1")},
+        {BYTES("x"), BYTES("1\r\nHost: evil")},
+        {BYTES("x"), {(const uint8_t *)"a\0b", 3}},
+        {BYTES("x y"), BYTES("1")},
+        {BYTES("x:"), BYTES("1")},
+        {BYTES(""), BYTES("1")},
+        {BYTES("x\n"), BYTES("1")},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct ael_http_request request = {.headers = &bad[i], .header_count = 1};
         CU_ASSERT_EQUAL(send_it(&world, NULL, "/", request), AEL_E_ARGUMENT);
     }
-    CU_ASSERT_EQUAL(send_it(&world, NULL, "/", (struct ael_http_request){.method = "GET /x"}), AEL_E_ARGUMENT);
+    CU_ASSERT_EQUAL(
+        send_it(&world, NULL, "/", (struct ael_http_request){.method = "GET /x"}), AEL_E_ARGUMENT);
     CU_ASSERT_EQUAL(get(&world, "/a b"), AEL_E_ARGUMENT);
     CU_ASSERT_EQUAL(get(&world, "/\r\nX: y"), AEL_E_ARGUMENT);
     CU_ASSERT_STRING_EQUAL(s_last.target, "");
     static const char *const k_urls[] = {"file:///etc/passwd", "ftp://127.0.0.1/", "", "http//x", "http://"};
     for (size_t i = 0; i < sizeof k_urls / sizeof k_urls[0]; i++) {
         struct ael_http_request request = {.method = "GET", .url = k_urls[i]};
-        CU_ASSERT_EQUAL(ael_http_send(world.http, NULL, &request, &world.response, &world.err), AEL_E_ARGUMENT);
+        CU_ASSERT_EQUAL(
+            ael_http_send(world.http, NULL, &request, &world.response, &world.err), AEL_E_ARGUMENT);
     }
     struct ael_http_request named = {.method = "GET", .url = "http://user:s3cret@127.0.0.1:1/"};
     CU_ASSERT_EQUAL(ael_http_send(world.http, NULL, &named, &world.response, &world.err), AEL_E_ARGUMENT);
@@ -299,7 +312,8 @@ static void test_http_send__takes_the_proxy_of_the_environment(void) {
     CU_ASSERT_STRING_EQUAL(s_last.target, url);
     ael_http_response_clear(&world.response);
     request.no_proxy = true;
-    CU_ASSERT_EQUAL(ael_http_send(world.http, NULL, &request, &world.response, &world.err), AEL_E_UNREACHABLE);
+    CU_ASSERT_EQUAL(
+        ael_http_send(world.http, NULL, &request, &world.response, &world.err), AEL_E_UNREACHABLE);
     request.no_proxy = false;
     (void)setenv("http_proxy", "weird://user:s3cret@127.0.0.1:1/", 1);
     CU_ASSERT_NOT_EQUAL(ael_http_send(world.http, NULL, &request, &world.response, &world.err), AEL_OK);
@@ -436,10 +450,13 @@ static int run_shell(const char *script) {
 static bool make_certificates(void) {
     (void)snprintf(s_folder, sizeof s_folder, "/tmp/ael-http-XXXXXX");
     return mkdtemp(s_folder) != NULL &&
-           run_shell("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout ca.key -out "
+           run_shell("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout "
+                     "ca.key -out "
                      "ca.pem -subj '/CN=test CA' -addext basicConstraints=critical,CA:TRUE && "
-                     "mk() { openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $1.key -out $1.csr "
-                     "-subj /CN=$1 && printf \"subjectAltName=$2\" >ext && openssl x509 -req -in $1.csr -CA ca.pem -CAkey "
+                     "mk() { openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $1.key "
+                     "-out $1.csr "
+                     "-subj /CN=$1 && printf \"subjectAltName=$2\" >ext && openssl x509 -req -in $1.csr -CA "
+                     "ca.pem -CAkey "
                      "ca.key -CAcreateserial -days $3 -out $1.pem -extfile ext; } && "
                      "mk good IP:127.0.0.1 30 && mk other DNS:other.example 30 && mk old IP:127.0.0.1 -1 && "
                      "mk client DNS:client 30") == 0;
@@ -464,9 +481,11 @@ static struct tls_server tls_start(const char *name, bool demand_client) {
     char command[512];
     (void)snprintf(
         command, sizeof command,
-        "cd %s && exec openssl s_server -accept 127.0.0.1:%d -cert %s.pem -key %s.key -www -quiet %s </dev/null "
+        "cd %s && exec openssl s_server -accept 127.0.0.1:%d -cert %s.pem -key %s.key -www -quiet %s "
+        "</dev/null "
         ">>server.log 2>&1",
-        s_folder, server.port, name, name, demand_client ? "-Verify 1 -verify_return_error -CAfile ca.pem" : "");
+        s_folder, server.port, name, name,
+        demand_client ? "-Verify 1 -verify_return_error -CAfile ca.pem" : "");
     char sh[] = "sh";
     char dash_c[] = "-c";
     char *arguments[] = {sh, dash_c, command, NULL};
@@ -483,8 +502,8 @@ static void tls_stop(const struct tls_server *server) {
     (void)waitpid(server->pid, NULL, 0);
 }
 
-static enum ael_status tls_get(
-    const struct tls_server *server, const char *ca, const char *client, struct ael_error *err) {
+static enum ael_status
+tls_get(const struct tls_server *server, const char *ca, const char *client, struct ael_error *err) {
     struct ael_http_options options = AEL_HTTP_OPTIONS_INIT;
     struct ael_http *http = NULL;
     struct ael_http_response response;
@@ -537,9 +556,11 @@ static void test_http_send__verifies_the_servers_certificate(void) {
 }
 
 static const struct test_case k_cases[] = {
-    {"a request goes out as it is given, its answer comes as it was sent", test_http_send__sends_what_it_is_given_and_gives_what_comes},
+    {"a request goes out as it is given, its answer comes as it was sent",
+     test_http_send__sends_what_it_is_given_and_gives_what_comes},
     {"one connection serves request after request", test_http_send__uses_one_connection_again},
-    {"16 threads open no more connections than the bound", test_http_send__opens_no_more_connections_than_the_bound},
+    {"16 threads open no more connections than the bound",
+     test_http_send__opens_no_more_connections_than_the_bound},
     {"the deadline ends a request, the pool goes on", test_http_send__ends_at_the_deadline_and_goes_on},
     {"a token ends a request", test_http_send__is_cancelled_while_it_waits_for_the_answer},
     {"waiting for a place ends with the call", test_http_send__waits_for_a_place_no_longer_than_its_call},
