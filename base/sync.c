@@ -78,18 +78,26 @@ static bool holds_any(const struct ael_thread_entry *mine) {
            (mine != NULL && atomic_load_explicit(&mine->locks, memory_order_relaxed) != 0);
 }
 
-/* Counts a mutex as held before it is locked. Who holds one already may take more: the fork waits for it. */
-static void note_hold(void) {
-    if (t_exempt) {
-        return;
-    }
-    struct ael_thread_entry *mine = ael_thread_entry_mine();
-    bool nested = holds_any(mine);
+/* The first mutex of a thread that is about to hold one. */
+__attribute__((noinline)) static void note_first_hold(struct ael_thread_entry *mine) {
     add_hold(mine);
-    while (!nested && must_stop()) {
+    while (must_stop()) {
         drop_hold();
         wait_until_let_go();
         add_hold(mine);
+    }
+}
+
+/* Counts a mutex as held before it is locked. Who holds one already may take more: the fork waits for it. */
+static inline void note_hold(void) {
+    if (__builtin_expect(t_exempt, 0)) {
+        return;
+    }
+    struct ael_thread_entry *mine = ael_thread_entry_mine();
+    if (holds_any(mine)) {
+        add_hold(mine);
+    } else {
+        note_first_hold(mine);
     }
 }
 

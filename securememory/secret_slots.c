@@ -50,11 +50,84 @@ static void list_add(struct ael_secret_slot_list *list, struct ael_secret_slot *
     list->newest = slot;
 }
 
-static void unbind(struct ael_secret_slot *slot) {
-    if (slot->owner != NULL) {
-        __atomic_store_n(slot->owner, NULL, __ATOMIC_RELAXED);
-        slot->owner = NULL;
+/* The last touch of the owner, which may be gone afterwards. */
+static void unbind(struct ael_secret_slots *slots, struct ael_secret_slot *slot) {
+    list_remove(&slots->bound, slot);
+    __atomic_store_n(slot->owner, NULL, __ATOMIC_RELAXED);
+    slot->owner = NULL;
+}
+
+static struct ael_secret_slot_list *
+home_of(struct ael_secret_slots *slots, const struct ael_secret_slot *slot) {
+    return slot->index < slots->kept ? &slots->free_for_edges : &slots->free;
+}
+
+static void set_free(struct ael_secret_slots *slots, struct ael_secret_slot *slot) {
+    slot->is_free = true;
+    list_add(home_of(slots, slot), slot);
+}
+
+static struct ael_secret_slot *detach_free(struct ael_secret_slot_list *list) {
+    struct ael_secret_slot *slot = list->oldest;
+    if (slot != NULL) {
+        list_remove(list, slot);
+        slot->is_free = false;
     }
+    return slot;
+}
+
+/* -- holds -- */
+
+static uintptr_t idle_of(struct ael_secret_slot **owner) {
+    return (uintptr_t)owner;
+}
+
+static uintptr_t used_by(struct ael_secret_slot **owner) {
+    return (uintptr_t)owner + 1;
+}
+
+/* Acquire: what the one before did with the slot has happened. */
+static bool take_hold(struct ael_secret_slot *slot, uintptr_t from, uintptr_t to) {
+    return atomic_compare_exchange_strong_explicit(
+        &slot->hold, &from, to, memory_order_acq_rel, memory_order_relaxed);
+}
+
+static bool is_idle(const struct ael_secret_slot *slot) {
+    return atomic_load(&slot->hold) == idle_of(slot->owner);
+}
+
+/* Under the lock: of the idle slots the one that has been so for longest; NULL = none is. */
+static struct ael_secret_slot *longest_idle(const struct ael_secret_slots *slots) {
+    struct ael_secret_slot *found = NULL;
+    int64_t since_ns = INT64_MAX;
+    for (struct ael_secret_slot *slot = slots->bound.oldest; slot != NULL; slot = slot->newer) {
+        if (is_idle(slot) && atomic_load_explicit(&slot->idle_since_ns, memory_order_relaxed) < since_ns) {
+            since_ns = atomic_load_explicit(&slot->idle_since_ns, memory_order_relaxed);
+            found = slot;
+        }
+    }
+    return found;
+}
+
+/* Under the lock. Its owner may be quicker: then the next one is looked for. */
+static struct ael_secret_slot *detach_idle_since(struct ael_secret_slots *slots, int64_t latest_ns) {
+    struct ael_secret_slot *slot = longest_idle(slots);
+    while (slot != NULL && atomic_load_explicit(&slot->idle_since_ns, memory_order_relaxed) <= latest_ns) {
+        if (take_hold(slot, idle_of(slot->owner), 0)) {
+            unbind(slots, slot);
+            return slot;
+        }
+        slot = longest_idle(slots);
+    }
+    return NULL;
+}
+
+/* Of a slot that is in use by its owner, who calls. */
+static void detach_used(struct ael_secret_slots *slots, struct ael_secret_slot *slot) {
+    ael_mutex_lock(&slots->lock);
+    atomic_store_explicit(&slot->hold, 0, memory_order_relaxed);
+    unbind(slots, slot);
+    ael_mutex_unlock(&slots->lock);
 }
 
 /* -- set-up and end -- */
@@ -64,11 +137,6 @@ static void unmap_slots(struct ael_secret_slots *slots) {
         ael_pages_unmap(&slots->slots[i].pages);
     }
     ael_free(slots->slots);
-}
-
-static struct ael_secret_slot_list *
-home_of(struct ael_secret_slots *slots, const struct ael_secret_slot *slot) {
-    return slot->index < slots->kept ? &slots->free_for_edges : &slots->free;
 }
 
 static enum ael_status map_slots(
@@ -86,7 +154,7 @@ static enum ael_status map_slots(
             return slots->count < least ? status : AEL_OK;
         }
         slot->index = (uint32_t)slots->count++;
-        list_add(home_of(slots, slot), slot);
+        set_free(slots, slot);
     }
     return AEL_OK;
 }
@@ -101,6 +169,7 @@ enum ael_status ael_secret_slots_init(
     memset(slots, 0, sizeof *slots);
     slots->idle_ns = idle->idle_ns;
     slots->warden = idle->warden;
+    atomic_init(&slots->due_ns, INT64_MAX);
     AEL_TRY(ael_sys_seed(slots->canary, sizeof slots->canary));
     slots->slots = ael_alloc_array(size->for_edges + size->most, sizeof *slots->slots);
     if (slots->slots == NULL) {
@@ -175,10 +244,8 @@ static struct ael_waiters *waiters_for(struct ael_secret_slots *slots, const str
 /* Gives a wiped slot to whoever waits, else to the free ones. */
 static void give_back(struct ael_secret_slots *slots, struct ael_secret_slot *slot) {
     ael_mutex_lock(&slots->lock);
-    unbind(slot);
     if (!ael_waiters_give(waiters_for(slots, slot), slot->index)) {
-        slots->in_use--;
-        list_add(home_of(slots, slot), slot);
+        set_free(slots, slot);
     }
     ael_mutex_unlock(&slots->lock);
 }
@@ -199,34 +266,42 @@ static bool wipe_and_give_back(struct ael_secret_slots *slots, struct ael_secret
 
 /* -- slots whose owner did not come back -- */
 
-/* Under the lock. */
-static bool has_long_idle(const struct ael_secret_slots *slots, int64_t now) {
-    return slots->idle.oldest != NULL && now - slots->idle.oldest->idle_since_ns >= slots->idle_ns;
-}
-
 static struct ael_secret_slot *detach_long_idle(struct ael_secret_slots *slots, int64_t now) {
     ael_mutex_lock(&slots->lock);
-    struct ael_secret_slot *slot = slots->idle.oldest;
-    if (has_long_idle(slots, now)) {
-        list_remove(&slots->idle, slot);
-        slots->in_use++;
-        unbind(slot);
-    } else {
-        slot = NULL;
-    }
+    struct ael_secret_slot *slot = detach_idle_since(slots, now - slots->idle_ns);
     ael_mutex_unlock(&slots->lock);
     return slot;
 }
 
+/* Lowers it only: a slot has become idle. */
+static void be_due(struct ael_secret_slots *slots, int64_t due_ns) {
+    int64_t before = atomic_load(&slots->due_ns);
+    while (due_ns < before && !atomic_compare_exchange_weak(&slots->due_ns, &before, due_ns)) {
+    }
+}
+
+/* Set to none first: what becomes idle while the others are looked at lowers it behind that. */
+static void look_what_is_due(struct ael_secret_slots *slots) {
+    ael_mutex_lock(&slots->lock);
+    atomic_store(&slots->due_ns, INT64_MAX);
+    const struct ael_secret_slot *slot = longest_idle(slots);
+    if (slot != NULL) {
+        be_due(slots, atomic_load_explicit(&slot->idle_since_ns, memory_order_relaxed) + slots->idle_ns);
+    }
+    ael_mutex_unlock(&slots->lock);
+}
+
 static void wipe_long_idle(struct ael_secret_slots *slots, int64_t now, int most) {
-    for (int i = 0; i < most; i++) {
-        struct ael_secret_slot *slot = detach_long_idle(slots, now);
-        if (slot == NULL) {
-            return;
-        }
+    if (now < atomic_load_explicit(&slots->due_ns, memory_order_relaxed)) {
+        return;
+    }
+    struct ael_secret_slot *slot = detach_long_idle(slots, now);
+    for (int i = 1; slot != NULL; i++) {
         atomic_fetch_add_explicit(&slots->idle_wiped, 1, memory_order_relaxed);
         (void)wipe_and_give_back(slots, slot);
+        slot = i < most ? detach_long_idle(slots, now) : NULL;
     }
+    look_what_is_due(slots);
 }
 
 /* see securememory/secret_slots.h */
@@ -236,69 +311,60 @@ void ael_secret_slots_wipe_idle(struct ael_secret_slots *slots, int64_t now_ns) 
 
 /* see securememory/secret_slots.h */
 int64_t ael_secret_slots_idle_due_ns(struct ael_secret_slots *slots) {
-    ael_mutex_lock(&slots->lock);
-    const struct ael_secret_slot *slot = slots->idle.oldest;
-    int64_t due = slot == NULL ? INT64_MAX : slot->idle_since_ns + slots->idle_ns;
-    ael_mutex_unlock(&slots->lock);
-    return due;
+    return atomic_load_explicit(&slots->due_ns, memory_order_relaxed);
 }
 
 /* -- use -- */
 
-/* Takes the owner's idle slot; NULL when it has none. */
-static struct ael_secret_slot *detach_bound(struct ael_secret_slots *slots, struct ael_secret_slot **owner) {
-    ael_mutex_lock(&slots->lock);
-    struct ael_secret_slot *slot = *owner;
-    if (slot != NULL) {
-        list_remove(&slots->idle, slot);
-        slots->in_use++;
-    }
-    ael_mutex_unlock(&slots->lock);
-    return slot;
-}
-
-/* see securememory/secret_slots.h */
+/* see securememory/secret_slots.h. Who takes it away meanwhile has unbound it before the owner can bind another. */
 enum ael_status ael_secret_slots_reopen(struct ael_secret_slots *slots, struct ael_secret_slot **owner) {
-    struct ael_secret_slot *slot = detach_bound(slots, owner);
-    if (slot == NULL) {
+    struct ael_secret_slot *slot = __atomic_load_n(owner, __ATOMIC_RELAXED);
+    if (slot == NULL || !take_hold(slot, idle_of(owner), used_by(owner))) {
         return AEL_E_STATE;
     }
     enum ael_status status = ael_pages_set_access(&slot->pages, AEL_PAGES_READ);
     if (status != AEL_OK) {
+        detach_used(slots, slot);
         (void)wipe_and_give_back(slots, slot);
     }
     return status;
 }
 
 /* Under the lock: a free slot, or the one that was idle longest; in an edge, when all others are in use, a kept one. */
-static struct ael_secret_slot *detach_oldest(struct ael_secret_slots *slots) {
-    struct ael_secret_slot_list *list = slots->free.oldest != NULL ? &slots->free : &slots->idle;
-    if (list->oldest == NULL && t_in_edge) {
-        list = &slots->free_for_edges;
+static struct ael_secret_slot *detach_any(struct ael_secret_slots *slots) {
+    struct ael_secret_slot *slot = detach_free(&slots->free);
+    if (slot == NULL) {
+        slot = detach_idle_since(slots, INT64_MAX);
     }
-    struct ael_secret_slot *slot = list->oldest;
-    if (slot != NULL) {
-        list_remove(list, slot);
-        slots->in_use++;
-        unbind(slot);
+    return slot == NULL && t_in_edge ? detach_free(&slots->free_for_edges) : slot;
+}
+
+/* Under the lock, counted as waiting. What is to be had goes to those who were here before; in an edge, to edges. */
+static enum ael_status
+take_or_wait(struct ael_secret_slots *slots, int64_t deadline_ns, struct ael_secret_slot **slot) {
+    struct ael_waiters *mine = t_in_edge ? &slots->waiters_in_edges : &slots->waiters;
+    struct ael_call call = AEL_CALL_INIT;
+    uint32_t index = 0;
+
+    call.deadline_ns = deadline_ns;
+    *slot = detach_any(slots);
+    while (*slot != NULL && ael_waiters_give(t_in_edge ? mine : waiters_for(slots, *slot), (*slot)->index)) {
+        *slot = detach_any(slots);
     }
-    return slot;
+    if (*slot != NULL) {
+        return AEL_OK;
+    }
+    AEL_TRY(ael_waiters_wait(mine, &slots->lock, &call, &index));
+    *slot = &slots->slots[index];
+    return AEL_OK;
 }
 
 static enum ael_status
 take_any(struct ael_secret_slots *slots, int64_t deadline_ns, struct ael_secret_slot **slot) {
-    struct ael_call call = AEL_CALL_INIT;
-    enum ael_status status = AEL_OK;
-    uint32_t index = 0;
-
-    call.deadline_ns = deadline_ns;
     ael_mutex_lock(&slots->lock);
-    *slot = detach_oldest(slots);
-    if (*slot == NULL) {
-        struct ael_waiters *waiters = t_in_edge ? &slots->waiters_in_edges : &slots->waiters;
-        status = ael_waiters_wait(waiters, &slots->lock, &call, &index);
-        *slot = status == AEL_OK ? &slots->slots[index] : NULL;
-    }
+    atomic_fetch_add(&slots->waiting, 1);
+    enum ael_status status = take_or_wait(slots, deadline_ns, slot);
+    atomic_fetch_sub(&slots->waiting, 1);
     ael_mutex_unlock(&slots->lock);
     return status;
 }
@@ -338,27 +404,38 @@ enum ael_status ael_secret_slots_bind(
     }
     ael_mutex_lock(&slots->lock);
     slot->owner = owner;
+    atomic_store_explicit(&slot->hold, used_by(owner), memory_order_relaxed);
+    list_add(&slots->bound, slot);
     __atomic_store_n(owner, slot, __ATOMIC_RELAXED);
     ael_mutex_unlock(&slots->lock);
     return AEL_OK;
 }
 
-/* Keeps the slot for its owner, unless others wait for one: they come first. Tells whether there are slots to wipe. */
-static bool keep_bound(struct ael_secret_slots *slots, struct ael_secret_slot *slot, int64_t now) {
+/* Gives a shut slot to whoever waits for one; false when nobody does, or when it was idle and is taken already. */
+static bool give_away(struct ael_secret_slots *slots, struct ael_secret_slot *slot, uintptr_t hold) {
     ael_mutex_lock(&slots->lock);
-    slot->idle_since_ns = now;
     struct ael_waiters *waiters = waiters_for(slots, slot);
-    bool wanted = waiters->first != NULL;
-    if (wanted) {
-        unbind(slot);
+    bool given = waiters->first != NULL && take_hold(slot, hold, 0);
+    if (given) {
+        unbind(slots, slot);
         (void)ael_waiters_give(waiters, slot->index);
-    } else {
-        slots->in_use--;
-        list_add(&slots->idle, slot);
     }
-    bool stale = !wanted && has_long_idle(slots, now);
     ael_mutex_unlock(&slots->lock);
-    return stale;
+    return given;
+}
+
+/* Keeps a shut slot for its owner, unless others wait for one: they come first. Once it is idle it may be anybody's. */
+static void keep_bound(struct ael_secret_slots *slots, struct ael_secret_slot *slot, int64_t now) {
+    struct ael_secret_slot **owner = slot->owner;
+    if (atomic_load(&slots->waiting) != 0 && give_away(slots, slot, used_by(owner))) {
+        return;
+    }
+    atomic_store_explicit(&slot->idle_since_ns, now, memory_order_relaxed);
+    atomic_store(&slot->hold, idle_of(owner));
+    be_due(slots, now + slots->idle_ns);
+    if (atomic_load(&slots->waiting) != 0) {
+        (void)give_away(slots, slot, idle_of(owner));
+    }
 }
 
 /* see securememory/secret_slots.h */
@@ -366,13 +443,13 @@ enum ael_status ael_secret_slots_rest(struct ael_secret_slots *slots, struct ael
     int64_t now = ael_clock_boot_ns();
     bool intact = is_intact(slots, slot);
     if (!intact || slot->index < slots->kept) {
+        detach_used(slots, slot);
         intact = wipe_and_give_back(slots, slot) && intact;
         return intact ? AEL_OK : AEL_E_CORRUPTED;
     }
     enum ael_status status = ael_pages_set_access(&slot->pages, AEL_PAGES_CLOSED);
-    if (keep_bound(slots, slot, now)) {
-        wipe_long_idle(slots, now, WIPED_AT_ONCE);
-    }
+    keep_bound(slots, slot, now);
+    wipe_long_idle(slots, now, WIPED_AT_ONCE);
     ael_warden_expect(slots->warden, now + slots->idle_ns);
     return status;
 }
@@ -385,20 +462,25 @@ void ael_secret_slots_discard(struct ael_secret_slots *slots, struct ael_secret_
 
 /* see securememory/secret_slots.h */
 enum ael_status ael_secret_slots_forget(struct ael_secret_slots *slots, struct ael_secret_slot **owner) {
-    struct ael_secret_slot *slot = detach_bound(slots, owner);
-    if (slot == NULL) {
-        return AEL_OK;
+    ael_mutex_lock(&slots->lock);
+    struct ael_secret_slot *slot = *owner; /* idle, or taken from the owner by now */
+    if (slot != NULL) {
+        atomic_store_explicit(&slot->hold, 0, memory_order_relaxed);
+        unbind(slots, slot);
     }
-    return wipe_and_give_back(slots, slot) ? AEL_OK : AEL_E_CORRUPTED;
+    ael_mutex_unlock(&slots->lock);
+    return slot == NULL || wipe_and_give_back(slots, slot) ? AEL_OK : AEL_E_CORRUPTED;
 }
 
 /* see securememory/secret_slots.h */
 void ael_secret_slots_count(struct ael_secret_slots *slots, size_t *in_use, size_t *filled) {
+    *in_use = 0;
+    *filled = 0;
     ael_mutex_lock(&slots->lock);
-    *in_use = slots->in_use;
-    *filled = slots->in_use;
-    for (struct ael_secret_slot *slot = slots->idle.oldest; slot != NULL; slot = slot->newer) {
-        (*filled)++;
+    for (size_t i = 0; i < slots->count; i++) {
+        const struct ael_secret_slot *slot = &slots->slots[i];
+        *filled += slot->is_free ? 0 : 1;
+        *in_use += slot->is_free || (slot->owner != NULL && is_idle(slot)) ? 0 : 1;
     }
     ael_mutex_unlock(&slots->lock);
 }

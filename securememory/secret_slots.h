@@ -32,14 +32,22 @@ enum {
     AEL_SECRET_SLOTS_FOR_EDGES = 2, /* a key, and inside it the one that wraps it */
 };
 
+/*
+ * Between "in use" and "idle" a bound slot goes without the pool's lock, by its hold: its owner takes it with a
+ * compare-and-swap, and so does whoever takes an idle slot away, under the lock. Who waits for a slot is counted before it
+ * looks for an idle one; who leaves one idle looks at the count behind that. Both are sequentially consistent, so that one
+ * of the two sees the other.
+ */
 struct ael_secret_slot {
     struct ael_pages pages;
     uint32_t index;
-    size_t len;                     /* bytes it holds; 0 = wiped. Whoever has the slot may change it */
-    struct ael_secret_slot **owner; /* what follows is guarded by the pool's lock; NULL = free */
-    struct ael_secret_slot *older;  /* in its list, when not in use */
+    size_t len;                         /* bytes it holds; 0 = wiped. Whoever has the slot may change it */
+    atomic_uintptr_t hold;              /* owner: idle; owner + 1: in use by it; 0: not bound */
+    atomic_int_least64_t idle_since_ns; /* relaxed: written before hold is released as idle */
+    struct ael_secret_slot **owner;     /* what follows is guarded by the pool's lock; NULL = not bound */
+    struct ael_secret_slot *older;      /* in its list, when free or bound */
     struct ael_secret_slot *newer;
-    int64_t idle_since_ns;
+    bool is_free;
 };
 
 struct ael_secret_slot_list {
@@ -52,12 +60,13 @@ struct ael_secret_slots {
     struct ael_secret_slot *slots;
     size_t count;
     size_t kept; /* of these, for edges: the first ones */
-    size_t in_use;
     struct ael_secret_slot_list free;
     struct ael_secret_slot_list free_for_edges;
-    struct ael_secret_slot_list idle; /* bound, by the time of their last use */
+    struct ael_secret_slot_list bound; /* idle or in use */
     struct ael_waiters waiters;
     struct ael_waiters waiters_in_edges;
+    atomic_uint waiting;         /* threads in the two queues, or about to be */
+    atomic_int_least64_t due_ns; /* no slot has been idle for too long before; INT64_MAX = none is idle */
     uint8_t canary[AEL_SECRET_CANARY_BYTES];
     int64_t idle_ns;
     struct ael_warden *warden;         /* wipes idle slots; where it does not run, later operations do */
