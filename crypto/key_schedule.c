@@ -59,11 +59,8 @@ static enum ael_status make(
 enum ael_status ael_key_schedule_begin(
     struct ael_key_schedule *schedule, const struct ael_sealed_key *sealed, const struct ael_key_binding *binding,
     struct ael_key_heat *heat, uint8_t *work) {
-    schedule->engine = ael_aead_engine_for(AEL_KEY_BYTES);
+    AEL_TRY(ael_aead_choose(AEL_KEY_BYTES, &schedule->engine));
     schedule->state = work + AEL_KEY_SCHEDULE_AT + AEL_AEAD_SCHEDULE_BYTES;
-    if (schedule->engine == NULL) {
-        return AEL_E_CRYPTO;
-    }
     uint32_t place = atomic_load_explicit(&heat->place, memory_order_relaxed);
     schedule->bytes = ael_hot_keys_begin(&ael_protected()->hot, place, binding->generation, schedule->engine);
     schedule->is_hot = schedule->bytes != NULL;
