@@ -2,6 +2,7 @@
 #include "crypto/key_schedule.h"
 
 #include "base/check.h"
+#include "base/wipe.h"
 #include "securememory/protected.h"
 
 /* So many calls make a schedule before it is offered: a key that is used once in a while never is. */
@@ -45,11 +46,15 @@ offer(const struct ael_key_schedule *schedule, const struct ael_key_binding *bin
     }
 }
 
+/* An engine may leave a part of its room as it was, with another key's schedule in it: that is not to be kept. */
 static enum ael_status make(
     struct ael_key_schedule *schedule, const struct ael_sealed_key *sealed, const struct ael_key_binding *binding,
-    uint8_t *work) {
+    bool to_be_kept, uint8_t *work) {
     uint8_t *bytes = work + AEL_KEY_SCHEDULE_AT;
     AEL_TRY(ael_sealed_key_open(sealed, binding, work));
+    if (to_be_kept) {
+        ael_wipe(bytes, AEL_AEAD_SCHEDULE_BYTES);
+    }
     AEL_TRY(schedule->engine->expand(bytes, work));
     schedule->bytes = bytes;
     return AEL_OK;
@@ -67,8 +72,9 @@ enum ael_status ael_key_schedule_begin(
     if (schedule->is_hot) {
         return AEL_OK;
     }
-    AEL_TRY(make(schedule, sealed, binding, work));
-    if (is_due(heat)) {
+    bool due = is_due(heat);
+    AEL_TRY(make(schedule, sealed, binding, due, work));
+    if (due) {
         offer(schedule, binding, heat);
     }
     return AEL_OK;

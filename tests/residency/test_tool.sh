@@ -71,16 +71,16 @@ if ! printf payload | "$crypt" --service service --product product --partition t
     failures=$((failures + 1))
 fi
 with_master() { "$tool" "$@" <"$folder/master"; }
-expect 0 '^4 secrets in 772 forms' \
+expect 0 '^4 secrets in 1668 forms' \
     with_master --pid "$innocent" --sqlite "$folder/keys.db" --records "$folder/records"
-expect 0 '^3 secrets in 579 forms' with_master --pid "$innocent" --sqlite "$folder/keys.db"
+expect 0 '^3 secrets in 1251 forms' with_master --pid "$innocent" --sqlite "$folder/keys.db"
 expect 0 '2 of 2 keys and records are not opened' with_keys --pid "$innocent" --sqlite "$folder/keys.db"
 expect 2 'none.db: ' with_master --pid "$innocent" --sqlite "$folder/none.db"
 sqlite_rows='import sqlite3,sys
 for row in sqlite3.connect(sys.argv[1]).execute("SELECT id, created, key_record FROM encryption_key"):
     print(*row, sep="\t")'
 python3 -c "$sqlite_rows" "$folder/keys.db" >"$folder/rows"
-expect 0 '^4 secrets in 772 forms' with_master --pid "$innocent" --rows "$folder/rows" --records "$folder/records"
+expect 0 '^4 secrets in 1668 forms' with_master --pid "$innocent" --rows "$folder/rows" --records "$folder/records"
 
 # Master key, rows as text, nothing that they open.
 printf '%s\n' "$other" >"$folder/others"
