@@ -20,7 +20,7 @@
 
 /*
  * Each: key 32 bytes, nonce 12, tag 16. in and out may be the same, and len 0. schedule: schedule_bytes of protected
- * memory, aligned to 16; what expand made of a key, for as many calls as one likes. state: AEL_AEAD_STATE_BYTES of
+ * memory, aligned to 16; what expand made of a key, for as many calls as one likes; all of it is written. state: AEL_AEAD_STATE_BYTES of
  * protected memory, aligned to 16, of this call alone, left dirty.
  * expand, seal: AEL_OK; AEL_E_CRYPTO; AEL_E_NO_MEMORY. open: also AEL_E_AUTHENTICATION. After a failure out is undefined.
  */

@@ -13,10 +13,12 @@
 
 #include <intel-ipsec-mb.h>
 #include <stdatomic.h>
+#include <string.h>
 
 enum {
     TAG_AT = 96, /* of the state: behind the library's own, the tag that is to be compared */
-    AVX2_SCHEDULE_BYTES = 512, /* 368 are used; that no more are is part of the self-test */
+    AVX2_SCHEDULE_BYTES = 512, /* that no more are used is part of the self-test */
+    AVX2_USED_BYTES = 368,     /* by version 1.3 */
     NOT_ASKED = 0,
     THERE,
     NOT_THERE,
@@ -131,6 +133,7 @@ static bool avx2_is_available(void) {
 }
 
 static enum ael_status avx2_expand(uint8_t *schedule, const uint8_t *key) {
+    memset(schedule + AVX2_USED_BYTES, 0, AVX2_SCHEDULE_BYTES - AVX2_USED_BYTES);
     expand(&s_avx2, schedule, key);
     return AEL_OK;
 }

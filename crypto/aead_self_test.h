@@ -10,9 +10,10 @@
 
 /**
  * Has an engine that this CPU can run seal and open messages whose answers are known, among them one that is refused.
- * Nothing secret in it. 3 KiB of stack.
+ * Nothing secret in it. 4 KiB of stack.
  *
- * @return AEL_OK; AEL_E_CORRUPTED (a wrong answer, or bytes written behind what it said it needs); what the engine
+ * @return AEL_OK; AEL_E_CORRUPTED (a wrong answer, bytes written behind what it said it needs,
+ *         or not all of its schedule written); what the engine
  *         answered where it did nothing (AEL_E_CRYPTO, AEL_E_NO_MEMORY).
  * Threads: any.
  */

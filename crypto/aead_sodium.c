@@ -2,6 +2,7 @@
 #include "crypto/aead_engine.h"
 
 #include <sodium.h>
+#include <string.h>
 
 enum { STATE_BYTES = sizeof(crypto_aead_aes256gcm_state) };
 
@@ -13,7 +14,9 @@ static bool sodium_is_available(void) {
     return sodium_init() >= 0 && crypto_aead_aes256gcm_is_available() != 0;
 }
 
+/* libsodium leaves half of its state as it was. */
 static enum ael_status sodium_expand(uint8_t *schedule, const uint8_t *key) {
+    memset(schedule, 0, STATE_BYTES);
     int failed = crypto_aead_aes256gcm_beforenm((crypto_aead_aes256gcm_state *)(void *)schedule, key);
     return failed == 0 ? AEL_OK : AEL_E_CRYPTO;
 }

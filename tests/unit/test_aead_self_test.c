@@ -90,10 +90,19 @@ static void test_self_test__finds_a_schedule_that_is_too_long(void) {
     CU_ASSERT_EQUAL(ael_aead_self_test(&greedy), AEL_E_CORRUPTED);
 }
 
+/* Who keeps the schedule would keep what was there before. */
+static void test_self_test__finds_a_schedule_that_is_written_in_part(void) {
+    struct ael_aead_engine careless = k_wrong;
+    g_fault = NOTHING;
+    careless.schedule_bytes = AEL_AEAD_KEY_BYTES + 1;
+    CU_ASSERT_EQUAL(ael_aead_self_test(&careless), AEL_E_CORRUPTED);
+}
+
 static const struct test_case k_cases[] = {
     {"each engine passes", test_self_test__passes_for_each_engine_that_is_there},
     {"each wrong answer is found", test_self_test__finds_each_wrong_answer},
     {"no answer is not a wrong one", test_self_test__hands_on_why_there_was_no_answer},
+    {"a schedule that is written in part", test_self_test__finds_a_schedule_that_is_written_in_part},
     {"a schedule that is too long", test_self_test__finds_a_schedule_that_is_too_long},
 };
 
