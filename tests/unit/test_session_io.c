@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/alloc.h"
 #include "tests/support/fixture.h"
 #include "tests/support/suite.h"
 
@@ -207,6 +208,44 @@ static void test_store_and_load__report_the_callbacks_failures(void) {
     fixture_end(&fix);
 }
 
+static unsigned s_allocations;
+
+static int count_allocation(void *context) {
+    (void)context;
+    s_allocations++;
+    return 0;
+}
+
+/* Warm, into the caller's buffers: nothing of the library's is allocated. */
+static void test_json__takes_no_memory_for_records_up_to_some_kilobytes(void) {
+    static uint8_t s_plain[2800];
+    static uint8_t s_json[8192];
+    static uint8_t s_back[sizeof s_plain];
+    static const size_t k_lens[] = {0, 64, 1024, sizeof s_plain};
+    struct fixture fix;
+    fixture_begin(&fix);
+    struct ael_session *session = fixture_session(&fix, "p");
+    struct ael_buf json;
+    struct ael_buf back;
+    ael_buf_init_fixed(&json, s_json, sizeof s_json);
+    ael_buf_init_fixed(&back, s_back, sizeof s_back);
+    for (size_t i = 0; i < sizeof k_lens / sizeof k_lens[0]; i++) {
+        struct ael_bytes plain = {s_plain, k_lens[i]};
+        for (unsigned round = 0; round < 3; round++) {
+            s_allocations = 0;
+            ael_alloc_set_fault(count_allocation, NULL);
+            CU_ASSERT_EQUAL(ael_session_encrypt_json(session, plain, &json, NULL, NULL), AEL_OK);
+            CU_ASSERT_EQUAL(ael_session_decrypt_json(session, ael_buf_view(&json), &back, NULL, NULL), AEL_OK);
+            ael_alloc_set_fault(NULL, NULL);
+            CU_ASSERT(s_allocations == 0 || (i == 0 && round == 0)); /* the first loads the key */
+            CU_ASSERT_EQUAL(back.len, k_lens[i]);
+        }
+    }
+    CU_ASSERT(json.len < 4096);
+    ael_session_release(session);
+    fixture_end(&fix);
+}
+
 static const struct test_case k_cases[] = {
     {"JSON of every length comes back", test_json__comes_back_for_every_length},
     {"JSON is the canonical form", test_json__is_the_canonical_form},
@@ -215,6 +254,7 @@ static const struct test_case k_cases[] = {
     {"bad arguments and sizes", test_json__refuses_bad_arguments_and_sizes},
     {"store and load", test_store_and_load__go_through_the_callbacks},
     {"failures of callbacks", test_store_and_load__report_the_callbacks_failures},
+    {"short JSON takes no memory", test_json__takes_no_memory_for_records_up_to_some_kilobytes},
 };
 
 TEST_SUITE_MAIN("session_io", k_cases)
