@@ -103,13 +103,13 @@ size_t ael_record_json_bound(const struct ael_record *record) {
     return fits ? total : SIZE_MAX;
 }
 
-static enum ael_status append_record(const struct ael_record *record, struct ael_buf *json) {
+static uint8_t *put_record(uint8_t *at, const struct ael_record *record) {
     struct ael_key_record envelope = envelope_of(record);
-    AEL_TRY(ael_buf_append(json, k_start));
-    AEL_TRY(ael_key_codec_append(&envelope, json));
-    AEL_TRY(ael_buf_append(json, k_data));
-    AEL_TRY(ael_json_append_base64(json, record->data));
-    return ael_buf_append(json, k_end);
+    at = ael_json_put(at, k_start);
+    at = ael_key_codec_put(at, &envelope);
+    at = ael_json_put(at, k_data);
+    at = ael_json_put_base64(at, record->data);
+    return ael_json_put(at, k_end);
 }
 
 /* see ael/record.h */
@@ -124,7 +124,8 @@ enum ael_status ael_record_to_json(const struct ael_record *record, struct ael_b
         return AEL_E_TOO_LARGE;
     }
     AEL_TRY(ael_buf_reserve(json, len));
-    return append_record(record, json);
+    json->len = (size_t)(put_record(json->data + json->len, record) - json->data);
+    return AEL_OK;
 }
 
 /* What the reader found: texts that are still inside the JSON. */

@@ -19,7 +19,8 @@ struct rest {
     const uint8_t *end;
 };
 
-static bool take(struct rest *rest, const char *piece, size_t len) {
+/* Inlined, so that the length is known where the bytes are compared. */
+__attribute__((always_inline)) static inline bool take(struct rest *rest, const char *piece, size_t len) {
     if ((size_t)(rest->end - rest->at) < len || memcmp(rest->at, piece, len) != 0) {
         return false;
     }

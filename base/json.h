@@ -13,6 +13,8 @@
 
 #include <ael/bytes.h>
 
+#include <string.h>
+
 struct ael_json_reader {
     struct ael_bytes text;
     size_t at;
@@ -84,19 +86,30 @@ AEL_MUST_CHECK enum ael_status ael_json_unescaped_len(struct ael_bytes raw, size
  */
 AEL_MUST_CHECK enum ael_status ael_json_unescape(struct ael_bytes raw, struct ael_buf *out);
 
-/** Appends a quoted text with Go's escapes. @return AEL_OK; AEL_E_ARGUMENT (not UTF-8); or as ael_buf_reserve. */
-AEL_MUST_CHECK enum ael_status ael_json_append_string(struct ael_buf *json, struct ael_bytes text);
+/*
+ * The writer: what it takes is measured first, room is made once, and the pieces are put there one behind the other. Each
+ * put returns where the next one goes.
+ */
 
-/** Returns the length that ael_json_append_string writes, quotes included; SIZE_MAX on overflow. */
+/** Returns the length that ael_json_put_string writes, quotes included; SIZE_MAX on overflow. */
 size_t ael_json_string_len(struct ael_bytes text);
 
-/** Returns the length that ael_json_append_int64 writes. */
+/** Returns the length that ael_json_put_int64 writes. */
 size_t ael_json_int64_len(int64_t value);
 
-/** Appends a number. */
-AEL_MUST_CHECK enum ael_status ael_json_append_int64(struct ael_buf *json, int64_t value);
+/** Puts a quoted text with Go's escapes; text is UTF-8. */
+uint8_t *ael_json_put_string(uint8_t *at, struct ael_bytes text);
 
-/** Appends a quoted base64 text. */
-AEL_MUST_CHECK enum ael_status ael_json_append_base64(struct ael_buf *json, struct ael_bytes bytes);
+/** Puts a number. */
+uint8_t *ael_json_put_int64(uint8_t *at, int64_t value);
+
+/** Puts a quoted base64 text: ael_base64_encoded_len(bytes.len) characters and two quotes. */
+uint8_t *ael_json_put_base64(uint8_t *at, struct ael_bytes bytes);
+
+/** Puts bytes as they are. */
+static inline uint8_t *ael_json_put(uint8_t *at, struct ael_bytes piece) {
+    memcpy(at, piece.data, piece.len);
+    return at + piece.len;
+}
 
 #endif /* AEL_BASE_JSON_H */

@@ -2,14 +2,10 @@
 #include "base/base64.h"
 #include "base/check.h"
 #include "base/json.h"
-#include "base/utf8.h"
 
 #include <string.h>
 
-enum {
-    INT64_TEXT_BYTES = 20,    /* -9223372036854775808 */
-    LONGEST_ESCAPE_BYTES = 6, /* of one byte: \u00xx; U+2028 and U+2029 take six for three */
-};
+enum { LONGEST_ESCAPE_BYTES = 6 }; /* of one byte: \u00xx; U+2028 and U+2029 take six for three */
 
 static struct ael_bytes text_of(const char *text, size_t len) {
     return (struct ael_bytes){(const uint8_t *)text, len};
@@ -89,57 +85,24 @@ size_t ael_json_string_len(struct ael_bytes text) {
     return total;
 }
 
-/* Makes room for more bytes behind those that are there. */
-static enum ael_status reserve_more(struct ael_buf *buf, size_t more) {
-    size_t len = 0;
-    return ael_add_size(buf->len, more, &len) ? ael_buf_reserve(buf, len) : AEL_E_TOO_LARGE;
-}
-
-/* Appends where room was made before. */
-static void put(struct ael_buf *buf, struct ael_bytes bytes) {
-    memcpy(buf->data + buf->len, bytes.data, bytes.len);
-    buf->len += bytes.len;
-}
-
-/* Makes room for a text; most buffers have room for any escapes, so that the text need not be measured. */
-static enum ael_status reserve_string(struct ael_buf *json, struct ael_bytes text) {
-    size_t room = json->cap - json->len;
-    return room >= 2 && (room - 2) / LONGEST_ESCAPE_BYTES >= text.len ? AEL_OK
-                                                                      : reserve_more(json, ael_json_string_len(text));
-}
-
 /* see base/json.h */
-enum ael_status ael_json_append_string(struct ael_buf *json, struct ael_bytes text) {
+uint8_t *ael_json_put_string(uint8_t *at, struct ael_bytes text) {
     char escape[LONGEST_ESCAPE_BYTES];
-    if ((text.data == NULL && text.len > 0) || !ael_utf8_is_valid(text)) {
-        return AEL_E_ARGUMENT;
-    }
-    AEL_TRY(reserve_string(json, text));
-    put(json, text_of("\"", 1));
+    *at++ = '"';
     while (text.len > 0) {
-        put(json, take_piece(&text, escape));
+        at = ael_json_put(at, take_piece(&text, escape));
     }
-    put(json, text_of("\"", 1));
-    return AEL_OK;
+    *at++ = '"';
+    return at;
 }
 
-/* Writes the digits so that they end where text ends; returns the view of them. */
-static struct ael_bytes int64_text(int64_t value, char text[INT64_TEXT_BYTES]) {
-    uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-    size_t at = INT64_TEXT_BYTES;
-    do {
-        text[--at] = (char)('0' + left % 10);
-        left /= 10;
-    } while (left != 0);
-    if (value < 0) {
-        text[--at] = '-';
-    }
-    return text_of(text + at, INT64_TEXT_BYTES - at);
+static uint64_t magnitude(int64_t value) {
+    return value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
 }
 
 /* see base/json.h */
 size_t ael_json_int64_len(int64_t value) {
-    uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    uint64_t left = magnitude(value);
     size_t len = value < 0 ? 2 : 1;
     for (; left >= 10000; left /= 10000) {
         len += 4;
@@ -147,26 +110,26 @@ size_t ael_json_int64_len(int64_t value) {
     return len + (left >= 10) + (left >= 100) + (left >= 1000);
 }
 
-/* see base/json.h */
-enum ael_status ael_json_append_int64(struct ael_buf *json, int64_t value) {
-    char text[INT64_TEXT_BYTES];
-    return ael_buf_append(json, int64_text(value, text));
+/* see base/json.h. From the last digit to the first. */
+uint8_t *ael_json_put_int64(uint8_t *at, int64_t value) {
+    uint8_t *end = at + ael_json_int64_len(value);
+    uint8_t *digit = end;
+    uint64_t left = magnitude(value);
+    do {
+        *--digit = (uint8_t)('0' + left % 10);
+        left /= 10;
+    } while (left != 0);
+    if (value < 0) {
+        *at = '-';
+    }
+    return end;
 }
 
 /* see base/json.h */
-enum ael_status ael_json_append_base64(struct ael_buf *json, struct ael_bytes bytes) {
-    size_t encoded_len = ael_base64_encoded_len(bytes.len);
-    size_t quoted_len = 0;
-    if (bytes.data == NULL && bytes.len > 0) {
-        return AEL_E_ARGUMENT;
-    }
-    if (!ael_add_size(encoded_len, 2, &quoted_len)) {
-        return AEL_E_TOO_LARGE;
-    }
-    AEL_TRY(reserve_more(json, quoted_len));
-    put(json, text_of("\"", 1));
-    ael_base64_encode(bytes.data, bytes.len, (char *)json->data + json->len);
-    json->len += encoded_len;
-    put(json, text_of("\"", 1));
-    return AEL_OK;
+uint8_t *ael_json_put_base64(uint8_t *at, struct ael_bytes bytes) {
+    *at++ = '"';
+    ael_base64_encode(bytes.data, bytes.len, (char *)at);
+    at += ael_base64_encoded_len(bytes.len);
+    *at++ = '"';
+    return at;
 }

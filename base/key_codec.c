@@ -223,24 +223,24 @@ size_t ael_key_codec_json_len(const struct ael_key_record *record) {
     return !record->has_parent || add_parent_len(record, &total) ? total : SIZE_MAX;
 }
 
-static enum ael_status append_parent(const struct ael_key_record *record, struct ael_buf *json) {
-    AEL_TRY(ael_buf_append(json, k_parent));
-    AEL_TRY(ael_json_append_string(json, record->parent_id));
-    AEL_TRY(ael_buf_append(json, k_parent_created));
-    AEL_TRY(ael_json_append_int64(json, record->parent_created_s));
-    return ael_buf_append(json, k_end);
+static uint8_t *put_parent(uint8_t *at, const struct ael_key_record *record) {
+    at = ael_json_put(at, k_parent);
+    at = ael_json_put_string(at, record->parent_id);
+    at = ael_json_put(at, k_parent_created);
+    at = ael_json_put_int64(at, record->parent_created_s);
+    return ael_json_put(at, k_end);
 }
 
 /* see base/key_codec.h */
-enum ael_status ael_key_codec_append(const struct ael_key_record *record, struct ael_buf *json) {
-    AEL_TRY(ael_buf_append(json, record->revoked ? k_start_revoked : k_start));
-    AEL_TRY(ael_json_append_int64(json, record->created_s));
-    AEL_TRY(ael_buf_append(json, k_key));
-    AEL_TRY(ael_json_append_base64(json, record->key));
+uint8_t *ael_key_codec_put(uint8_t *at, const struct ael_key_record *record) {
+    at = ael_json_put(at, record->revoked ? k_start_revoked : k_start);
+    at = ael_json_put_int64(at, record->created_s);
+    at = ael_json_put(at, k_key);
+    at = ael_json_put_base64(at, record->key);
     if (record->has_parent) {
-        AEL_TRY(append_parent(record, json));
+        at = put_parent(at, record);
     }
-    return ael_buf_append(json, k_end);
+    return ael_json_put(at, k_end);
 }
 
 /* see base/key_codec.h */

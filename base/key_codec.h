@@ -52,9 +52,8 @@ AEL_MUST_CHECK enum ael_status ael_key_codec_check(const struct ael_key_record *
 /** Returns the length of the canonical JSON of a record; SIZE_MAX on overflow. */
 size_t ael_key_codec_json_len(const struct ael_key_record *record);
 
-/** Appends the canonical JSON of a checked record. @return as ael_buf_reserve; nothing fails with room made before. */
-AEL_MUST_CHECK enum ael_status
-ael_key_codec_append(const struct ael_key_record *record, struct ael_buf *json);
+/** Puts the canonical JSON of a checked record where there is room for it; returns where it ends. */
+uint8_t *ael_key_codec_put(uint8_t *at, const struct ael_key_record *record);
 
 /** Copies bytes to the end of storage, which has the room, and returns the view of the copy. */
 struct ael_bytes ael_key_codec_keep(struct ael_buf *storage, struct ael_bytes bytes);

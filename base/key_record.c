@@ -65,7 +65,8 @@ enum ael_status ael_key_record_to_json(const struct ael_key_record *record, stru
         return AEL_E_TOO_LARGE;
     }
     AEL_TRY(ael_buf_reserve(json, len));
-    return ael_key_codec_append(record, json);
+    json->len = (size_t)(ael_key_codec_put(json->data + json->len, record) - json->data);
+    return AEL_OK;
 }
 
 static enum ael_status
