@@ -55,12 +55,35 @@ static const bool k_may_need_escape[256] = {
     ['>'] = true,  ['&'] = true,  [0xe2] = true,
 };
 
+/* Bytes that are looked at together; what the compiler makes of them is the processor's own vectors. */
+typedef uint8_t block __attribute__((vector_size(16)));
+
+/* The same of so many bytes at once. */
+static bool block_may_need_escape(const uint8_t *data) {
+    block bytes;
+    uint64_t halves[2];
+    memcpy(&bytes, data, sizeof bytes);
+    block found = (block)(bytes < 0x20) | (block)(bytes == '"') | (block)(bytes == '\\') | (block)(bytes == '<') |
+                  (block)(bytes == '>') | (block)(bytes == '&') | (block)(bytes == 0xe2);
+    memcpy(halves, &found, sizeof halves);
+    return (halves[0] | halves[1]) != 0;
+}
+
+/* Returns how many bytes from the start are written as they are. */
+static size_t run_len(struct ael_bytes text) {
+    size_t at = 0;
+    while (text.len - at >= sizeof(block) && !block_may_need_escape(text.data + at)) {
+        at += sizeof(block);
+    }
+    while (at < text.len && !k_may_need_escape[text.data[at]]) {
+        at++;
+    }
+    return at;
+}
+
 /* Takes the next piece off text: a run as it is, or one character or its escape (in out). */
 static struct ael_bytes take_piece(struct ael_bytes *text, char out[LONGEST_ESCAPE_BYTES]) {
-    size_t taken = 0;
-    while (taken < text->len && !k_may_need_escape[text->data[taken]]) {
-        taken++;
-    }
+    size_t taken = run_len(*text);
     struct ael_bytes piece = {text->data, taken};
     if (taken == 0) {
         piece = escape_of(*text, out, &taken);

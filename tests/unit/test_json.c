@@ -301,6 +301,30 @@ static void test_ael_json_put_string__writes_the_escapes_of_go(void) {
     CU_ASSERT(writes(with_nul, "\"a\\u0000\""));
 }
 
+/* What is written means the text again, with one byte of each value at each place, and as long as was told. */
+static void test_ael_json_put_string__escapes_at_every_place(void) {
+    static const char k_escaped[] = "\"\\<>&";
+    uint8_t text[50];
+    unsigned bad = 0;
+    for (size_t len = 1; len <= sizeof text; len++) {
+        for (size_t place = 0; place < len; place++) {
+            for (unsigned value = 1; value < 0x80; value++) {
+                uint8_t json[sizeof text + 8];
+                memset(text, 'a', sizeof text);
+                text[place] = (uint8_t)value;
+                struct ael_bytes view = {text, len};
+                uint8_t *end = ael_json_put_string(json, view);
+                bool escaped = value < 0x20 || strchr(k_escaped, (int)value) != NULL;
+                struct ael_bytes raw = {json + 1, (size_t)(end - json) - 2};
+                bad += (raw.len > len) == escaped && raw.len + 2 == ael_json_string_len(view) ? 0 : 1;
+                text[len < sizeof text ? len : 0] = '\0';
+                bad += len == sizeof text || ael_json_raw_is(raw, (const char *)text) ? 0 : 1;
+            }
+        }
+    }
+    CU_ASSERT_EQUAL(bad, 0);
+}
+
 static void test_ael_json_put_base64__puts_quotes_around(void) {
     uint8_t json[16];
     memset(json, '#', sizeof json);
@@ -372,6 +396,7 @@ static const struct test_case k_cases[] = {
     {"numbers are written", test_ael_json_put_int64__writes_the_whole_range},
     {"the length of a number", test_ael_json_int64_len__is_what_is_written},
     {"where a plain run ends", test_ael_json_plain_len__sees_every_byte},
+    {"escapes at every place", test_ael_json_put_string__escapes_at_every_place},
 };
 
 TEST_SUITE_MAIN("json", k_cases)
