@@ -36,6 +36,10 @@ struct ael_key_cache {
 /* One in so many hits of a thread is a sample of what it uses. */
 enum { HITS_A_USE = 16 };
 
+struct ael_cache_size {
+    size_t entries, bytes;
+};
+
 /* What a look at the table tells a caller. */
 enum verdict {
     VERDICT_ABSENT, /* not there */
@@ -90,13 +94,25 @@ enum ael_status ael_key_cache_new(
     return AEL_OK;
 }
 
+static struct ael_cache_size size_of(const struct ael_key_cache *cache) {
+    return (struct ael_cache_size){ael_key_table_count(&cache->table), cache->table.bytes};
+}
+
+/* Tells the counters, which several caches share, how the size has changed. */
+static void note_size(struct ael_key_cache *cache, struct ael_cache_size before) {
+    struct ael_cache_size now = size_of(cache);
+    atomic_fetch_add_explicit(&cache->counters->cached, now.entries - before.entries, memory_order_relaxed);
+    atomic_fetch_add_explicit(&cache->counters->bytes, now.bytes - before.bytes, memory_order_relaxed);
+}
+
 /* see appencryption/key_cache.h */
 void ael_key_cache_free(struct ael_key_cache *cache) {
     if (cache == NULL) {
         return;
     }
-    atomic_fetch_sub_explicit(&cache->counters->cached, ael_key_table_count(&cache->table), memory_order_relaxed);
+    struct ael_cache_size before = size_of(cache);
     ael_key_table_clear(&cache->table);
+    note_size(cache, before);
     ael_negative_cache_clear(&cache->negative);
     ael_mutex_clear(&cache->lock);
     ael_free(cache);
@@ -254,7 +270,7 @@ static size_t install(
     const struct ael_flight_key *key = &visit->key;
     struct ael_key_wanted wanted = {key->id_hash, key->id, ael_crypto_key_created_s((*loaded)->key), false};
     struct ael_cached_key *known = ael_key_table_find(&cache->table, &wanted);
-    size_t before = ael_key_table_count(&cache->table);
+    struct ael_cache_size before = size_of(cache);
     if (known != NULL) {
         merge(cache, known, loaded, checked);
         ael_key_table_touch(&cache->table, *loaded);
@@ -268,8 +284,7 @@ static size_t install(
         ael_key_table_set_latest(&cache->table, entry);
     }
     size_t evicted = ael_key_table_evict(&cache->table);
-    size_t now = ael_key_table_count(&cache->table);
-    atomic_fetch_add_explicit(&cache->counters->cached, now - before, memory_order_relaxed);
+    note_size(cache, before);
     return evicted;
 }
 

@@ -45,7 +45,7 @@ struct ael_quick_counter {
 /* What a cache tells about itself. Shared by all caches of a kind; sums only, so relaxed order is enough. */
 struct ael_cache_counters {
     atomic_uint_least64_t hits, misses, stale, evictions;
-    atomic_size_t cached;
+    atomic_size_t cached, bytes; /* entries, and about what they take */
     struct ael_quick_counter quick[AEL_QUICK_PLACES]; /* hits without the lock; each has one thread that writes it */
     const char *hit_name, *miss_name, *stale_name, *evict_name, *load_name; /* of the metrics */
 };

@@ -33,6 +33,7 @@ static struct ael_cached_key *of_node(struct ael_eviction_node *node) {
 /* see appencryption/key_table.h */
 void ael_key_table_init(struct ael_key_table *table, const struct ael_cache_bound *bound) {
     table->by_bytes = bound->by_bytes;
+    table->bytes = 0;
     ael_evictor_init(&table->evictor, bound);
     ael_pinned_table_init(&table->dated, offsetof(struct ael_cached_key, dated));
     ael_pinned_table_init(&table->latest, offsetof(struct ael_cached_key, latest));
@@ -61,6 +62,10 @@ static void unset_latest(struct ael_key_table *table, struct ael_cached_key *key
     ael_cached_key_set_standing(key, AEL_KEY_DATED);
 }
 
+static size_t bytes_of(const struct ael_cached_key *key) {
+    return sizeof *key + key->id_len + HELD_BYTES;
+}
+
 /* Takes an entry out; what becomes of the table's hold on it, is the caller's to say. */
 static void take_out(struct ael_key_table *table, struct ael_cached_key *key) {
     if (ael_cached_key_standing(key) == AEL_KEY_LATEST) {
@@ -68,6 +73,7 @@ static void take_out(struct ael_key_table *table, struct ael_cached_key *key) {
     }
     ael_pinned_table_remove(&table->dated, &key->dated);
     ael_evictor_remove(&table->evictor, &key->node);
+    table->bytes -= bytes_of(key);
     ael_cached_key_set_standing(key, AEL_KEY_OUTSIDE);
 }
 
@@ -80,8 +86,8 @@ bool ael_key_table_add(struct ael_key_table *table, uint64_t id_hash, struct ael
         ael_cached_key_set_standing(key, AEL_KEY_OUTSIDE);
         return false;
     }
-    size_t cost = table->by_bytes ? sizeof *key + key->id_len + HELD_BYTES : 1;
-    ael_evictor_add(&table->evictor, &key->node, cost, dated);
+    ael_evictor_add(&table->evictor, &key->node, table->by_bytes ? bytes_of(key) : 1, dated);
+    table->bytes += bytes_of(key);
     return true;
 }
 

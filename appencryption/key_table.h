@@ -25,6 +25,7 @@ struct ael_key_table {
     struct ael_pinned_table dated;
     struct ael_pinned_table latest;
     bool by_bytes;
+    size_t bytes; /* of all entries, about */
 };
 
 void ael_key_table_init(struct ael_key_table *table, const struct ael_cache_bound *bound);
@@ -62,7 +63,7 @@ void ael_key_table_touch(struct ael_key_table *table, struct ael_cached_key *key
 
 /**
  * Drops entries until the table is within its bound; returns how many. A key that is marked as used (cached_key.h) is
- * passed over once, up to a number that does not depend on the table's size.
+ * passed over once, up to a number that does not depend on the table's size (AEL_EVICTION_CHANCES).
  */
 size_t ael_key_table_evict(struct ael_key_table *table);
 

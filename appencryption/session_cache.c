@@ -77,6 +77,7 @@ static void drop(struct ael_session_cache *cache, struct ael_session *session, s
     ael_pinned_table_remove(&cache->table, &session->link);
     ael_evictor_remove(&cache->evictor, &session->node);
     atomic_fetch_sub_explicit(&cache->counters->cached, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&cache->counters->bytes, ael_session_bytes(session), memory_order_relaxed);
     session->retired.next = *dropped;
     *dropped = &session->retired;
 }
@@ -155,15 +156,15 @@ struct ael_session *ael_session_cache_get(struct ael_session_cache *cache, struc
 }
 
 /* Without memory the session is not kept, and works all the same. */
-static void
-add(struct ael_session_cache *cache, uint64_t hash, struct ael_session *session, size_t held_bytes) {
+static void add(struct ael_session_cache *cache, uint64_t hash, struct ael_session *session) {
     session->cached_ns = ael_clock_boot_ns();
     if (cache->closed || !ael_pinned_table_add(&cache->table, &session->link, hash)) {
         return;
     }
     (void)ael_session_hold(session);
-    ael_evictor_add(&cache->evictor, &session->node, cache->by_bytes ? held_bytes : 1, hash);
+    ael_evictor_add(&cache->evictor, &session->node, cache->by_bytes ? ael_session_bytes(session) : 1, hash);
     atomic_fetch_add_explicit(&cache->counters->cached, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&cache->counters->bytes, ael_session_bytes(session), memory_order_relaxed);
 }
 
 static void evict(struct ael_session_cache *cache, struct ael_retiree **dropped) {
@@ -184,7 +185,7 @@ static void evict(struct ael_session_cache *cache, struct ael_retiree **dropped)
 
 /* see appencryption/session_cache.h */
 struct ael_session *ael_session_cache_put(
-    struct ael_session_cache *cache, struct ael_bytes partition, struct ael_session *session, size_t held_bytes) {
+    struct ael_session_cache *cache, struct ael_bytes partition, struct ael_session *session) {
     struct ael_session *use = session;
     struct ael_retiree *dropped = NULL;
     uint64_t hash = ael_id_hash_of(&cache->hash, partition);
@@ -193,7 +194,7 @@ struct ael_session *ael_session_cache_put(
     if (known != NULL) {
         use = ael_session_hold(known);
     } else {
-        add(cache, hash, session, held_bytes);
+        add(cache, hash, session);
         evict(cache, &dropped);
     }
     ael_mutex_unlock(&cache->lock);

@@ -29,12 +29,12 @@ struct ael_session *ael_session_cache_get(struct ael_session_cache *cache, struc
 /**
  * Keeps a new session, unless somebody else's is there already or the cache is closed.
  *
- * @param session     the caller's, in no cache so far; the cache takes a reference of its own.
- * @param held_bytes  what the session costs where the bound counts bytes.
+ * @param session  the caller's, in no cache so far; the cache takes a reference of its own. Where the bound counts bytes
+ *                 it costs ael_session_bytes.
  * @return the session to use, with a reference for the caller: when it is not the one given, that is released.
  */
 struct ael_session *ael_session_cache_put(
-    struct ael_session_cache *cache, struct ael_bytes partition, struct ael_session *session, size_t held_bytes);
+    struct ael_session_cache *cache, struct ael_bytes partition, struct ael_session *session);
 
 /** Lets go of all sessions and keeps none from now on. Nobody is in ael_session_cache_get, or will be. */
 void ael_session_cache_close(struct ael_session_cache *cache);

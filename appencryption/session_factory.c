@@ -173,7 +173,7 @@ static enum ael_status make_session(
         return ael_error_set(err, status, 0, k_component, "a session: %s", ael_status_text(status));
     }
     if (factory->sessions != NULL) {
-        made = ael_session_cache_put(factory->sessions, partition, made, ael_session_bytes(made));
+        made = ael_session_cache_put(factory->sessions, partition, made);
     }
     *session = made;
     return AEL_OK;
@@ -229,6 +229,11 @@ static void read_caches(const struct ael_session_factory *factory, struct ael_se
     stats->session_misses = read_count(&counters->misses);
     stats->session_evictions = read_count(&counters->evictions);
     stats->sessions_cached = atomic_load_explicit(&counters->cached, memory_order_relaxed);
+    stats->session_bytes = atomic_load_explicit(&counters->bytes, memory_order_relaxed);
+    counters = &factory->system_key_counters;
+    stats->system_key_bytes = atomic_load_explicit(&counters->bytes, memory_order_relaxed);
+    counters = &factory->intermediate_key_counters;
+    stats->intermediate_key_bytes = atomic_load_explicit(&counters->bytes, memory_order_relaxed);
 }
 
 /* see ael/session.h */

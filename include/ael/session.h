@@ -53,6 +53,8 @@ struct ael_session_factory_stats {
     uint64_t metastore_loads, metastore_loads_latest, metastore_stores;
     uint64_t kms_encrypts, kms_decrypts;
     size_t system_keys_cached, intermediate_keys_cached, sessions_cached;
+    /* About what these take, as it counts against bounds in bytes (ael/policy.h): on the safe side. */
+    size_t system_key_bytes, intermediate_key_bytes, session_bytes;
 };
 
 /*
