@@ -90,9 +90,10 @@ static inline bool ael_thread_has_place(const struct ael_thread_entry *mine, uin
     return atomic_load_explicit(&mine->pins[place], memory_order_relaxed) == NULL;
 }
 
-/** Pins a thing at a place that is free; then come the light barrier, and a look whether the thing may still be had. */
+/** Pins a thing at a place that is free, or in the place of another thing that is let go so; then come the light barrier,
+ * and a look whether the thing may still be had. Release: what the thread did with the other thing comes before. */
 static inline void ael_thread_pin(struct ael_thread_entry *mine, uint32_t place, const void *thing) {
-    atomic_store_explicit(&mine->pins[place], thing, memory_order_relaxed);
+    atomic_store_explicit(&mine->pins[place], thing, memory_order_release);
 }
 
 /** Lets go; then come the light barrier, and a look whether the thread is awaited. Release: what the thread did with the
