@@ -273,18 +273,6 @@ static enum lent lend(
     return lent;
 }
 
-/* A key for which the cache was asked. The memo gets it where the cache has it, too, as what is wanted. */
-static enum ael_status count_loan(
-    struct ael_session *session, struct ael_session_call *call, enum ael_key_standing wanted, bool may_keep,
-    struct ael_key_loan *loan) {
-    loan->place = AEL_THREAD_PINS;
-    call->now_s = ael_clock_wall_s();
-    if (may_keep && ael_cached_key_standing(loan->key) >= wanted) {
-        ael_key_memo_set(&session->memo, loan->key);
-    }
-    return AEL_OK;
-}
-
 /* Asks the cache, which loads what it does not have; for a call that never waits, in the background. */
 static enum ael_status find_or_load(
     struct ael_session *session, const struct ael_wanted_key *wanted, const struct ael_session_call *call,
@@ -304,6 +292,29 @@ enum ael_status ael_session_load_key(
                                 loader, session->intermediate_keys, wanted->id, wanted->created_s, call, key, err);
 }
 
+/* Asks the cache: without its lock for a key that serves as it is. */
+static enum ael_status ask(
+    struct ael_session *session, const struct ael_wanted_key *wanted, struct ael_session_call *call,
+    struct ael_key_loan *loan, struct ael_error *err) {
+    const int64_t *created_s = wanted->latest ? NULL : &wanted->created_s;
+    if (ael_key_cache_borrow(
+            session->intermediate_keys, wanted->id, created_s, call->now_ns, call->now_s, loan)) {
+        return AEL_OK;
+    }
+    AEL_TRY(find_or_load(session, wanted, call, &loan->key, err));
+    loan->place = AEL_THREAD_PINS;
+    call->now_s = ael_clock_wall_s();
+    return AEL_OK;
+}
+
+/* The memo gets a key where the cache has it, too, as what was wanted. */
+static void remember(
+    struct ael_session *session, const struct ael_wanted_key *wanted, const struct ael_key_loan *loan) {
+    if (ael_cached_key_standing(loan->key) >= (wanted->latest ? AEL_KEY_LATEST : AEL_KEY_DATED)) {
+        ael_key_memo_set(&session->memo, loan->key);
+    }
+}
+
 /* see appencryption/session_parts.h */
 enum ael_status ael_session_latest_key(
     struct ael_session *session, struct ael_session_call *call, struct ael_key_loan *loan, struct ael_error *err) {
@@ -311,8 +322,10 @@ enum ael_status ael_session_latest_key(
     if (lend(session, call, true, 0, loan) == LENT) {
         return AEL_OK;
     }
-    AEL_TRY(find_or_load(session, &(struct ael_wanted_key){id, 0, true}, call, &loan->key, err));
-    return count_loan(session, call, AEL_KEY_LATEST, true, loan);
+    struct ael_wanted_key wanted = {id, 0, true};
+    AEL_TRY(ask(session, &wanted, call, loan, err));
+    remember(session, &wanted, loan);
+    return AEL_OK;
 }
 
 /* see appencryption/session_parts.h. A key of another id that the gate accepts goes to the cache. */
@@ -327,8 +340,11 @@ enum ael_status ael_session_dated_key(
         return AEL_OK;
     }
     const struct ael_wanted_key wanted = {id, record->parent_created_s, false};
-    AEL_TRY(find_or_load(session, &wanted, call, &loan->key, err));
-    return count_loan(session, call, AEL_KEY_DATED, lent == LENT_NOTHING, loan);
+    AEL_TRY(ask(session, &wanted, call, loan, err));
+    if (lent == LENT_NOTHING) {
+        remember(session, &wanted, loan);
+    }
+    return AEL_OK;
 }
 
 /* see appencryption/session_parts.h */
