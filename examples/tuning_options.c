@@ -26,7 +26,7 @@ static const char k_usage[] =
     "With what:\n"
     "  --session-cache N     entries of the session cache, 0 = off (1000)\n"
     "  --key-cache N         entries of the system key and of the intermediate key cache, 0 = off (1000)\n"
-    "  --eviction POLICY     simple | lru | slru (lru)\n"
+    "  --eviction POLICY     simple | lru | lfu | slru | tinylfu (lru)\n"
     "  --metastore NAME      memory | sqlite:FILE (memory)\n"
     "  --kms NAME            static:FILE, a file of 32 bytes or 64 hexadecimal digits (a random master key "
     "in memory)\n"
@@ -108,7 +108,7 @@ take_number(struct tuning_options *options, const struct number_option *number, 
 
 static bool take_eviction(struct tuning_options *options, const char *text) {
     if (ael_eviction_from_text(text, &options->eviction) != AEL_OK) {
-        (void)cli_usage_error("--eviction takes simple, lru or slru, not \"%s\"", text);
+        (void)cli_usage_error("--eviction takes simple, lru, lfu, slru or tinylfu, not \"%s\"", text);
         return false;
     }
     options->eviction_name = text;
