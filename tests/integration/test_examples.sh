@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # tests/integration/test_examples.sh <folder of the built examples>
 #
-# Runs encrypt_decrypt and performance_tuning as a user would: records cross between processes over one SQLite file,
+# Runs encrypt_decrypt, event_loop and performance_tuning as a user would: records cross between processes over one SQLite file,
 # refusals have their exit codes and sentences, reports are plausible.
 set -uo pipefail
 
@@ -106,6 +106,24 @@ expect 0 "help" "$bin/encrypt_decrypt" --help
 
 # What no sentence may show: the payload.
 check "no payload in a sentence" bash -c '! grep -q hello err'
+
+# event_loop: 300 lines of 10 tenants, whose keys are all cold at first, and known to the second process.
+for i in $(seq 300); do echo "tenant$((i % 10)) line $i"; done >lines
+expect 0 "an event loop" "$bin/event_loop" --metastore sqlite:loop.db --kms static:master.key <lines
+check "no line is lost" test "$(wc -l <out)" = 300
+check "lines were set aside" grep -q ' lines at once, [1-9][0-9]* set aside' err
+for tenant in tenant0 tenant7; do
+    grep "^$tenant " out | head -1 | cut -d' ' -f2- >looped.json
+    expect 0 "a record of $tenant" "$bin/encrypt_decrypt" --service service --product product --partition "$tenant" \
+        --metastore sqlite:loop.db --kms static:master.key decrypt <looped.json
+    check "its text comes back" grep -q '^line [0-9]*$' out
+    "$bin/event_loop" --metastore sqlite:loop.db --kms static:master.key <lines >out 2>err || true
+done
+check "no text in a record" bash -c '! grep -q "line [0-9]" out'
+expect 14 "an event loop under another master key" "$bin/event_loop" --metastore sqlite:loop.db --kms static:other.key <lines
+expect 2 "a line without a tenant" "$bin/event_loop" --metastore memory --kms static:master.key <text
+expect 2 "an event loop without edges" "$bin/event_loop" </dev/null
+expect 0 "no lines" "$bin/event_loop" --metastore memory --kms static:master.key </dev/null
 
 # performance_tuning. plausible <python expression over r>: about the last report.
 plausible() {

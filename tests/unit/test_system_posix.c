@@ -1,5 +1,5 @@
 /*
- * test_system_posix.c - sleeping on a word where there is no futex.
+ * test_system_posix.c - sleeping on a word where there is no futex; an event where there is no eventfd.
  *
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
@@ -9,9 +9,12 @@
 #include "tests/support/child.h"
 #include "tests/support/suite.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { SLEEPERS = 8, WORDS = 200, ROUNDS = 500, FORKS = 30, CHILD_SECONDS = 60 };
@@ -194,7 +197,44 @@ static void test_system__has_what_posix_has(void) {
     ael_system_name_thread(pthread_self(), "nobody");
 }
 
+static bool is_readable(const struct ael_system_event *event) {
+    struct pollfd fd = {.fd = event->read_fd, .events = POLLIN};
+    return poll(&fd, 1, 0) == 1;
+}
+
+static void test_event__is_readable_while_it_is_raised(void) {
+    struct ael_system_event event;
+    CU_ASSERT_TRUE_FATAL(ael_system_event_open(&event));
+    for (int i = 0; i < 3; i++) {
+        CU_ASSERT_FALSE(is_readable(&event));
+        ael_system_event_raise(&event);
+        CU_ASSERT_TRUE(is_readable(&event));
+        ael_system_event_lower(&event);
+    }
+    ael_system_event_lower(&event); /* does not block */
+    CU_ASSERT_TRUE((fcntl(event.read_fd, F_GETFD) & FD_CLOEXEC) != 0);
+    CU_ASSERT_TRUE((fcntl(event.write_fd, F_GETFD) & FD_CLOEXEC) != 0);
+    int fd = event.read_fd;
+    ael_system_event_close(&event);
+    CU_ASSERT_EQUAL(event.read_fd, -1);
+    CU_ASSERT_EQUAL(fcntl(fd, F_GETFD), -1);
+    ael_system_event_close(&event);
+}
+
+static int open_without_descriptors(void) {
+    struct rlimit limit = {0, 0};
+    struct ael_system_event event;
+    bool good = setrlimit(RLIMIT_NOFILE, &limit) == 0 && !ael_system_event_open(&event);
+    return good && event.read_fd == -1 && event.write_fd == -1 ? 0 : 1;
+}
+
+static void test_event__tells_when_there_is_no_descriptor(void) {
+    CU_ASSERT_EQUAL(child_run(open_without_descriptors), 0);
+}
+
 static const struct test_case k_cases[] = {
+    {"an event is readable while it is raised", test_event__is_readable_while_it_is_raised},
+    {"an event tells when there is no descriptor", test_event__tells_when_there_is_no_descriptor},
     {"changed before", test_sleep__ends_at_once_when_the_word_has_changed},
     {"time", test_sleep__lasts_for_the_time},
     {"wakes all", test_wake__ends_all_sleeps_on_the_word},
