@@ -136,6 +136,16 @@ static enum ael_status run_pieces(
     return ael_envelope_run_end(&run);
 }
 
+/* Not the slot, but what was opened in it. */
+static bool key_was_corrupted(struct ael_batch_piece *const *group, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (group[i]->status == AEL_E_CORRUPTED) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void finish_piece(struct batch *batch, struct ael_batch_piece *piece) {
     if (piece->status != AEL_OK) {
         fail_piece(batch, piece, piece->status);
@@ -156,7 +166,7 @@ static void run_group(struct batch *batch, struct ael_batch_piece **group, size_
     }
     count = make_room(batch, group, count, loan.key, begun.now_s);
     status = count > 0 ? run_pieces(batch, group, count, loan.key->key, &begun.call) : AEL_OK;
-    ael_session_end_loan(&loan, status);
+    ael_session_end_loan(&loan, key_was_corrupted(group, count) ? AEL_E_CORRUPTED : status);
     for (size_t i = 0; i < count; i++) {
         group[i]->status = status != AEL_OK ? status : group[i]->status;
         finish_piece(batch, group[i]);

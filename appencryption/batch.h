@@ -2,7 +2,7 @@
  * appencryption/batch.h - the way of a batch: windows of neighbours, and in each window the pieces that share a key.
  *
  *     a window: each piece is checked | each key is borrowed once, all outputs of its pieces get their room |
- *               one scratch slot, one opening of the key, its pieces sealed or opened | slot back | outputs finished
+ *               one scratch slot, in it its pieces are sealed or opened | slot back | outputs finished
  *
  * What differs between encrypting and decrypting, struct and JSON, is a table (struct ael_batch_kind).
  * Layer: appencryption. Threads: any; a batch belongs to one.
@@ -11,7 +11,7 @@
 #ifndef AEL_APPENCRYPTION_BATCH_H
 #define AEL_APPENCRYPTION_BATCH_H
 
-#include "appencryption/envelope_run.h"
+#include "appencryption/envelope.h"
 #include "appencryption/session_parts.h"
 
 /* One item on its way through a window; what its kind has no use for is NULL. */

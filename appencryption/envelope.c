@@ -68,3 +68,42 @@ enum ael_status ael_envelope_open(
     }
     return status;
 }
+
+/* see appencryption/envelope.h */
+enum ael_status ael_envelope_run_begin(
+    struct ael_envelope_run *run, struct ael_crypto_key *intermediate, const struct ael_call *call) {
+    run->intermediate = intermediate;
+    return ael_scratch_begin(&run->scratch, call);
+}
+
+/* see appencryption/envelope.h */
+enum ael_status ael_envelope_run_end(struct ael_envelope_run *run) {
+    return ael_scratch_end(&run->scratch);
+}
+
+/* see appencryption/envelope.h */
+enum ael_status ael_envelope_run_seal(
+    struct ael_envelope_run *run, struct ael_bytes plain, uint8_t *data, uint8_t key[static AEL_SEALED_KEY_BYTES]) {
+    enum ael_status status = seal_in(run->scratch.bytes, run->intermediate, plain, data, key);
+    if (status != AEL_OK) {
+        ael_wipe(data, plain.len + AEL_SEALED_OVERHEAD_BYTES);
+        ael_wipe(key, AEL_SEALED_KEY_BYTES);
+    }
+    return status;
+}
+
+/* see appencryption/envelope.h */
+enum ael_status ael_envelope_run_open(
+    struct ael_envelope_run *run, struct ael_bytes key, struct ael_bytes data, uint8_t *plain) {
+    enum ael_status status = AEL_E_AUTHENTICATION;
+    if (data.len < AEL_SEALED_OVERHEAD_BYTES) {
+        return status;
+    }
+    if (key.len == AEL_SEALED_KEY_BYTES) {
+        status = open_in(run->scratch.bytes, run->intermediate, key, data, plain);
+    }
+    if (status != AEL_OK) {
+        ael_wipe(plain, data.len - AEL_SEALED_OVERHEAD_BYTES);
+    }
+    return status;
+}

@@ -37,4 +37,28 @@ AEL_MUST_CHECK enum ael_status ael_envelope_open(
     struct ael_crypto_key *intermediate, struct ael_bytes key, struct ael_bytes data,
     const struct ael_call *call, uint8_t *plain);
 
+/*
+ * Envelopes one after the other in one slot. A run is short, allocates nothing and waits for nothing. A failed envelope
+ * leaves the others whole; a failed end none.
+ */
+struct ael_envelope_run {
+    struct ael_scratch scratch;
+    struct ael_crypto_key *intermediate; /* the caller's */
+};
+
+/** Takes the slot. @return as ael_scratch_begin; nothing is held after a failure. */
+AEL_MUST_CHECK enum ael_status ael_envelope_run_begin(
+    struct ael_envelope_run *run, struct ael_crypto_key *intermediate, const struct ael_call *call);
+
+/** As ael_envelope_seal. */
+AEL_MUST_CHECK enum ael_status ael_envelope_run_seal(
+    struct ael_envelope_run *run, struct ael_bytes plain, uint8_t *data, uint8_t key[static AEL_SEALED_KEY_BYTES]);
+
+/** As ael_envelope_open. */
+AEL_MUST_CHECK enum ael_status ael_envelope_run_open(
+    struct ael_envelope_run *run, struct ael_bytes key, struct ael_bytes data, uint8_t *plain);
+
+/** Gives the slot back. @return as ael_scratch_end: after a failure no output of the run may be used. */
+AEL_MUST_CHECK enum ael_status ael_envelope_run_end(struct ael_envelope_run *run);
+
 #endif /* AEL_APPENCRYPTION_ENVELOPE_H */
