@@ -61,6 +61,7 @@ static void end_piece(struct batch *batch, struct ael_batch_piece *piece, enum a
     if (batch->status == AEL_OK) {
         batch->status = status;
     }
+    ael_metric_failure(batch->kind->decrypts ? AEL_METRIC_SOURCE_DECRYPT : AEL_METRIC_SOURCE_ENCRYPT, status);
     ael_record_buf_clear(&piece->read);
     piece->is_done = true;
     batch->items->give(batch->items->items, piece->index, status);

@@ -82,10 +82,10 @@ static enum ael_status open_record(struct ael_batch_piece *piece, struct ael_env
 }
 
 const struct ael_batch_kind ael_batch_encrypting = {
-    "ael.batch.encrypt", false, check_payload, lay_out, seal, finish_nothing};
+    "ael.drr.encrypt_batch", false, check_payload, lay_out, seal, finish_nothing};
 const struct ael_batch_kind ael_batch_encrypting_json = {
-    "ael.batch.encrypt", false, check_payload, lay_out_json, seal_json, finish_json};
+    "ael.drr.encrypt_batch", false, check_payload, lay_out_json, seal_json, finish_json};
 const struct ael_batch_kind ael_batch_decrypting = {
-    "ael.batch.decrypt", true, check_record, make_room_for_plain, open_record, finish_nothing};
+    "ael.drr.decrypt_batch", true, check_record, make_room_for_plain, open_record, finish_nothing};
 const struct ael_batch_kind ael_batch_decrypting_json = {
-    "ael.batch.decrypt", true, check_json, make_room_for_plain, open_record, finish_nothing};
+    "ael.drr.decrypt_batch", true, check_json, make_room_for_plain, open_record, finish_nothing};

@@ -74,16 +74,22 @@ static enum ael_status settle(
 }
 
 /* Not of a call that goes on. */
-static void count_time(const char *metric, int64_t start, enum ael_status status) {
+static void measure_encrypt(int64_t start, enum ael_status status) {
     if (status != AEL_E_WOULD_BLOCK) {
-        ael_metric_timer(metric, start);
+        ael_metric_timer("ael.drr.encrypt", start);
+        ael_metric_failure(AEL_METRIC_SOURCE_ENCRYPT, status);
     }
 }
 
-/* Behind the beginning of a wait the session may be gone. */
-static enum ael_status refuse_unless_pending(
-    const struct ael_session *session, enum ael_status status, struct ael_error *err) {
-    return status == AEL_E_WOULD_BLOCK ? status : ael_session_refuse(session, status, err);
+/* What the caller is told. Of a call that goes on the session may be gone. */
+static enum ael_status measure_decrypt(
+    const struct ael_session *session, int64_t start, enum ael_status status, struct ael_error *err) {
+    if (status != AEL_E_WOULD_BLOCK) {
+        ael_metric_timer("ael.drr.decrypt", start);
+        status = ael_session_refuse(session, status, err);
+        ael_metric_failure(AEL_METRIC_SOURCE_DECRYPT, status);
+    }
+    return status;
 }
 
 static struct ael_wanted_key latest_of(const struct ael_session *session) {
@@ -122,7 +128,7 @@ enum ael_status ael_session_try_encrypt(
     int64_t start = ael_metric_start();
     struct try try = try_for(out, &out->storage);
     enum ael_status status = try_encrypt(session, plain, call, wait, &try, err);
-    count_time("ael.drr.encrypt", start, status);
+    measure_encrypt(start, status);
     return status;
 }
 
@@ -145,7 +151,7 @@ enum ael_status ael_session_try_encrypt_json(
     int64_t start = ael_metric_start();
     struct try try = try_for(NULL, json);
     enum ael_status status = try_encrypt_json(session, plain, call, wait, &try, err);
-    count_time("ael.drr.encrypt", start, status);
+    measure_encrypt(start, status);
     return status;
 }
 
@@ -172,8 +178,7 @@ enum ael_status ael_session_try_decrypt(
     int64_t start = ael_metric_start();
     struct try try = try_for(NULL, plain);
     enum ael_status status = try_decrypt(session, record, call, wait, &try, err);
-    count_time("ael.drr.decrypt", start, status);
-    return refuse_unless_pending(session, status, err);
+    return measure_decrypt(session, start, status, err);
 }
 
 static enum ael_status try_decrypt_json(
@@ -203,6 +208,5 @@ enum ael_status ael_session_try_decrypt_json(
     int64_t start = ael_metric_start();
     struct try try = try_for(NULL, plain);
     enum ael_status status = try_decrypt_json(session, json, call, wait, &try, err);
-    count_time("ael.drr.decrypt", start, status);
-    return refuse_unless_pending(session, status, err);
+    return measure_decrypt(session, start, status, err);
 }

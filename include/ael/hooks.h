@@ -26,8 +26,8 @@ enum ael_metric_kind {
 typedef void (*ael_log_fn)(void *context, enum ael_log_level level, const char *component, const char *message);
 
 /*
- * name: a static string. Timers: ael.drr.encrypt, ael.drr.decrypt, ael.metastore.<kind>.{load,loadlatest,store}
- * (kind: sql for the SQL backends, else the backend's name), ael.kms.<name>.{encryptkey,decryptkey},
+ * name: a static string. Timers: ael.drr.encrypt, ael.drr.decrypt (one record), ael.drr.{encrypt,decrypt}_batch (a whole
+ * batch, of which no single records are timed), ael.metastore.<kind>.{load,loadlatest,store} (kind: sql for the SQL backends, else the backend's name), ael.kms.<name>.{encryptkey,decryptkey},
  * ael.cache.{sk,ik}.load (a load that a cache asked for, edges and waits included), secret.alloctimer. Counters:
  * secret.allocated, secret.inuse, ael.cache.{sk,ik,session}.{hit,miss,stale,evict}, and failures by what was asked for:
  * ael.error.{encrypt,decrypt,metastore,kms}.<name of the status> (a key that a metastore does not have is none).
