@@ -129,6 +129,8 @@ static const struct figure k_memory_figures[] = {
     MEMORY(secret_slots_filled, "ael_secret_slots_filled", "gauge", "Slots that hold a secret, open or not."),
     MEMORY(scratch_slots, "ael_scratch_slots", "gauge", "Slots for the library's own operations."),
     MEMORY(scratch_slots_in_use, "ael_scratch_slots_in_use", "gauge", "Slots of operations under way."),
+    MEMORY(hot_keys, "ael_hot_keys", "gauge", "Room for expanded keys that are used all the time."),
+    MEMORY(hot_keys_filled, "ael_hot_keys_filled", "gauge", "Expanded keys in it."),
     MEMORY(locked_bytes, "ael_locked_bytes", "gauge", "Bytes of locked memory."),
     MEMORY(large_regions, "ael_large_secrets", "gauge", "Secrets with pages of their own."),
     MEMORY(lease_openings, "ael_lease_openings_total", "counter", "Times that leased memory was opened."),
