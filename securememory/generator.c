@@ -10,9 +10,9 @@
 #include <sodium.h>
 #include <string.h>
 
-/* A shard's part of the protected page. */
+/* A shard's part of the protected page: what one call of the cipher makes. */
 struct shard_state {
-    uint8_t key[AEL_GENERATOR_SEED_BYTES];
+    uint8_t key[AEL_GENERATOR_SEED_BYTES]; /* of the next call */
     uint8_t block[AEL_GENERATOR_BLOCK_BYTES];
 };
 
@@ -68,11 +68,14 @@ static enum ael_status reseed(struct ael_generator_shard *shard, struct shard_st
     return AEL_OK;
 }
 
+/* 512 bytes at once, of which the cipher's vector code makes eight blocks together: in less than half the time that it
+ * takes for 480. The copy of the key is where the cipher's own is, and both go with the stack. */
 static void refill(struct ael_generator_shard *shard, struct shard_state *state) {
-    (void)crypto_stream_chacha20(state->block, sizeof state->block, k_nonce, state->key);
-    memcpy(state->key, state->block, sizeof state->key);
-    ael_wipe(state->block, sizeof state->key);
-    shard->available = sizeof state->block - sizeof state->key;
+    uint8_t key[AEL_GENERATOR_SEED_BYTES];
+    memcpy(key, state->key, sizeof key);
+    (void)crypto_stream_chacha20((uint8_t *)state, sizeof *state, k_nonce, key);
+    ael_wipe(key, sizeof key);
+    shard->available = sizeof state->block;
 }
 
 /* Returns the next len bytes of the block; the caller wipes them. */
@@ -86,7 +89,7 @@ static uint8_t *next_bytes(struct ael_generator_shard *shard, struct shard_state
 }
 
 static void draw(struct ael_generator_shard *shard, struct shard_state *state, uint8_t *out, size_t len) {
-    if (len <= sizeof state->block - sizeof state->key) {
+    if (len <= sizeof state->block) {
         uint8_t *bytes = next_bytes(shard, state, len);
         memcpy(out, bytes, len);
         ael_wipe(bytes, len);

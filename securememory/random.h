@@ -1,7 +1,7 @@
 /*
  * securememory/random.h - the generator of keys and nonces: fast key erasure over libsodium's ChaCha20 stream, state
  * in protected memory of its own, sharded by CPU, reseeded from the kernel every 1 MiB, every 60 s (with the next block
- * of 448 bytes), after fork and by ael_reseed.
+ * of 480 bytes), after fork and by ael_reseed.
  *
  * In this folder, below crypto/, because sealing secrets and filling random ones needs it.
  * Layer: securememory.

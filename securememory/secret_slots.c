@@ -440,7 +440,7 @@ static void keep_bound(struct ael_secret_slots *slots, struct ael_secret_slot *s
 
 /* see securememory/secret_slots.h */
 enum ael_status ael_secret_slots_rest(struct ael_secret_slots *slots, struct ael_secret_slot *slot) {
-    int64_t now = ael_clock_boot_ns();
+    int64_t now = ael_clock_last_tick().boot_ns;
     bool intact = is_intact(slots, slot);
     if (!intact || slot->index < slots->kept) {
         detach_used(slots, slot);
