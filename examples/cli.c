@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli.h"
 
+#include <ael/metastore_postgres.h>
 #include <ael/metastore_sqlite.h>
 #include <ael/sys/error.h>
 
@@ -78,7 +79,27 @@ open_sqlite(const char *file, struct ael_metastore **metastore, struct ael_error
 }
 #endif
 
-/* see cli.h */
+/* libpq's name of a URL; the environment and libpq's files may say the rest, such as the password. */
+static bool is_postgres_url(const char *name) {
+    return strncmp(name, "postgres://", 11) == 0 || strncmp(name, "postgresql://", 13) == 0;
+}
+
+#ifdef CLI_POSTGRES
+static enum ael_status
+open_postgres(const char *url, struct ael_metastore **metastore, struct ael_error *err) {
+    struct ael_metastore_postgres_options options = AEL_METASTORE_POSTGRES_OPTIONS_INIT;
+    options.connection = url;
+    return ael_metastore_postgres_new(&options, metastore, err);
+}
+#else
+static enum ael_status
+open_postgres(const char *url, struct ael_metastore **metastore, struct ael_error *err) {
+    (void)url, (void)metastore;
+    return ael_error_set(err, AEL_E_UNSUPPORTED, 0, "cli", "built without PostgreSQL");
+}
+#endif
+
+/* see cli.h. A name that is none is not repeated: it may hold a password. */
 enum ael_status
 cli_open_metastore(const char *name, struct ael_metastore **metastore, struct ael_error *err) {
     if (strcmp(name, "memory") == 0) {
@@ -88,8 +109,11 @@ cli_open_metastore(const char *name, struct ael_metastore **metastore, struct ae
     if (file != NULL) {
         return open_sqlite(file, metastore, err);
     }
+    if (is_postgres_url(name)) {
+        return open_postgres(name, metastore, err);
+    }
     return ael_error_set(
-        err, AEL_E_ARGUMENT, 0, "cli", "a metastore is `memory` or `sqlite:FILE`, not \"%s\"", name);
+        err, AEL_E_ARGUMENT, 0, "cli", "a metastore is `memory`, `sqlite:FILE` or a postgres:// URL");
 }
 
 /* see cli.h */
