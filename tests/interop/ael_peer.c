@@ -1,13 +1,16 @@
 /*
- * tests/interop/ael_peer.c - this library's side of the interop test: JSON lines in, JSON lines out, keys in SQLite.
+ * tests/interop/ael_peer.c - this library's side of the interop test: JSON lines in, JSON lines out, keys in SQLite or
+ * PostgreSQL.
  * The protocol is described in README.md. Uses the public API alone.
  *
- * Build: target ael_peer; libael, libael-sqlite, cJSON.
+ * Build: target ael_peer; libael, libael-sqlite, libael-postgres where it is built, cJSON.
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <ael/ael.h>
+#include <ael/metastore_postgres.h>
 #include <ael/metastore_sqlite.h>
+#include <ael/sys/error.h>
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
@@ -21,11 +24,34 @@ static const char *text_of(const cJSON *object, const char *name) {
     return text == NULL ? "" : text;
 }
 
+#ifdef INTEROP_POSTGRES
+static enum ael_status
+open_postgres(const char *url, struct ael_metastore **metastore, struct ael_error *err) {
+    struct ael_metastore_postgres_options postgres = AEL_METASTORE_POSTGRES_OPTIONS_INIT;
+    postgres.connection = url;
+    return ael_metastore_postgres_new(&postgres, metastore, err);
+}
+#else
+static enum ael_status
+open_postgres(const char *url, struct ael_metastore **metastore, struct ael_error *err) {
+    (void)url, (void)metastore;
+    return ael_error_set(err, AEL_E_UNSUPPORTED, 0, "peer", "built without PostgreSQL");
+}
+#endif
+
+static enum ael_status
+open_store(const char *store, struct ael_metastore **metastore, struct ael_error *err) {
+    struct ael_metastore_sqlite_options sqlite = AEL_METASTORE_SQLITE_OPTIONS_INIT;
+    if (strncmp(store, "postgres://", 11) == 0) {
+        return open_postgres(store, metastore, err);
+    }
+    sqlite.path = store;
+    return ael_metastore_sqlite_new(&sqlite, metastore, err);
+}
+
 static enum ael_status open_edges(
     const cJSON *setup, struct ael_metastore **metastore, struct ael_kms **kms, struct ael_error *err) {
-    struct ael_metastore_sqlite_options sqlite = AEL_METASTORE_SQLITE_OPTIONS_INIT;
-    sqlite.path = text_of(setup, "store");
-    enum ael_status status = ael_metastore_sqlite_new(&sqlite, metastore, err);
+    enum ael_status status = open_store(text_of(setup, "store"), metastore, err);
     if (status != AEL_OK) {
         return status;
     }

@@ -5,6 +5,7 @@ go 1.25.0
 require (
 	github.com/godaddy/asherah/go/appencryption v0.9.0
 	github.com/godaddy/asherah/go/securememory v0.1.7
+	github.com/lib/pq v1.10.9
 )
 
 require (

@@ -7,17 +7,20 @@ package main
 import (
 	"bufio"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/godaddy/asherah/go/appencryption"
 	"github.com/godaddy/asherah/go/appencryption/pkg/crypto/aead"
 	"github.com/godaddy/asherah/go/appencryption/pkg/kms"
 	"github.com/godaddy/asherah/go/appencryption/pkg/persistence"
 	_ "github.com/godaddy/asherah/go/securememory"
+	_ "github.com/lib/pq"
 )
 
 type setup struct {
@@ -117,6 +120,26 @@ func perform(factory *appencryption.SessionFactory, operation string, line []byt
 	return map[string]any{"payload_b64": plain}, err
 }
 
+// openStore gives the store, and what is to be done with it at the end.
+func openStore(conf setup) (appencryption.Metastore, func() error, error) {
+	if strings.HasPrefix(conf.Store, "postgres://") {
+		db, err := sql.Open("postgres", conf.Store)
+		if err != nil {
+			return nil, nil, err
+		}
+		return persistence.NewSQLMetastore(db, persistence.WithSQLMetastoreDBType(persistence.Postgres)), db.Close, nil
+	}
+	store, err := loadStore(conf.Store)
+	if err != nil {
+		return nil, nil, err
+	}
+	save := func() error { return saveStore(store, conf.Store) }
+	if conf.Suffix != "" {
+		return &regional{store, conf.Suffix}, save, nil
+	}
+	return store, save, nil
+}
+
 func serve(operation string, in *bufio.Reader, out *json.Encoder) error {
 	line, err := in.ReadBytes('\n')
 	if err != nil {
@@ -126,7 +149,7 @@ func serve(operation string, in *bufio.Reader, out *json.Encoder) error {
 	if err := json.Unmarshal(line, &conf); err != nil {
 		return err
 	}
-	store, err := loadStore(conf.Store)
+	metastore, end, err := openStore(conf)
 	if err != nil {
 		return err
 	}
@@ -136,16 +159,12 @@ func serve(operation string, in *bufio.Reader, out *json.Encoder) error {
 		return err
 	}
 	config := &appencryption.Config{Service: conf.Service, Product: conf.Product, Policy: appencryption.NewCryptoPolicy()}
-	var metastore appencryption.Metastore = store
-	if conf.Suffix != "" {
-		metastore = &regional{store, conf.Suffix}
-	}
 	factory := appencryption.NewSessionFactory(config, metastore, manager, crypto)
 	defer factory.Close()
 	for {
 		line, err := in.ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
-			return saveStore(store, conf.Store)
+			return end()
 		}
 		if err != nil {
 			return err

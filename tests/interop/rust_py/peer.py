@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Rust peer of the interop test: the published Python wheel, which wraps the Rust core.
 
-It opens the SQLite file itself. The protocol is described in ../README.md.
+It opens the SQLite file, or the PostgreSQL database, itself. The protocol is described in ../README.md.
 """
 import base64
 import json
@@ -27,7 +27,7 @@ def main():
     os.environ.update({
         "SERVICE_NAME": setup["service"],
         "PRODUCT_ID": setup["product"],
-        "SQLITE_PATH": setup["store"],
+        "POSTGRES_URL" if setup["store"].startswith("postgres://") else "SQLITE_PATH": setup["store"],
         "KMS": "static",
         "STATIC_MASTER_KEY_HEX": setup["master_key"].encode().hex(),
         "REGION_SUFFIX": setup.get("suffix", ""),
