@@ -144,7 +144,8 @@ run_command(const struct ael_call *call, const char *command, struct ael_buf *ou
         status =
             ael_error_set(err, AEL_E_SYSTEM, failed, k_component, "%s: /bin/sh cannot be started", k_source);
     } else {
-        status = explain(run(pid, ends[0], call, output, &result), result, err);
+        status = run(pid, ends[0], call, output, &result);
+        status = explain(status, result, err);
     }
     (void)close(ends[0]);
     return status;
