@@ -434,6 +434,9 @@ enum ael_status ael_http_send(
         status = send_from(place, &exchange, err);
         ael_http_pool_give(http, place);
     }
+    if (status != AEL_OK) {
+        ael_http_response_clear(response); /* what came of an answer is nobody's; whether it was sent, is */
+    }
     ael_http_header_list_clear(&exchange.headers);
     ael_cancel_restore(cancel);
     return status;

@@ -90,7 +90,7 @@ void ael_http_free(struct ael_http *http);
  * Sends a request and reads its answer.
  *
  * @param call      its deadline and token; NULL = 30 s. Both are seen in every phase, name look-up and handshake too.
- * @param response  overwritten; clear it, also after a failure.
+ * @param response  overwritten; after a failure only `sent` counts, and there is nothing to clear.
  * @return AEL_OK (there is an answer, whatever its status); AEL_E_ARGUMENT (method, URL, or a header with a line end);
  *         AEL_E_UNREACHABLE (no such host, refused, lost); AEL_E_TIMEOUT; AEL_E_CANCELLED; AEL_E_BACKEND (TLS refused: the
  *         sentence tells why; no HTTP; an answer longer than max_bytes); AEL_E_NO_MEMORY; AEL_E_FORKED.

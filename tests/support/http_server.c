@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,12 @@ struct http_server {
     unsigned count;
     struct connection connections[MOST_CONNECTIONS];
 };
+
+static atomic_int s_sync;
+
+void http_server_sync(void) {
+    (void)atomic_fetch_add_explicit(&s_sync, 1, memory_order_acq_rel);
+}
 
 static bool send_all(int fd, const char *bytes, size_t len) {
     while (len > 0) {
@@ -82,7 +89,9 @@ static bool serve(struct connection *connection, const struct http_server_reques
     struct http_server_reply *reply = calloc(1, sizeof *reply);
     bool go_on = false;
     (void)pthread_mutex_lock(&server->lock);
+    http_server_sync();
     server->answer(server->context, request, reply);
+    http_server_sync();
     (void)pthread_mutex_unlock(&server->lock);
     if (reply->how == HTTP_SERVER_HANGS) {
         wait_for_stop(server);

@@ -53,6 +53,10 @@ const char *http_server_url(const struct http_server *server);
 const char *
 http_server_header(const struct http_server_request *request, const char *name, char value[static 4096]);
 
+/** Before and after a request: what the test and its server share is ordered by the network, which ThreadSanitizer does not
+ * see. */
+void http_server_sync(void);
+
 /** Returns a port of 127.0.0.1 at which nobody listens. */
 int http_server_free_port(void);
 

@@ -72,12 +72,20 @@ static void world_end(struct world *world) {
 }
 
 static enum ael_status
+exchange(struct world *world, const struct ael_call *call, const struct ael_http_request *request) {
+    http_server_sync();
+    enum ael_status status = ael_http_send(world->http, call, request, &world->response, &world->err);
+    http_server_sync();
+    return status;
+}
+
+static enum ael_status
 send_it(struct world *world, const struct ael_call *call, const char *path, struct ael_http_request request) {
     ael_http_response_clear(&world->response);
     (void)snprintf(world->url, sizeof world->url, "%s%s", http_server_url(world->server), path);
     request.url = world->url;
     request.method = request.method == NULL ? "GET" : request.method;
-    return ael_http_send(world->http, call, &request, &world->response, &world->err);
+    return exchange(world, call, &request);
 }
 
 static enum ael_status get(struct world *world, const char *path) {
@@ -227,8 +235,7 @@ static void test_http_send__tells_servers_that_are_not_there_or_go_away(void) {
     struct ael_http_request request = {.method = "GET", .url = url};
     world_begin(&world, 2);
     (void)snprintf(url, sizeof url, "http://127.0.0.1:%d/secret?token=s3cret", http_server_free_port());
-    CU_ASSERT_EQUAL(
-        ael_http_send(world.http, NULL, &request, &world.response, &world.err), AEL_E_UNREACHABLE);
+    CU_ASSERT_EQUAL(exchange(&world, NULL, &request), AEL_E_UNREACHABLE);
     CU_ASSERT(!world.response.sent && strstr(world.err.detail, "secret") == NULL);
     CU_ASSERT_PTR_NOT_NULL(strstr(world.err.detail, "http://127.0.0.1:"));
     s_reply.how = HTTP_SERVER_CLOSES;
@@ -238,8 +245,7 @@ static void test_http_send__tells_servers_that_are_not_there_or_go_away(void) {
     CU_ASSERT_EQUAL(get(&world, "/"), AEL_E_UNREACHABLE);
     CU_ASSERT(world.response.sent && world.response.status == 0);
     request.url = "http://no-such-host.invalid/";
-    CU_ASSERT_EQUAL(
-        ael_http_send(world.http, NULL, &request, &world.response, &world.err), AEL_E_UNREACHABLE);
+    CU_ASSERT_EQUAL(exchange(&world, NULL, &request), AEL_E_UNREACHABLE);
     world_end(&world);
 }
 
@@ -292,11 +298,10 @@ static void test_http_send__refuses_what_would_be_another_request(void) {
     static const char *const k_urls[] = {"file:///etc/passwd", "ftp://127.0.0.1/", "", "http//x", "http://"};
     for (size_t i = 0; i < sizeof k_urls / sizeof k_urls[0]; i++) {
         struct ael_http_request request = {.method = "GET", .url = k_urls[i]};
-        CU_ASSERT_EQUAL(
-            ael_http_send(world.http, NULL, &request, &world.response, &world.err), AEL_E_ARGUMENT);
+        CU_ASSERT_EQUAL(exchange(&world, NULL, &request), AEL_E_ARGUMENT);
     }
     struct ael_http_request named = {.method = "GET", .url = "http://user:s3cret@127.0.0.1:1/"};
-    CU_ASSERT_EQUAL(ael_http_send(world.http, NULL, &named, &world.response, &world.err), AEL_E_ARGUMENT);
+    CU_ASSERT_EQUAL(exchange(&world, NULL, &named), AEL_E_ARGUMENT);
     CU_ASSERT_PTR_NULL(strstr(world.err.detail, "s3cret"));
     world_end(&world);
 }
@@ -308,15 +313,14 @@ static void test_http_send__takes_the_proxy_of_the_environment(void) {
     world_begin(&world, 1);
     (void)snprintf(url, sizeof url, "http://127.0.0.1:%d/x", http_server_free_port());
     CU_ASSERT_FATAL(setenv("http_proxy", http_server_url(world.server), 1) == 0);
-    CU_ASSERT_EQUAL(ael_http_send(world.http, NULL, &request, &world.response, &world.err), AEL_OK);
+    CU_ASSERT_EQUAL(exchange(&world, NULL, &request), AEL_OK);
     CU_ASSERT_STRING_EQUAL(s_last.target, url);
     ael_http_response_clear(&world.response);
     request.no_proxy = true;
-    CU_ASSERT_EQUAL(
-        ael_http_send(world.http, NULL, &request, &world.response, &world.err), AEL_E_UNREACHABLE);
+    CU_ASSERT_EQUAL(exchange(&world, NULL, &request), AEL_E_UNREACHABLE);
     request.no_proxy = false;
     (void)setenv("http_proxy", "weird://user:s3cret@127.0.0.1:1/", 1);
-    CU_ASSERT_NOT_EQUAL(ael_http_send(world.http, NULL, &request, &world.response, &world.err), AEL_OK);
+    CU_ASSERT_NOT_EQUAL(exchange(&world, NULL, &request), AEL_OK);
     CU_ASSERT_PTR_NULL(strstr(world.err.detail, "s3cret"));
     (void)unsetenv("http_proxy");
     world_end(&world);
@@ -340,7 +344,9 @@ static void test_http_send__gives_a_child_connections_of_its_own(void) {
     s_world = &world;
     CU_ASSERT_EQUAL(get(&world, "/parent"), AEL_OK);
     CU_ASSERT_EQUAL(s_last.connection, 1);
+    http_server_sync();
     CU_ASSERT_EQUAL(child_run(ask_in_child), 0);
+    http_server_sync();
     CU_ASSERT_STRING_EQUAL(s_last.target, "/child");
     CU_ASSERT_EQUAL(s_last.connection, 2);
     CU_ASSERT_EQUAL(get(&world, "/parent"), AEL_OK);

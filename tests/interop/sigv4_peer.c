@@ -1,0 +1,88 @@
+/*
+ * tests/interop/sigv4_peer.c - signs requests for another implementation to check (tests/interop/sigv4).
+ *
+ * Each line of standard input is a JSON object: id, secret, token, method, path, query, headers ([[name, value], ...]), body,
+ * region, service, time_s, body_hash. For each, standard output has the Authorization header.
+ * Layer: tests.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "net/sigv4.h"
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LINE_BYTES = 1 << 20 };
+
+static const char *text(const cJSON *object, const char *name) {
+    const char *value = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
+    return value == NULL ? "" : value;
+}
+
+static struct ael_bytes bytes(const cJSON *object, const char *name) {
+    return ael_bytes_from_text(text(object, name));
+}
+
+static struct ael_credentials *credentials_of(const cJSON *object) {
+    static char secret[AEL_CREDENTIALS_SECRET_MAX + 1];
+    struct ael_credentials *credentials = NULL;
+    (void)snprintf(secret, sizeof secret, "%s", text(object, "secret"));
+    const struct ael_credentials_parts parts = {bytes(object, "id"),    (uint8_t *)secret,     strlen(secret),
+                                                bytes(object, "token"), AEL_CREDENTIALS_NEVER, "peer"};
+    return ael_credentials_new(&parts, &credentials, NULL) == AEL_OK ? credentials : NULL;
+}
+
+static size_t read_headers(const cJSON *object, struct ael_http_header *headers) {
+    const cJSON *one = NULL;
+    size_t count = 0;
+    cJSON_ArrayForEach(one, cJSON_GetObjectItemCaseSensitive(object, "headers")) {
+        if (count < AEL_SIGV4_MAX_HEADERS) {
+            headers[count++] = (struct ael_http_header){
+                ael_bytes_from_text(cJSON_GetStringValue(cJSON_GetArrayItem(one, 0))),
+                ael_bytes_from_text(cJSON_GetStringValue(cJSON_GetArrayItem(one, 1)))};
+        }
+    }
+    return count;
+}
+
+static bool sign(const cJSON *object) {
+    struct ael_http_header headers[AEL_SIGV4_MAX_HEADERS];
+    struct ael_sigv4_signed made = {0};
+    struct ael_credentials *credentials = credentials_of(object);
+    const struct ael_sigv4_request request = {
+        .method = text(object, "method"),
+        .path = bytes(object, "path"),
+        .query = bytes(object, "query"),
+        .headers = headers,
+        .header_count = read_headers(object, headers),
+        .body = bytes(object, "body"),
+    };
+    const struct ael_sigv4_scope scope = {
+        .region = text(object, "region"),
+        .service = text(object, "service"),
+        .time_s = (int64_t)cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(object, "time_s")),
+        .send_body_hash = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, "body_hash")),
+    };
+    bool good =
+        credentials != NULL && ael_sigv4_sign(credentials, NULL, &request, &scope, &made, NULL) == AEL_OK;
+    if (good) {
+        printf("%.*s\n", (int)made.authorization.len, (const char *)made.authorization.data);
+    }
+    ael_sigv4_signed_clear(&made);
+    ael_credentials_release(credentials);
+    return good;
+}
+
+int main(void) {
+    static char line[LINE_BYTES];
+    while (fgets(line, sizeof line, stdin) != NULL) {
+        cJSON *object = cJSON_Parse(line);
+        bool good = object != NULL && sign(object);
+        cJSON_Delete(object);
+        if (!good) {
+            return EXIT_FAILURE;
+        }
+    }
+    return EXIT_SUCCESS;
+}
