@@ -75,16 +75,18 @@ static bool is_usable(const struct ael_credentials_cache *cache, int64_t now_s) 
     return cache->current != NULL && !cache->refused && now_s < ael_credentials_expires_s(cache->current);
 }
 
-/* Keeps what was fetched, which has not ended. */
-static void keep(struct ael_credentials_cache *cache, struct ael_credentials *fetched, int64_t now_s) {
+/* Keeps what was fetched, which has not ended; returns what it replaces, to be released without the lock. */
+static struct ael_credentials *
+keep(struct ael_credentials_cache *cache, struct ael_credentials *fetched, int64_t now_s) {
     int64_t end_s = ael_credentials_expires_s(fetched);
     int64_t quarter_s = (end_s - now_s + 3) / 4;
     int64_t window_s = quarter_s < WINDOW_S ? quarter_s : WINDOW_S;
-    ael_credentials_release(cache->current);
+    struct ael_credentials *replaced = cache->current;
     cache->current = fetched;
     cache->refresh_at_s = end_s == AEL_CREDENTIALS_NEVER ? end_s : end_s - window_s;
     cache->retry_after_s = window_s / 10 + 1;
     cache->refused = false;
+    return replaced;
 }
 
 /* Waits for whoever fetches. AEL_OK: look again; else the shared failure, or the end of the own call. */
@@ -139,6 +141,7 @@ static bool is_shared(enum ael_status status) {
 static enum ael_status
 refresh(struct ael_credentials_cache *cache, const struct ael_call *call, struct ael_error *err) {
     struct ael_credentials *fetched = NULL;
+    struct ael_credentials *replaced = NULL;
     struct ael_error said = {.status = AEL_OK};
     cache->fetching = true;
     ael_mutex_unlock(&cache->lock);
@@ -147,7 +150,7 @@ refresh(struct ael_credentials_cache *cache, const struct ael_call *call, struct
     ael_mutex_lock(&cache->lock);
     cache->fetching = false;
     if (status == AEL_OK) {
-        keep(cache, fetched, now_s);
+        replaced = keep(cache, fetched, now_s);
     } else if (is_usable(cache, now_s)) {
         cache->refresh_at_s = now_s + cache->retry_after_s;
         status = AEL_OK;
@@ -161,6 +164,9 @@ refresh(struct ael_credentials_cache *cache, const struct ael_call *call, struct
         }
     }
     ael_cond_broadcast(&cache->changed);
+    ael_mutex_unlock(&cache->lock);
+    ael_credentials_release(replaced);
+    ael_mutex_lock(&cache->lock);
     return status;
 }
 

@@ -2,11 +2,12 @@
  * tests/interop/sigv4_peer.c - signs requests for another implementation to check (tests/interop/sigv4).
  *
  * Each line of standard input is a JSON object: id, secret, token, method, path, query, headers ([[name, value], ...]), body,
- * region, service, time_s, body_hash. For each, standard output has the Authorization header.
+ * region, service, time_s, body_hash. For each, standard output has the Authorization header. With a URL as its argument it
+ * sends each request there, signed with the present time, and prints the status of the answer.
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "net/sigv4.h"
+#include "net/aws_request.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
@@ -74,15 +75,53 @@ static bool sign(const cJSON *object) {
     return good;
 }
 
-int main(void) {
+static struct ael_http *s_http;
+static struct ael_sigv4_clock s_clock;
+
+static bool send_to(const char *server, const cJSON *object) {
+    struct ael_http_header headers[AEL_SIGV4_MAX_HEADERS];
+    struct ael_http_response response = {0};
+    struct ael_error err = {0};
+    char url[4096];
+    struct ael_credentials *credentials = credentials_of(object);
+    const char *query = text(object, "query");
+    (void)snprintf(
+        url, sizeof url, "%s%s%s%s", server, text(object, "path"), query[0] == '\0' ? "" : "?", query);
+    const struct ael_aws_request request = {
+        .http =
+            {
+                .method = text(object, "method"),
+                .url = url,
+                .headers = headers,
+                .header_count = read_headers(object, headers),
+                .body = bytes(object, "body"),
+            },
+        .region = text(object, "region"),
+        .service = text(object, "service"),
+        .credentials = credentials,
+        .clock = &s_clock,
+    };
+    enum ael_status status = ael_aws_send(s_http, NULL, &request, &response, &err);
+    printf("%d %s\n", response.status, status == AEL_OK ? "" : err.detail);
+    ael_http_response_clear(&response);
+    ael_credentials_release(credentials);
+    return true;
+}
+
+int main(int argc, char **argv) {
     static char line[LINE_BYTES];
+    const struct ael_http_options options = AEL_HTTP_OPTIONS_INIT;
+    if (ael_http_new(&options, &s_http, NULL) != AEL_OK) {
+        return EXIT_FAILURE;
+    }
     while (fgets(line, sizeof line, stdin) != NULL) {
         cJSON *object = cJSON_Parse(line);
-        bool good = object != NULL && sign(object);
+        bool good = object != NULL && (argc > 1 ? send_to(argv[1], object) : sign(object));
         cJSON_Delete(object);
         if (!good) {
             return EXIT_FAILURE;
         }
     }
+    ael_http_free(s_http);
     return EXIT_SUCCESS;
 }
