@@ -14,7 +14,8 @@
 
 enum { LONGEST = 1 << 20 };
 
-static const size_t k_lens[] = {32, 64, 128, 192, 256, 320, 384, 1024, 1280, 1408, 1536, 1792, 8192, 65536, LONGEST};
+static const size_t k_lens[] = {32,   64,   128,  192,  256,  320,   384,    1024,
+                                1280, 1408, 1536, 1792, 8192, 65536, LONGEST};
 enum { LENS = sizeof k_lens / sizeof k_lens[0], CASES_MAX = 2 * LENS * AEL_AEAD_ENGINES_MAX };
 
 /* One engine and one length. */

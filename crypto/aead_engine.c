@@ -21,12 +21,12 @@ static const struct row {
     int engine;
     size_t up_to;
 } k_rows[] = {
-    {IPSEC_MB_AVX2, 256},
-    {IPSEC_MB_AVX512, SIZE_MAX},
-    {IPSEC_MB_AVX2, SIZE_MAX},
-    {SODIUM, 1536},
-    {EVP, SIZE_MAX},
-    {SODIUM, SIZE_MAX}, /* better than nothing, should EVP fail */
+    {IPSEC_MB_AVX2, 256},        /* cheaper to set up */
+    {IPSEC_MB_AVX512, SIZE_MAX}, /* faster once set up */
+    {IPSEC_MB_AVX2, SIZE_MAX},   /* where there is no AVX-512 */
+    {SODIUM, 1536},              /* cheaper to set up than EVP */
+    {EVP, SIZE_MAX},             /* faster once set up */
+    {SODIUM, SIZE_MAX},          /* better than nothing, should EVP fail */
 };
 
 enum { ROWS = sizeof k_rows / sizeof k_rows[0] };

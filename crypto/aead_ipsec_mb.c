@@ -16,7 +16,7 @@
 #include <string.h>
 
 enum {
-    TAG_AT = 96, /* of the state: behind the library's own, the tag that is to be compared */
+    TAG_AT = 96,               /* of the state: behind the library's own, the tag that is to be compared */
     AVX2_SCHEDULE_BYTES = 512, /* that no more are used is part of the self-test */
     AVX2_USED_BYTES = 368,     /* by version 1.3 */
     NOT_ASKED = 0,
@@ -47,8 +47,8 @@ static bool can_run_avx512(void) {
 }
 
 static struct code s_avx2 = {can_run_avx2, init_mb_mgr_avx2, IMB_CPUFLAGS_AVX2, NULL, NULL, NULL, NOT_ASKED};
-static struct code s_avx512 = {
-    can_run_avx512, init_mb_mgr_avx512, IMB_CPUFLAGS_AVX512_T2, NULL, NULL, NULL, NOT_ASKED};
+static struct code s_avx512 = {can_run_avx512, init_mb_mgr_avx512, IMB_CPUFLAGS_AVX512_T2, NULL, NULL,
+                               NULL,           NOT_ASKED};
 static struct ael_mutex s_lock = AEL_MUTEX_INIT;
 
 static bool take_functions(struct code *code, IMB_MGR *manager) {
@@ -107,8 +107,7 @@ static void seal(
     size_t len,
     uint8_t *out,
     uint8_t *tag) {
-    code->enc(
-        key_data(schedule), context_data(state), out, in, len, nonce, NULL, 0, tag, AEL_AEAD_TAG_BYTES);
+    code->enc(key_data(schedule), context_data(state), out, in, len, nonce, NULL, 0, tag, AEL_AEAD_TAG_BYTES);
 }
 
 static enum ael_status open_with(
@@ -196,5 +195,6 @@ static enum ael_status avx512_open(
     return open_with(&s_avx512, schedule, state, nonce, in, len, tag, out);
 }
 
-const struct ael_aead_engine ael_aead_ipsec_mb_avx512 = {
-    "ipsec-mb/avx512",   sizeof(struct gcm_key_data), avx512_is_available, avx512_expand, avx512_seal, avx512_open};
+const struct ael_aead_engine ael_aead_ipsec_mb_avx512 = {"ipsec-mb/avx512",   sizeof(struct gcm_key_data),
+                                                         avx512_is_available, avx512_expand,
+                                                         avx512_seal,         avx512_open};

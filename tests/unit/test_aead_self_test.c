@@ -18,7 +18,7 @@ static void test_self_test__passes_for_each_engine_that_is_there(void) {
 
 /* ---- EVP, with one thing wrong ---- */
 
-static enum {
+enum fault {
     NOTHING,
     WRONG_CIPHERTEXT,
     WRONG_TAG,
@@ -30,7 +30,9 @@ static enum {
     WRITES_BEHIND_STATE,
     FAILS,
     HAS_NO_MEMORY,
-} g_fault;
+};
+
+static enum fault g_fault;
 
 static bool is_available(void) {
     return true;
@@ -70,8 +72,8 @@ static const struct ael_aead_engine k_wrong = {"evp", AEL_AEAD_KEY_BYTES, is_ava
 static void test_self_test__finds_each_wrong_answer(void) {
     g_fault = NOTHING;
     CU_ASSERT_EQUAL(ael_aead_self_test(&k_wrong), AEL_OK);
-    for (int fault = WRONG_CIPHERTEXT; fault <= WRITES_BEHIND_STATE; fault++) {
-        g_fault = fault;
+    for (unsigned fault = WRONG_CIPHERTEXT; fault <= WRITES_BEHIND_STATE; fault++) {
+        g_fault = (enum fault)fault;
         CU_ASSERT_EQUAL(ael_aead_self_test(&k_wrong), AEL_E_CORRUPTED);
     }
 }
