@@ -22,7 +22,7 @@ static enum ael_status check_whole(const struct ael_batch_piece *piece, bool has
 
 static enum ael_status check_payload(struct ael_batch_piece *piece, struct ael_error *err) {
     AEL_TRY(check_whole(piece, piece->sealed != NULL || piece->out != NULL, err));
-    piece->wanted = (struct ael_wanted_key){ael_buf_view(&piece->session->intermediate_key_id), 0, true};
+    piece->wanted = (struct ael_wanted_key){ael_session_id(piece->session), 0, true};
     return ael_session_check_payload(piece->session, piece->input, err);
 }
 

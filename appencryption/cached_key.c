@@ -16,7 +16,8 @@ static struct ael_retirees s_retired = AEL_RETIREES_INIT(struct ael_cached_key, 
 enum ael_status ael_cached_key_new(
     struct ael_bytes id, struct ael_crypto_key *key, struct ael_cached_key *parent, int64_t checked_ns,
     struct ael_cached_key **out) {
-    struct ael_cached_key *cached = ael_alloc(offsetof(struct ael_cached_key, id) + id.len);
+    size_t row_len = parent == NULL ? sizeof(struct ael_fingerprint) : 0;
+    struct ael_cached_key *cached = ael_alloc(offsetof(struct ael_cached_key, id) + id.len + row_len);
     *out = cached;
     if (cached == NULL) {
         ael_crypto_key_release(key);

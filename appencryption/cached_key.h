@@ -31,8 +31,6 @@ struct ael_cached_key {
     struct ael_pinned_link latest; /* and by id */
     struct ael_crypto_key *key;
     struct ael_cached_key *parent; /* NULL for a system key */
-    /* Of the encrypted key in the row that a system key was opened from or stored in; else zero. */
-    struct ael_fingerprint row;
     /* Boot clock. A lone figure that publishes nothing else, so relaxed order is enough. */
     _Atomic int64_t checked_ns;
     struct ael_refcount count;
@@ -46,7 +44,7 @@ struct ael_cached_key {
     struct ael_eviction_node node; /* as what follows, of the table, under the cache's lock */
     int64_t retry_ns;              /* no refresh ahead of time before this */
     uint32_t id_len;
-    uint8_t id[];
+    uint8_t id[]; /* and behind it, of a key without a parent, its row */
 };
 
 /**
@@ -93,6 +91,12 @@ static inline enum ael_key_standing ael_cached_key_standing(const struct ael_cac
 
 static inline struct ael_bytes ael_cached_key_id(const struct ael_cached_key *cached) {
     return (struct ael_bytes){cached->id, cached->id_len};
+}
+
+/** Returns the fingerprint of the encrypted key in the row that a system key was opened from or stored in; zero until it is
+ * set, before the key is published. NULL for a key that has a parent. */
+static inline struct ael_fingerprint *ael_cached_key_row(struct ael_cached_key *cached) {
+    return cached->parent == NULL ? (struct ael_fingerprint *)(cached->id + cached->id_len) : NULL;
 }
 
 /** Tells whether the key or its parent was found corrupted. */

@@ -208,9 +208,11 @@ static int64_t own_check_ns(const struct ael_cached_key *key) {
  * before the known key's last check, when the row holds another encryption by now, or the known key is
  * revoked here and not in the store: somebody took it back.
  */
-static bool gives_way(const struct ael_cached_key *known, const struct ael_cached_key *loaded) {
+static bool gives_way(struct ael_cached_key *known, struct ael_cached_key *loaded) {
     bool taken_back = ael_crypto_key_is_revoked(known->key) && !ael_crypto_key_is_revoked(loaded->key);
-    bool changed = taken_back || !ael_fingerprint_equal(&known->row, &loaded->row);
+    const struct ael_fingerprint *row = ael_cached_key_row(known);
+    const struct ael_fingerprint *now = ael_cached_key_row(loaded);
+    bool changed = taken_back || (row != NULL && now != NULL && !ael_fingerprint_equal(row, now));
     return ael_cached_key_is_broken(known) || (changed && own_check_ns(loaded) >= own_check_ns(known));
 }
 

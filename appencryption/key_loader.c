@@ -81,10 +81,10 @@ static enum ael_status store_and_hold(
  */
 static struct ael_crypto_key *
 known_key(const struct work *work, const struct ael_key_name *name, const struct ael_fingerprint *row) {
-    const struct ael_cached_key *known = work->load->known;
+    struct ael_cached_key *known = work->load->known;
     if (known == NULL || ael_cached_key_is_broken(known)
         || ael_crypto_key_created_s(known->key) != name->created_s
-        || !ael_fingerprint_equal(&known->row, row)) {
+        || !ael_fingerprint_equal(ael_cached_key_row(known), row)) {
         return NULL;
     }
     if (name->revoked) {
@@ -112,7 +112,7 @@ static enum ael_status open_system_key(
         AEL_TRY(decrypt_system_key(work, name, record->key, &opened, err));
     }
     AEL_TRY(hold(work, opened, NULL, key, err));
-    (*key)->row = row;
+    *ael_cached_key_row(*key) = row;
     return AEL_OK;
 }
 
@@ -127,7 +127,7 @@ static enum ael_status store_system_key(
     struct ael_key_record record = {.created_s = name->created_s, .key = ael_buf_view(encrypted)};
     AEL_TRY(store_and_hold(work, &record, made, NULL, key, err));
     if (*key != NULL) {
-        (*key)->row = ael_fingerprint_of(record.key);
+        *ael_cached_key_row(*key) = ael_fingerprint_of(record.key);
     }
     return AEL_OK;
 }

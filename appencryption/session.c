@@ -16,7 +16,7 @@
 static const char k_component[] = "session";
 
 enum {
-    SESSION_HELD_BYTES = 480,    /* places in the cache, the allocator's share, and a key that has left its cache */
+    SESSION_HELD_BYTES = 440,    /* places in the cache, the allocator's share, and a key that has left its cache */
     OWN_CACHE_HELD_BYTES = 4096, /* a key cache of the session's own, with its first key */
     SHOWN_ID_BYTES = 80,         /* of an id in a verbose error */
 };
@@ -39,11 +39,12 @@ static enum ael_status make_key_cache(struct ael_session *session) {
 
 static enum ael_status name(struct ael_session *session, struct ael_bytes partition, size_t id_len) {
     size_t core_len = 0;
-    ael_buf_init_fixed(&session->intermediate_key_id, session->id, id_len);
-    AEL_TRY(ael_naming_intermediate_key_id(
-        &session->factory->naming, partition, &session->intermediate_key_id, &core_len));
-    session->core_len = (uint32_t)core_len;
-    session->partition_len = (uint32_t)partition.len;
+    struct ael_buf id;
+    ael_buf_init_fixed(&id, session->id, id_len);
+    AEL_TRY(ael_naming_intermediate_key_id(&session->factory->naming, partition, &id, &core_len));
+    session->id_len = (uint16_t)id.len;
+    session->core_len = (uint16_t)core_len;
+    session->partition_len = (uint16_t)partition.len;
     return AEL_OK;
 }
 
@@ -91,7 +92,7 @@ void ael_session_release(struct ael_session *session) {
 /* see appencryption/session_parts.h */
 size_t ael_session_bytes(const struct ael_session *session) {
     size_t own = session->owns_intermediate_keys ? (size_t)OWN_CACHE_HELD_BYTES : 0;
-    return sizeof *session + session->intermediate_key_id.len + own + SESSION_HELD_BYTES;
+    return sizeof *session + session->id_len + own + SESSION_HELD_BYTES;
 }
 
 /* see appencryption/session_parts.h */
@@ -192,7 +193,7 @@ bool ael_session_is_payload(struct ael_bytes plain) {
 /* see ael/session.h */
 size_t ael_session_record_bound(const struct ael_session *session, size_t plain_len) {
     size_t bound = AEL_SEALED_OVERHEAD_BYTES + AEL_SEALED_KEY_BYTES;
-    bool fits = session != NULL && ael_add_size(bound, session->intermediate_key_id.len, &bound)
+    bool fits = session != NULL && ael_add_size(bound, session->id_len, &bound)
                 && ael_add_size(bound, plain_len, &bound);
     return fits ? bound : SIZE_MAX;
 }
@@ -201,7 +202,7 @@ size_t ael_session_record_bound(const struct ael_session *session, size_t plain_
 enum ael_status ael_session_lay_out(
     const struct ael_session *session, const struct ael_cached_key *key, size_t plain_len, int64_t now_s,
     struct ael_record_buf *out, struct ael_error *err) {
-    struct ael_bytes id = ael_buf_view(&session->intermediate_key_id);
+    struct ael_bytes id = ael_session_id(session);
     size_t len = ael_session_record_bound(session, plain_len);
     enum ael_status status = ael_buf_reserve(&out->storage, len);
     if (status != AEL_OK) {
@@ -318,7 +319,7 @@ static void remember(
 /* see appencryption/session_parts.h */
 enum ael_status ael_session_latest_key(
     struct ael_session *session, struct ael_session_call *call, struct ael_key_loan *loan, struct ael_error *err) {
-    struct ael_bytes id = ael_buf_view(&session->intermediate_key_id);
+    struct ael_bytes id = ael_session_id(session);
     if (lend(session, call, true, 0, loan) == LENT) {
         return AEL_OK;
     }
@@ -332,7 +333,7 @@ enum ael_status ael_session_latest_key(
 enum ael_status ael_session_dated_key(
     struct ael_session *session, const struct ael_record *record, struct ael_session_call *call,
     struct ael_key_loan *loan, struct ael_error *err) {
-    struct ael_bytes own = ael_buf_view(&session->intermediate_key_id);
+    struct ael_bytes own = ael_session_id(session);
     struct ael_bytes id = record->parent_key_id;
     bool is_own = id.len == own.len && memcmp(id.data, own.data, own.len) == 0;
     enum lent lent = is_own ? lend(session, call, false, record->parent_created_s, loan) : LENT_NOT;
@@ -426,7 +427,7 @@ enum ael_status ael_session_admit(
             err, AEL_E_TOO_LARGE, 0, k_component, "the payload is longer than the policy's max_payload, %zu bytes",
             session->factory->rules.max_payload);
     }
-    struct ael_bytes own = ael_buf_view(&session->intermediate_key_id);
+    struct ael_bytes own = ael_session_id(session);
     return ael_naming_accepts(&session->factory->naming, own, session->core_len, record->parent_key_id)
                ? AEL_OK
                : refuse_partition(session, record->parent_key_id, err);

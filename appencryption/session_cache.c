@@ -31,7 +31,7 @@ static void release(void *session) {
 }
 
 /* Sessions that left their cache. */
-static struct ael_retirees s_retired = AEL_RETIREES_INIT(struct ael_session, retired, release);
+static struct ael_retirees s_retired = AEL_RETIREES_INIT(struct ael_session, cached, release);
 
 /* see appencryption/session_cache.h */
 enum ael_status ael_session_cache_new(
@@ -64,22 +64,22 @@ static bool is_of(const void *session_, const void *partition_) {
     if (session->partition_len != partition->len) {
         return false;
     }
-    struct ael_bytes own = ael_naming_partition_of(ael_buf_view(&session->intermediate_key_id), partition->len);
+    struct ael_bytes own = ael_naming_partition_of(ael_session_id(session), partition->len);
     return memcmp(own.data, partition->data, partition->len) == 0;
 }
 
 static struct ael_session *of_node(struct ael_eviction_node *node) {
-    return (struct ael_session *)(void *)((char *)node - offsetof(struct ael_session, node));
+    return (struct ael_session *)(void *)((char *)node - offsetof(struct ael_session, cached));
 }
 
 /* Takes a session out and puts it before those dropped already. */
 static void drop(struct ael_session_cache *cache, struct ael_session *session, struct ael_retiree **dropped) {
     ael_pinned_table_remove(&cache->table, &session->link);
-    ael_evictor_remove(&cache->evictor, &session->node);
+    ael_evictor_remove(&cache->evictor, &session->cached.node);
     atomic_fetch_sub_explicit(&cache->counters->cached, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&cache->counters->bytes, ael_session_bytes(session), memory_order_relaxed);
-    session->retired.next = *dropped;
-    *dropped = &session->retired;
+    session->cached.retired = (struct ael_retiree){.next = *dropped};
+    *dropped = &session->cached.retired;
 }
 
 /* Retires what was dropped, now that the lock is not held; returns how many they were. */
@@ -132,7 +132,7 @@ static struct ael_session *get_locked(
     if (session != NULL && is_old(cache, session)) {
         drop(cache, session, dropped);
     } else if (session != NULL) {
-        ael_evictor_touch(&cache->evictor, &session->node);
+        ael_evictor_touch(&cache->evictor, &session->cached.node);
         held = ael_session_hold(session);
     }
     ael_mutex_unlock(&cache->lock);
@@ -162,7 +162,7 @@ static void add(struct ael_session_cache *cache, uint64_t hash, struct ael_sessi
         return;
     }
     (void)ael_session_hold(session);
-    ael_evictor_add(&cache->evictor, &session->node, cache->by_bytes ? ael_session_bytes(session) : 1, hash);
+    ael_evictor_add(&cache->evictor, &session->cached.node, cache->by_bytes ? ael_session_bytes(session) : 1, hash);
     atomic_fetch_add_explicit(&cache->counters->cached, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&cache->counters->bytes, ael_session_bytes(session), memory_order_relaxed);
 }

@@ -28,7 +28,7 @@ static void describe(
         .key = {work->key, sizeof work->key},
         .created_s = now_s,
         .has_parent = true,
-        .parent_key_id = ael_buf_view(&session->intermediate_key_id),
+        .parent_key_id = ael_session_id(session),
         .parent_created_s = parent_created_s,
     };
     struct ael_record whole = work->record;
@@ -133,7 +133,7 @@ size_t ael_session_json_bound(const struct ael_session *session, size_t plain_le
         .key = {k_key, sizeof k_key},
         .created_s = INT64_MIN, /* the longest of all numbers */
         .has_parent = true,
-        .parent_key_id = ael_buf_view(&session->intermediate_key_id),
+        .parent_key_id = ael_session_id(session),
         .parent_created_s = INT64_MIN,
     };
     return ael_record_json_bound(&record);

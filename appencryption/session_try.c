@@ -93,7 +93,7 @@ static enum ael_status measure_decrypt(
 }
 
 static struct ael_wanted_key latest_of(const struct ael_session *session) {
-    return (struct ael_wanted_key){ael_buf_view(&session->intermediate_key_id), 0, true};
+    return (struct ael_wanted_key){ael_session_id(session), 0, true};
 }
 
 static enum ael_status begin_encrypt(

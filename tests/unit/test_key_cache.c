@@ -474,7 +474,8 @@ static void test_get__is_bounded_by_bytes(void) {
         dated(&set, NOW_S - i, AEL_OK);
     }
     CU_ASSERT_TRUE(set.counters.cached > 100);
-    CU_ASSERT_TRUE(set.counters.cached < 250);
+    CU_ASSERT_TRUE(set.counters.cached < 280);
+    CU_ASSERT_TRUE(set.counters.bytes <= 100000);
     CU_ASSERT_EQUAL(set.counters.cached + set.counters.evictions, 1000);
     end(&set);
 }
