@@ -15,7 +15,8 @@
  * what it found. Where anything changes under the reader's feet it finds nothing: a miss is no proof, the lock decides.
  *
  * Buckets are split one by one as things are added (linear hashing) and lie in segments that never move: no step is
- * longer than a chain, and nothing that a reader may stand on is freed before the table is.
+ * longer than a chain, and nothing that a reader may stand on is freed before the table is. (docs/models/table.pml goes
+ * through the orders in which readers and changes can meet; tests/threads/test_pinned_table_threads.c meets some.)
  * Layer: appencryption. Threads: as said; the last call is ael_pinned_table_clear, when nobody reads any more.
  * SPDX-License-Identifier: Apache-2.0
  */
