@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "appencryption/session_parts.h"
 #include "base/clock.h"
 #include "tests/support/fixture.h"
 #include "tests/support/suite.h"
@@ -260,6 +261,37 @@ static void test_batch__answers_closed_for_sessions_of_a_freed_factory_alone(voi
     end(&load);
 }
 
+/* What a key begins with: enough to reach the sealed bytes and spoil them, as a stray write would. */
+struct key_head {
+    struct ael_refcount count;
+    struct ael_key_binding binding;
+    struct ael_sealed_key sealed;
+};
+
+static void spoil_cached(struct ael_session *session) {
+    struct ael_session_call call;
+    struct ael_key_loan loan;
+    CU_ASSERT_EQUAL_FATAL(ael_session_begin_call(session, NULL, &call, NULL), AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(ael_session_latest_key(session, &call, &loan, NULL), AEL_OK);
+    ((struct key_head *)(void *)loan.key->key)->sealed.sealed[5] ^= 1;
+    ael_session_end_loan(&loan, AEL_OK);
+}
+
+static void test_batch__loads_a_key_that_was_found_corrupted_again(void) {
+    struct load load;
+    begin(&load);
+    CU_ASSERT_EQUAL(ael_batch_encrypt(load.seal, 3, NULL, NULL), AEL_OK);
+    spoil_cached(load.sessions[0]);
+    CU_ASSERT_EQUAL(ael_batch_encrypt(load.seal, 32, NULL, NULL), AEL_E_CORRUPTED);
+    for (size_t i = 0; i < 32; i++) {
+        CU_ASSERT_EQUAL(load.seal[i].status, i % 3 == 0 ? AEL_E_CORRUPTED : AEL_OK);
+        CU_ASSERT_EQUAL(load.records[i].storage.len == 0, i % 3 == 0);
+    }
+    CU_ASSERT_EQUAL(ael_batch_encrypt(load.seal, 32, NULL, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(fake_metastore_count(load.fix.metastore, FIXTURE_IK), 1); /* the same key, loaded */
+    end(&load);
+}
+
 /* -- time -- */
 
 static void test_batch__is_over_at_its_deadline_and_by_its_token(void) {
@@ -384,6 +416,7 @@ static void test_batch_json__comes_back_and_takes_failures_apart(void) {
     ael_buf_init_fixed(&jsons[6], exact, 30);
     seal[7].json = NULL;
     CU_ASSERT_EQUAL(ael_batch_encrypt_json(seal, COUNT, NULL, NULL), AEL_E_ARGUMENT);
+    CU_ASSERT_EQUAL(ael_batch_encrypt_json(seal, COUNT, NULL, NULL), AEL_E_ARGUMENT); /* over what is there */
     CU_ASSERT_EQUAL(seal[6].status, AEL_E_BUFFER_TOO_SMALL);
     CU_ASSERT_EQUAL(jsons[6].len, 0);
     CU_ASSERT_EQUAL(seal[7].status, AEL_E_ARGUMENT);
@@ -473,6 +506,7 @@ static const struct test_case k_cases[] = {
     {"failed decrypts leave the others whole", test_batch_decrypt__leaves_the_others_whole_when_some_fail},
     {"failed encrypts leave the others whole", test_batch_encrypt__leaves_the_others_whole_when_some_fail},
     {"a key that cannot be had is asked for once", test_batch_encrypt__asks_once_for_a_key_that_cannot_be_had},
+    {"a corrupted key is loaded again", test_batch__loads_a_key_that_was_found_corrupted_again},
     {"what is no batch is refused", test_batch__refuses_what_is_no_batch},
     {"a freed factory closes its items alone", test_batch__answers_closed_for_sessions_of_a_freed_factory_alone},
     {"deadline and token end a batch", test_batch__is_over_at_its_deadline_and_by_its_token},

@@ -6,6 +6,7 @@
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "appencryption/session_parts.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "securememory/scratch.h"
@@ -252,10 +253,6 @@ static void test_try__never_waits_for_a_metastore_that_hangs(void) {
         CU_ASSERT_EQUAL(encrypt(&loop), AEL_OK); /* the warm one goes on */
     }
     gate_wait_for(&loop.fix.metastore->gate, LOADERS);
-    bool block = true;
-    CU_ASSERT_EQUAL(threads_named("ael-loader", &block), LOADERS);
-    CU_ASSERT_EQUAL(threads_named("ael-keeper", &block), 1);
-    CU_ASSERT_TRUE(block || under_valgrind()); /* which keeps the masks to itself */
     gate_open(&loop.fix.metastore->gate);
     for (size_t i = 0; i < COLD; i++) {
         struct ael_wait *wait = NULL;
@@ -274,6 +271,36 @@ static void test_try__never_waits_for_a_metastore_that_hangs(void) {
     }
     end(&loop);
     CU_ASSERT_EQUAL(threads_named("ael-loader", NULL) + threads_named("ael-keeper", NULL), 0);
+}
+
+/* No more loads at once than the policy allows, whatever is asked for. */
+static void test_try__runs_named_threads_that_block_signals_within_the_bound(void) {
+    struct loop loop;
+    struct ael_policy policy = AEL_POLICY_INIT;
+    bool block = true;
+    policy.background_loads = 2;
+    begin_with(&loop, &policy);
+    gate_shut(&loop.fix.metastore->gate);
+    for (size_t i = 0; i < 6; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "cold%zu", i);
+        struct ael_session *cold = fixture_session(&loop.fix, name);
+        CU_ASSERT_EQUAL(
+            ael_session_try_encrypt(cold, ael_bytes_from_text(k_text), &loop.record, &k_endless, NULL, NULL),
+            AEL_E_WOULD_BLOCK); /* nobody is told, and it is loaded all the same */
+        ael_session_release(cold);
+    }
+    gate_wait_for(&loop.fix.metastore->gate, 2);
+    CU_ASSERT_EQUAL(threads_named("ael-loader", &block), 2);
+    CU_ASSERT_EQUAL(threads_named("ael-keeper", &block), 1);
+    CU_ASSERT_TRUE(block || under_valgrind()); /* which keeps the masks to itself */
+    gate_open(&loop.fix.metastore->gate);
+    struct ael_session *last = fixture_session(&loop.fix, "cold5");
+    while (ael_session_try_encrypt(last, ael_bytes_from_text(k_text), &loop.record, &k_endless, NULL, NULL) != AEL_OK) {
+        sched_yield();
+    }
+    ael_session_release(last);
+    end(&loop);
 }
 
 static void *encrypt_and_wait(void *context) {
@@ -561,6 +588,31 @@ static void test_try__waits_for_a_slot_in_the_background(void) {
     end(&loop);
 }
 
+/* What a key begins with: enough to reach the sealed bytes and spoil them, as a stray write would. */
+struct key_head {
+    struct ael_refcount count;
+    struct ael_key_binding binding;
+    struct ael_sealed_key sealed;
+};
+
+static void test_try__loads_a_key_that_was_found_corrupted_again(void) {
+    struct loop loop;
+    struct ael_session_call call;
+    struct ael_key_loan loan;
+    begin(&loop);
+    CU_ASSERT_EQUAL(fixture_encrypt(loop.session, NULL), AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(ael_session_begin_call(loop.session, NULL, &call, NULL), AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(ael_session_latest_key(loop.session, &call, &loan, NULL), AEL_OK);
+    ((struct key_head *)(void *)loan.key->key)->sealed.sealed[5] ^= 1;
+    ael_session_end_loan(&loan, AEL_OK);
+    CU_ASSERT_EQUAL(encrypt(&loop), AEL_E_CORRUPTED);
+    CU_ASSERT_EQUAL(encrypt(&loop), AEL_E_WOULD_BLOCK);
+    CU_ASSERT_EQUAL(next(&loop, loop.wait), AEL_OK);
+    CU_ASSERT_EQUAL(encrypt(&loop), AEL_OK);
+    CU_ASSERT_EQUAL(fake_metastore_count(loop.fix.metastore, FIXTURE_IK), 1);
+    end(&loop);
+}
+
 /* -- waits -- */
 
 static void test_wait_free__calls_a_load_off_that_nobody_needs(void) {
@@ -734,7 +786,7 @@ static void test_factory_free__does_not_wait_for_ever(void) {
     ael_session_factory_free(loop.fix.factory);
     loop.fix.factory = NULL;
     CU_ASSERT_EQUAL(next(&loop, loop.wait), AEL_E_CLOSED);
-    CU_ASSERT_EQUAL(threads_named("ael-loader", NULL), 1);
+    gate_wait_for(&loop.fix.metastore->gate, 1); /* it stands there still */
     gate_open(&loop.fix.metastore->gate);
     while (threads_named("ael-loader", NULL) + threads_named("ael-keeper", NULL) > 0) {
         sched_yield();
@@ -858,6 +910,7 @@ static const struct test_case k_cases[] = {
     {"there are four forms", test_try__has_all_four_forms},
     {"what other calls refuse is refused", test_try__refuses_what_the_other_calls_refuse},
     {"a metastore that hangs holds nobody up", test_try__never_waits_for_a_metastore_that_hangs},
+    {"threads are named, without signals", test_try__runs_named_threads_that_block_signals_within_the_bound},
     {"loads are shared", test_try__shares_one_load_with_others_and_with_calls_that_wait},
     {"a wait ends in time where the metastore does not", test_try__ends_in_time_where_the_metastore_does_not},
     {"a wait ends by its token", test_try__ends_by_its_token},
@@ -871,6 +924,7 @@ static const struct test_case k_cases[] = {
     {"a key that is due is loaded in the background", test_try__has_a_key_that_is_due_loaded_behind_its_back},
     {"the policy forbids threads", test_try__starts_no_thread_where_the_policy_forbids_it},
     {"a slot is waited for in the background", test_try__waits_for_a_slot_in_the_background},
+    {"a corrupted key is loaded again", test_try__loads_a_key_that_was_found_corrupted_again},
     {"a freed wait calls its load off", test_wait_free__calls_a_load_off_that_nobody_needs},
     {"a freed wait leaves its queue", test_wait_free__takes_the_wait_out_of_its_queue},
     {"a callback tries again, or frees", test_wait__calls_back_once_and_may_be_tried_again_or_freed_there},
