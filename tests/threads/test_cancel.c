@@ -16,7 +16,8 @@
 #include <ael/call.h>
 #include <ael/memory.h>
 #include <ael/secret.h>
-#include <ael/session.h>
+#include <ael/session_batch.h>
+#include <ael/session_try.h>
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -31,6 +32,7 @@ enum { LEN = 32, LARGE = 5000, THREADS = 4, SLOTS = 4, PATIENCE_MS = 5000 };
 /* What the threads work on. */
 static struct ael_secret *g_small;
 static struct ael_secret *g_large;
+static struct ael_session_factory *g_factory;
 static struct ael_session *g_session;
 static char g_key_path[] = "/tmp/ael-cancel-XXXXXX";
 
@@ -124,6 +126,43 @@ static bool do_session(void) {
     ael_session_factory_free(factory);
     ael_metastore_release(options.metastore);
     ael_kms_release(options.kms);
+    return good;
+}
+
+static bool do_batch(void) {
+    static const uint8_t k_plain[100] = {1, 2, 3};
+    struct ael_buf json = AEL_BUF_INIT;
+    struct ael_buf plain = AEL_BUF_INIT;
+    struct ael_encrypt_json_item seal = {g_session, {k_plain, sizeof k_plain}, &json, AEL_E_BUSY};
+    bool good = ael_batch_encrypt_json(&seal, 1, NULL, NULL) == AEL_OK;
+    struct ael_decrypt_json_item open = {g_session, ael_buf_view(&json), &plain, AEL_E_BUSY};
+    good = good && ael_batch_decrypt_json(&open, 1, NULL, NULL) == AEL_OK && plain.len == sizeof k_plain;
+    ael_buf_clear(&json);
+    ael_buf_clear(&plain);
+    return good;
+}
+
+/* Of a partition that nobody has asked for: threads begin, and a descriptor is made, raised and closed. */
+static bool do_try(void) {
+    static atomic_uint s_partitions;
+    struct ael_wait_options options = AEL_WAIT_OPTIONS_INIT;
+    struct ael_record_buf record = AEL_RECORD_BUF_INIT;
+    struct ael_session *session = NULL;
+    struct ael_wait *wait = NULL;
+    char name[32];
+    struct ael_bytes text = ael_bytes_from_text("text");
+    snprintf(name, sizeof name, "tried-%u", atomic_fetch_add(&s_partitions, 1));
+    bool good = ael_session_acquire(g_factory, name, &session, NULL) == AEL_OK &&
+                ael_wait_queue_new(&options.queue) == AEL_OK && ael_wait_new(&options, &wait) == AEL_OK &&
+                ael_session_try_encrypt(session, text, &record, NULL, wait, NULL) == AEL_E_WOULD_BLOCK;
+    while (good && !ael_wait_queue_next(options.queue, NULL, NULL, NULL)) {
+        sched_yield();
+    }
+    good = good && ael_session_try_encrypt(session, text, &record, NULL, wait, NULL) == AEL_OK;
+    ael_record_buf_clear(&record);
+    ael_wait_free(wait);
+    ael_wait_queue_free(options.queue);
+    ael_session_release(session);
     return good;
 }
 
@@ -250,8 +289,6 @@ static void test_cancel__cuts_no_set_up_short(void) {
 
 /* -- fixture of the rest -- */
 
-static struct ael_session_factory *g_factory;
-
 static void begin(void) {
     struct ael_session_factory_options options = AEL_SESSION_FACTORY_OPTIONS_INIT;
     uint8_t key[LEN] = {7};
@@ -280,7 +317,7 @@ static void end(void) {
 }
 
 static void test_cancel__cuts_no_call_short(void) {
-    static bool (*const k_acts[])(void) = {do_access, do_create, do_read, do_encrypt, do_session};
+    static bool (*const k_acts[])(void) = {do_access, do_create, do_read, do_encrypt, do_session, do_batch, do_try};
     begin();
     uint64_t secrets = stats_now().secrets_in_use;
     for (size_t i = 0; i < sizeof k_acts / sizeof k_acts[0]; i++) {
@@ -446,6 +483,10 @@ static void test_cancel__while_looping_over_encrypts(void) {
     check_looping(do_encrypt);
 }
 
+static void test_cancel__while_looping_over_tries(void) {
+    check_looping(do_try);
+}
+
 static void make_key_file(void) {
     uint8_t key[LEN];
     memset(key, 'k', sizeof key);
@@ -468,6 +509,7 @@ static const struct test_case k_cases[] = {
     {"loop of new secrets", test_cancel__while_looping_over_new_secrets},
     {"loop of reads", test_cancel__while_looping_over_reads},
     {"loop of encrypts", test_cancel__while_looping_over_encrypts},
+    {"loop of tries", test_cancel__while_looping_over_tries},
     {"the key file is removed", remove_key_file},
 };
 
