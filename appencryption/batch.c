@@ -9,7 +9,10 @@
 
 static const char k_component[] = "batch";
 
-enum { DEFAULT_TIMEOUT_MS = 30000 };
+enum {
+    DEFAULT_TIMEOUT_MS = 30000,
+    MANY = 4, /* records, for which it pays to have the key's schedule kept with the first */
+};
 
 struct batch {
     const struct ael_batch_kind *kind;
@@ -127,6 +130,9 @@ static enum ael_status run_pieces(
     struct batch *batch, struct ael_batch_piece **group, size_t count, struct ael_crypto_key *key,
     const struct ael_call *call) {
     struct ael_envelope_run run;
+    if (count >= MANY) {
+        ael_crypto_key_expect_use(key);
+    }
     enum ael_status status = ael_envelope_run_begin(&run, key, call);
     if (status != AEL_OK) {
         return status;

@@ -221,6 +221,11 @@ enum ael_status ael_crypto_key_unseal(
 }
 
 /* see crypto/crypto_key.h */
+void ael_crypto_key_expect_use(struct ael_crypto_key *key) {
+    ael_key_heat_expect_use(&key->heat);
+}
+
+/* see crypto/crypto_key.h */
 bool ael_crypto_key_is_worn(const struct ael_crypto_key *key) {
     return atomic_load_explicit(&key->wraps, memory_order_relaxed) >= k_worn_after_wraps;
 }

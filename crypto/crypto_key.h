@@ -65,6 +65,10 @@ AEL_MUST_CHECK enum ael_status ael_crypto_key_seal(
 AEL_MUST_CHECK enum ael_status ael_crypto_key_unseal(
     struct ael_crypto_key *key, uint8_t *work, struct ael_bytes sealed, uint8_t plain[static AEL_KEY_BYTES]);
 
+/** The key is about to be sealed with, or opened with, many times: its schedule is offered to be kept with the first.
+ * Threads: any. */
+void ael_crypto_key_expect_use(struct ael_crypto_key *key);
+
 /** True when so many counts (2^30) were taken that a new key should be made; at least half of them were used. Threads:
  * any. */
 bool ael_crypto_key_is_worn(const struct ael_crypto_key *key);

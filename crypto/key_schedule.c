@@ -18,6 +18,11 @@ void ael_key_heat_init(struct ael_key_heat *heat) {
     atomic_init(&heat->barred, false);
 }
 
+/* see crypto/key_schedule.h */
+void ael_key_heat_expect_use(struct ael_key_heat *heat) {
+    atomic_store_explicit(&heat->misses, MISSES_BEFORE_AN_OFFER - 1, memory_order_relaxed);
+}
+
 /* see crypto/key_schedule.h. An offer under way looks at the bar again when it has been taken. */
 void ael_key_heat_end(struct ael_key_heat *heat, const struct ael_key_binding *binding) {
     atomic_store(&heat->barred, true);

@@ -34,6 +34,9 @@ struct ael_key_schedule {
 
 void ael_key_heat_init(struct ael_key_heat *heat);
 
+/** The next time that the schedule has to be made it is offered to be kept. */
+void ael_key_heat_expect_use(struct ael_key_heat *heat);
+
 /** Takes the key's schedule out of the hot ones, and lets it in no more. */
 void ael_key_heat_end(struct ael_key_heat *heat, const struct ael_key_binding *binding);
 

@@ -5,8 +5,9 @@
  *     status = ael_batch_encrypt(items, 1000, NULL, &err);
  *
  * Items of several partitions, and of several factories, may stand in one array, in any order. Records that have the
- * same key share its look-up and one of the library's slots of protected memory, up to AEL_BATCH_RUN_ITEMS neighbours or
- * AEL_BATCH_RUN_BYTES of input at a time, so that a batch of any length holds no slot for long. Each item ends with a status of its
+ * same key share its look-up, one of the library's slots of protected memory and (from four on, where there is a place for
+ * it) the opened key, up to AEL_BATCH_RUN_ITEMS neighbours or AEL_BATCH_RUN_BYTES of input at a time, so that a batch of
+ * any length holds no slot for long. Each item ends with a status of its
  * own, its output as after the single call; one that fails leaves the others whole. Nothing is allocated but output
  * buffers that grow (and, to decrypt JSON, the records read from it).
  * SPDX-License-Identifier: Apache-2.0

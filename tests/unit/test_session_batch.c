@@ -4,6 +4,7 @@
 #include "tests/support/fixture.h"
 #include "tests/support/suite.h"
 
+#include <ael/memory.h>
 #include <ael/session_batch.h>
 
 #include <pthread.h>
@@ -146,6 +147,27 @@ static void test_batch__gives_the_slot_back_after_a_mebibyte(void) {
     CU_ASSERT_EQUAL(ael_batch_encrypt(load.seal, COUNT, NULL, NULL), AEL_OK);
     CU_ASSERT_EQUAL(looks(&load) - before, 1);
     free(plain);
+    end(&load);
+}
+
+static struct ael_memory_stats memory_now(void) {
+    struct ael_memory_stats stats = AEL_MEMORY_STATS_INIT;
+    CU_ASSERT_EQUAL(ael_memory_stats(&stats), AEL_OK);
+    return stats;
+}
+
+/* The first of them opens the key, and its schedule is kept for the others; a few are not worth a place. */
+static void test_batch__opens_a_key_once_for_many_records(void) {
+    struct load load;
+    CU_ASSERT_EQUAL(ael_shutdown(1000), AEL_OK);
+    begin(&load);
+    CU_ASSERT_EQUAL(ael_batch_encrypt(load.seal, 9, NULL, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(memory_now().hot_keys_filled, 0);
+    for (size_t i = 0; i < 4; i++) {
+        load.seal[i].session = load.sessions[1];
+    }
+    CU_ASSERT_EQUAL(ael_batch_encrypt(load.seal, 4, NULL, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(memory_now().hot_keys_filled, memory_now().hot_keys > 0);
     end(&load);
 }
 
@@ -359,12 +381,28 @@ struct cancelled_batch {
 
 static void *batch_in_thread(void *context) {
     struct cancelled_batch *batch = context;
+    const struct ael_encrypt_item *seal = batch->load->seal;
     batch->status = ael_batch_encrypt(batch->load->seal, 3, &batch->call, NULL);
+    CU_ASSERT_EQUAL(seal[0].status, AEL_OK);
+    CU_ASSERT_EQUAL(seal[1].status, AEL_E_CANCELLED);
+    CU_ASSERT_EQUAL(seal[2].status, AEL_OK);
+    return NULL;
+}
+
+static void *warm_in_thread(void *context) {
+    struct cancelled_batch *batch = context;
+    struct ael_warm_item items[] = {
+        {ael_bytes_from_text("q"), AEL_E_BUSY}, {ael_bytes_from_text("p"), AEL_E_BUSY},
+        {ael_bytes_from_text("r"), AEL_E_BUSY}};
+    batch->status = ael_session_factory_warm(batch->load->fix.factory, items, 3, &batch->call, NULL);
+    CU_ASSERT_EQUAL(items[0].status, AEL_OK);
+    CU_ASSERT_EQUAL(items[1].status, AEL_E_CANCELLED);
+    CU_ASSERT_EQUAL(items[2].status, AEL_E_CANCELLED);
     return NULL;
 }
 
 /* Another call hangs in the load of the one key; the batch gives up on that alone. */
-static void test_batch__gives_up_on_a_load_that_hangs(void) {
+static void check_hanging(void *(*run)(void *context)) {
     struct load load;
     struct cancelled_batch batch = {.load = &load, .call = AEL_CALL_INIT};
     struct ael_cancel *cancel = NULL;
@@ -382,19 +420,40 @@ static void test_batch__gives_up_on_a_load_that_hangs(void) {
     CU_ASSERT_EQUAL(pthread_create(&hanging, NULL, encrypt_in_thread, &load), 0);
     gate_wait_for(&load.fix.metastore->gate, 1);
     uint64_t before = looks(&load);
-    CU_ASSERT_EQUAL(pthread_create(&batching, NULL, batch_in_thread, &batch), 0);
+    CU_ASSERT_EQUAL(pthread_create(&batching, NULL, run, &batch), 0);
     while (looks(&load) == before) { /* the warm key was looked up: it has begun */
         sched_yield();
     }
     ael_cancel_trigger(cancel);
     pthread_join(batching, NULL);
     CU_ASSERT_EQUAL(batch.status, AEL_E_CANCELLED);
-    CU_ASSERT_EQUAL(load.seal[0].status, AEL_OK);
-    CU_ASSERT_EQUAL(load.seal[1].status, AEL_E_CANCELLED);
-    CU_ASSERT_EQUAL(load.seal[2].status, AEL_OK);
     gate_open(&load.fix.metastore->gate);
     pthread_join(hanging, NULL);
     ael_cancel_free(cancel);
+    end(&load);
+}
+
+static void test_batch__gives_up_on_a_load_that_hangs(void) {
+    check_hanging(batch_in_thread);
+}
+
+static void test_factory_warm__gives_up_on_a_load_that_hangs(void) {
+    check_hanging(warm_in_thread);
+}
+
+/* What the single call answers, each item does. */
+static void test_batch__answers_as_the_single_call_after_a_shut_down(void) {
+    struct load load;
+    begin(&load);
+    CU_ASSERT_EQUAL(ael_batch_encrypt(load.seal, 3, NULL, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(ael_shutdown(1000), AEL_OK);
+    enum ael_status batch = ael_batch_decrypt(load.open, 3, NULL, NULL);
+    CU_ASSERT_EQUAL(batch, AEL_E_CLOSED);
+    for (size_t i = 0; i < 3; i++) {
+        CU_ASSERT_EQUAL(load.open[i].status, batch);
+        CU_ASSERT_EQUAL(load.backs[i].len, 0);
+        CU_ASSERT_EQUAL(fixture_decrypt(load.sessions[i], &load.records[i].record), batch);
+    }
     end(&load);
 }
 
@@ -502,6 +561,7 @@ static const struct test_case k_cases[] = {
     {"each item gets what the single call would give", test_batch__gives_each_item_what_the_single_call_would},
     {"each record has a key of its own", test_batch_encrypt__draws_a_key_for_each_record},
     {"records that share a key share its look-up", test_batch__looks_a_key_up_once_for_the_records_that_share_it},
+    {"a key is opened once for many records", test_batch__opens_a_key_once_for_many_records},
     {"the slot is given back after a mebibyte", test_batch__gives_the_slot_back_after_a_mebibyte},
     {"failed decrypts leave the others whole", test_batch_decrypt__leaves_the_others_whole_when_some_fail},
     {"failed encrypts leave the others whole", test_batch_encrypt__leaves_the_others_whole_when_some_fail},
@@ -512,6 +572,8 @@ static const struct test_case k_cases[] = {
     {"deadline and token end a batch", test_batch__is_over_at_its_deadline_and_by_its_token},
     {"what was done before the cancellation stays", test_batch__keeps_what_was_done_when_it_is_cancelled},
     {"a load that hangs holds up its own items alone", test_batch__gives_up_on_a_load_that_hangs},
+    {"after a shut-down", test_batch__answers_as_the_single_call_after_a_shut_down},
+    {"warm gives up on a load that hangs", test_factory_warm__gives_up_on_a_load_that_hangs},
     {"JSON comes back, failures apart", test_batch_json__comes_back_and_takes_failures_apart},
     {"warm keys are there for the encrypt", test_factory_warm__loads_what_encrypts_will_need},
     {"warm refuses what it cannot do", test_factory_warm__refuses_what_it_cannot_do},

@@ -25,6 +25,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { PATIENCE_MS = 60000, LOADERS = 4 };
@@ -861,6 +862,37 @@ static void test_try__begins_anew_in_a_child(void) {
     end(&loop);
 }
 
+/* -- threads that are not to be had -- */
+
+static int try_without_threads(void) {
+    struct loop loop;
+    struct rlimit limit;
+    begin(&loop);
+    CU_ASSERT_EQUAL(fixture_encrypt(loop.session, NULL), AEL_OK); /* protected memory has its own thread */
+    struct ael_session *cold = fixture_session(&loop.fix, "q");
+    bool good = getrlimit(RLIMIT_NPROC, &limit) == 0;
+    rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = 0;
+    good = good && setrlimit(RLIMIT_NPROC, &limit) == 0;
+    good = good && ael_session_try_encrypt(cold, ael_bytes_from_text(k_text), &loop.record, &k_endless, loop.wait,
+                                           NULL) == AEL_E_SYSTEM;
+    good = good && ael_wait_status(loop.wait, NULL) == AEL_OK && encrypt(&loop) == AEL_OK;
+    limit.rlim_cur = before;
+    good = good && setrlimit(RLIMIT_NPROC, &limit) == 0;
+    good = good && ael_session_try_encrypt(cold, ael_bytes_from_text(k_text), &loop.record, &k_endless, loop.wait,
+                                           NULL) == AEL_E_WOULD_BLOCK;
+    good = good && next(&loop, loop.wait) == AEL_OK;
+    ael_session_release(cold);
+    end(&loop);
+    return good ? 0 : 1;
+}
+
+/* A user's limit, so by a user who has no rights to go beyond it. */
+static void test_try__says_so_when_no_thread_is_to_be_had(void) {
+    CU_ASSERT_EQUAL(ael_shutdown(PATIENCE_MS), AEL_OK);
+    CU_ASSERT_TRUE(UNDER_TSAN || child_run_with_lock_limit(1 << 20, try_without_threads) == 0);
+}
+
 /* -- memory -- */
 
 static atomic_int g_left;
@@ -933,6 +965,7 @@ static const struct test_case k_cases[] = {
     {"freeing the factory does not wait for ever", test_factory_free__does_not_wait_for_ever},
     {"the shut-down ends waits and threads", test_shutdown__ends_waits_and_threads_or_times_out},
     {"a child begins anew", test_try__begins_anew_in_a_child},
+    {"no thread is to be had", test_try__says_so_when_no_thread_is_to_be_had},
     {"no wait is lost when memory is short", test_try__loses_no_wait_when_memory_is_short},
 };
 
