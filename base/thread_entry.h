@@ -108,8 +108,9 @@ static inline void ael_thread_note_hot_key(struct ael_thread_entry *mine, uint32
     atomic_store_explicit(&mine->hot_key, key, memory_order_release);
 }
 
-static inline bool ael_thread_reads_hot_key(const struct ael_thread_entry *mine) {
-    return atomic_load_explicit(&mine->hot_key, memory_order_relaxed) != 0;
+/** Returns what it noted. In a child nobody reads any more, also the thread that forked. */
+static inline uint32_t ael_thread_hot_key(const struct ael_thread_entry *mine) {
+    return atomic_load_explicit(&mine->hot_key, memory_order_relaxed);
 }
 
 /** Tells whether a thread pins a thing; acquire, as below. Threads: any. */

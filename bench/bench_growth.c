@@ -1,9 +1,6 @@
 /*
  * bench_growth - many partitions: get a session of a random one, encrypt 1 KiB, give the session back.
  *
- *     bench_growth [options of bench/bench.h]
- *     bench_growth --bytes PARTITIONS      what the library holds on its heap for a warm partition
- *
  * Memory metastore, static KMS, default policy. Every partition was used once before the first sample. See
  * docs/benchmarks.md.
  * SPDX-License-Identifier: Apache-2.0
@@ -13,9 +10,7 @@
 #include "bench/bench.h"
 #include "crypto/aead.h"
 
-#include <malloc.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { PAYLOAD = 1024, NAME_BYTES = 32, RECORD_BYTES = 2048 };
@@ -177,7 +172,7 @@ static enum ael_status add_case(struct bench *bench, struct world *world, const 
     return AEL_OK;
 }
 
-static int run_cases(int argc, char **argv) {
+int main(int argc, char **argv) {
     static struct bench bench;
     static struct world worlds[ROWS];
     enum ael_status status = AEL_OK;
@@ -193,59 +188,4 @@ static int run_cases(int argc, char **argv) {
         close_world(&worlds[i]);
     }
     return result;
-}
-
-/* ---- bytes ---- */
-
-static size_t heap_bytes(void) {
-    struct mallinfo2 info = mallinfo2();
-    return info.uordblks + info.hblkhd;
-}
-
-/* The rows are made by a factory that is gone before the count begins; none of the keys and sessions may have left. */
-static enum ael_status count_bytes(struct world *world, double *bytes) {
-    struct ael_session_factory_stats stats = {.size = sizeof stats};
-    AEL_TRY(use_each_once(world));
-    ael_session_factory_free(world->factory);
-    world->factory = NULL;
-    AEL_TRY(open_factory(world));
-    AEL_TRY(encrypt_for(world, &world->lanes[0], 0));
-    size_t before = heap_bytes();
-    AEL_TRY(use_each_once(world));
-    *bytes = (double)(heap_bytes() - before) / (double)(world->partitions - 1);
-    AEL_TRY(ael_session_factory_stats(world->factory, &stats));
-    return stats.intermediate_key_evictions == 0 ? AEL_OK : AEL_E_STATE;
-}
-
-static int print_bytes(long partitions) {
-    static struct world world;
-    struct ael_memory_stats stats = AEL_MEMORY_STATS_INIT;
-    double bytes = 0;
-    enum ael_status status = open_world(&world, (size_t)partitions);
-    if (status == AEL_OK) {
-        status = count_bytes(&world, &bytes);
-    }
-    if (status == AEL_OK) {
-        status = ael_memory_stats(&stats);
-    }
-    close_world(&world);
-    if (status != AEL_OK) {
-        return bench_fail("growth/bytes", status);
-    }
-    (void)printf(
-        "{\"case\": \"growth/bytes\", \"impl\": \"ael\", \"level\": \"%s\", \"partitions\": %ld, \"bytes\": %.0f}\n",
-        ael_protection_level_name(stats.key_level), partitions, bytes);
-    return 0;
-}
-
-int main(int argc, char **argv) {
-    if (argc == 3 && strcmp(argv[1], "--bytes") == 0) {
-        long partitions = strtol(argv[2], NULL, 10);
-        if (partitions < 2) {
-            (void)fprintf(stderr, "Usage: %s --bytes PARTITIONS\n", argv[0]);
-            return 2;
-        }
-        return print_bytes(partitions);
-    }
-    return run_cases(argc, argv);
 }

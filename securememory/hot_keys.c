@@ -23,6 +23,10 @@ static bool has_owner(const struct ael_hot_place *place) {
     return !is_there(place, 0);
 }
 
+static bool is_dirty(const struct ael_hot_place *place) {
+    return atomic_load_explicit(&place->dirty, memory_order_relaxed);
+}
+
 static bool is_watched_over(enum ael_protection_level level) {
     return level == AEL_PROTECTION_LEASED || level == AEL_PROTECTION_OPEN;
 }
@@ -53,36 +57,6 @@ void ael_hot_keys_clear(struct ael_hot_keys *hot) {
     }
 }
 
-/* -- use -- */
-
-/* see securememory/hot_keys.h. A signal handler inside another use finds the note taken, and goes without. */
-const uint8_t *
-ael_hot_keys_begin(struct ael_hot_keys *hot, uint32_t place, uint64_t owner, const void *kind) {
-    struct ael_thread_entry *mine = ael_thread_entry_mine();
-    if (place >= hot->count || mine == NULL || ael_thread_reads_hot_key(mine) ||
-        ael_region_begin(&hot->region, AEL_PAGES_READ) != AEL_OK) {
-        return NULL;
-    }
-    struct ael_hot_place *at = &hot->places[place];
-    ael_thread_note_hot_key(mine, place + 1);
-    ael_barrier_light();
-    if (!is_there(at, owner) || at->kind != kind) {
-        ael_hot_keys_end(hot);
-        return NULL;
-    }
-    if (!atomic_load_explicit(&at->used, memory_order_relaxed)) {
-        atomic_store_explicit(&at->used, true, memory_order_relaxed);
-    }
-    return bytes_of(hot, place);
-}
-
-/* see securememory/hot_keys.h. At these levels an end does not fail. */
-void ael_hot_keys_end(struct ael_hot_keys *hot) {
-    ael_thread_note_hot_key(ael_thread_entry_here, 0);
-    enum ael_status status = ael_region_end(&hot->region);
-    (void)status;
-}
-
 /* -- changes; under the lock -- */
 
 /* Writes, with the region writable for that moment alone; NULL wipes. */
@@ -97,7 +71,7 @@ static bool write_bytes(struct ael_hot_keys *hot, uint32_t place, const uint8_t 
     }
     ael_region_narrow(&hot->region);
     enum ael_status status = ael_region_end(&hot->region);
-    (void)status; /* as above */
+    (void)status; /* at these levels an end does not fail */
     return true;
 }
 
@@ -105,8 +79,8 @@ static bool write_bytes(struct ael_hot_keys *hot, uint32_t place, const uint8_t 
 static void wipe_unread(struct ael_hot_keys *hot) {
     for (uint32_t place = 0; place < hot->count; place++) {
         struct ael_hot_place *at = &hot->places[place];
-        if (at->dirty && !ael_threads_read_hot_key(place + 1)) {
-            at->dirty = !write_bytes(hot, place, NULL, 0);
+        if (is_dirty(at) && !ael_threads_read_hot_key(place + 1)) {
+            atomic_store(&at->dirty, !write_bytes(hot, place, NULL, 0));
         }
     }
 }
@@ -114,7 +88,7 @@ static void wipe_unread(struct ael_hot_keys *hot) {
 /* Behind the barrier nobody begins to read it. */
 static void evict_at(struct ael_hot_keys *hot, uint32_t place) {
     atomic_store(&hot->places[place].owner, 0);
-    hot->places[place].dirty = true;
+    atomic_store(&hot->places[place].dirty, true);
     ael_barrier_heavy_surely();
     wipe_unread(hot);
 }
@@ -129,7 +103,7 @@ static uint32_t find(const struct ael_hot_keys *hot, uint64_t owner) {
 
 static uint32_t find_free(const struct ael_hot_keys *hot) {
     uint32_t place = 0;
-    while (place < hot->count && (has_owner(&hot->places[place]) || hot->places[place].dirty)) {
+    while (place < hot->count && (has_owner(&hot->places[place]) || is_dirty(&hot->places[place]))) {
         place++;
     }
     return place < hot->count ? place : (uint32_t)AEL_HOT_KEY_NOWHERE;
@@ -169,7 +143,7 @@ static uint32_t make_room(struct ael_hot_keys *hot, int64_t now_ns) {
         return place;
     }
     evict_at(hot, place);
-    return hot->places[place].dirty ? (uint32_t)AEL_HOT_KEY_NOWHERE : place;
+    return is_dirty(&hot->places[place]) ? (uint32_t)AEL_HOT_KEY_NOWHERE : place;
 }
 
 /* What is dirty is due at once. */
@@ -177,19 +151,29 @@ static void set_due(struct ael_hot_keys *hot) {
     int64_t due_ns = INT64_MAX;
     for (uint32_t place = 0; place < hot->count; place++) {
         const struct ael_hot_place *at = &hot->places[place];
-        int64_t this_ns = at->dirty ? 0 : has_owner(at) ? at->seen_ns + hot->idle_ns : INT64_MAX;
+        int64_t this_ns = is_dirty(at) ? 0 : has_owner(at) ? at->seen_ns + hot->idle_ns : INT64_MAX;
         due_ns = this_ns < due_ns ? this_ns : due_ns;
     }
     atomic_store(&hot->due_ns, due_ns);
 }
 
-static uint32_t
-fill(struct ael_hot_keys *hot, uint32_t place, uint64_t owner, const void *kind, const uint8_t *schedule, size_t len) {
+/* By who read last. */
+__attribute__((noinline)) static void wipe_now(struct ael_hot_keys *hot) {
+    ael_mutex_lock(&hot->lock);
+    wipe_unread(hot);
+    set_due(hot);
+    ael_mutex_unlock(&hot->lock);
+}
+
+static uint32_t fill(
+    struct ael_hot_keys *hot, uint32_t place, uint64_t owner, const void *kind, const uint8_t *schedule, size_t len,
+    int64_t now_ns) {
     if (place == AEL_HOT_KEY_NOWHERE || !write_bytes(hot, place, schedule, len)) {
         return AEL_HOT_KEY_NOWHERE;
     }
     struct ael_hot_place *at = &hot->places[place];
     at->kind = kind;
+    at->seen_ns = now_ns;
     atomic_store_explicit(&at->used, true, memory_order_relaxed);
     atomic_store_explicit(&at->owner, owner, memory_order_release);
     return place;
@@ -205,7 +189,7 @@ bool ael_hot_keys_offer(
     int64_t now_ns = ael_clock_boot_ns();
     *place = find(hot, owner);
     if (*place == AEL_HOT_KEY_NOWHERE) {
-        *place = fill(hot, make_room(hot, now_ns), owner, kind, schedule, len);
+        *place = fill(hot, make_room(hot, now_ns), owner, kind, schedule, len, now_ns);
         set_due(hot);
     }
     ael_mutex_unlock(&hot->lock);
@@ -235,6 +219,42 @@ void ael_hot_keys_forget(uint64_t owner) {
         ael_hot_keys_evict(&ael_protected()->hot, owner);
         ael_protected_drop();
     }
+}
+
+/* -- use -- */
+
+/* see securememory/hot_keys.h. A signal handler inside another use finds the note taken, and goes without. */
+const uint8_t *
+ael_hot_keys_begin(struct ael_hot_keys *hot, uint32_t place, uint64_t owner, const void *kind) {
+    struct ael_thread_entry *mine = ael_thread_entry_mine();
+    if (place >= hot->count || mine == NULL || ael_thread_hot_key(mine) != 0 ||
+        ael_region_begin(&hot->region, AEL_PAGES_READ) != AEL_OK) {
+        return NULL;
+    }
+    struct ael_hot_place *at = &hot->places[place];
+    ael_thread_note_hot_key(mine, place + 1);
+    ael_barrier_light();
+    if (!is_there(at, owner) || at->kind != kind) {
+        ael_hot_keys_end(hot);
+        return NULL;
+    }
+    if (!atomic_load_explicit(&at->used, memory_order_relaxed)) {
+        atomic_store_explicit(&at->used, true, memory_order_relaxed);
+    }
+    return bytes_of(hot, place);
+}
+
+/* see securememory/hot_keys.h. Either who evicts sees the note gone, or this thread
+ * sees that the key is, and wipes it. */
+void ael_hot_keys_end(struct ael_hot_keys *hot) {
+    uint32_t noted = ael_thread_hot_key(ael_thread_entry_here);
+    ael_thread_note_hot_key(ael_thread_entry_here, 0);
+    ael_barrier_light();
+    if (noted != 0 && __builtin_expect(is_dirty(&hot->places[noted - 1]), 0)) {
+        wipe_now(hot);
+    }
+    enum ael_status status = ael_region_end(&hot->region);
+    (void)status;
 }
 
 /* -- what is due -- */
@@ -269,7 +289,7 @@ uint32_t ael_hot_keys_filled(struct ael_hot_keys *hot) {
     }
     ael_mutex_lock(&hot->lock);
     for (uint32_t place = 0; place < hot->count; place++) {
-        filled += has_owner(&hot->places[place]) || hot->places[place].dirty;
+        filled += has_owner(&hot->places[place]) || is_dirty(&hot->places[place]);
     }
     ael_mutex_unlock(&hot->lock);
     return filled;

@@ -7,7 +7,8 @@
  * Who reads notes the place in its thread's entry (base/thread_entry.h) and then looks whether the key is still there:
  *
  *     reader:   note the place ; light barrier ; is the owner still mine?
- *     evictor:  the place has no owner ; heavy barrier ; does a thread note it? then it is wiped later
+ *     evictor:  the place has no owner, is dirty ; heavy barrier ; does a thread note it? else wipe it
+ *     reader:   the note goes ; light barrier ; is the place dirty? then wipe it, unless another notes it
  *
  * So a use takes no lock and no shared write. The region is a part of its own, under its own lease, and while readers use
  * it not writable: it is made so for the moment of an admission or a wipe. There are hot keys at the levels `leased` and
@@ -31,7 +32,7 @@ struct ael_hot_place {
     _Alignas(128) atomic_uint_least64_t owner; /* the key's number; 0 = none. Release when its bytes are there */
     const void *kind;                          /* what made the schedule; set before the owner */
     atomic_bool used; /* since somebody looked last; set only where it is not, so that the line stays shared */
-    bool dirty;       /* there is no owner, and the bytes are still to be wiped */
+    atomic_bool dirty; /* there is no owner, and the bytes are still to be wiped */
     int64_t seen_ns;  /* when somebody looked last and found it used */
 };
 
