@@ -165,8 +165,8 @@ static enum ael_status add_case(struct bench *bench, struct world *world, const 
     }
     AEL_TRY(open_world(world, row->partitions));
     const char *engine = ael_aead_engine_name(PAYLOAD);
-    int encrypt =
-        bench_add_floor(bench, floor, engine, row->threads, (struct bench_work){run_encrypt, make_warm, world});
+    int encrypt = bench_add_floor(
+        bench, floor, engine, row->threads, (struct bench_work){run_encrypt, make_warm, world});
     (void)bench_add(
         bench, name, engine, row->threads, (struct bench_work){run_growth, make_warm, world}, encrypt, -1);
     return AEL_OK;

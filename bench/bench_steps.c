@@ -74,7 +74,8 @@ static enum ael_status repeat(struct steps *steps, const char *kind, long operat
 /* Not inlined, and visible by its name. */
 enum ael_status bench_steps_run(struct steps *steps, const char *kind, long operations);
 
-__attribute__((noinline)) enum ael_status bench_steps_run(struct steps *steps, const char *kind, long operations) {
+__attribute__((noinline)) enum ael_status
+bench_steps_run(struct steps *steps, const char *kind, long operations) {
     return repeat(steps, kind, operations);
 }
 
@@ -84,7 +85,8 @@ int main(int argc, char **argv) {
     long bytes = argc == 4 ? strtol(argv[2], NULL, 10) : -1;
     long operations = argc == 4 ? strtol(argv[3], NULL, 10) : -1;
     if (bytes < 0 || bytes > BYTES_MAX || operations < 1) {
-        (void)fprintf(stderr, "Usage: %s encrypt|decrypt|encrypt_json|decrypt_json BYTES OPERATIONS\n", argv[0]);
+        (void)fprintf(
+            stderr, "Usage: %s encrypt|decrypt|encrypt_json|decrypt_json BYTES OPERATIONS\n", argv[0]);
         return 2;
     }
     steps.payload = (struct ael_bytes){payload, (size_t)bytes};

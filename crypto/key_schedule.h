@@ -47,8 +47,11 @@ void ael_key_heat_end(struct ael_key_heat *heat, const struct ael_key_binding *b
  * @return as ael_sealed_key_open; AEL_E_CRYPTO; AEL_E_NO_MEMORY. After AEL_OK ael_key_schedule_end is due.
  */
 AEL_MUST_CHECK enum ael_status ael_key_schedule_begin(
-    struct ael_key_schedule *schedule, const struct ael_sealed_key *sealed, const struct ael_key_binding *binding,
-    struct ael_key_heat *heat, uint8_t *work);
+    struct ael_key_schedule *schedule,
+    const struct ael_sealed_key *sealed,
+    const struct ael_key_binding *binding,
+    struct ael_key_heat *heat,
+    uint8_t *work);
 void ael_key_schedule_end(const struct ael_key_schedule *schedule);
 
 #endif /* AEL_CRYPTO_KEY_SCHEDULE_H */

@@ -40,7 +40,8 @@ void ael_hot_keys_init(
     if (places == 0 || !is_watched_over(policy->level) || ael_mutex_init(&hot->lock) != AEL_OK) {
         return;
     }
-    if (ael_region_init(&hot->region, AEL_LEASE_OF_HOT_KEYS, places * AEL_HOT_KEY_BYTES, policy, NULL) != AEL_OK) {
+    if (ael_region_init(&hot->region, AEL_LEASE_OF_HOT_KEYS, places * AEL_HOT_KEY_BYTES, policy, NULL) !=
+        AEL_OK) {
         ael_mutex_clear(&hot->lock);
         return;
     }
@@ -166,7 +167,12 @@ __attribute__((noinline)) static void wipe_now(struct ael_hot_keys *hot) {
 }
 
 static uint32_t fill(
-    struct ael_hot_keys *hot, uint32_t place, uint64_t owner, const void *kind, const uint8_t *schedule, size_t len,
+    struct ael_hot_keys *hot,
+    uint32_t place,
+    uint64_t owner,
+    const void *kind,
+    const uint8_t *schedule,
+    size_t len,
     int64_t now_ns) {
     if (place == AEL_HOT_KEY_NOWHERE || !write_bytes(hot, place, schedule, len)) {
         return AEL_HOT_KEY_NOWHERE;
@@ -181,7 +187,12 @@ static uint32_t fill(
 
 /* see securememory/hot_keys.h */
 bool ael_hot_keys_offer(
-    struct ael_hot_keys *hot, uint64_t owner, const void *kind, const uint8_t *schedule, size_t len, uint32_t *place) {
+    struct ael_hot_keys *hot,
+    uint64_t owner,
+    const void *kind,
+    const uint8_t *schedule,
+    size_t len,
+    uint32_t *place) {
     *place = AEL_HOT_KEY_NOWHERE;
     if (hot->count == 0 || len > AEL_HOT_KEY_BYTES || !ael_mutex_try_lock(&hot->lock)) {
         return false;

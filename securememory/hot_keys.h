@@ -29,11 +29,13 @@ enum {
 
 /* Read by all who use the key, changed under the lock, but for used. */
 struct ael_hot_place {
-    _Alignas(128) atomic_uint_least64_t owner; /* the key's number; 0 = none. Release when its bytes are there */
-    const void *kind;                          /* what made the schedule; set before the owner */
-    atomic_bool used; /* since somebody looked last; set only where it is not, so that the line stays shared */
+    _Alignas(128)
+        atomic_uint_least64_t owner; /* the key's number; 0 = none. Release when its bytes are there */
+    const void *kind;                /* what made the schedule; set before the owner */
+    atomic_bool
+        used; /* since somebody looked last; set only where it is not, so that the line stays shared */
     atomic_bool dirty; /* there is no owner, and the bytes are still to be wiped */
-    int64_t seen_ns;  /* when somebody looked last and found it used */
+    int64_t seen_ns;   /* when somebody looked last and found it used */
 };
 
 struct ael_hot_keys {
@@ -65,8 +67,7 @@ void ael_hot_keys_clear(struct ael_hot_keys *hot);
  * @return the schedule, readable, aligned to 64; NULL when it is not there (any more), or the thread uses one already.
  * Threads: any.
  */
-const uint8_t *
-ael_hot_keys_begin(struct ael_hot_keys *hot, uint32_t place, uint64_t owner, const void *kind);
+const uint8_t *ael_hot_keys_begin(struct ael_hot_keys *hot, uint32_t place, uint64_t owner, const void *kind);
 void ael_hot_keys_end(struct ael_hot_keys *hot);
 
 /**
@@ -77,7 +78,12 @@ void ael_hot_keys_end(struct ael_hot_keys *hot);
  * @return true when it is there. Threads: any.
  */
 bool ael_hot_keys_offer(
-    struct ael_hot_keys *hot, uint64_t owner, const void *kind, const uint8_t *schedule, size_t len, uint32_t *place);
+    struct ael_hot_keys *hot,
+    uint64_t owner,
+    const void *kind,
+    const uint8_t *schedule,
+    size_t len,
+    uint32_t *place);
 
 /** Evicts a key, if it is there; it may be offered again. Threads: any. */
 void ael_hot_keys_evict(struct ael_hot_keys *hot, uint64_t owner);

@@ -35,7 +35,8 @@ static struct ael_crypto_key *new_key(uint8_t fill) {
     memset(scratch.bytes, fill, AEL_KEY_BYTES);
     CU_ASSERT_EQUAL_FATAL(
         ael_crypto_key_new(
-            AEL_KEY_KIND_INTERMEDIATE, ael_bytes_from_text("_IK_p_s_p"), 1800000000, false, scratch.bytes, &key),
+            AEL_KEY_KIND_INTERMEDIATE, ael_bytes_from_text("_IK_p_s_p"), 1800000000, false, scratch.bytes,
+            &key),
         AEL_OK);
     CU_ASSERT_EQUAL(ael_scratch_end(&scratch), AEL_OK);
     return key;

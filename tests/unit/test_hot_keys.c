@@ -22,7 +22,6 @@
 
 enum { WRAPPED_BYTES = AEL_KEY_BYTES + AEL_AEAD_OVERHEAD_BYTES, OFTEN = 16 };
 
-
 #define MS INT64_C(1000000)
 
 static const int64_t k_start_ns = 1000 * 1000 * MS;
@@ -62,7 +61,8 @@ static struct ael_crypto_key *new_key(uint8_t fill) {
     memset(scratch.bytes, fill, AEL_KEY_BYTES);
     CU_ASSERT_EQUAL_FATAL(
         ael_crypto_key_new(
-            AEL_KEY_KIND_INTERMEDIATE, ael_bytes_from_text("_IK_p_s_p"), 1800000000, false, scratch.bytes, &key),
+            AEL_KEY_KIND_INTERMEDIATE, ael_bytes_from_text("_IK_p_s_p"), 1800000000, false, scratch.bytes,
+            &key),
         AEL_OK);
     CU_ASSERT_EQUAL(ael_scratch_end(&scratch), AEL_OK);
     return key;
@@ -81,8 +81,8 @@ static enum ael_status seal(struct ael_crypto_key *key, uint8_t sealed[static WR
 static enum ael_status unseal(struct ael_crypto_key *key, const uint8_t sealed[static WRAPPED_BYTES]) {
     struct ael_scratch scratch;
     CU_ASSERT_EQUAL_FATAL(ael_scratch_begin(&scratch, NULL), AEL_OK);
-    enum ael_status status =
-        ael_crypto_key_unseal(key, scratch.bytes + 64, (struct ael_bytes){sealed, WRAPPED_BYTES}, scratch.bytes);
+    enum ael_status status = ael_crypto_key_unseal(
+        key, scratch.bytes + 64, (struct ael_bytes){sealed, WRAPPED_BYTES}, scratch.bytes);
     if (status == AEL_OK && memcmp(scratch.bytes, k_drk, sizeof k_drk) != 0) {
         status = AEL_E_STATE;
     }
@@ -421,7 +421,8 @@ static int fits_into_64_kib(void) {
     bool good = seal(key, sealed) == AEL_OK && unseal(key, sealed) == AEL_OK;
     struct ael_memory_stats stats = stats_now();
     ael_crypto_key_release(key);
-    return good && stats.hot_keys == 4 && stats.hot_keys_filled == 1 && stats.locked_bytes <= 64 * 1024 ? 0 : 1;
+    return good && stats.hot_keys == 4 && stats.hot_keys_filled == 1 && stats.locked_bytes <= 64 * 1024 ? 0
+                                                                                                        : 1;
 }
 
 /* Where even the page for the first does not fit beside the slots that were asked for, there are none. */
