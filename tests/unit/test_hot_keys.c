@@ -20,7 +20,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { WRAPPED_BYTES = AEL_KEY_BYTES + AEL_AEAD_OVERHEAD_BYTES, OFTEN = 16 };
+enum { WRAPPED_BYTES = AEL_KEY_BYTES + AEL_AEAD_OVERHEAD_BYTES, OFTEN = 16, LEFT_OVER = 0xee };
 
 #define MS INT64_C(1000000)
 
@@ -72,6 +72,7 @@ static enum ael_status seal(struct ael_crypto_key *key, uint8_t sealed[static WR
     struct ael_scratch scratch;
     CU_ASSERT_EQUAL_FATAL(ael_scratch_begin(&scratch, NULL), AEL_OK);
     memcpy(scratch.bytes, k_drk, sizeof k_drk);
+    memset(scratch.bytes + 64, LEFT_OVER, AEL_KEY_WORK_BYTES); /* as an earlier cipher call leaves it */
     enum ael_status status = ael_crypto_key_seal(key, scratch.bytes + 64, scratch.bytes, sealed);
     CU_ASSERT_EQUAL(ael_scratch_end(&scratch), AEL_OK);
     return status;
@@ -114,7 +115,31 @@ static size_t bytes_left(void) {
     return count;
 }
 
+/* The longest run of what lay in the scratch before. */
+static size_t left_over(void) {
+    size_t longest = 0;
+    size_t run = 0;
+    CU_ASSERT_EQUAL_FATAL(ael_region_begin(&hot()->region, AEL_PAGES_READ), AEL_OK);
+    for (size_t i = 0; i < hot()->region.pages.len; i++) {
+        run = hot()->region.pages.bytes[i] == LEFT_OVER ? run + 1 : 0;
+        longest = run > longest ? run : longest;
+    }
+    CU_ASSERT_EQUAL(ael_region_end(&hot()->region), AEL_OK);
+    return longest;
+}
+
 /* -- coming in -- */
+
+/* A schedule need not fill the room that its engine asks for: what is behind it may be of another key. */
+static void test_hot_keys__get_the_schedule_and_nothing_that_lay_there_before(void) {
+    set_up();
+    struct ael_crypto_key *key = new_key(0x50);
+    use_often(key);
+    CU_ASSERT_EQUAL(hot_now(), 1);
+    CU_ASSERT_TRUE(left_over() < 8);
+    ael_crypto_key_release(key);
+    tear_down();
+}
 
 static void test_hot_keys__get_a_key_that_is_used_often(void) {
     uint8_t sealed[WRAPPED_BYTES];
@@ -448,6 +473,7 @@ static void test_hot_keys__take_what_the_limit_leaves(void) {
 
 static const struct test_case k_cases[] = {
     {"often used", test_hot_keys__get_a_key_that_is_used_often},
+    {"nothing left over", test_hot_keys__get_the_schedule_and_nothing_that_lay_there_before},
     {"same bytes", test_hot_keys__seal_and_open_as_the_key_does},
     {"keys apart", test_hot_keys__tell_keys_apart},
     {"refusals", test_hot_keys__refuse_another_owner_or_kind_and_a_second_use},
