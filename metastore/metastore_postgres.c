@@ -14,6 +14,7 @@ enum {
     MAX_CONNECTIONS = 1024,
     MAX_TIMEOUT_MS = 86400000,
     ATTEMPTS = 3,            /* a statement that a connection could not begin is given to another */
+    LOOK_AFTER_IDLE_MS = 5,   /* a look costs a system call: not in the middle of work */
     ASK_AFTER_IDLE_MS = 5000, /* what lies between us and the server may have forgotten the connection */
 };
 
@@ -78,7 +79,7 @@ pool_open(void *self, struct ael_sql_conn *base, const struct ael_call *call, st
 static bool pool_is_alive(void *self, struct ael_sql_conn *base, int64_t idle_ms, const struct ael_call *call) {
     struct ael_pg_conn *conn = (struct ael_pg_conn *)base;
     (void)self;
-    if (!ael_pg_conn_is_there(conn)) {
+    if (idle_ms >= LOOK_AFTER_IDLE_MS && !ael_pg_conn_is_there(conn)) {
         return false;
     }
     if (idle_ms < ASK_AFTER_IDLE_MS) {
@@ -152,7 +153,7 @@ static enum ael_status do_work(
         conn->call = call;
         conn->retry = false;
         status = work->fn(conn, work, err);
-        if (ael_sql_conn_is_lost(base)) {
+        if (status == AEL_E_FORKED) { /* in a child: the connection is its parent's */
             return ael_error_set(
                 err, AEL_E_FORKED, 0, AEL_PG_COMPONENT, "the process forked during the call");
         }

@@ -166,9 +166,9 @@ static int64_t answer_until(const struct ael_pg_conn *conn) {
 }
 
 static enum ael_status flush(struct ael_pg_conn *conn, struct ael_error *err) {
-    int64_t until_ms = answer_until(conn);
-    int left;
-    while ((left = PQflush(conn->pg)) > 0) {
+    int left = PQflush(conn->pg);
+    int64_t until_ms = left > 0 ? answer_until(conn) : 0;
+    for (; left > 0; left = PQflush(conn->pg)) {
         enum ael_status status = wait_for(conn, POLLIN | POLLOUT, until_ms);
         if (status != AEL_OK) {
             return given_up(conn, status, err);
@@ -182,8 +182,9 @@ static enum ael_status flush(struct ael_pg_conn *conn, struct ael_error *err) {
 
 /* Waits for the next result; NULL when the server is ready for another statement. */
 static enum ael_status next_result(struct ael_pg_conn *conn, PGresult **result, struct ael_error *err) {
-    int64_t until_ms = answer_until(conn);
-    while (PQisBusy(conn->pg) != 0) {
+    bool is_busy = PQisBusy(conn->pg) != 0;
+    int64_t until_ms = is_busy ? answer_until(conn) : 0;
+    for (; is_busy; is_busy = PQisBusy(conn->pg) != 0) {
         enum ael_status status = wait_for(conn, POLLIN, until_ms);
         if (status != AEL_OK) {
             return given_up(conn, status, err);

@@ -256,9 +256,11 @@ static enum ael_status
 take(struct ael_sql_pool *pool, const struct ael_call *call, struct ael_sql_conn **conn) {
     (void)pthread_mutex_lock(&pool->mutex);
     struct ael_sql_conn *old = pool->forking ? NULL : take_old(pool);
-    (void)pthread_mutex_unlock(&pool->mutex);
-    close_chain(pool, old);
-    (void)pthread_mutex_lock(&pool->mutex);
+    if (old != NULL) {
+        (void)pthread_mutex_unlock(&pool->mutex);
+        close_chain(pool, old);
+        (void)pthread_mutex_lock(&pool->mutex);
+    }
     enum ael_status status = take_place(pool, call, conn);
     (void)pthread_mutex_unlock(&pool->mutex);
     return status;
@@ -303,8 +305,8 @@ bool ael_sql_conn_is_lost(const struct ael_sql_conn *conn) {
 
 /* see metastore/sql_pool.h */
 void ael_sql_pool_return(struct ael_sql_pool *pool, struct ael_sql_conn *conn) {
-    if (ael_sql_conn_is_lost(conn)) {
-        return; /* dropped already, and left alone */
+    if (conn->pid != pool->pid) {
+        return; /* a child was told of the fork: dropped already, and left alone */
     }
     if (conn->broken) {
         conn->next_idle = NULL;

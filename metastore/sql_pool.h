@@ -83,7 +83,10 @@ AEL_MUST_CHECK enum ael_status ael_sql_pool_borrow(
     struct ael_sql_conn **conn,
     struct ael_error *err);
 
-/** Tells whether a lent connection is of another process than this one: then it is not to be touched. */
+/**
+ * Tells whether a lent connection is of another process than this one: then it is not to be touched, nor returned. To be
+ * asked after a host's callback, which may have forked.
+ */
 bool ael_sql_conn_is_lost(const struct ael_sql_conn *conn);
 
 /** Takes a connection back. After one that is broken, the idle ones are looked at anew before they are lent. */

@@ -614,9 +614,9 @@ static void test_postgres_calls__end_with_their_deadline(void) {
     PGconn *raw = connect_raw();
     run_raw(raw, "BEGIN");
     run_raw(raw, "LOCK TABLE encryption_key IN ACCESS EXCLUSIVE MODE");
-    struct ael_call call = call_for(100);
+    struct ael_call call = call_for(1000);
     CU_ASSERT_EQUAL(store_in(store, "_IK_y", CREATED, &call), AEL_E_OUTCOME_UNKNOWN);
-    call = call_for(100);
+    call = call_for(1000);
     CU_ASSERT_EQUAL(load_from(store, "_IK_x", CREATED, &call, &err), AEL_E_TIMEOUT);
     CU_ASSERT_TRUE(wait_until(OURS_WAITING, "0")); /* while the lock is held: the server gave up what we gave up */
     run_raw(raw, "COMMIT");
@@ -744,7 +744,7 @@ static void test_postgres_pool__keeps_its_bound_under_64_threads(void) {
 static void test_postgres_connections__that_ended_idle_are_opened_anew(void) {
     struct ael_metastore *store = open_fresh();
     CU_ASSERT_EQUAL(store_in(store, "_IK_x", CREATED, NULL), AEL_OK);
-    sql("SELECT pg_terminate_backend(pid, 10000) " OURS);
+    sql("SELECT pg_terminate_backend(pid) " OURS);
     CU_ASSERT_TRUE(wait_until("SELECT count(*) " OURS, "0"));
     CU_ASSERT_EQUAL(store_in(store, "_IK_y", CREATED, NULL), AEL_OK); /* not unknown: it was seen before */
     postgres_server_end(&g_server, SIGKILL);
@@ -767,7 +767,7 @@ static enum ael_status end_in_mid_call(bool stores) {
     run_raw(raw, "LOCK TABLE encryption_key IN ACCESS EXCLUSIVE MODE");
     CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, wait_in_call, &waiter), 0);
     CU_ASSERT_TRUE(wait_until(OURS_WAITING, "1"));
-    sql("SELECT pg_terminate_backend(pid, 10000) " OURS);
+    sql("SELECT pg_terminate_backend(pid) " OURS);
     run_raw(raw, "COMMIT");
     PQfinish(raw);
     (void)pthread_join(thread, NULL);
@@ -799,7 +799,8 @@ static void test_postgres_store__is_refused_by_what_takes_no_writes(void) {
     CU_ASSERT_EQUAL(store_in(store, "_IK_x", CREATED, NULL), AEL_OK);
     sql("ALTER ROLE ael SET default_transaction_read_only = on");
     CU_ASSERT_EQUAL(store_in(store, "_IK_y", CREATED, NULL), AEL_OK); /* that session writes still */
-    sql("SELECT pg_terminate_backend(pid, 10000) " OURS);
+    sql("SELECT pg_terminate_backend(pid) " OURS);
+    CU_ASSERT_TRUE(wait_until("SELECT count(*) " OURS, "0"));
     CU_ASSERT_EQUAL(store_in(store, "_IK_z", CREATED, NULL), AEL_E_UNREACHABLE);
     CU_ASSERT_EQUAL(ael_metastore_health(store, NULL, NULL), AEL_E_UNREACHABLE);
     PGconn *raw = connect_raw();
