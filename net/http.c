@@ -259,7 +259,10 @@ static enum ael_status set_request(CURL *easy, struct exchange *exchange) {
 static enum ael_status drive(struct ael_http_place *place, struct exchange *exchange, CURLcode *code) {
     int running = 1;
     for (;;) {
-        if (curl_multi_perform(place->multi, &running) != CURLM_OK) {
+        ael_mutex_lock(&place->inside);
+        CURLMcode performed = curl_multi_perform(place->multi, &running);
+        ael_mutex_unlock(&place->inside);
+        if (performed != CURLM_OK) {
             *code = CURLE_OUT_OF_MEMORY;
             return AEL_OK;
         }
@@ -353,19 +356,28 @@ static void unguard_pipe(const struct pipe_guard *guard) {
     (void)pthread_sigmask(SIG_SETMASK, &guard->before, NULL);
 }
 
+static bool begin_transfer(struct ael_http_place *place, struct exchange *exchange) {
+    ael_mutex_lock(&place->inside);
+    set_transport(place->http, place);
+    set_receivers(place->easy, exchange);
+    bool begun = set_request(place->easy, exchange) == AEL_OK &&
+                 curl_multi_add_handle(place->multi, place->easy) == CURLM_OK;
+    ael_mutex_unlock(&place->inside);
+    return begun;
+}
+
 static enum ael_status
 send_from(struct ael_http_place *place, struct exchange *exchange, struct ael_error *err) {
     CURLcode code = CURLE_OK;
-    set_transport(place->http, place);
-    set_receivers(place->easy, exchange);
-    enum ael_status status = set_request(place->easy, exchange);
-    if (status != AEL_OK || curl_multi_add_handle(place->multi, place->easy) != CURLM_OK) {
+    if (!begin_transfer(place, exchange)) {
         return ael_http_failure(CURLE_OUT_OF_MEMORY, exchange->request->url, "", 0, err);
     }
     struct pipe_guard guard = guard_pipe();
-    status = drive(place, exchange, &code);
+    enum ael_status status = drive(place, exchange, &code);
     status = finish(place, exchange, status, code, err);
+    ael_mutex_lock(&place->inside);
     (void)curl_multi_remove_handle(place->multi, place->easy);
+    ael_mutex_unlock(&place->inside);
     unguard_pipe(&guard);
     return status;
 }

@@ -59,10 +59,10 @@ void ael_http_place_watch_sockets(struct ael_http_place *place) {
 
 /* ---- places ---- */
 
+static struct ael_mutex s_making = AEL_MUTEX_INIT;
+
+/* With s_making held. */
 static void place_free(struct ael_http_place *place) {
-    if (place == NULL) {
-        return;
-    }
     if (place->easy != NULL) {
         ael_http_place_watch_sockets(place);
         curl_easy_cleanup(place->easy);
@@ -70,12 +70,18 @@ static void place_free(struct ael_http_place *place) {
     if (place->multi != NULL) {
         (void)curl_multi_cleanup(place->multi);
     }
+    ael_mutex_clear(&place->inside);
     ael_free(place);
 }
 
-static struct ael_http_place *place_new(struct ael_http *http) {
+/* With s_making held. */
+static struct ael_http_place *place_make(struct ael_http *http) {
     struct ael_http_place *place = ael_alloc(sizeof *place);
     if (place == NULL) {
+        return NULL;
+    }
+    if (ael_mutex_init(&place->inside) != AEL_OK) {
+        ael_free(place);
         return NULL;
     }
     place->http = http;
@@ -89,6 +95,13 @@ static struct ael_http_place *place_new(struct ael_http *http) {
         place_free(place);
         return NULL;
     }
+    return place;
+}
+
+static struct ael_http_place *place_new(struct ael_http *http) {
+    ael_mutex_lock(&s_making);
+    struct ael_http_place *place = place_make(http);
+    ael_mutex_unlock(&s_making);
     return place;
 }
 
@@ -200,7 +213,9 @@ enum ael_status ael_http_pool_take(
 
 /* see net/http_pool.h */
 void ael_http_pool_give(struct ael_http *http, struct ael_http_place *place) {
+    ael_mutex_lock(&place->inside);
     curl_easy_reset(place->easy);
+    ael_mutex_unlock(&place->inside);
     give_back(http, place);
 }
 
@@ -226,8 +241,10 @@ enum ael_status ael_http_pool_init(struct ael_http *http, struct ael_error *err)
 /* see net/http_pool.h */
 void ael_http_pool_clear(struct ael_http *http) {
     ael_fork_remove(&http->fork);
+    ael_mutex_lock(&s_making);
     for (uint32_t i = 0; i < http->made; i++) {
         place_free(http->places[i]);
     }
+    ael_mutex_unlock(&s_making);
     ael_mutex_clear(&http->lock);
 }

@@ -16,8 +16,14 @@
 
 enum { AEL_HTTP_PLACE_SOCKETS = 8 }; /* the addresses of one server that are tried side by side are fewer */
 
+/*
+ * Libcurl's and OpenSSL's own locks must not be held by a thread that a child does not have. So whoever is inside libcurl
+ * holds a mutex of ours, for which a fork waits: that of its place, or the one under which places are made and ended. Not
+ * while it waits for the network.
+ */
 struct ael_http_place {
     struct ael_http *http;
+    struct ael_mutex inside; /* before the pool's lock */
     CURL *easy;
     CURLM *multi;
     int sockets[AEL_HTTP_PLACE_SOCKETS]; /* of libcurl's, under the pool's lock; -1 = none */

@@ -20,6 +20,9 @@ struct connection {
     unsigned number;
     int fd;
     pthread_t thread;
+    struct http_server_request *request; /* in reach of a child, which has no such thread */
+    struct http_server_reply *reply;
+    char *in;
 };
 
 struct http_server {
@@ -86,8 +89,9 @@ static void wait_for_stop(struct http_server *server) {
 
 static bool serve(struct connection *connection, const struct http_server_request *request) {
     struct http_server *server = connection->server;
-    struct http_server_reply *reply = calloc(1, sizeof *reply);
+    struct http_server_reply *reply = connection->reply;
     bool go_on = false;
+    memset(reply, 0, sizeof *reply);
     (void)pthread_mutex_lock(&server->lock);
     http_server_sync();
     server->answer(server->context, request, reply);
@@ -98,7 +102,6 @@ static bool serve(struct connection *connection, const struct http_server_reques
     } else if (reply->how != HTTP_SERVER_CLOSES) {
         go_on = send_reply(connection->fd, reply);
     }
-    free(reply);
     return go_on;
 }
 
@@ -140,8 +143,8 @@ static void parse(char *in, size_t head, size_t have, struct http_server_request
 
 static void *run_connection(void *context) {
     struct connection *connection = context;
-    struct http_server_request *request = calloc(1, sizeof *request);
-    char *in = malloc(IN_BYTES);
+    struct http_server_request *request = connection->request;
+    char *in = connection->in;
     size_t head = 0;
     do { /* one request at a time: clients of this library do not pipeline */
         size_t have = 0;
@@ -152,8 +155,6 @@ static void *run_connection(void *context) {
         }
     } while (head > 0 && serve(connection, request));
     (void)shutdown(connection->fd, SHUT_RDWR);
-    free(in);
-    free(request);
     return NULL;
 }
 
@@ -170,6 +171,9 @@ static void *run_acceptor(void *context) {
         bool started = false;
         if (connection != NULL && !server->stopping) {
             *connection = (struct connection){.server = server, .number = server->count + 1, .fd = fd};
+            connection->request = calloc(1, sizeof *connection->request);
+            connection->reply = calloc(1, sizeof *connection->reply);
+            connection->in = malloc(IN_BYTES);
             started = pthread_create(&connection->thread, NULL, run_connection, connection) == 0;
             server->count += started ? 1 : 0;
         }
@@ -219,6 +223,9 @@ void http_server_stop(struct http_server *server) {
         (void)shutdown(server->connections[i].fd, SHUT_RDWR);
         (void)pthread_join(server->connections[i].thread, NULL);
         (void)close(server->connections[i].fd);
+        free(server->connections[i].request);
+        free(server->connections[i].reply);
+        free(server->connections[i].in);
     }
     (void)close(server->listener);
     (void)pthread_cond_destroy(&server->changed);

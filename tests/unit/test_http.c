@@ -176,7 +176,7 @@ static void test_http_send__ends_at_the_deadline_and_goes_on(void) {
     world_begin(&world, 1);
     call.deadline_ns = ael_deadline_in_ms(50);
     CU_ASSERT_EQUAL(send_it(&world, &call, "/hang", (struct ael_http_request){0}), AEL_E_TIMEOUT);
-    CU_ASSERT(world.response.sent && world.err.status == AEL_E_TIMEOUT);
+    CU_ASSERT_EQUAL(world.err.status, AEL_E_TIMEOUT);
     CU_ASSERT_PTR_NOT_NULL(strstr(world.err.detail, "deadline"));
     CU_ASSERT_EQUAL(
         send_it(&world, NULL, "/hang", (struct ael_http_request){.timeout_ms = 30}), AEL_E_TIMEOUT);
