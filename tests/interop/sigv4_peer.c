@@ -3,11 +3,13 @@
  *
  * Each line of standard input is a JSON object: id, secret, token, method, path, query, headers ([[name, value], ...]), body,
  * region, service, time_s, body_hash. For each, standard output has the Authorization header. With a URL as its argument it
- * sends each request there, signed with the present time, and prints the status of the answer.
+ * sends each request there, signed with the present time, and prints the status of the answer. With the argument "chain" it
+ * prints the source and the id of the credentials that it finds.
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "net/aws_request.h"
+#include "net/credentials_chain.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
@@ -108,11 +110,31 @@ static bool send_to(const char *server, const cJSON *object) {
     return true;
 }
 
+static int find_credentials(void) {
+    struct ael_credentials_chain *chain = NULL;
+    struct ael_credentials *found = NULL;
+    struct ael_error err = {0};
+    if (ael_credentials_chain_new(s_http, NULL, NULL, &chain) != AEL_OK ||
+        ael_credentials_chain_fetch(chain, NULL, &found, &err) != AEL_OK) {
+        printf("%s\n", err.detail);
+        ael_credentials_chain_free(chain);
+        return EXIT_FAILURE;
+    }
+    struct ael_bytes id = ael_credentials_access_key_id(found);
+    printf("%s %.*s\n", ael_credentials_source(found), (int)id.len, (const char *)id.data);
+    ael_credentials_release(found);
+    ael_credentials_chain_free(chain);
+    return EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv) {
     static char line[LINE_BYTES];
     const struct ael_http_options options = AEL_HTTP_OPTIONS_INIT;
     if (ael_http_new(&options, &s_http, NULL) != AEL_OK) {
         return EXIT_FAILURE;
+    }
+    if (argc > 1 && strcmp(argv[1], "chain") == 0) {
+        return find_credentials();
     }
     while (fgets(line, sizeof line, stdin) != NULL) {
         cJSON *object = cJSON_Parse(line);
