@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/support/service.h"
 
+#include "tests/support/under.h"
+
 #include <ael/metastore_sqlite.h>
 #include <ael/sys/metastore_backend.h>
 
@@ -19,11 +21,12 @@ static void demand(bool right) {
 
 /* ---- the line ---- */
 
-enum { TURNS = 50 };
+enum { TURNS = 20, TURNS_VALGRIND = 1 };
 
 /* The store is far away: in the meantime others of this process go on, with whatever they may. */
 static enum ael_status look_at_line(const struct service *service, struct ael_error *err) {
-    for (int i = 0; i < TURNS; i++) {
+    int turns = under_valgrind() ? TURNS_VALGRIND : TURNS;
+    for (int i = 0; i < turns; i++) {
         (void)sched_yield();
     }
     bool is_cut = service->cut != NULL && atomic_load(service->cut);
