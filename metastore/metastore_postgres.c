@@ -13,7 +13,7 @@
 enum {
     MAX_CONNECTIONS = 1024,
     MAX_TIMEOUT_MS = 86400000,
-    ATTEMPTS = 3,            /* a statement that a connection could not begin is given to another */
+    ATTEMPTS = 3,             /* a statement that a connection could not begin is given to another */
     LOOK_AFTER_IDLE_MS = 5,   /* a look costs a system call: not in the middle of work */
     ASK_AFTER_IDLE_MS = 5000, /* what lies between us and the server may have forgotten the connection */
 };
@@ -76,7 +76,8 @@ pool_open(void *self, struct ael_sql_conn *base, const struct ael_call *call, st
     return AEL_OK;
 }
 
-static bool pool_is_alive(void *self, struct ael_sql_conn *base, int64_t idle_ms, const struct ael_call *call) {
+static bool
+pool_is_alive(void *self, struct ael_sql_conn *base, int64_t idle_ms, const struct ael_call *call) {
     struct ael_pg_conn *conn = (struct ael_pg_conn *)base;
     (void)self;
     if (idle_ms >= LOOK_AFTER_IDLE_MS && !ael_pg_conn_is_there(conn)) {
@@ -179,7 +180,8 @@ static enum ael_status pg_load(
     return do_work(pool_for(self, wants_primary(call)), call, &work, err);
 }
 
-static enum ael_status work_load_latest(struct ael_pg_conn *conn, const struct work *work, struct ael_error *err) {
+static enum ael_status
+work_load_latest(struct ael_pg_conn *conn, const struct work *work, struct ael_error *err) {
     return ael_pg_row_load_latest(conn, work->id, work->out, err);
 }
 
@@ -239,7 +241,8 @@ static enum ael_status pg_list(
     return do_work(pool_for(self, wants_primary(call)), call, &work, err);
 }
 
-static enum ael_status work_replace(struct ael_pg_conn *conn, const struct work *work, struct ael_error *err) {
+static enum ael_status
+work_replace(struct ael_pg_conn *conn, const struct work *work, struct ael_error *err) {
     return ael_pg_row_replace(conn, work->id, work->record, work->desired, work->done, err);
 }
 
@@ -343,8 +346,8 @@ check_options(const struct ael_metastore_postgres_options *options, struct ael_e
     if (options->connect_timeout_ms < 1 || options->connect_timeout_ms > MAX_TIMEOUT_MS ||
         options->answer_timeout_ms < 1 || options->answer_timeout_ms > MAX_TIMEOUT_MS) {
         return ael_error_set(
-            err, AEL_E_ARGUMENT, 0, AEL_PG_COMPONENT, "connect_timeout_ms and answer_timeout_ms must be 1 to %d",
-            MAX_TIMEOUT_MS);
+            err, AEL_E_ARGUMENT, 0, AEL_PG_COMPONENT,
+            "connect_timeout_ms and answer_timeout_ms must be 1 to %d", MAX_TIMEOUT_MS);
     }
     if (!PQisthreadsafe()) {
         return ael_error_set(
@@ -360,7 +363,8 @@ static enum ael_status make_pools(
         .idle_limit_ms = options->idle_limit_ms,
         .life_limit_ms = options->life_limit_ms,
     };
-    store->groups[POOL_WRITES] = (struct group){.store = store, .target_session_attrs = store->address.writes};
+    store->groups[POOL_WRITES] =
+        (struct group){.store = store, .target_session_attrs = store->address.writes};
     store->groups[POOL_READS] = (struct group){.store = store, .target_session_attrs = store->address.reads};
     enum ael_status status = AEL_OK;
     for (int i = 0; i < POOLS && status == AEL_OK; i++) {

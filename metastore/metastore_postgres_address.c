@@ -85,10 +85,11 @@ static enum ael_status read_options(struct ael_pg_address *address, const char *
     if (address->given == NULL) {
         bool is_memory = message == NULL;
         PQfreemem(message); /* it repeats what it could not read */
-        return is_memory ? no_memory(err)
-                         : refused(
-                               err, "libpq cannot read the connection string: see to its keywords and quotes, and "
-                                    "percent-encode special characters in a URL");
+        return is_memory
+                   ? no_memory(err)
+                   : refused(
+                         err, "libpq cannot read the connection string: see to its keywords and quotes, and "
+                              "percent-encode special characters in a URL");
     }
     address->defaults = resolve_defaults(address);
     return address->defaults != NULL ? AEL_OK : no_memory(err);
@@ -129,7 +130,8 @@ static void cut_list(char *list) {
 
 static bool is_port(const char *text) {
     size_t len = strlen(text);
-    return len <= PORT_DIGITS && strspn(text, "0123456789") == len && (len == 0 || strtol(text, NULL, 10) <= 65535);
+    return len <= PORT_DIGITS && strspn(text, "0123456789") == len &&
+           (len == 0 || strtol(text, NULL, 10) <= 65535);
 }
 
 /* A name with one of these is a piece of a URL whose password was not encoded, more likely than a host. */
@@ -145,11 +147,13 @@ static enum ael_status check_hosts(const struct ael_pg_address *address, struct 
         const struct ael_pg_host *host = &address->hosts[i];
         if (!is_host(host->name) || !is_host(host->address)) {
             return refused(
-                err, "a host holds characters that hosts do not: in a URL, percent-encode those of the password");
+                err,
+                "a host holds characters that hosts do not: in a URL, percent-encode those of the password");
         }
         if (!is_port(host->port)) {
             return refused(
-                err, "a port is no number up to 65535: in a URL, percent-encode special characters of the password");
+                err, "a port is no number up to 65535: in a URL, percent-encode special characters of the "
+                     "password");
         }
     }
     return AEL_OK;
@@ -190,7 +194,8 @@ static enum ael_status read_hosts(struct ael_pg_address *address, struct ael_err
 
 /* see metastore/metastore_postgres_address.h */
 bool ael_pg_host_is_local(const struct ael_pg_host *host) {
-    return host->address[0] == '\0' && (host->name[0] == '\0' || host->name[0] == '/' || host->name[0] == '@');
+    return host->address[0] == '\0' &&
+           (host->name[0] == '\0' || host->name[0] == '/' || host->name[0] == '@');
 }
 
 /* ---- our defaults ---- */
@@ -238,7 +243,8 @@ static enum ael_status choose_timeout(struct ael_pg_address *address, struct ael
     if (*end != '\0' || seconds > 86400) {
         return refused(err, "connect_timeout is no number of seconds up to 86400");
     }
-    address->connect_timeout_ms = seconds <= 0 ? 0 : (uint32_t)seconds * 1000; /* libpq: 0 and below are none */
+    address->connect_timeout_ms =
+        seconds <= 0 ? 0 : (uint32_t)seconds * 1000; /* libpq: 0 and below are none */
     return AEL_OK;
 }
 
@@ -248,7 +254,8 @@ check_database(const struct ael_pg_address *address, const char *text, struct ae
     bool is_url = strncmp(text, "postgres://", 11) == 0 || strncmp(text, "postgresql://", 13) == 0;
     const char *database = value_in(address->given, "dbname");
     if (is_url && database != NULL && strchr(database, '@') != NULL) {
-        return refused(err, "the database's name holds an @: percent-encode special characters of the password");
+        return refused(
+            err, "the database's name holds an @: percent-encode special characters of the password");
     }
     return AEL_OK;
 }
@@ -274,8 +281,7 @@ static enum ael_status read_all(struct ael_pg_address *address, const char *text
 }
 
 /* see metastore/metastore_postgres_address.h */
-enum ael_status
-ael_pg_address_init(struct ael_pg_address *address, const char *text, struct ael_error *err) {
+enum ael_status ael_pg_address_init(struct ael_pg_address *address, const char *text, struct ael_error *err) {
     memset(address, 0, sizeof(*address));
     enum ael_status status = read_all(address, text == NULL ? "" : text, err);
     if (status != AEL_OK) {
@@ -312,8 +318,8 @@ void ael_pg_address_parameters(
     size_t host,
     const char *target_session_attrs,
     struct ael_pg_parameters *out) {
-    static const char *const k_ours[] = {"host",    "hostaddr",  "port", "sslmode", "target_session_attrs",
-                                         "gssencmode", "client_encoding", NULL};
+    static const char *const k_ours[] = {
+        "host", "hostaddr", "port", "sslmode", "target_session_attrs", "gssencmode", "client_encoding", NULL};
     const char *gss = value_in(address->given, "gssencmode");
     add_given(out, address, k_ours);
     add(out, "host", address->hosts[host].name);

@@ -36,8 +36,8 @@ struct ael_pg_address {
     struct ael_pg_host hosts[AEL_PG_HOSTS_MAX];
     size_t host_count;
     const char *sslmode;
-    const char *writes;         /* target_session_attrs of connections that write */
-    const char *reads;          /* of those that only read; NULL = no others than those that write */
+    const char *writes;          /* target_session_attrs of connections that write */
+    const char *reads;           /* of those that only read; NULL = no others than those that write */
     uint32_t connect_timeout_ms; /* 0 = not set */
 };
 

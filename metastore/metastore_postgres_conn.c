@@ -225,7 +225,8 @@ send_statement(struct ael_pg_conn *conn, const struct ael_pg_statement *statemen
 }
 
 /* What the server says between a result and being ready is of the commit. */
-static enum ael_status end_statement(struct ael_pg_conn *conn, enum ael_status status, struct ael_error *err) {
+static enum ael_status
+end_statement(struct ael_pg_conn *conn, enum ael_status status, struct ael_error *err) {
     if (PQtransactionStatus(conn->pg) == PQTRANS_IDLE) {
         return status;
     }
@@ -348,8 +349,8 @@ static void ignore_notice(void *context, const PGresult *notice) {
     (void)notice;
 }
 
-static enum ael_status connect_failed(
-    const struct ael_pg_conn *conn, const struct ael_pg_address *address, struct ael_error *err) {
+static enum ael_status
+connect_failed(const struct ael_pg_conn *conn, const struct ael_pg_address *address, struct ael_error *err) {
     char state[STATE_BYTES];
     char line[SENTENCE_BYTES];
     find_state(PQerrorMessage(conn->pg), state);
@@ -407,7 +408,8 @@ static enum ael_status open_host(
 
 /* Is there any use in trying the next host? */
 static bool is_over(enum ael_status status) {
-    return status == AEL_OK || status == AEL_E_TIMEOUT || status == AEL_E_CANCELLED || status == AEL_E_NO_MEMORY;
+    return status == AEL_OK || status == AEL_E_TIMEOUT || status == AEL_E_CANCELLED ||
+           status == AEL_E_NO_MEMORY;
 }
 
 /* Each host in turn. A host that cannot be reached weighs more than one that refuses: it may come back. */
@@ -444,8 +446,8 @@ enum ael_status ael_pg_conn_open(
     struct ael_error *err) {
     bool prefers = strcmp(target_session_attrs, "prefer-standby") == 0;
     conn->call = call;
-    enum ael_status status = open_some_host(
-        conn, address, prefers ? "standby" : target_session_attrs, connect_timeout_ms, err);
+    enum ael_status status =
+        open_some_host(conn, address, prefers ? "standby" : target_session_attrs, connect_timeout_ms, err);
     if (prefers && !is_over(status)) {
         status = open_some_host(conn, address, "any", connect_timeout_ms, err);
     }

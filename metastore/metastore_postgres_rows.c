@@ -154,7 +154,8 @@ static enum ael_status read_row(
         out->record.created_s = *asked_s;
     } else if (!is_date(PQgetvalue(result, 0, COLUMN_DATE), out->record.created_s)) {
         ael_key_record_buf_clear(out);
-        return not_a_key("the column created is not Created in key_record; are all writers' clocks in UTC?", err);
+        return not_a_key(
+            "the column created is not Created in key_record; are all writers' clocks in UTC?", err);
     }
     return AEL_OK;
 }
@@ -212,10 +213,7 @@ enum ael_status ael_pg_row_load(
 
 /* see metastore/metastore_postgres_rows.h */
 enum ael_status ael_pg_row_load_latest(
-    struct ael_pg_conn *conn,
-    struct ael_bytes id,
-    struct ael_key_record_buf *out,
-    struct ael_error *err) {
+    struct ael_pg_conn *conn, struct ael_bytes id, struct ael_key_record_buf *out, struct ael_error *err) {
     struct parameters parameters;
     PGresult *result = NULL;
     enum ael_status status = prepare(conn, LATEST, err);
@@ -327,7 +325,8 @@ json_text(const struct ael_key_record *record, struct ael_buf *json, struct ael_
     if (status == AEL_OK) {
         status = ael_buf_append(json, (struct ael_bytes){k_nul, 1});
     }
-    return status == AEL_OK ? AEL_OK : ael_error_set(err, status, 0, AEL_PG_COMPONENT, "the record has no JSON");
+    return status == AEL_OK ? AEL_OK
+                            : ael_error_set(err, status, 0, AEL_PG_COMPONENT, "the record has no JSON");
 }
 
 /* A statement that writes and is not known to have been undone. */

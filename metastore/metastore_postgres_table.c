@@ -10,16 +10,25 @@ enum { SERVER_LOOKS_FOR_CLIENT = 140000, TABLE_ATTEMPTS = 3 };
  * A statement whose client is gone ends within half a second (from version 14 on), or at the latest after a minute
  * where the host did not say otherwise. Rows are compared and written in single statements at read committed.
  */
-#define SETTINGS                                                                                              \
-    "SELECT current_setting('synchronous_commit'), current_setting('fsync'),"                                 \
-    " set_config('default_transaction_isolation', 'read committed', false),"                                  \
-    " CASE current_setting('statement_timeout') WHEN '0' THEN set_config('statement_timeout', '60s', false) END"
+#define SETTINGS                                                                                             \
+    "SELECT current_setting('synchronous_commit'), current_setting('fsync'),"                                \
+    " set_config('default_transaction_isolation', 'read committed', false),"                                 \
+    " CASE current_setting('statement_timeout') WHEN '0' THEN set_config('statement_timeout', '60s', "       \
+    "false) END"
 
 static const char k_settings[] = SETTINGS;
-static const char k_settings_14[] = SETTINGS ", set_config('client_connection_check_interval', '500ms', false)";
+static const char k_settings_14[] =
+    SETTINGS ", set_config('client_connection_check_interval', '500ms', false)";
 
 /* Numbers of pg_type, which never change. */
-enum { TYPE_TEXT = 25, TYPE_JSON = 114, TYPE_VARCHAR = 1043, TYPE_TIMESTAMP = 1114, TYPE_TIMESTAMPTZ = 1184, TYPE_JSONB = 3802 };
+enum {
+    TYPE_TEXT = 25,
+    TYPE_JSON = 114,
+    TYPE_VARCHAR = 1043,
+    TYPE_TIMESTAMP = 1114,
+    TYPE_TIMESTAMPTZ = 1184,
+    TYPE_JSONB = 3802
+};
 enum { VARCHAR_HEADER = 4 };
 
 enum { FOUND_ID, FOUND_ID_MOD, FOUND_CREATED, FOUND_KEY_RECORD, FOUND_UNIQUE, FOUND_BYTES };
@@ -27,13 +36,18 @@ enum { FOUND_ID, FOUND_ID_MOD, FOUND_CREATED, FOUND_KEY_RECORD, FOUND_UNIQUE, FO
 /* One row when the table is there. A collation that is not deterministic calls different bytes equal. */
 static const char k_find[] =
     "SELECT i.atttypid, i.atttypmod, c.atttypid, k.atttypid,"
-    " EXISTS (SELECT FROM pg_catalog.pg_index x WHERE x.indrelid = i.attrelid AND x.indisunique AND x.indisvalid"
+    " EXISTS (SELECT FROM pg_catalog.pg_index x WHERE x.indrelid = i.attrelid AND x.indisunique AND "
+    "x.indisvalid"
     "  AND x.indimmediate AND x.indpred IS NULL AND x.indnkeyatts = 2"
-    "  AND ((x.indkey[0] = i.attnum AND x.indkey[1] = c.attnum) OR (x.indkey[0] = c.attnum AND x.indkey[1] = i.attnum))),"
-    " coalesce((SELECT l.collisdeterministic FROM pg_catalog.pg_collation l WHERE l.oid = i.attcollation), true)"
+    "  AND ((x.indkey[0] = i.attnum AND x.indkey[1] = c.attnum) OR (x.indkey[0] = c.attnum AND x.indkey[1] = "
+    "i.attnum))),"
+    " coalesce((SELECT l.collisdeterministic FROM pg_catalog.pg_collation l WHERE l.oid = i.attcollation), "
+    "true)"
     " FROM pg_catalog.pg_attribute i"
-    " LEFT JOIN pg_catalog.pg_attribute c ON c.attrelid = i.attrelid AND c.attname = 'created' AND NOT c.attisdropped"
-    " LEFT JOIN pg_catalog.pg_attribute k ON k.attrelid = i.attrelid AND k.attname = 'key_record' AND NOT k.attisdropped"
+    " LEFT JOIN pg_catalog.pg_attribute c ON c.attrelid = i.attrelid AND c.attname = 'created' AND NOT "
+    "c.attisdropped"
+    " LEFT JOIN pg_catalog.pg_attribute k ON k.attrelid = i.attrelid AND k.attname = 'key_record' AND NOT "
+    "k.attisdropped"
     " WHERE i.attrelid = to_regclass('encryption_key') AND i.attname = 'id' AND NOT i.attisdropped";
 
 /*
@@ -113,15 +127,18 @@ static enum ael_status read_table(const PGresult *result, struct ael_pg_table *t
     table->is_missing = PQntuples(result) == 0;
     if (table->is_missing) {
         return wrong_table(
-            err, "there is no table encryption_key in the search path: run ael_metastore_ensure_schema, or the "
-                 "installed postgres.sql");
+            err,
+            "there is no table encryption_key in the search path: run ael_metastore_ensure_schema, or the "
+            "installed postgres.sql");
     }
     if (!is_true_at(result, FOUND_UNIQUE)) {
         return wrong_table(
-            err, "encryption_key has no primary key (id, created): two writers could both store the same key");
+            err,
+            "encryption_key has no primary key (id, created): two writers could both store the same key");
     }
     if (!is_true_at(result, FOUND_BYTES)) {
-        return wrong_table(err, "the collation of the column id is not deterministic: ids are compared by bytes");
+        return wrong_table(
+            err, "the collation of the column id is not deterministic: ids are compared by bytes");
     }
     return read_types(result, table, err);
 }

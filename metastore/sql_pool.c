@@ -21,9 +21,9 @@ struct ael_sql_pool {
     struct ael_sql_pool_options options;
     pid_t pid; /* whose connections these are; in a child written by its only thread */
     pthread_mutex_t mutex;
-    pthread_cond_t changed;    /* on CLOCK_MONOTONIC */
-    bool forking;              /* under mutex, as what follows: lend nothing */
-    uint32_t lent;             /* being opened or closed included */
+    pthread_cond_t changed; /* on CLOCK_MONOTONIC */
+    bool forking;           /* under mutex, as what follows: lend nothing */
+    uint32_t lent;          /* being opened or closed included */
     uint32_t opening;
     struct ael_sql_conn *idle; /* the last one returned first */
     struct ael_sql_conn *all;

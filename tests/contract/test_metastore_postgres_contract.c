@@ -50,7 +50,8 @@ static enum ael_status open_new(void *context, struct ael_metastore **metastore)
         return AEL_E_BACKEND;
     }
     if (fixture->table != NULL) {
-        return postgres_server_sql(&g_server, fixture->table) < 0 ? AEL_E_BACKEND : open_last(context, metastore);
+        return postgres_server_sql(&g_server, fixture->table) < 0 ? AEL_E_BACKEND
+                                                                  : open_last(context, metastore);
     }
     enum ael_status status = open_last(context, metastore);
     return status == AEL_OK ? ael_metastore_ensure_schema(*metastore, NULL, NULL) : status;
@@ -104,7 +105,8 @@ static void test_postgres_server__ends(void) {
 
 static const struct test_case k_cases[] = {
     {"a server starts", test_postgres_server__starts},
-    {"PostgreSQL keeps the contract on its own table", test_postgres_store__keeps_the_contract_on_its_own_table},
+    {"PostgreSQL keeps the contract on its own table",
+     test_postgres_store__keeps_the_contract_on_its_own_table},
     {"PostgreSQL keeps the contract over 1 connection",
      test_postgres_store__keeps_the_contract_over_one_connection},
     {"PostgreSQL keeps the contract on TEXT and TIMESTAMP",

@@ -254,7 +254,8 @@ static void test_postgres_service__outlives_connections_that_are_cut(void) {
         CU_ASSERT_TRUE(wait_for_rows(&g_server, ROWS_BETWEEN / 10));
         CU_ASSERT_TRUE(
             postgres_server_sql(
-                &g_server, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ael'") >=
+                &g_server,
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ael'") >=
             0);
     }
     stop_workers(workers, &ledger);
@@ -430,8 +431,8 @@ static void test_postgres_service__forks_and_forgets(void) {
 static void list_both(char *out, size_t size, const char *attributes) {
     (void)snprintf(
         out, size,
-        "postgres://%s:%s@127.0.0.1:%d,127.0.0.1:%d/postgres?sslmode=require&target_session_attrs=%s", POSTGRES_USER,
-        POSTGRES_PASSWORD_URL, g_server.port, g_standby.port, attributes);
+        "postgres://%s:%s@127.0.0.1:%d,127.0.0.1:%d/postgres?sslmode=require&target_session_attrs=%s",
+        POSTGRES_USER, POSTGRES_PASSWORD_URL, g_server.port, g_standby.port, attributes);
 }
 
 static void test_postgres_standby__streams(void) {

@@ -88,8 +88,9 @@ static bool run_program(const struct postgres_server *server, char *const *comma
 }
 
 static bool run_script(const struct postgres_server *server, const char *script) {
-    char *const command[] = {(char *)"sh", (char *)"-euc", (char *)(size_t)script, (char *)"sh",
-                             (char *)(size_t)server->folder, NULL};
+    char *const command[] = {
+        (char *)"sh", (char *)"-euc", (char *)(size_t)script, (char *)"sh", (char *)(size_t)server->folder,
+        NULL};
     return run_program(server, command);
 }
 
@@ -145,12 +146,25 @@ static bool make_database(const struct postgres_server *server) {
     (void)snprintf(password, sizeof password, "--pwfile=%s/password", server->folder);
     /* Ordered as people do, so that what is to be ordered by bytes has to say so. */
     char *const command[] = {
-        initdb, (char *)"-D", data, (char *)"-U", (char *)POSTGRES_USER, password, (char *)"--auth=scram-sha-256",
-        (char *)"--no-sync", (char *)"--no-instructions", (char *)"-E", (char *)"UTF8", (char *)"--locale=C.UTF-8",
-        (char *)"--locale-provider=icu", (char *)"--icu-locale=en", NULL};
+        initdb,
+        (char *)"-D",
+        data,
+        (char *)"-U",
+        (char *)POSTGRES_USER,
+        password,
+        (char *)"--auth=scram-sha-256",
+        (char *)"--no-sync",
+        (char *)"--no-instructions",
+        (char *)"-E",
+        (char *)"UTF8",
+        (char *)"--locale=C.UTF-8",
+        (char *)"--locale-provider=icu",
+        (char *)"--icu-locale=en",
+        NULL};
     return run_program(server, command) &&
            run_script(
-               server, "printf 'local all all scram-sha-256\\nhost all all 127.0.0.1/32 scram-sha-256\\n"
+               server, "printf 'local all admin trust\\nlocal all all scram-sha-256\\nhost all all "
+                       "127.0.0.1/32 scram-sha-256\\n"
                        "local replication all trust\\n' > \"$1/data/pg_hba.conf\"") &&
            run_script(server, k_certificates);
 }
@@ -207,11 +221,31 @@ static bool start_once(struct postgres_server *server, const char *setting) {
     (void)snprintf(files[0], TEXT_BYTES, "ssl_cert_file=%s/server.pem", server->folder);
     (void)snprintf(files[1], TEXT_BYTES, "ssl_key_file=%s/server.key", server->folder);
     (void)snprintf(files[2], TEXT_BYTES, "max_connections=200");
-    char *const command[] = {postgres, (char *)"-D", data, (char *)"-p", port, (char *)"-k",
-                             (char *)(size_t)server->folder, (char *)"-c", (char *)"listen_addresses=127.0.0.1",
-                             (char *)"-c", (char *)"ssl=on", (char *)"-c", files[0], (char *)"-c", files[1],
-                             (char *)"-c", files[2], (char *)"-c", (char *)"fsync=off",
-                             (char *)(size_t)(setting == NULL ? NULL : "-c"), (char *)(size_t)setting, NULL};
+    char *const command[] = {
+        postgres,
+        (char *)"-D",
+        data,
+        (char *)"-p",
+        port,
+        (char *)"-k",
+        (char *)(size_t)server->folder,
+        (char *)"-c",
+        (char *)"listen_addresses=127.0.0.1",
+        (char *)"-c",
+        (char *)"ssl=on",
+        (char *)"-c",
+        files[0],
+        (char *)"-c",
+        files[1],
+        (char *)"-c",
+        files[2],
+        (char *)"-c",
+        (char *)"fsync=off",
+        (char *)"-c",
+        (char *)"timezone=UTC",
+        (char *)(size_t)(setting == NULL ? NULL : "-c"),
+        (char *)(size_t)setting,
+        NULL};
     server->pid = start_program(server, command);
     return server->pid != 0 && wait_ready(server);
 }
@@ -230,12 +264,23 @@ bool postgres_server_start(struct postgres_server *server, const char *setting) 
     return complain("it does not start; its log is in", server->folder);
 }
 
+/* For the test's own statements: without a password, whose check takes long where programs run slowly. */
+static bool make_admin(const struct postgres_server *server) {
+    char address[TEXT_BYTES];
+    PGconn *connection = PQconnectdb(postgres_server_local(server, address, sizeof address));
+    PGresult *result = PQexec(connection, "CREATE ROLE admin SUPERUSER LOGIN");
+    bool good = PQresultStatus(result) == PGRES_COMMAND_OK || complain("", PQerrorMessage(connection));
+    PQclear(result);
+    PQfinish(connection);
+    return good;
+}
+
 /* see tests/support/postgres_server.h */
 bool postgres_server_init(struct postgres_server *server) {
     memset(server, 0, sizeof *server);
     server->port = free_port();
     return server->port != 0 && make_folder(server) && make_database(server) &&
-           postgres_server_start(server, NULL);
+           postgres_server_start(server, NULL) && make_admin(server);
 }
 
 /* see tests/support/postgres_server.h */
@@ -252,9 +297,23 @@ bool postgres_server_init_standby(struct postgres_server *standby, const struct 
     (void)snprintf(backup, sizeof backup, "%s/pg_basebackup", programs);
     (void)snprintf(data, sizeof data, "%s/data", standby->folder);
     (void)snprintf(port, sizeof port, "%d", primary->port);
-    char *const command[] = {backup, (char *)"-h", (char *)(size_t)primary->folder, (char *)"-p", port,
-                             (char *)"-U", (char *)POSTGRES_USER, (char *)"-D", data, (char *)"-R", (char *)"-X",
-                             (char *)"stream", (char *)"-c", (char *)"fast", (char *)"--no-sync", NULL};
+    char *const command[] = {
+        backup,
+        (char *)"-h",
+        (char *)(size_t)primary->folder,
+        (char *)"-p",
+        port,
+        (char *)"-U",
+        (char *)POSTGRES_USER,
+        (char *)"-D",
+        data,
+        (char *)"-R",
+        (char *)"-X",
+        (char *)"stream",
+        (char *)"-c",
+        (char *)"fast",
+        (char *)"--no-sync",
+        NULL};
     return run_program(standby, command) && run_script(standby, k_certificates) &&
            postgres_server_start(standby, NULL);
 }
@@ -292,8 +351,8 @@ void postgres_server_clear(struct postgres_server *server) {
 /* see tests/support/postgres_server.h. Quoted as keyword strings are: a backslash before quotes and backslashes. */
 const char *postgres_server_local(const struct postgres_server *server, char *out, size_t size) {
     (void)snprintf(
-        out, size, "host=%s port=%d user=%s dbname=postgres password='s3\\\\c\\'r @/:?#&%%=t'", server->folder,
-        server->port, POSTGRES_USER);
+        out, size, "host=%s port=%d user=%s dbname=postgres password='s3\\\\c\\'r @/:?#&%%=t'",
+        server->folder, server->port, POSTGRES_USER);
     return out;
 }
 
@@ -303,6 +362,12 @@ postgres_server_url(const struct postgres_server *server, const char *parameters
     (void)snprintf(
         out, size, "postgres://%s:%s@127.0.0.1:%d/postgres?sslrootcert=%s/ca.pem%s%s", POSTGRES_USER,
         POSTGRES_PASSWORD_URL, server->port, server->folder, parameters[0] == '\0' ? "" : "&", parameters);
+    return out;
+}
+
+static const char *admin_address(const struct postgres_server *server, char out[TEXT_BYTES]) {
+    (void)snprintf(
+        out, TEXT_BYTES, "host=%s port=%d user=admin dbname=postgres", server->folder, server->port);
     return out;
 }
 
@@ -326,7 +391,7 @@ static PGresult *run_sql(PGconn *connection, const char *sql) {
 /* see tests/support/postgres_server.h */
 long postgres_server_sql(const struct postgres_server *server, const char *sql) {
     char address[TEXT_BYTES];
-    PGconn *connection = PQconnectdb(postgres_server_local(server, address, sizeof address));
+    PGconn *connection = PQconnectdb(admin_address(server, address));
     PGresult *result = run_sql(connection, sql);
     long count = -1;
     if (result != NULL) {
@@ -341,7 +406,7 @@ long postgres_server_sql(const struct postgres_server *server, const char *sql) 
 /* see tests/support/postgres_server.h */
 bool postgres_server_value(const struct postgres_server *server, const char *sql, char *out, size_t size) {
     char address[TEXT_BYTES];
-    PGconn *connection = PQconnectdb(postgres_server_local(server, address, sizeof address));
+    PGconn *connection = PQconnectdb(admin_address(server, address));
     PGresult *result = run_sql(connection, sql);
     bool any = result != NULL && PQntuples(result) > 0 && !PQgetisnull(result, 0, 0);
     (void)snprintf(out, size, "%s", any ? PQgetvalue(result, 0, 0) : "");

@@ -16,7 +16,7 @@
 
 #define POSTGRES_USER "ael"
 /* With what has a meaning in URLs, in quotes and in SQL. */
-#define POSTGRES_PASSWORD "s3\\c'r @/:?#&%=t"
+#define POSTGRES_PASSWORD     "s3\\c'r @/:?#&%=t"
 #define POSTGRES_PASSWORD_URL "s3%5Cc%27r%20%40%2F%3A%3F%23%26%25%3Dt"
 
 struct postgres_server {

@@ -21,7 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TEXT_BYTES = 512, CREATED = 1700000040, TRIES = 3000, TRY_MS = 10 };
+enum { TEXT_BYTES = 512, CREATED = 1700000040, TRIES = 3000, TRY_MS = 10, PATIENT_MS = 60000 };
 
 static struct postgres_server g_server;
 
@@ -57,6 +57,8 @@ static enum ael_status open_at(const char *connection, struct ael_metastore **st
     struct ael_metastore_postgres_options options = AEL_METASTORE_POSTGRES_OPTIONS_INIT;
     options.connection = connection;
     options.max_connections = 4;
+    options.connect_timeout_ms = PATIENT_MS;
+    options.answer_timeout_ms = PATIENT_MS;
     return ael_metastore_postgres_new(&options, store, err);
 }
 
@@ -76,6 +78,8 @@ static struct ael_metastore *open_with(const struct ael_metastore_postgres_optio
 
 static struct ael_metastore *open_store(void) {
     struct ael_metastore_postgres_options options = AEL_METASTORE_POSTGRES_OPTIONS_INIT;
+    options.connect_timeout_ms = PATIENT_MS;
+    options.answer_timeout_ms = PATIENT_MS;
     return open_with(&options);
 }
 
@@ -84,11 +88,12 @@ static void sql(const char *text) {
 }
 
 static const char k_go_table[] =
-    "DROP TABLE IF EXISTS encryption_key; CREATE TABLE encryption_key (id VARCHAR(255) NOT NULL, created TIMESTAMP"
+    "DROP TABLE IF EXISTS encryption_key; CREATE TABLE encryption_key (id VARCHAR(255) NOT NULL, created "
+    "TIMESTAMP"
     " NOT NULL DEFAULT CURRENT_TIMESTAMP, key_record TEXT NOT NULL, PRIMARY KEY (id, created))";
-static const char k_rust_table[] =
-    "DROP TABLE IF EXISTS encryption_key; CREATE TABLE encryption_key (id TEXT, created TIMESTAMP, key_record JSONB,"
-    " PRIMARY KEY (id, created))";
+static const char k_rust_table[] = "DROP TABLE IF EXISTS encryption_key; CREATE TABLE encryption_key (id "
+                                   "TEXT, created TIMESTAMP, key_record JSONB,"
+                                   " PRIMARY KEY (id, created))";
 
 /* A store on an empty table of its own make. */
 static struct ael_metastore *open_fresh(void) {
@@ -114,7 +119,11 @@ store_in(struct ael_metastore *store, const char *id, int64_t created_s, const s
 }
 
 static enum ael_status load_from(
-    struct ael_metastore *store, const char *id, int64_t created_s, const struct ael_call *call, struct ael_error *err) {
+    struct ael_metastore *store,
+    const char *id,
+    int64_t created_s,
+    const struct ael_call *call,
+    struct ael_error *err) {
     struct ael_key_record_buf out = AEL_KEY_RECORD_BUF_INIT;
     enum ael_status status = ael_metastore_load(store, call, ael_bytes_from_text(id), created_s, &out, err);
     ael_key_record_buf_clear(&out);
@@ -223,7 +232,8 @@ static void test_postgres_tls__refuses_unknown_and_foreign_certificates(void) {
     (void)snprintf(setting, sizeof setting, "ssl_cert_file=%s/other.pem", g_server.folder);
     char key[TEXT_BYTES + 64];
     (void)snprintf(
-        key, sizeof key, "cp %s/other.key %s/kept && cp %s/server.key %s/was && cp %s/other.key %s/server.key",
+        key, sizeof key,
+        "cp %s/other.key %s/kept && cp %s/server.key %s/was && cp %s/other.key %s/server.key",
         g_server.folder, g_server.folder, g_server.folder, g_server.folder, g_server.folder, g_server.folder);
     CU_ASSERT_EQUAL(system(key), 0);
     CU_ASSERT_TRUE_FATAL(postgres_server_start(&g_server, setting));
@@ -241,8 +251,8 @@ static void test_postgres_new__tells_what_is_wrong_with_the_log_in(void) {
     char connection[TEXT_BYTES];
     struct ael_metastore *store = NULL;
     (void)snprintf(
-        connection, sizeof connection, "host=%s port=%d user=ael dbname=postgres password=hunter2", g_server.folder,
-        g_server.port);
+        connection, sizeof connection, "host=%s port=%d user=ael dbname=postgres password=hunter2",
+        g_server.folder, g_server.port);
     CU_ASSERT_EQUAL(open_at(connection, &store, &err), AEL_E_BACKEND);
     CU_ASSERT_PTR_NOT_NULL(strstr(err.detail, "28P01"));
     CU_ASSERT_PTR_NULL(strstr(err.detail, "hunter2"));
@@ -261,7 +271,8 @@ static void test_postgres_new__reads_service_and_password_files(void) {
     (void)snprintf(path, sizeof path, "%s/pgpass", g_server.folder);
     FILE *file = fopen(path, "w");
     CU_ASSERT_PTR_NOT_NULL_FATAL(file);
-    fprintf(file, "localhost:%d:*:ael:s3\\\\c'r @/\\:?#&%%=t\n*:*:*:ael:s3\\\\c'r @/\\:?#&%%=t\n", g_server.port);
+    fprintf(
+        file, "localhost:%d:*:ael:s3\\\\c'r @/\\:?#&%%=t\n*:*:*:ael:s3\\\\c'r @/\\:?#&%%=t\n", g_server.port);
     (void)fclose(file);
     CU_ASSERT_EQUAL(chmod(path, 0600), 0);
     (void)snprintf(line, sizeof line, "%s/services", g_server.folder);
@@ -307,7 +318,8 @@ static void expect_table_refused(const char *table, const char *why) {
     struct ael_error err = {0};
     sql("DROP TABLE IF EXISTS encryption_key");
     sql(table);
-    CU_ASSERT_EQUAL(open_at(postgres_server_local(&g_server, text, sizeof text), &store, &err), AEL_E_BACKEND);
+    CU_ASSERT_EQUAL(
+        open_at(postgres_server_local(&g_server, text, sizeof text), &store, &err), AEL_E_BACKEND);
     CU_ASSERT_PTR_NOT_NULL(strstr(err.detail, why));
     CU_ASSERT_PTR_NULL(store);
 }
@@ -316,13 +328,15 @@ static void test_postgres_new__refuses_tables_that_would_lose_keys(void) {
     expect_table_refused(
         "CREATE TABLE encryption_key (id TEXT, created TIMESTAMP, key_record TEXT)", "no primary key");
     expect_table_refused(
-        "CREATE TABLE encryption_key (id TEXT PRIMARY KEY, created TIMESTAMP, key_record TEXT)", "no primary key");
+        "CREATE TABLE encryption_key (id TEXT PRIMARY KEY, created TIMESTAMP, key_record TEXT)",
+        "no primary key");
     expect_table_refused(
         "CREATE TABLE encryption_key (id TEXT, created TIMESTAMP, key_record TEXT);"
         "CREATE UNIQUE INDEX ON encryption_key (id, created) WHERE key_record IS NOT NULL",
         "no primary key");
     expect_table_refused(
-        "CREATE TABLE encryption_key (id CHAR(40), created TIMESTAMP, key_record TEXT, PRIMARY KEY (id, created))",
+        "CREATE TABLE encryption_key (id CHAR(40), created TIMESTAMP, key_record TEXT, PRIMARY KEY (id, "
+        "created))",
         "column id");
     expect_table_refused(
         "CREATE TABLE encryption_key (id TEXT, created DATE, key_record TEXT, PRIMARY KEY (id, created))",
@@ -331,12 +345,15 @@ static void test_postgres_new__refuses_tables_that_would_lose_keys(void) {
         "CREATE TABLE encryption_key (id TEXT, created BIGINT, key_record TEXT, PRIMARY KEY (id, created))",
         "column created");
     expect_table_refused(
-        "CREATE TABLE encryption_key (id TEXT, created TIMESTAMP, key_record BYTEA, PRIMARY KEY (id, created))",
+        "CREATE TABLE encryption_key (id TEXT, created TIMESTAMP, key_record BYTEA, PRIMARY KEY (id, "
+        "created))",
         "column key_record");
     expect_table_refused(
-        "CREATE TABLE encryption_key (id TEXT, created TIMESTAMP, PRIMARY KEY (id, created))", "column key_record");
+        "CREATE TABLE encryption_key (id TEXT, created TIMESTAMP, PRIMARY KEY (id, created))",
+        "column key_record");
     expect_table_refused(
-        "CREATE COLLATION IF NOT EXISTS easy (provider = icu, locale = 'und-u-ks-level2', deterministic = false);"
+        "CREATE COLLATION IF NOT EXISTS easy (provider = icu, locale = 'und-u-ks-level2', deterministic = "
+        "false);"
         "CREATE TABLE encryption_key (id TEXT COLLATE easy, created TIMESTAMP, key_record TEXT,"
         " PRIMARY KEY (id, created))",
         "not deterministic");
@@ -360,9 +377,9 @@ static void test_postgres_store__needs_its_table(void) {
 
 /* What is installed makes the table that ensure_schema makes. */
 static void test_postgres_schema_file__is_what_ensure_schema_makes(void) {
-    static const char k_shape[] =
-        "SELECT string_agg(column_name || data_type || is_nullable || coalesce(column_default, ''), ',' ORDER BY 1)"
-        " FROM information_schema.columns WHERE table_name = 'encryption_key'";
+    static const char k_shape[] = "SELECT string_agg(column_name || data_type || is_nullable || "
+                                  "coalesce(column_default, ''), ',' ORDER BY 1)"
+                                  " FROM information_schema.columns WHERE table_name = 'encryption_key'";
     char path[TEXT_BYTES];
     char file_sql[2048];
     char made[TEXT_BYTES];
@@ -385,8 +402,9 @@ static void test_postgres_schema_file__is_what_ensure_schema_makes(void) {
 
 /* ---- rows of others ---- */
 
-#define GO_JSON                                                                                               \
-    "{\"Created\":1700000040,\"Key\":\"a2V5\",\"ParentKeyMeta\":{\"KeyId\":\"_SK_s_p\",\"Created\":1700000040}}"
+#define GO_JSON                                                                                              \
+    "{\"Created\":1700000040,\"Key\":\"a2V5\",\"ParentKeyMeta\":{\"KeyId\":\"_SK_s_p\",\"Created\":"         \
+    "1700000040}}"
 
 static void expect_record(const struct ael_key_record_buf *out) {
     CU_ASSERT_EQUAL(out->record.created_s, CREATED);
@@ -412,8 +430,8 @@ static void expect_readable(const char *id) {
 /* 2023-11-14 22:14:00 UTC is 1700000040. lib/pq sends times as text with their offset. */
 static void test_postgres_rows__of_the_go_sdk_are_read(void) {
     sql(k_go_table);
-    sql("INSERT INTO encryption_key (id, created, key_record) VALUES ('_IK_p_s_p', '2023-11-14 22:14:00Z', '" GO_JSON
-        "')");
+    sql("INSERT INTO encryption_key (id, created, key_record) VALUES ('_IK_p_s_p', '2023-11-14 22:14:00Z', "
+        "'" GO_JSON "')");
     expect_readable("_IK_p_s_p");
 }
 
@@ -431,7 +449,8 @@ static void store_parented(const char *id) {
     record.has_parent = true;
     record.parent_id = ael_bytes_from_text("_SK_s_p");
     record.parent_created_s = CREATED;
-    CU_ASSERT_EQUAL(ael_metastore_store(store, NULL, ael_bytes_from_text(id), &record, &stored, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(
+        ael_metastore_store(store, NULL, ael_bytes_from_text(id), &record, &stored, NULL), AEL_OK);
     CU_ASSERT_TRUE(stored);
     ael_metastore_release(store);
 }
@@ -448,7 +467,8 @@ static void test_postgres_rows__are_found_by_the_other_sdks(void) {
     sql(k_go_table);
     store_parented("_IK_p_s_p");
     expect_value(
-        "SELECT key_record FROM encryption_key WHERE id = '_IK_p_s_p' AND created = '2023-11-14 22:14:00Z'", GO_JSON);
+        "SELECT key_record FROM encryption_key WHERE id = '_IK_p_s_p' AND created = '2023-11-14 22:14:00Z'",
+        GO_JSON);
     sql(k_rust_table);
     store_parented("_IK_p_s_p");
     sql("ALTER ROLE ael SET TimeZone = 'UTC'");
@@ -473,12 +493,13 @@ static void insert_bad(const char *created, const char *json) {
     char text[TEXT_BYTES];
     sql("DELETE FROM encryption_key");
     (void)snprintf(
-        text, sizeof text, "INSERT INTO encryption_key (id, created, key_record) VALUES ('_IK_b', %s, %s)", created,
-        json);
+        text, sizeof text, "INSERT INTO encryption_key (id, created, key_record) VALUES ('_IK_b', %s, %s)",
+        created, json);
     sql(text);
 }
 
-static bool count_row(void *context, struct ael_bytes id, int64_t created_s, const struct ael_key_record *record) {
+static bool
+count_row(void *context, struct ael_bytes id, int64_t created_s, const struct ael_key_record *record) {
     (void)id;
     (void)created_s;
     (void)record;
@@ -526,8 +547,8 @@ static void test_postgres_rows__that_are_no_keys_are_told(void) {
 
 static void test_postgres_rows__of_another_date_are_no_latest(void) {
     static const char *const k_dates[] = {
-        "'2023-11-14 23:14:00'", "'2023-11-14 22:14:00.5'", "'infinity'", "'1969-12-31 23:59:59'",
-        "'0044-03-15 BC'",
+        "'2023-11-14 23:14:00'", "'2023-11-14 22:14:00.5'", "'infinity'",
+        "'1969-12-31 23:59:59'", "'0044-03-15 BC'",
     };
     sql(k_go_table);
     struct ael_metastore *store = open_store();
@@ -571,7 +592,8 @@ static void test_postgres_ids__that_do_not_fit_are_refused(void) {
     }
     id[4096] = '\0';
     CU_ASSERT_EQUAL(store_in(store, id, CREATED, NULL), AEL_E_TOO_LARGE);
-    CU_ASSERT_EQUAL(store_in(store, "_IK_x", CREATED, NULL), AEL_OK); /* the connection is as good as before */
+    CU_ASSERT_EQUAL(
+        store_in(store, "_IK_x", CREATED, NULL), AEL_OK); /* the connection is as good as before */
     CU_ASSERT_EQUAL(store_in(store, "_IK_x", INT64_C(253402300800), NULL), AEL_E_ARGUMENT);
     CU_ASSERT_EQUAL(load_from(store, "_IK_x", INT64_MAX, NULL, NULL), AEL_E_KEY_NOT_FOUND);
     ael_metastore_release(store);
@@ -618,7 +640,8 @@ static void test_postgres_calls__end_with_their_deadline(void) {
     CU_ASSERT_EQUAL(store_in(store, "_IK_y", CREATED, &call), AEL_E_OUTCOME_UNKNOWN);
     call = call_for(1000);
     CU_ASSERT_EQUAL(load_from(store, "_IK_x", CREATED, &call, &err), AEL_E_TIMEOUT);
-    CU_ASSERT_TRUE(wait_until(OURS_WAITING, "0")); /* while the lock is held: the server gave up what we gave up */
+    CU_ASSERT_TRUE(
+        wait_until(OURS_WAITING, "0")); /* while the lock is held: the server gave up what we gave up */
     run_raw(raw, "COMMIT");
     PQfinish(raw);
     CU_ASSERT_EQUAL(load_from(store, "_IK_x", CREATED, NULL, &err), AEL_OK);
@@ -876,7 +899,8 @@ static const struct test_case k_cases[] = {
     {"a server starts", test_postgres_server__starts},
     {"bad options are refused", test_postgres_new__refuses_bad_options},
     {"TLS is verified unless told otherwise", test_postgres_tls__is_verified_unless_told_otherwise},
-    {"unknown and foreign certificates are refused", test_postgres_tls__refuses_unknown_and_foreign_certificates},
+    {"unknown and foreign certificates are refused",
+     test_postgres_tls__refuses_unknown_and_foreign_certificates},
     {"what is wrong with the log-in is told", test_postgres_new__tells_what_is_wrong_with_the_log_in},
     {"service and password files are read", test_postgres_new__reads_service_and_password_files},
     {"lazy durability is warned of", test_postgres_new__warns_of_lazy_durability},
@@ -899,7 +923,8 @@ static const struct test_case k_cases[] = {
     {"connections that end in a call", test_postgres_connections__that_end_in_a_call},
     {"a store counts once it is committed", test_postgres_store__counts_only_once_it_is_committed},
     {"what takes no writes is refused", test_postgres_store__is_refused_by_what_takes_no_writes},
-    {"a fork leaves the parent's connections alone", test_postgres_fork__leaves_the_parents_connections_alone},
+    {"a fork leaves the parent's connections alone",
+     test_postgres_fork__leaves_the_parents_connections_alone},
     {"a fork in the middle of a listing", test_postgres_fork__in_the_middle_of_a_listing},
     {"the server ends", test_postgres_server__ends},
 };

@@ -20,8 +20,9 @@ static const char *value_of(const struct ael_pg_parameters *parameters, const ch
 }
 
 static void forget_environment(void) {
-    static const char *const k_names[] = {"PGHOST",    "PGHOSTADDR", "PGPORT",    "PGSERVICE",           "PGSSLMODE",
-                                          "PGUSER",    "PGPASSWORD", "PGDATABASE", "PGTARGETSESSIONATTRS",
+    static const char *const k_names[] = {"PGHOST",           "PGHOSTADDR", "PGPORT",
+                                          "PGSERVICE",        "PGSSLMODE",  "PGUSER",
+                                          "PGPASSWORD",       "PGDATABASE", "PGTARGETSESSIONATTRS",
                                           "PGCONNECT_TIMEOUT"};
     for (size_t i = 0; i < sizeof k_names / sizeof k_names[0]; i++) {
         (void)unsetenv(k_names[i]);
@@ -124,9 +125,9 @@ static void test_address__takes_the_connect_timeout(void) {
 
 /* Each has "hunter2" somewhere, as a slip of the pen brings a password anywhere. */
 static const char *const k_bad[] = {
-    "postgres://u:hunter2@x@db/keys",  /* an @ in the password */
-    "postgres://u:hunter2/x@db/keys",  /* a slash: read as a port */
-    "postgres://u:1234/hunter2@db",    /* the same with digits: read as a database */
+    "postgres://u:hunter2@x@db/keys", /* an @ in the password */
+    "postgres://u:hunter2/x@db/keys", /* a slash: read as a port */
+    "postgres://u:1234/hunter2@db",   /* the same with digits: read as a database */
     "postgres://[hunter2",
     "host=db password=hunter2 keyword",
     "host=db passwort=hunter2",
