@@ -727,12 +727,13 @@ static void test_postgres_pool__that_is_exhausted_is_waited_for(void) {
     ael_metastore_release(store);
 }
 
-enum { CROWD = 64, CROWD_ROUNDS = 20, CROWD_CONNECTIONS = 5 };
+enum { CROWD = 64, CROWD_ROUNDS = 5, CROWD_CONNECTIONS = 5 };
 static atomic_int g_crowd_failed;
 
 static void *crowd(void *context) {
     for (int i = 0; i < CROWD_ROUNDS; i++) {
-        if (load_from(context, "_IK_x", CREATED, NULL, NULL) != AEL_OK) {
+        struct ael_call call = call_for(2 * PATIENT_MS);
+        if (load_from(context, "_IK_x", CREATED, &call, NULL) != AEL_OK) {
             atomic_fetch_add(&g_crowd_failed, 1);
         }
     }
@@ -746,6 +747,8 @@ static void test_postgres_pool__keeps_its_bound_under_64_threads(void) {
     ael_metastore_release(open_fresh());
     CU_ASSERT_TRUE(wait_until("SELECT count(*) " OURS, "0"));
     options.max_connections = CROWD_CONNECTIONS;
+    options.connect_timeout_ms = PATIENT_MS;
+    options.answer_timeout_ms = PATIENT_MS;
     struct ael_metastore *store = open_with(&options);
     CU_ASSERT_EQUAL(store_in(store, "_IK_x", CREATED, NULL), AEL_OK);
     for (int i = 0; i < CROWD; i++) {
