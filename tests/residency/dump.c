@@ -11,7 +11,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { SETTLING_LOOKS = 5000 };
+enum { SETTLING_LOOKS = 20000 };
 
 static struct wire_counts g_counts;
 
