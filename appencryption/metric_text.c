@@ -67,8 +67,9 @@ static void put_value(struct ael_metric_text *text, const char *value) {
         if (*value == '\\' || *value == '"') {
             put_char(text, '\\');
         }
+        char unknown = '?';
         bool is_ascii = (unsigned char)*value < 0x80;
-        put_char(text, is_utf8 || is_ascii ? *value : '?');
+        put_char(text, is_utf8 || is_ascii ? *value : unknown);
     }
 }
 
