@@ -67,9 +67,12 @@ static void put_value(struct ael_metric_text *text, const char *value) {
         if (*value == '\\' || *value == '"') {
             put_char(text, '\\');
         }
-        char unknown = '?';
-        bool is_ascii = (unsigned char)*value < 0x80;
-        put_char(text, is_utf8 || is_ascii ? *value : unknown);
+        bool is_unknown = !is_utf8 && (unsigned char)*value >= 0x80;
+        if (is_unknown) {
+            put_char(text, '?');
+        } else {
+            put_char(text, *value);
+        }
     }
 }
 

@@ -106,7 +106,11 @@ static const char *endpoint_of_env(const char *service) {
     char name[64] = "AWS_ENDPOINT_URL_";
     size_t len = strlen(name);
     for (size_t i = 0; service[i] != '\0' && len + 1 < sizeof name; i++) {
-        name[len++] = service[i] >= 'a' && service[i] <= 'z' ? (char)(service[i] - 'a' + 'A') : service[i];
+        name[len] = service[i];
+        if (service[i] >= 'a' && service[i] <= 'z') {
+            name[len] = (char)(service[i] - 'a' + 'A');
+        }
+        len++;
     }
     name[len] = '\0';
     const char *given = getenv(name);

@@ -265,7 +265,7 @@ void ael_answer_error_word(struct ael_bytes body, char word[static AEL_ANSWER_WO
     if (found.len == 0) {
         found = behind_mark(json_word(body));
     }
-    if (is_plain_word(found)) {
+    if (found.data != NULL && is_plain_word(found)) {
         memcpy(word, found.data, found.len);
         word[found.len] = '\0';
     }

@@ -60,7 +60,7 @@ static enum ael_status read_login(
 
 static bool write_cache_path(struct ael_bytes key, char path[static AEL_PROFILES_PATH_BYTES]) {
     static const char k_folder[] = "/.aws/sso/cache/";
-    char below[sizeof k_folder + 2 * SHA1_BYTES + sizeof ".json"];
+    char below[sizeof k_folder + (size_t)2 * SHA1_BYTES + sizeof ".json"];
     uint8_t hash[SHA1_BYTES];
     if (EVP_Digest(key.data, key.len, hash, NULL, EVP_sha1(), NULL) != 1) {
         return false;

@@ -35,7 +35,7 @@ static void to_hex(const uint8_t hash[static HASH_BYTES], char text[static AEL_S
         text[2 * i] = k_digits[hash[i] >> 4];
         text[2 * i + 1] = k_digits[hash[i] & 15];
     }
-    text[2 * HASH_BYTES] = '\0';
+    text[(size_t)2 * HASH_BYTES] = '\0';
 }
 
 static enum ael_status hash_to_hex(struct ael_bytes bytes, char text[static AEL_SIGV4_HASH_TEXT_BYTES]) {
