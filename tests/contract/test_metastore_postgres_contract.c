@@ -37,6 +37,8 @@ static enum ael_status open_last(void *context, struct ael_metastore **metastore
     struct ael_metastore_postgres_options options = AEL_METASTORE_POSTGRES_OPTIONS_INIT;
     options.connection = postgres_server_local(&g_server, connection, sizeof connection);
     options.max_connections = fixture->max_connections;
+    options.connect_timeout_ms = 25000; /* of many at once, under valgrind */
+    options.answer_timeout_ms = 25000;
     enum ael_status status = ael_metastore_postgres_new(&options, metastore, &err);
     if (status != AEL_OK) {
         printf("\n    %s: %s", ael_status_name(status), err.detail);
