@@ -178,8 +178,9 @@ static void test_choose__goes_on_without_a_broken_engine_and_says_so_once(void) 
         listen_to_log();
         break_engine(i);
         ael_aead_prepare();
-        check_all_lengths(AEL_OK);
-        check_all_lengths(AEL_OK);
+        enum ael_status wanted = i > 0 || is_there("libsodium") ? AEL_OK : AEL_E_CRYPTO; /* of EVP alone none is left */
+        check_all_lengths(wanted);
+        check_all_lengths(wanted);
         CU_ASSERT_STRING_NOT_EQUAL(ael_aead_engine_name(64), k_names[i]);
         CU_ASSERT_STRING_NOT_EQUAL(ael_aead_engine_name(5000), k_names[i]);
         if (g_lines > 0) { /* where faster ones are there, it is never asked */
