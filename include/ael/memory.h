@@ -48,7 +48,7 @@ struct ael_memory_options {
     enum ael_protection_level level;   /* of secrets that the host opens: strict, pkey or leased */
     enum ael_protection_level minimum; /* set-up fails below this, for either level, instead of degrading */
     enum ael_backing backing;
-    size_t secret_slots; /* secrets open at one instant; 0 = by the locked-memory limit, 7 .. 64 */
+    size_t secret_slots; /* secrets open at one instant; 0 = by the locked-memory limit, 6 .. 64 */
     bool no_mlock;       /* for benchmarks: nothing is locked, so it can be swapped out; reported as such */
     enum ael_protection_level key_level; /* of the root keys, the library's scratch and its random generator */
     uint32_t lease_us;    /* lease time of `leased`; 0 = 1,000 */
