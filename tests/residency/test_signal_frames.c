@@ -359,13 +359,25 @@ static void test_signals__leave_nothing_when_they_are_blocked(void) {
     }
 }
 
-/* Without the policy nothing is promised while a handler runs; that the scan sees frames at all is. Of a short payload the
- * time that keys are in registers is too short to be met in each run. */
+enum { MEASUREMENTS = 20 };
+
+/* Again where no signal came while keys were in registers: of a short payload that is a short time. */
+static void measure_until_met(bool on_signal_stack, size_t payload_len, struct tally tallies[2]) {
+    size_t between = 0;
+    measure(false, on_signal_stack, payload_len, tallies);
+    for (int i = 1; i < MEASUREMENTS && tallies[1].copies == 0; i++) {
+        between += tallies[0].copies;
+        measure(false, on_signal_stack, payload_len, tallies);
+    }
+    tallies[0].copies += between;
+}
+
+/* Without the policy nothing is promised while a handler runs; that the scan sees frames at all is. */
 static void test_signals__leave_copies_when_they_are_not(void) {
     struct tally tallies[2];
     for (int i = 0; i < 4 && frames_are_ours(); i++) {
-        measure(false, i % 2 == 1, i < 2 ? SHORT : LONG, tallies);
-        CU_ASSERT_TRUE(tallies[1].copies > 0 || i < 2);
+        measure_until_met(i % 2 == 1, i < 2 ? SHORT : LONG, tallies);
+        CU_ASSERT_TRUE(tallies[1].copies > 0);
         if (i % 2 == 0) {
             CU_ASSERT_EQUAL(tallies[0].copies, 0); /* each operation wipes the stack below it */
         }

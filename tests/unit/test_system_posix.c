@@ -223,17 +223,17 @@ static void test_event__is_readable_while_it_is_raised(void) {
 }
 
 static int open_without_descriptors(void) {
-    struct rlimit limit = {0, 0};
+    struct rlimit limit = {64, 64};
     struct ael_system_event event;
-    bool good = setrlimit(RLIMIT_NOFILE, &limit) == 0 && !ael_system_event_open(&event);
+    /* valgrind keeps the limit that it was started with */
+    bool good = under_valgrind() || setrlimit(RLIMIT_NOFILE, &limit) == 0;
+    while (dup(STDOUT_FILENO) >= 0) {
+    }
+    good = good && !ael_system_event_open(&event);
     return good && event.read_fd == -1 && event.write_fd == -1 ? 0 : 1;
 }
 
 static void test_event__tells_when_there_is_no_descriptor(void) {
-    if (under_valgrind()) {
-        printf("left out: the tool does not keep that limit ");
-        return;
-    }
     CU_ASSERT_EQUAL(child_run(open_without_descriptors), 0);
 }
 
