@@ -78,7 +78,8 @@ expect 12 "another partition" crypt other decrypt <record.json
 expect 12 "another partition, verbose" crypt other decrypt --verbose <record.json
 check "verbose tells why" grep -q AEL_E_WRONG_PARTITION err
 expect 12 "a partition that is a prefix" crypt tenan decrypt <record.json
-sed -E 's/"Data":"(.)/"Data":"\1A/; s/"Data":"(..)./"Data":"\1/' record.json >tampered.json
+sed -E 's/("Data":".)A/\1B/; t; s/("Data":".)./\1A/' record.json >tampered.json
+check "it is tampered" test "$(cmp -s record.json tampered.json; echo $?)" = 1
 expect 12 "a tampered record" crypt tenant decrypt <tampered.json
 head -c 40 record.json >cut.json
 expect 12 "half a record" crypt tenant decrypt <cut.json
