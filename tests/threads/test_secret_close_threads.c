@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/system.h"
 #include "tests/support/soak.h"
 #include "tests/support/suite.h"
 
 #include <ael/memory.h>
 #include <ael/secret.h>
 
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -22,15 +24,13 @@ enum { CI_ROUNDS = 20000 };
 #endif
 
 static struct ael_secret *g_secret;
-static atomic_int g_round;  /* that the readers may read in; -1 ends them */
-static atomic_int g_closed; /* the round whose close has returned */
-static atomic_int g_inside; /* readers that have read in this round */
-static atomic_int g_done;   /* readers that have found it closed */
+static atomic_uint g_round;    /* that the readers may read in; INT_MAX ends them */
+static atomic_int g_closed;    /* the round whose close has returned */
+static atomic_int g_inside;    /* readers that have read in this round */
+static atomic_int g_done;      /* readers that have found it closed */
+static atomic_uint g_all_done; /* the round in which all of them have */
 static atomic_uint g_wrong;
 static atomic_uint_least64_t g_accesses;
-
-static pthread_mutex_t g_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t g_changed = PTHREAD_COND_INITIALIZER;
 
 static void expect(bool good) {
     if (!good) {
@@ -38,20 +38,21 @@ static void expect(bool good) {
     }
 }
 
-static void begin_round(int round) {
-    (void)pthread_mutex_lock(&g_lock);
-    atomic_store(&g_round, round);
-    (void)pthread_cond_broadcast(&g_changed);
-    (void)pthread_mutex_unlock(&g_lock);
+/* Not a mutex of this test: 64 readers that wake at once would queue for it. */
+static void wait_while(atomic_uint *word, unsigned value) {
+    while (atomic_load(word) == value) {
+        ael_system_sleep_while(word, value, NULL);
+    }
+}
+
+static void set_and_wake(atomic_uint *word, unsigned value) {
+    atomic_store(word, value);
+    ael_system_wake_all(word);
 }
 
 static int wait_for_round_behind(int round) {
-    (void)pthread_mutex_lock(&g_lock);
-    while (atomic_load(&g_round) == round) {
-        (void)pthread_cond_wait(&g_changed, &g_lock);
-    }
-    (void)pthread_mutex_unlock(&g_lock);
-    return atomic_load(&g_round);
+    wait_while(&g_round, (unsigned)round);
+    return (int)atomic_load(&g_round);
 }
 
 static bool holds(const struct ael_secret_access *access, int round) {
@@ -113,24 +114,14 @@ static void *read_in_rounds(void *context) {
     uint64_t accesses = 0;
     int round = 0;
     (void)context;
-    for (round = wait_for_round_behind(round); round > 0; round = wait_for_round_behind(round)) {
+    for (round = wait_for_round_behind(round); round < INT_MAX; round = wait_for_round_behind(round)) {
         accesses += read_until_closed(round);
-        (void)pthread_mutex_lock(&g_lock);
         if (atomic_fetch_add(&g_done, 1) + 1 == READERS) {
-            (void)pthread_cond_broadcast(&g_changed);
+            set_and_wake(&g_all_done, (unsigned)round);
         }
-        (void)pthread_mutex_unlock(&g_lock);
     }
     atomic_fetch_add(&g_accesses, accesses);
     return NULL;
-}
-
-static void wait_until_done(void) {
-    (void)pthread_mutex_lock(&g_lock);
-    while (atomic_load(&g_done) != READERS) {
-        (void)pthread_cond_wait(&g_changed, &g_lock);
-    }
-    (void)pthread_mutex_unlock(&g_lock);
 }
 
 /* How many readers are inside when it is closed differs from round to round. */
@@ -140,14 +131,14 @@ static void play(int round) {
     expect(ael_secret_new(source, sizeof source, &g_secret) == AEL_OK);
     atomic_store(&g_inside, 0);
     atomic_store(&g_done, 0);
-    begin_round(round);
+    set_and_wake(&g_round, (unsigned)round);
     while (atomic_load(&g_inside) < 1 + round % 8) {
         (void)sched_yield();
     }
     expect(ael_secret_close(g_secret) == AEL_OK);
     atomic_store(&g_closed, round);
     expect(ael_secret_is_closed(g_secret));
-    wait_until_done();
+    wait_while(&g_all_done, (unsigned)round - 1);
     ael_secret_release(g_secret);
 }
 
@@ -160,6 +151,7 @@ static void set_up(enum ael_protection_level level) {
     atomic_store(&g_wrong, 0);
     atomic_store(&g_accesses, 0);
     atomic_store(&g_round, 0);
+    atomic_store(&g_all_done, 0);
     atomic_store(&g_closed, 0);
 }
 
@@ -173,7 +165,7 @@ static void close_under_readers(enum ael_protection_level level) {
     for (int round = 1; round <= rounds; round++) {
         play(round);
     }
-    begin_round(-1);
+    set_and_wake(&g_round, INT_MAX);
     for (int i = 0; i < READERS; i++) {
         (void)pthread_join(readers[i], NULL);
     }
