@@ -131,7 +131,20 @@ static enum ael_status seal_random_in_scratch(struct ael_secret *secret) {
     return status != AEL_OK ? status : end;
 }
 
-/* Too long for scratch: pages for the moment. A slot would be the user's, and may be long in coming. */
+static enum ael_status seal_random_in_slot(struct ael_secret *secret) {
+    struct ael_secret_slots *slots = &ael_protected()->slots;
+    struct ael_secret_slot *slot = NULL;
+    AEL_TRY(ael_secret_take_slot(&slot));
+    uint8_t *bytes = ael_secret_slots_place(slots, slot, secret->len);
+    enum ael_status status = ael_random_fill(bytes, secret->len);
+    if (status == AEL_OK) {
+        status = seal(secret, bytes);
+    }
+    ael_secret_slots_discard(slots, slot);
+    return status;
+}
+
+/* Pages for the moment: a slot would be the user's, and may be long in coming. */
 static enum ael_status seal_random_in_pages(struct ael_secret *secret) {
     struct ael_own_pages pages;
     AEL_TRY(
@@ -142,6 +155,12 @@ static enum ael_status seal_random_in_pages(struct ael_secret *secret) {
     }
     ael_own_pages_unmap(&pages);
     return status;
+}
+
+/* Too long for scratch. The slots are what is left where no more may be locked. */
+static enum ael_status seal_long_random(struct ael_secret *secret) {
+    enum ael_status status = seal_random_in_pages(secret);
+    return status == AEL_E_LOCK_LIMIT ? seal_random_in_slot(secret) : status;
 }
 
 static enum ael_status fill_own_pages(struct ael_secret *secret, const uint8_t *source) {
@@ -170,7 +189,7 @@ static enum ael_status fill(struct ael_secret *secret, const uint8_t *source) {
     if (source != NULL) {
         return seal(secret, source);
     }
-    return secret->len <= AEL_SCRATCH_BYTES ? seal_random_in_scratch(secret) : seal_random_in_pages(secret);
+    return secret->len <= AEL_SCRATCH_BYTES ? seal_random_in_scratch(secret) : seal_long_random(secret);
 }
 
 static enum ael_status make_inside(const uint8_t *source, size_t len, struct ael_secret **out) {

@@ -43,8 +43,8 @@ static int64_t end_of(int64_t *wait_until_ns) {
 }
 
 /* Secrets that are open on lease alone give their slots up before anybody waits. */
-static enum ael_status
-take_slot(struct ael_secret_slots *slots, int64_t deadline_ns, struct ael_secret_slot **slot) {
+static enum ael_status take_slot(int64_t deadline_ns, struct ael_secret_slot **slot) {
+    struct ael_secret_slots *slots = &ael_protected()->slots;
     struct ael_secret_leases *leases = &ael_protected()->secret_leases;
     bool leased = ael_protected()->level == AEL_PROTECTION_LEASED;
     enum ael_status status = ael_secret_slots_take(slots, leased ? k_long_past_ns : deadline_ns, slot);
@@ -57,12 +57,17 @@ take_slot(struct ael_secret_slots *slots, int64_t deadline_ns, struct ael_secret
     return status;
 }
 
+/* see securememory/secret_state.h */
+enum ael_status ael_secret_take_slot(struct ael_secret_slot **slot) {
+    return take_slot(ael_clock_boot_ns() + k_slot_wait_ns, slot);
+}
+
 /* Takes a slot and unseals into it; may wait for a slot. */
 static enum ael_status fill_slot(struct ael_secret *secret, int64_t *wait_until_ns) {
     struct ael_secret_slots *slots = &ael_protected()->slots;
     struct ael_secret_slot *slot = NULL;
 
-    AEL_TRY(take_slot(slots, end_of(wait_until_ns), &slot));
+    AEL_TRY(take_slot(end_of(wait_until_ns), &slot));
     enum ael_status status = ael_secret_unseal(secret, ael_secret_slots_place(slots, slot, secret->len));
     ael_wipe_stack();
     if (status != AEL_OK) {

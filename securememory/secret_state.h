@@ -156,6 +156,12 @@ AEL_MUST_CHECK static inline enum ael_status ael_secret_make_ours(struct ael_sec
 /** Opens the seal. @param out  secret->len bytes of protected memory. Inside the gate. */
 AEL_MUST_CHECK enum ael_status ael_secret_unseal(const struct ael_secret *secret, uint8_t *out);
 
+/**
+ * Takes a slot as an opening does, for what is made in it: waits up to 10 s, and leases give theirs up. Inside the gate,
+ * under no lock. @return as ael_secret_slots_take.
+ */
+AEL_MUST_CHECK enum ael_status ael_secret_take_slot(struct ael_secret_slot **slot);
+
 /** Counts of secrets made since the start, and of those not closed yet. Threads: any. */
 void ael_secret_totals(uint64_t *allocated, uint64_t *in_use);
 

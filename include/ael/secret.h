@@ -68,7 +68,8 @@ AEL_API AEL_MUST_CHECK enum ael_status ael_secret_new(uint8_t *source, size_t le
  * Makes a secret of random bytes; they never exist outside protected memory.
  *
  * @param len  as in ael_secret_new.
- * @return as ael_secret_new; AEL_E_TIMEOUT (the library's own operations kept all scratch for 30 s).
+ * @return as ael_secret_new; AEL_E_TIMEOUT (the library's own operations kept all scratch for 30 s; or, of more than
+ *         960 bytes where no page more may be locked, all slots were open for 10 s).
  * Source: Asherah's SecretFactory.CreateRandom.
  */
 AEL_API AEL_MUST_CHECK enum ael_status ael_secret_new_random(size_t len, struct ael_secret **secret);

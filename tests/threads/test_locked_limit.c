@@ -566,6 +566,61 @@ static void test_seals__very_many_secrets_and_keys_through_re_keys(void) {
     CU_ASSERT_EQUAL(child_run_with_lock_limit(LIMIT, very_many_under_many_roots), 0);
 }
 
+/* ---- random secrets that are longer than scratch ---- */
+
+enum { MAKERS = 4, LONG_LEN = 4000 };
+
+static void *make_long_secrets(void *context) {
+    const int *rounds = context;
+    for (int i = 0; i < *rounds; i++) {
+        struct ael_secret *secret = NULL;
+        expect(ael_secret_new_random(i % 2 == 0 ? LONG_LEN : LONG_LEN / 2, &secret) == AEL_OK);
+        ael_secret_release(secret);
+    }
+    return NULL;
+}
+
+/* Whether or not the library, or the host, has locked the last page. */
+static int long_random_secrets(enum ael_protection_level level, size_t slots) {
+    struct ael_memory_options options = AEL_MEMORY_OPTIONS_INIT;
+    pthread_t threads[MAKERS];
+    int rounds = soak_count(200, 5000);
+    options.level = level;
+    options.secret_slots = slots;
+    if (ael_memory_configure(&options, NULL) != AEL_OK) {
+        return 1;
+    }
+    for (int i = 0; i < MAKERS; i++) {
+        if (pthread_create(&threads[i], NULL, make_long_secrets, &rounds) != 0) {
+            return 2;
+        }
+    }
+    for (int i = 0; i < MAKERS; i++) {
+        (void)pthread_join(threads[i], NULL);
+    }
+    expect(stays_within_the_limit());
+    expect(stats_now().secret_slots_in_use == 0 && stats_now().secrets_in_use == 0);
+    return atomic_load(&g_wrong) == 0 && ael_shutdown(1000) == AEL_OK ? 0 : 3;
+}
+
+static int long_random_secrets_at_strict(void) {
+    return long_random_secrets(AEL_PROTECTION_STRICT, 0);
+}
+
+static int long_random_secrets_at_leased(void) {
+    return long_random_secrets(AEL_PROTECTION_LEASED, 0);
+}
+
+static int long_random_secrets_in_all_pages(void) {
+    return long_random_secrets(AEL_PROTECTION_STRICT, AEL_SCRATCH_ALL_BYTES > 4 * 4096 ? 7 : 8);
+}
+
+static void test_secrets__that_are_long_and_random_need_no_page_more(void) {
+    CU_ASSERT_EQUAL(child_run_with_lock_limit(LIMIT, long_random_secrets_at_strict), 0);
+    CU_ASSERT_EQUAL(child_run_with_lock_limit(LIMIT, long_random_secrets_at_leased), 0);
+    CU_ASSERT_EQUAL(child_run_with_lock_limit(LIMIT, long_random_secrets_in_all_pages), 0);
+}
+
 static const struct test_case k_cases[] = {
     {"scopes and encrypts", test_slots__64_threads_in_two_scopes_while_64_encrypt},
     {"slots in order", test_slots__are_given_in_the_order_of_asking},
@@ -573,6 +628,7 @@ static const struct test_case k_cases[] = {
     {"slots for backends", test_slots__are_kept_for_backends},
     {"backends first", test_slots__go_to_backends_first},
     {"no slots", test_slots__that_do_not_come_free_are_a_status},
+    {"long and random", test_secrets__that_are_long_and_random_need_no_page_more},
     {"very many", test_seals__very_many_secrets_and_keys},
     {"very many, through re-keys", test_seals__very_many_secrets_and_keys_through_re_keys},
 };
