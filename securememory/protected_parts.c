@@ -14,6 +14,7 @@ enum {
     LEAST_SECRET_SLOTS = 6, /* fewer where pages are so large that these would not fit into SMALLEST_LIMIT */
     MOST_SECRET_SLOTS = 64,
     DEFAULT_LEASE_US = 1000,
+    PAGES_LEFT = 1, /* that hot keys do not take */
     SMALLEST_LIMIT = 64 * 1024, /* of locked memory, with which the defaults are to work */
     DEFAULT_REKEY_S = 3600,
     DEFAULT_SLOT_IDLE_MS = 1000,
@@ -85,10 +86,11 @@ map_slots(struct ael_protected *memory, const struct ael_memory_options *options
     return ael_secret_slots_set_key(&memory->slots, memory->secret_key);
 }
 
-/* Where there is room beside what must be: a page for the first keys in 64 KiB, and more in a hundredth of the limit. */
+/* Where there is room for a page beside what must be, and for one more that is left: they are only for speed, and the host
+ * may lock a page of its own later. More in a hundredth of the limit. */
 static size_t hot_keys(const struct ael_memory_options *options) {
     size_t page = ael_sys_page_bytes();
-    size_t needed = fixed_pages() + slots_for_edges() + most_slots(options) + 1;
+    size_t needed = fixed_pages() + slots_for_edges() + most_slots(options) + 1 + PAGES_LEFT;
     if (needed > locked_memory_limit() / page) {
         return 0;
     }
