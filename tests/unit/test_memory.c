@@ -310,7 +310,7 @@ static int works_in_64_kib(void) {
             }
         }
     }
-    if (ael_memory_stats(&stats) != AEL_OK || stats.locked_bytes > 64 * 1024 || stats.secret_slots != OPEN_AT_ONCE) {
+    if (ael_memory_stats(&stats) != AEL_OK || stats.locked_bytes > 60 * 1024 || stats.secret_slots != OPEN_AT_ONCE) {
         return 4;
     }
     if (secret_of(8192) != NULL) {
