@@ -109,7 +109,7 @@ enum ael_status ael_crypto_key_new(
     ael_refcount_init(&made->count);
     atomic_init(&made->wraps, 0);
     atomic_init(&made->revoked, revoked);
-    ael_key_heat_init(&made->heat);
+    ael_key_heat_init(&made->heat, revoked);
     bind(&made->binding, kind, id, created_s);
     enum ael_status status = draw_start(made);
     if (status == AEL_OK) {

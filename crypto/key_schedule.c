@@ -11,11 +11,11 @@ enum { MISSES_BEFORE_AN_OFFER = 16 };
 _Static_assert((int)AEL_AEAD_SCHEDULE_BYTES <= (int)AEL_HOT_KEY_BYTES, "every schedule has room");
 
 /* see crypto/key_schedule.h */
-void ael_key_heat_init(struct ael_key_heat *heat) {
+void ael_key_heat_init(struct ael_key_heat *heat, bool barred) {
     atomic_init(&heat->place, AEL_HOT_KEY_NOWHERE);
     atomic_init(&heat->misses, 0);
     atomic_init(&heat->was_hot, false);
-    atomic_init(&heat->barred, false);
+    atomic_init(&heat->barred, barred);
 }
 
 /* see crypto/key_schedule.h */

@@ -32,7 +32,8 @@ struct ael_key_schedule {
     bool is_hot;
 };
 
-void ael_key_heat_init(struct ael_key_heat *heat);
+/** @param barred  from the start: the key is revoked already. */
+void ael_key_heat_init(struct ael_key_heat *heat, bool barred);
 
 /** The next time that the schedule has to be made it is offered to be kept. */
 void ael_key_heat_expect_use(struct ael_key_heat *heat);

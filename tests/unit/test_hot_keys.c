@@ -56,18 +56,22 @@ static size_t hot_now(void) {
     return stats_now().hot_keys_filled;
 }
 
-static struct ael_crypto_key *new_key(uint8_t fill) {
+static struct ael_crypto_key *new_key_that_is(bool revoked, uint8_t fill) {
     struct ael_scratch scratch;
     struct ael_crypto_key *key = NULL;
     CU_ASSERT_EQUAL_FATAL(ael_scratch_begin(&scratch, NULL), AEL_OK);
     memset(scratch.bytes, fill, AEL_KEY_BYTES);
     CU_ASSERT_EQUAL_FATAL(
         ael_crypto_key_new(
-            AEL_KEY_KIND_INTERMEDIATE, ael_bytes_from_text("_IK_p_s_p"), 1800000000, false, scratch.bytes,
+            AEL_KEY_KIND_INTERMEDIATE, ael_bytes_from_text("_IK_p_s_p"), 1800000000, revoked, scratch.bytes,
             &key),
         AEL_OK);
     CU_ASSERT_EQUAL(ael_scratch_end(&scratch), AEL_OK);
     return key;
+}
+
+static struct ael_crypto_key *new_key(uint8_t fill) {
+    return new_key_that_is(false, fill);
 }
 
 static enum ael_status seal(struct ael_crypto_key *key, uint8_t sealed[static WRAPPED_BYTES]) {
@@ -298,6 +302,19 @@ static void test_hot_keys__wipe_a_key_that_is_revoked(void) {
     tear_down();
 }
 
+/* A process that loads it to read old records. */
+static void test_hot_keys__take_no_key_that_was_revoked_before(void) {
+    set_up();
+    struct ael_crypto_key *key = new_key_that_is(true, 0x51);
+    use_often(key);
+    ael_crypto_key_expect_use(key);
+    use_often(key);
+    CU_ASSERT_EQUAL(hot_now(), 0);
+    CU_ASSERT_EQUAL(bytes_left(), 0);
+    ael_crypto_key_release(key);
+    tear_down();
+}
+
 static void test_hot_keys_tend__wipes_what_is_idle(void) {
     uint8_t sealed[WRAPPED_BYTES];
     set_up();
@@ -502,6 +519,7 @@ static const struct test_case k_cases[] = {
     {"not at strict", test_hot_keys__are_not_there_at_strict},
     {"dropped", test_hot_keys__wipe_a_key_that_is_dropped},
     {"revoked", test_hot_keys__wipe_a_key_that_is_revoked},
+    {"revoked before", test_hot_keys__take_no_key_that_was_revoked_before},
     {"idle", test_hot_keys_tend__wipes_what_is_idle},
     {"idle, by the warden", test_hot_keys__are_wiped_by_the_warden_when_they_are_idle},
     {"in use", test_hot_keys_evict__lets_a_use_under_way_finish},
