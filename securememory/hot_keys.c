@@ -46,6 +46,7 @@ void ael_hot_keys_init(
         return;
     }
     hot->idle_ns = idle_ns;
+    hot->warden = policy->warden;
     hot->count = (uint32_t)places;
 }
 
@@ -204,9 +205,7 @@ bool ael_hot_keys_offer(
         set_due(hot);
     }
     ael_mutex_unlock(&hot->lock);
-    if (hot->region.level == AEL_PROTECTION_LEASED) {
-        ael_warden_expect(hot->region.lease.warden, ael_hot_keys_due_ns(hot));
-    }
+    ael_warden_expect(hot->warden, ael_hot_keys_due_ns(hot));
     return *place != AEL_HOT_KEY_NOWHERE;
 }
 

@@ -3,7 +3,8 @@
  *
  *     free --admitted, by who just expanded it--> there --evicted--> going --no thread reads it--> wiped, free
  *
- * Evicted are: keys that nobody used for the idle time, that are dropped or revoked, and those that give way to others.
+ * Evicted are: keys that nobody used for the idle time (where the warden runs), that are dropped or revoked, and those that
+ * give way to others.
  * Who reads notes the place in its thread's entry (base/thread_entry.h) and then looks whether the key is still there:
  *
  *     reader:   note the place ; light barrier ; is the owner still mine?
@@ -42,6 +43,7 @@ struct ael_hot_keys {
     struct ael_region region;
     uint32_t count; /* places; 0 = there are no hot keys */
     int64_t idle_ns;
+    struct ael_warden *warden; /* evicts idle keys; where it does not run nobody does */
     struct ael_hot_place places[AEL_HOT_KEYS_MAX];
     struct ael_mutex lock; /* guards what follows, and changes of the places */
     uint32_t hand;         /* the place that is looked at next for one that may go */

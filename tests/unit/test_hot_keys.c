@@ -343,20 +343,28 @@ static void test_hot_keys_tend__wipes_what_is_idle(void) {
 }
 
 /* On real clocks: the warden is woken for it, and nobody else does anything. */
-static void test_hot_keys__are_wiped_by_the_warden_when_they_are_idle(void) {
+static void are_wiped_by_the_warden(enum ael_protection_level level, enum ael_protection_level key_level) {
     struct ael_memory_options options = AEL_MEMORY_OPTIONS_INIT;
     CU_ASSERT_EQUAL_FATAL(ael_shutdown(1000), AEL_OK);
     ael_clock_reset_for_test();
     options.slot_idle_ms = 30;
+    options.level = level;
+    options.key_level = key_level;
     CU_ASSERT_EQUAL_FATAL(ael_memory_configure(&options, NULL), AEL_OK);
     struct ael_crypto_key *key = new_key(0x4b);
     use_often(key);
-    while (hot_now() != 0) {
+    int64_t patience_ns = ael_clock_boot_ns() + 30000 * MS;
+    while (hot_now() != 0 && ael_clock_boot_ns() < patience_ns) {
         (void)sched_yield();
     }
     CU_ASSERT_EQUAL(bytes_left(), 0);
     ael_crypto_key_release(key);
     tear_down();
+}
+
+static void test_hot_keys__are_wiped_by_the_warden_when_they_are_idle(void) {
+    are_wiped_by_the_warden(AEL_PROTECTION_STRICT, AEL_PROTECTION_LEASED);
+    are_wiped_by_the_warden(AEL_PROTECTION_LEASED, AEL_PROTECTION_OPEN);
 }
 
 /* Who reads it goes on with what is there, and wipes it at the end. */
