@@ -45,7 +45,7 @@ struct ael_hot_keys {
     int64_t idle_ns;
     struct ael_warden *warden; /* evicts idle keys; where it does not run nobody does */
     struct ael_hot_place places[AEL_HOT_KEYS_MAX];
-    struct ael_mutex lock; /* guards what follows, and changes of the places */
+    struct ael_mutex lock; /* guards what follows, and changes of the places; before the warden's */
     uint32_t hand;         /* the place that is looked at next for one that may go */
     int64_t next_change_ns;
     atomic_int_least64_t due_ns; /* when a key goes that is not used again; INT64_MAX = never */

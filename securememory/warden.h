@@ -65,7 +65,7 @@ void ael_warden_watch(struct ael_warden *warden, struct ael_lease *lease);
 /** Takes a lease away, also after the end of the thread. */
 void ael_warden_forget(struct ael_warden *warden, const struct ael_lease *lease);
 
-/** To be called after a lease was opened. Threads: any, under no lock. */
+/** To be called after a lease was opened. Threads: any, under no lock but hot keys'. */
 void ael_warden_wake(struct ael_warden *warden);
 
 /** To be called after something became due at this time (of ael_clock_boot_ns): wakes the warden if it would sleep
