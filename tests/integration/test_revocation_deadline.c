@@ -43,7 +43,7 @@ struct step {
 
 struct plan {
     const char *revoked; /* the id whose latest key is revoked */
-    bool late;           /* the first step is another partition's: the key of "p" is made in the second one */
+    bool late;           /* the first step is other partitions': the key of "p" is made in the second one */
     int count;
     struct step steps[MOST_STEPS];
 };
@@ -76,7 +76,7 @@ struct process {
     struct service service;
     struct ael_session *session; /* in use */
     struct ael_session *own;     /* of "p" */
-    struct ael_session *other;   /* of "q" */
+    struct ael_session *other;   /* of "q" or "r": no other process makes its key, so this one knows the latest system key */
     atomic_bool wanted;          /* the next encrypt is to be told */
     sem_t worked;                /* it has been done */
     atomic_bool over;
@@ -179,14 +179,14 @@ static void lead_steps(struct process *process, bool leads) {
     }
 }
 
-static void process_begin(struct process *process, struct world *world) {
+static void process_begin(struct process *process, struct world *world, const char *other) {
     struct ael_policy policy = policy_of_test();
     *process = (struct process){.world = world};
     sem_init(&process->worked, 0, 0);
     ael_clock_set_for_test(WALL_S, k_boot_ns);
     service_begin(&process->service, &world->store, &policy, &world->cut);
     process->own = service_session(&process->service, "p");
-    process->other = service_session(&process->service, "q");
+    process->other = service_session(&process->service, other);
     process->session = process->own;
 }
 
@@ -209,7 +209,7 @@ static int be_process(void *context) {
     const struct child *child = context;
     struct process process;
     pthread_t threads[THREADS];
-    process_begin(&process, child->world);
+    process_begin(&process, child->world, child->leads ? "q" : "r");
     for (int i = 0; i < THREADS; i++) {
         if (pthread_create(&threads[i], NULL, child->body, &process) != 0) {
             return 1;
@@ -412,7 +412,7 @@ static void check_sleeper(const char *revoked) {
     struct process process;
     int64_t before_s = 0;
     int64_t after_s = 0;
-    process_begin(&process, world);
+    process_begin(&process, world, "q");
     CU_ASSERT_EQUAL(encrypt(&process, &before_s), AEL_OK);
     CU_ASSERT_EQUAL(revoked != NULL ? service_revoke_latest(&process.service, revoked) : AEL_OK, AEL_OK);
     uint64_t loads = loads_of(&process.service);
@@ -438,7 +438,7 @@ static void test_idle_session__gets_nothing_when_it_wakes_cut_off(void) {
     struct world *world = world_new(&plan);
     struct process process;
     int64_t key_s = 0;
-    process_begin(&process, world);
+    process_begin(&process, world, "q");
     CU_ASSERT_EQUAL(encrypt(&process, &key_s), AEL_OK);
     atomic_store(&world->cut, true);
     ael_clock_advance_for_test(24 * 3600);
