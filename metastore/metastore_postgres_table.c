@@ -8,13 +8,14 @@ enum { SERVER_LOOKS_FOR_CLIENT = 140000, TABLE_ATTEMPTS = 3 };
 
 /*
  * A statement whose client is gone ends within half a second (from version 14 on), or at the latest after a minute
- * where the host did not say otherwise. Rows are compared and written in single statements at read committed.
+ * where the host did not say otherwise. Rows are compared and written in single statements at read committed. In UTC,
+ * so that an instant stays what it is also when the column's type is changed under the statements of a connection.
  */
 #define SETTINGS                                                                                             \
     "SELECT current_setting('synchronous_commit'), current_setting('fsync'),"                                \
     " set_config('default_transaction_isolation', 'read committed', false),"                                 \
     " CASE current_setting('statement_timeout') WHEN '0' THEN set_config('statement_timeout', '60s', "       \
-    "false) END"
+    "false) END, set_config('TimeZone', 'UTC', false)"
 
 static const char k_settings[] = SETTINGS;
 static const char k_settings_14[] =

@@ -487,6 +487,28 @@ static void test_postgres_rows__are_found_by_the_other_sdks(void) {
     sql("ALTER ROLE ael RESET TimeZone");
 }
 
+/* In sessions whose time zone is not UTC, where a date that is turned from one type into the other would be shifted. */
+static void test_postgres_rows__keep_their_instant_when_the_column_changes(void) {
+    sql("ALTER ROLE ael SET TimeZone = 'America/New_York'");
+    sql(k_go_table);
+    struct ael_metastore *store = open_store();
+    CU_ASSERT_EQUAL(store_in(store, "before", CREATED, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(load_from(store, "before", CREATED, NULL, NULL), AEL_OK);
+    sql("ALTER TABLE encryption_key ALTER created TYPE TIMESTAMPTZ USING created AT TIME ZONE 'UTC'");
+    CU_ASSERT_EQUAL(load_from(store, "before", CREATED, NULL, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(store_in(store, "between", CREATED, NULL), AEL_OK);
+    struct ael_metastore *other = open_store();
+    CU_ASSERT_EQUAL(load_from(other, "between", CREATED, NULL, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(latest_from(other, "between"), AEL_OK);
+    sql("ALTER TABLE encryption_key ALTER created TYPE TIMESTAMP USING created AT TIME ZONE 'UTC'");
+    CU_ASSERT_EQUAL(load_from(other, "before", CREATED, NULL, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(store_in(other, "behind", CREATED, NULL), AEL_OK);
+    expect_value("SELECT count(*)::text FROM encryption_key WHERE created = '2023-11-14 22:14:00'", "3");
+    ael_metastore_release(other);
+    ael_metastore_release(store);
+    sql("ALTER ROLE ael RESET TimeZone");
+}
+
 /* ---- bad rows ---- */
 
 static void insert_bad(const char *created, const char *json) {
@@ -913,6 +935,8 @@ static const struct test_case k_cases[] = {
     {"rows of the Go SDK are read", test_postgres_rows__of_the_go_sdk_are_read},
     {"rows of the Rust SDK are read", test_postgres_rows__of_the_rust_sdk_are_read},
     {"rows are found by the other SDKs", test_postgres_rows__are_found_by_the_other_sdks},
+    {"rows keep their instant when the column changes",
+     test_postgres_rows__keep_their_instant_when_the_column_changes},
     {"rows that are no keys are told", test_postgres_rows__that_are_no_keys_are_told},
     {"rows of another date are no latest", test_postgres_rows__of_another_date_are_no_latest},
     {"ids that do not fit are refused", test_postgres_ids__that_do_not_fit_are_refused},
