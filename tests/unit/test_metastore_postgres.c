@@ -509,6 +509,18 @@ static void test_postgres_rows__keep_their_instant_when_the_column_changes(void)
     sql("ALTER ROLE ael RESET TimeZone");
 }
 
+static void test_postgres_rows__are_stored_when_the_column_changes(void) {
+    sql(k_go_table);
+    struct ael_metastore *store = open_store();
+    CU_ASSERT_EQUAL(store_in(store, "text", CREATED, NULL), AEL_OK);
+    sql("ALTER TABLE encryption_key ALTER key_record TYPE JSONB USING key_record::jsonb");
+    CU_ASSERT_EQUAL(store_in(store, "jsonb", CREATED, NULL), AEL_OK);
+    sql("ALTER TABLE encryption_key ALTER key_record TYPE JSON USING key_record::json");
+    CU_ASSERT_EQUAL(store_in(store, "json", CREATED, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(load_from(store, "jsonb", CREATED, NULL, NULL), AEL_OK);
+    ael_metastore_release(store);
+}
+
 /* ---- bad rows ---- */
 
 static void insert_bad(const char *created, const char *json) {
@@ -937,6 +949,7 @@ static const struct test_case k_cases[] = {
     {"rows are found by the other SDKs", test_postgres_rows__are_found_by_the_other_sdks},
     {"rows keep their instant when the column changes",
      test_postgres_rows__keep_their_instant_when_the_column_changes},
+    {"rows are stored when the column changes", test_postgres_rows__are_stored_when_the_column_changes},
     {"rows that are no keys are told", test_postgres_rows__that_are_no_keys_are_told},
     {"rows of another date are no latest", test_postgres_rows__of_another_date_are_no_latest},
     {"ids that do not fit are refused", test_postgres_ids__that_do_not_fit_are_refused},
