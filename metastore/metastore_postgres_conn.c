@@ -344,10 +344,15 @@ enum ael_status ael_pg_run_rows(
 
 /* ---- connecting ---- */
 
-/* The default one writes to standard error. */
-static void ignore_notice(void *context, const PGresult *notice) {
-    (void)context;
-    (void)notice;
+/*
+ * Notices are not repeated; the default receiver writes them to standard error. Between two statements a server that
+ * ends a connection says so in one, and closes it only afterwards.
+ */
+static void look_at_notice(void *context, const PGresult *notice) {
+    struct ael_pg_conn *conn = context;
+    const char *severity = PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
+    conn->ended = conn->ended ||
+                  (severity != NULL && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0));
 }
 
 static enum ael_status
@@ -397,7 +402,7 @@ static enum ael_status open_host(
     if (conn->pg == NULL) {
         return ael_error_set(err, AEL_E_NO_MEMORY, 0, AEL_PG_COMPONENT, "no memory for a connection");
     }
-    (void)PQsetNoticeReceiver(conn->pg, ignore_notice, NULL);
+    (void)PQsetNoticeReceiver(conn->pg, look_at_notice, conn);
     (void)PQsetErrorVerbosity(conn->pg, PQERRORS_VERBOSE);
     enum ael_status status = PQstatus(conn->pg) == CONNECTION_BAD ? connect_failed(conn, address, err)
                                                                   : take_steps(conn, address, until_ms, err);
@@ -469,7 +474,8 @@ void ael_pg_conn_drop(struct ael_pg_conn *conn) {
     }
 }
 
-/* see metastore/metastore_postgres_conn.h. A server that ends a connection says why, then closes it: two reads. */
+/* see metastore/metastore_postgres_conn.h. A server that ends a connection says why, then closes it: two reads, of which
+ * the second may find nothing yet. */
 bool ael_pg_conn_is_there(struct ael_pg_conn *conn) {
     struct pollfd descriptor = {.fd = PQsocket(conn->pg), .events = POLLIN};
     for (int reads = 0; reads < 4 && poll(&descriptor, 1, 0) > 0; reads++) {
@@ -477,5 +483,5 @@ bool ael_pg_conn_is_there(struct ael_pg_conn *conn) {
             return false;
         }
     }
-    return PQisBusy(conn->pg) == 0 && PQstatus(conn->pg) == CONNECTION_OK;
+    return PQisBusy(conn->pg) == 0 && PQstatus(conn->pg) == CONNECTION_OK && !conn->ended;
 }

@@ -39,6 +39,7 @@ struct ael_pg_conn {
     uint32_t answer_timeout_ms;
     bool sent;         /* the last statement may have reached the server */
     bool retry;        /* the last failure says nothing of other connections, and nothing was done */
+    bool ended;        /* the server said between two statements that it ends the connection */
     unsigned prepared; /* a bit a statement (metastore_postgres_rows.c) */
     struct ael_pg_table table;
 };

@@ -17,7 +17,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -817,6 +819,87 @@ static void test_postgres_connections__that_ended_idle_are_opened_anew(void) {
     ael_metastore_release(store);
 }
 
+/*
+ * Stands between client and server, as a proxy may, and keeps the client's side open when the server's has ended: what
+ * the server said last has come, its end has not.
+ */
+struct between {
+    int listener;
+    int client;
+    int server;
+    char path[128];
+};
+
+/* Hands on what there is to be read. False at the end. */
+static bool hand_on(int from, int to) {
+    char bytes[4096];
+    ssize_t got = read(from, bytes, sizeof bytes);
+    return got > 0 && send(to, bytes, (size_t)got, MSG_NOSIGNAL) == got;
+}
+
+static int unix_socket(const char *path, struct sockaddr_un *address) {
+    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    (void)snprintf(address->sun_path, sizeof address->sun_path, "%s", path);
+    return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}
+
+static void *stand_between(void *context) {
+    struct between *between = context;
+    struct sockaddr_un address;
+    char path[128];
+    bool open = true;
+    (void)snprintf(path, sizeof path, "%s/.s.PGSQL.%d", g_server.folder, g_server.port);
+    between->client = accept(between->listener, NULL, NULL);
+    between->server = unix_socket(path, &address);
+    bool goes_on = connect(between->server, (struct sockaddr *)&address, sizeof address) == 0;
+    while (goes_on) {
+        struct pollfd ends[] = {
+            {.fd = between->client, .events = POLLIN}, {.fd = open ? between->server : -1, .events = POLLIN}};
+        (void)poll(ends, 2, -1);
+        open = open && (ends[1].revents == 0 || hand_on(between->server, between->client));
+        goes_on = ends[0].revents == 0 || (hand_on(between->client, between->server) && open);
+    }
+    (void)close(between->client);
+    (void)close(between->server);
+    return NULL;
+}
+
+static void listen_between(struct between *between, const char *name) {
+    struct sockaddr_un address;
+    (void)snprintf(between->path, sizeof between->path, "%s/%s", g_server.folder, name);
+    between->listener = unix_socket(between->path, &address);
+    CU_ASSERT_EQUAL_FATAL(bind(between->listener, (struct sockaddr *)&address, sizeof address), 0);
+    CU_ASSERT_EQUAL_FATAL(chmod(between->path, 0777), 0);
+    CU_ASSERT_EQUAL_FATAL(listen(between->listener, 1), 0);
+}
+
+static void test_postgres_connections__are_not_used_once_the_server_takes_leave(void) {
+    struct ael_metastore *store = NULL;
+    struct between between;
+    struct ael_error err = {0};
+    pthread_t thread;
+    char text[TEXT_BYTES];
+    ael_metastore_release(open_fresh());
+    CU_ASSERT_TRUE(wait_until("SELECT count(*) " OURS, "0"));
+    listen_between(&between, ".s.PGSQL.1");
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, stand_between, &between), 0);
+    (void)postgres_server_local(&g_server, text, sizeof text);
+    size_t len = strlen(text);
+    (void)snprintf(
+        text + len, sizeof text - len, " host=%s,%s port=1,%d", g_server.folder, g_server.folder,
+        g_server.port);
+    CU_ASSERT_EQUAL_FATAL(open_at(text, &store, &err), AEL_OK);
+    CU_ASSERT_EQUAL(unlink(between.path), 0); /* the next connection is made without us */
+    CU_ASSERT_EQUAL(store_in(store, "_IK_x", CREATED, NULL), AEL_OK);
+    sql("SELECT pg_terminate_backend(pid) " OURS);
+    CU_ASSERT_TRUE(wait_until("SELECT count(*) " OURS, "0"));
+    (void)poll(NULL, 0, 200); /* what it said is on its way */
+    CU_ASSERT_EQUAL(store_in(store, "_IK_y", CREATED, NULL), AEL_OK);
+    ael_metastore_release(store);
+    (void)pthread_join(thread, NULL);
+    (void)close(between.listener);
+}
+
 static enum ael_status end_in_mid_call(bool stores) {
     struct ael_metastore *store = open_fresh();
     struct waiter waiter = {.store = store, .stores = stores};
@@ -960,6 +1043,8 @@ static const struct test_case k_cases[] = {
     {"64 threads keep the pool's bound", test_postgres_pool__keeps_its_bound_under_64_threads},
     {"connections that ended idle are opened anew",
      test_postgres_connections__that_ended_idle_are_opened_anew},
+    {"connections are not used once the server takes leave",
+     test_postgres_connections__are_not_used_once_the_server_takes_leave},
     {"connections that end in a call", test_postgres_connections__that_end_in_a_call},
     {"a store counts once it is committed", test_postgres_store__counts_only_once_it_is_committed},
     {"what takes no writes is refused", test_postgres_store__is_refused_by_what_takes_no_writes},
