@@ -114,6 +114,7 @@ void ael_key_cache_free(struct ael_key_cache *cache) {
     ael_key_table_clear(&cache->table);
     note_size(cache, before);
     ael_negative_cache_clear(&cache->negative);
+    ael_flights_clear(&cache->flights);
     ael_mutex_clear(&cache->lock);
     ael_free(cache);
 }
@@ -412,7 +413,7 @@ static enum ael_status follow(
     struct ael_key_cache *cache, struct visit *visit, struct ael_key_flight *flight, struct ael_cached_key **key,
     bool *done, struct ael_error *err) {
     struct ael_flight_outcome outcome;
-    enum ael_status status = ael_flight_follow(flight, &cache->lock, visit->call, &outcome);
+    enum ael_status status = ael_flights_follow(&cache->flights, flight, &cache->lock, visit->call, &outcome);
     *done = true;
     if (status != AEL_OK) {
         return ael_error_set(err, status, 0, k_component, "while another call was loading the key");

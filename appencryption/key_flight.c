@@ -55,11 +55,23 @@ struct ael_key_flight *ael_flights_find(struct ael_flights *flights, const struc
     return flight;
 }
 
+static struct ael_key_flight *take_spare(struct ael_flights *flights) {
+    struct ael_key_flight *flight = flights->spare;
+    flights->spare = NULL;
+    if (flight != NULL) {
+        memset(flight, 0, sizeof *flight);
+    }
+    return flight;
+}
+
 /* see appencryption/key_flight.h */
 enum ael_status ael_flights_take_off(
     struct ael_flights *flights, const struct ael_flight_key *key, struct ael_key_flight **flight) {
     forget_the_parents(flights);
-    struct ael_key_flight *made = ael_alloc(sizeof *made);
+    struct ael_key_flight *made = take_spare(flights);
+    if (made == NULL) {
+        made = ael_alloc(sizeof *made);
+    }
     if (made == NULL) {
         return AEL_E_NO_MEMORY;
     }
@@ -73,12 +85,13 @@ enum ael_status ael_flights_take_off(
     return AEL_OK;
 }
 
-static void let_go(struct ael_key_flight *flight) {
+static void let_go(struct ael_flights *flights, struct ael_key_flight *flight) {
     if (--flight->holders > 0) {
         return;
     }
     ael_cached_key_release(flight->outcome.key);
-    ael_free(flight);
+    ael_free(flights->spare);
+    flights->spare = flight;
 }
 
 /* see appencryption/key_flight.h */
@@ -96,7 +109,7 @@ void ael_flights_land(
     }
     flight->landed = true;
     ael_cond_broadcast(&flight->landed_cond);
-    let_go(flight);
+    let_go(flights, flight);
 }
 
 /* Waits once, until the flight lands, the call is over or it is time to look at the token. */
@@ -113,8 +126,8 @@ static enum ael_status wait_once(struct ael_key_flight *flight, struct ael_mutex
 }
 
 /* see appencryption/key_flight.h */
-enum ael_status ael_flight_follow(
-    struct ael_key_flight *flight, struct ael_mutex *lock, const struct ael_call *call,
+enum ael_status ael_flights_follow(
+    struct ael_flights *flights, struct ael_key_flight *flight, struct ael_mutex *lock, const struct ael_call *call,
     struct ael_flight_outcome *outcome) {
     enum ael_status status = AEL_OK;
     flight->holders++;
@@ -127,6 +140,12 @@ enum ael_status ael_flight_follow(
             (void)ael_cached_key_acquire(outcome->key);
         }
     }
-    let_go(flight);
+    let_go(flights, flight);
     return status;
+}
+
+/* see appencryption/key_flight.h */
+void ael_flights_clear(struct ael_flights *flights) {
+    ael_free(flights->spare);
+    flights->spare = NULL;
 }

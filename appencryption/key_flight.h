@@ -45,6 +45,9 @@ struct ael_key_flight {
 /* Zero is empty. */
 struct ael_flights {
     uint32_t forks; /* of the process whose flights these are */
+    /* The last one that ended, for the next: memory that came and went with each load would leave a hole beside each
+     * key that is loaded. */
+    struct ael_key_flight *spare;
     struct ael_key_flight *buckets[AEL_FLIGHT_BUCKETS];
 };
 
@@ -66,8 +69,11 @@ void ael_flights_land(
  * @param outcome  receives, on AEL_OK, a copy with a reference of its own.
  * @return AEL_OK; AEL_E_TIMEOUT or AEL_E_CANCELLED (of this caller's call).
  */
-AEL_MUST_CHECK enum ael_status ael_flight_follow(
-    struct ael_key_flight *flight, struct ael_mutex *lock, const struct ael_call *call,
+AEL_MUST_CHECK enum ael_status ael_flights_follow(
+    struct ael_flights *flights, struct ael_key_flight *flight, struct ael_mutex *lock, const struct ael_call *call,
     struct ael_flight_outcome *outcome);
+
+/** Frees what is kept for the next flight; none is under way. */
+void ael_flights_clear(struct ael_flights *flights);
 
 #endif /* AEL_APPENCRYPTION_KEY_FLIGHT_H */
