@@ -10,6 +10,7 @@ install(FILES ${PROJECT_BINARY_DIR}/generated/include/ael/version.h
   DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ael)
 if(TARGET ael_sqlite_shared)
   install(FILES include/ael/metastore_sqlite.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ael)
+  install(FILES metastore/schema/sqlite.sql DESTINATION ${CMAKE_INSTALL_DATADIR}/ael)
 endif()
 if(TARGET ael_postgres_shared)
   install(FILES include/ael/metastore_postgres.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ael)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <ael/metastore_sqlite.h>
 
+#include "metastore/metastore_sqlite_file.h"
 #include "metastore/metastore_sqlite_pool.h"
 #include "metastore/metastore_sqlite_rows.h"
+#include "metastore/metastore_sqlite_table.h"
 
 #include <ael/sys/metastore_backend.h>
 
@@ -99,8 +101,10 @@ static enum ael_status sqlite_replace(
 static enum ael_status check_usable(struct ael_sqlite_conn *conn, struct ael_error *err) {
     if (sqlite3_db_readonly(conn->db, "main") != 0) {
         return ael_error_set(
-            err, AEL_E_BACKEND, SQLITE_READONLY, AEL_SQLITE_COMPONENT, "the file is read-only");
+            err, AEL_E_BACKEND, SQLITE_READONLY, AEL_SQLITE_COMPONENT,
+            "the file is read-only; let this process write it and its folder");
     }
+    ael_sqlite_conn_take_turn(conn);
     enum ael_status status = ael_sqlite_exec(conn, "BEGIN IMMEDIATE", err);
     if (status != AEL_OK) {
         return status;
@@ -126,7 +130,7 @@ static enum ael_status sqlite_ensure_schema(void *self, const struct ael_call *c
     struct ael_sqlite_conn *conn = NULL;
     enum ael_status status = ael_sqlite_pool_borrow(self, call, &conn, err);
     if (status == AEL_OK) {
-        status = ael_sqlite_conn_ensure_table(conn, err);
+        status = ael_sqlite_table_ensure(conn, err);
         ael_sqlite_pool_return(self, conn);
     }
     return status;
@@ -222,6 +226,11 @@ enum ael_status ael_metastore_sqlite_new(
         return status;
     }
     struct ael_sqlite_pool *pool = NULL;
+    ael_sqlite_file_make(options->path);
+    status = ael_sqlite_file_check(options->path, err);
+    if (status != AEL_OK) {
+        return status;
+    }
     status =
         ael_sqlite_pool_new(options->path, options->busy_timeout_ms, options->max_connections, &pool, err);
     if (status != AEL_OK) {

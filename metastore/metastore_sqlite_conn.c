@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "metastore/metastore_sqlite_conn.h"
 
+#include "metastore/metastore_sqlite_table.h"
+
 #include <ael/sys/alloc.h>
 #include <unistd.h>
 
@@ -9,21 +11,16 @@
 enum {
     PROGRESS_STEPS = 1000, /* virtual machine instructions between two looks at the call: some 20 us */
     BUSY_NAP_MAX_MS = 10,
+    TURN_NEW_MS =
+        20, /* who has waited for longer looks more often than who just came: it is more likely the next */
+    TURN_NAP_NEW_MS = 4,
+    TURN_NAP_MS = 1,
 };
 
 /*
- * The table of the Rust SDK, so that both can share a file. created is TEXT 'YYYY-MM-DD HH:MM:SS' in UTC,
- * which sorts as the instants do.
- */
-static const char k_create_table[] = "CREATE TABLE IF NOT EXISTS encryption_key ("
-                                     "id TEXT NOT NULL, "
-                                     "created TIMESTAMP NOT NULL, "
-                                     "key_record TEXT NOT NULL, "
-                                     "PRIMARY KEY (id, created))";
-
-/*
  * ON CONFLICT with its target instead of INSERT OR IGNORE: the latter would take any other broken constraint
- * for a lost race, and would insert twice into a table without the key.
+ * for a lost race, and would insert twice into a table without the key. OR ABORT: a further constraint of the table's
+ * that says ON CONFLICT REPLACE would have the other key deleted.
  */
 static const char *const k_sql[AEL_SQLITE_STATEMENTS] = {
     [AEL_SQLITE_LOAD] = "SELECT id, created, key_record FROM encryption_key "
@@ -32,7 +29,7 @@ static const char *const k_sql[AEL_SQLITE_STATEMENTS] = {
                           "WHERE id = ?1 ORDER BY created DESC LIMIT 1",
     [AEL_SQLITE_LIST] = "SELECT id, created, key_record FROM encryption_key "
                         "WHERE id >= ?1 ORDER BY id, created",
-    [AEL_SQLITE_STORE] = "INSERT INTO encryption_key (id, created, key_record) "
+    [AEL_SQLITE_STORE] = "INSERT OR ABORT INTO encryption_key (id, created, key_record) "
                          "VALUES (?1, datetime(?2, 'unixepoch'), ?3) ON CONFLICT (id, created) DO NOTHING",
     [AEL_SQLITE_UPDATE] = "UPDATE encryption_key SET key_record = ?3 "
                           "WHERE id = ?1 AND created = datetime(?2, 'unixepoch')",
@@ -55,17 +52,13 @@ static int64_t min_ms(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-/*
-
- * SQLite asks whether to go on waiting for a lock: until the call or the connection's own time-out is over.
-
- */
+/* SQLite asks whether to go on waiting for a lock: until the call or the connection's own time-out is over. */
 static int on_busy(void *context, int tries) {
     struct ael_sqlite_conn *conn = context;
     if (tries == 0) {
         conn->busy_since_ms = now_ms();
     }
-    int64_t left = conn->busy_timeout_ms - (now_ms() - conn->busy_since_ms);
+    int64_t left = conn->busy_timeout_ms - conn->turn_waited_ms - (now_ms() - conn->busy_since_ms);
     if (left <= 0 || ael_call_check(conn->call) != AEL_OK) {
         return 0;
     }
@@ -74,66 +67,38 @@ static int on_busy(void *context, int tries) {
     return 1;
 }
 
+/* SQLite has the write lock and is about to flush: the next one may ask for it. */
+static int on_commit(void *context) {
+    struct ael_sqlite_conn *conn = context;
+    ael_sqlite_turn_give(&conn->turn);
+    return 0;
+}
+
+/*
+ * see metastore/metastore_sqlite_conn.h; half of the time at most: a process that was stopped while it had the turn is
+ * in nobody's way then
+ */
+void ael_sqlite_conn_take_turn(struct ael_sqlite_conn *conn) {
+    int64_t since = now_ms();
+    int64_t limit = min_ms(conn->busy_timeout_ms, ael_call_remaining_ms(conn->call)) / 2;
+    conn->turn_waited_ms = 0;
+    while (!ael_sqlite_turn_try(&conn->turn)) {
+        int64_t left = limit - conn->turn_waited_ms;
+        if (left <= 0 || ael_call_check(conn->call) != AEL_OK) {
+            return;
+        }
+        nap(min_ms(left, conn->turn_waited_ms < TURN_NEW_MS ? TURN_NAP_NEW_MS : TURN_NAP_MS));
+        conn->turn_waited_ms = now_ms() - since;
+    }
+}
+
 /* SQLite asks now and then whether to go on with a statement. */
 static int on_progress(void *context) {
     const struct ael_sqlite_conn *conn = context;
     return ael_call_check(conn->call) != AEL_OK;
 }
 
-/* ---- results ---- */
-
-static enum ael_status status_of_result(const struct ael_sqlite_conn *conn, int result) {
-    enum ael_status over = ael_call_check(conn->call);
-    switch (result & 0xff) {
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-    case SQLITE_PROTOCOL: /* the WAL's locks stayed contended */
-        return over == AEL_E_CANCELLED ? AEL_E_CANCELLED : AEL_E_TIMEOUT;
-    case SQLITE_INTERRUPT:
-        return over == AEL_OK ? AEL_E_CANCELLED : over;
-    case SQLITE_NOMEM:
-        return AEL_E_NO_MEMORY;
-    case SQLITE_CANTOPEN: /* the file or its folder went away: it may come back */
-        return AEL_E_UNREACHABLE;
-    case SQLITE_IOERR:
-        return result == SQLITE_IOERR_NOMEM ? AEL_E_NO_MEMORY : AEL_E_UNREACHABLE;
-    default: /* FULL, READONLY, CORRUPT, NOTADB, ERROR: somebody has to look; no cached key may outlive it */
-        return AEL_E_BACKEND;
-    }
-}
-
-/* After a wait that was in vain, a conflict or a lack of memory the connection is as good as before. */
-static bool breaks_connection(int result) {
-    switch (result & 0xff) {
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-    case SQLITE_INTERRUPT:
-    case SQLITE_NOMEM:
-    case SQLITE_FULL:
-    case SQLITE_CONSTRAINT:
-        return false;
-    default:
-        return true;
-    }
-}
-
-/* see metastore/metastore_sqlite_conn.h */
-enum ael_status ael_sqlite_failed(struct ael_sqlite_conn *conn, int result, struct ael_error *err) {
-    conn->broken = conn->broken || breaks_connection(result);
-    const char *sentence = conn->db != NULL ? sqlite3_errmsg(conn->db) : sqlite3_errstr(result);
-    return ael_error_set(err, status_of_result(conn, result), result, AEL_SQLITE_COMPONENT, "%s", sentence);
-}
-
-/* see metastore/metastore_sqlite_conn.h */
-enum ael_status ael_sqlite_commit_failed(struct ael_sqlite_conn *conn, int result, struct ael_error *err) {
-    enum ael_status status = ael_sqlite_failed(conn, result, err);
-    if ((result & 0xff) != SQLITE_IOERR) {
-        return status;
-    }
-    return ael_error_set(
-        err, AEL_E_OUTCOME_UNKNOWN, result, AEL_SQLITE_COMPONENT, "while committing: %s",
-        sqlite3_errmsg(conn->db));
-}
+/* ---- statements ---- */
 
 /* see metastore/metastore_sqlite_conn.h */
 enum ael_status ael_sqlite_exec(struct ael_sqlite_conn *conn, const char *sql, struct ael_error *err) {
@@ -165,6 +130,7 @@ open_file(struct ael_sqlite_conn *conn, const char *path, bool create, struct ae
     (void)sqlite3_extended_result_codes(conn->db, 1);
     (void)sqlite3_busy_handler(conn->db, on_busy, conn);
     sqlite3_progress_handler(conn->db, PROGRESS_STEPS, on_progress, conn);
+    (void)sqlite3_commit_hook(conn->db, on_commit, conn);
     /* The file's schema is data: functions and virtual tables of the host are none of its business. */
     (void)sqlite3_db_config(conn->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     return AEL_OK;
@@ -209,7 +175,8 @@ static enum ael_status set_durable(struct ael_sqlite_conn *conn, struct ael_erro
             err, AEL_E_BACKEND, 0, AEL_SQLITE_COMPONENT,
             "the file cannot be set to WAL; put it on a local disk");
     }
-    return ael_sqlite_exec(conn, "PRAGMA synchronous=FULL", err);
+    return ael_sqlite_exec(
+        conn, "PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; PRAGMA cell_size_check=ON", err);
 }
 
 static enum ael_status prepare_statements(struct ael_sqlite_conn *conn, struct ael_error *err) {
@@ -223,11 +190,6 @@ static enum ael_status prepare_statements(struct ael_sqlite_conn *conn, struct a
     return AEL_OK;
 }
 
-/* see metastore/metastore_sqlite_conn.h */
-enum ael_status ael_sqlite_conn_ensure_table(struct ael_sqlite_conn *conn, struct ael_error *err) {
-    return ael_sqlite_exec(conn, k_create_table, err);
-}
-
 static enum ael_status
 set_up(struct ael_sqlite_conn *conn, const char *path, bool create, struct ael_error *err) {
     enum ael_status status = open_file(conn, path, create, err);
@@ -235,10 +197,16 @@ set_up(struct ael_sqlite_conn *conn, const char *path, bool create, struct ael_e
         status = set_durable(conn, err);
     }
     if (status == AEL_OK && create) {
-        status = ael_sqlite_conn_ensure_table(conn, err);
+        status = ael_sqlite_table_ensure(conn, err);
+    }
+    if (status == AEL_OK) {
+        status = ael_sqlite_table_check(conn, err);
     }
     if (status == AEL_OK) {
         status = prepare_statements(conn, err);
+    }
+    if (status == AEL_OK) {
+        ael_sqlite_turn_open(&conn->turn, sqlite3_db_filename(conn->db, "main"));
     }
     return status;
 }
@@ -259,6 +227,7 @@ enum ael_status ael_sqlite_conn_open(
     made->pid = getpid();
     made->busy_timeout_ms = busy_timeout_ms;
     made->call = call;
+    made->turn = (struct ael_sqlite_turn)AEL_SQLITE_TURN_INIT;
     enum ael_status status = set_up(made, path, create, err);
     if (status != AEL_OK) {
         ael_sqlite_conn_close(made);
@@ -274,6 +243,7 @@ void ael_sqlite_conn_close(struct ael_sqlite_conn *conn) {
         return;
     }
     conn->call = NULL;
+    ael_sqlite_turn_close(&conn->turn);
     for (int i = 0; i < AEL_SQLITE_STATEMENTS; i++) {
         (void)sqlite3_finalize(conn->statements[i]);
     }

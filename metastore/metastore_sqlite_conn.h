@@ -9,6 +9,8 @@
 #ifndef AEL_METASTORE_METASTORE_SQLITE_CONN_H
 #define AEL_METASTORE_METASTORE_SQLITE_CONN_H
 
+#include "metastore/metastore_sqlite_turn.h"
+
 #include <ael/call.h>
 #include <ael/sys/error.h>
 
@@ -32,13 +34,15 @@ struct ael_sqlite_conn {
     uint32_t busy_timeout_ms;
     const struct ael_call *call; /* of the one who has it at present; NULL = never over */
     int64_t busy_since_ms;       /* when the present wait for a lock began */
-    pid_t pid;                   /* of the process that opened it; a child leaves it alone */
-    bool broken;                 /* SQLite failed in a way after which it is closed, not kept */
+    int64_t turn_waited_ms;      /* how long the present writer waited for its turn before that */
+    struct ael_sqlite_turn turn;
+    pid_t pid;   /* of the process that opened it; a child leaves it alone */
+    bool broken; /* SQLite failed in a way after which it is closed, not kept */
     struct ael_sqlite_conn *next;
 };
 
 /**
- * Opens the file, sets WAL and synchronous FULL, and makes the table when create says so.
+ * Opens the file, sets WAL, synchronous FULL and secure_delete, and makes the table when create says so.
  *
  * @param create  make file and table when they are missing; false: they must be there.
  * @return AEL_OK; AEL_E_NO_MEMORY; or as ael_sqlite_failed. Ownership: close it with ael_sqlite_conn_close.
@@ -57,9 +61,11 @@ void ael_sqlite_conn_close(struct ael_sqlite_conn *conn);
 /** Tells whether the file that is open is no longer the one at its path. */
 bool ael_sqlite_conn_has_moved(struct ael_sqlite_conn *conn);
 
-/** Makes the table when it is missing. As ael_sqlite_exec. */
-AEL_MUST_CHECK enum ael_status
-ael_sqlite_conn_ensure_table(struct ael_sqlite_conn *conn, struct ael_error *err);
+/**
+ * Waits until it is this connection's turn to write, inside the call and the time-out; to be called before a
+ * transaction that writes. The turn goes on when SQLite commits, or by ael_sqlite_turn_give.
+ */
+void ael_sqlite_conn_take_turn(struct ael_sqlite_conn *conn);
 
 /** Runs SQL without results. @return AEL_OK; or as ael_sqlite_failed. */
 AEL_MUST_CHECK enum ael_status
@@ -69,7 +75,7 @@ ael_sqlite_exec(struct ael_sqlite_conn *conn, const char *sql, struct ael_error 
 void ael_sqlite_rollback(struct ael_sqlite_conn *conn);
 
 /**
- * Turns SQLite's result of a reading step into a status with SQLite's sentence, and marks a connection that
+ * Turns SQLite's result of a reading step into a status with SQLite's sentence and what to do about it, and marks a connection that
  * is not to be used again.
  *
  * @return AEL_E_TIMEOUT (locked or interrupted at the deadline, or locked for busy_timeout_ms);

@@ -244,6 +244,8 @@ void ael_sqlite_pool_return(struct ael_sqlite_pool *pool, struct ael_sqlite_conn
         return;
     }
     ael_sqlite_rollback(conn);
+    ael_sqlite_turn_give(&conn->turn);
+    conn->turn_waited_ms = 0;
     conn->call = NULL;
     if (conn->broken) {
         ael_sqlite_conn_close(conn);

@@ -2,7 +2,10 @@
  * ael/metastore_sqlite.h - key store in an SQLite file; link with ael::sqlite (libael-sqlite).
  *
  * Durable (WAL, synchronous FULL), shared by any number of processes on one machine, with rows as the Rust SDK
- * writes them, so that both can use one file.
+ * writes them, so that both can use one file. Writers take turns, whatever the process.
+ *
+ * A file that is made has mode 0600 (less the umask), and so have SQLite's files beside it. One that its group may write
+ * or others may read is logged as a warning; one that others may write is refused.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef AEL_METASTORE_SQLITE_H
@@ -24,7 +27,8 @@ AEL_BEGIN_DECLS
 /**
  * Opens or makes the file and its table encryption_key.
  *
- * @return AEL_OK; AEL_E_ARGUMENT; AEL_E_NO_MEMORY; AEL_E_BACKEND (SQLite's sentence in err).
+ * @return AEL_OK; AEL_E_ARGUMENT; AEL_E_NO_MEMORY; AEL_E_BACKEND (not a regular file, anybody may write it, not a
+ *         database, a table that could lose keys, no room, no permission: err says what to do).
  * Ownership: the caller releases the handle. Threads: any.
  */
 AEL_API AEL_MUST_CHECK enum ael_status ael_metastore_sqlite_new(

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "tests/support/soak.h"
+#include "tests/support/sqlite_place.h"
 #include "tests/support/suite.h"
 
 #include <ael/sys/metastore_backend.h>
@@ -20,74 +21,10 @@
 
 enum { CREATED = 1795255320 };
 
-/* ---- a folder with a file ---- */
-
-struct place {
-    char folder[64];
-    char path[96];
-};
-
-static struct place new_place(void) {
-    struct place place = {.folder = "/tmp/ael-sqlite-XXXXXX"};
-    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(place.folder));
-    (void)snprintf(place.path, sizeof place.path, "%s/keys.db", place.folder);
-    return place;
-}
-
-static void remove_place(const struct place *place) {
-    static const char *const k_ends[] = {"", "-wal", "-shm", "-moved"};
-    char path[128];
-    for (size_t i = 0; i < sizeof k_ends / sizeof k_ends[0]; i++) {
-        (void)snprintf(path, sizeof path, "%s%s", place->path, k_ends[i]);
-        (void)unlink(path);
-    }
-    CU_ASSERT_EQUAL(rmdir(place->folder), 0);
-}
-
 static enum ael_status try_open(const char *path, struct ael_metastore **store, struct ael_error *err) {
     struct ael_metastore_sqlite_options options = AEL_METASTORE_SQLITE_OPTIONS_INIT;
     options.path = path;
     return ael_metastore_sqlite_new(&options, store, err);
-}
-
-static struct ael_metastore *open_store(const struct place *place) {
-    struct ael_metastore *store = NULL;
-    struct ael_error err = {0};
-    enum ael_status status = try_open(place->path, &store, &err);
-    if (status != AEL_OK) {
-        printf("\n    %s: %s\n", ael_status_name(status), err.detail);
-    }
-    CU_ASSERT_EQUAL_FATAL(status, AEL_OK);
-    return store;
-}
-
-static sqlite3 *open_raw(const struct place *place) {
-    sqlite3 *db = NULL;
-    CU_ASSERT_EQUAL_FATAL(sqlite3_open(place->path, &db), SQLITE_OK);
-    return db;
-}
-
-static void run_sql(const struct place *place, const char *sql) {
-    sqlite3 *db = open_raw(place);
-    char *problem = NULL;
-    if (sqlite3_exec(db, sql, NULL, NULL, &problem) != SQLITE_OK) {
-        printf("\n    %s: %s\n", sql, problem);
-        CU_FAIL("SQL failed");
-    }
-    sqlite3_free(problem);
-    CU_ASSERT_EQUAL(sqlite3_close(db), SQLITE_OK);
-}
-
-static void expect_sql(const struct place *place, const char *sql, const char *wanted) {
-    sqlite3 *db = open_raw(place);
-    sqlite3_stmt *statement = NULL;
-    CU_ASSERT_EQUAL(sqlite3_prepare_v2(db, sql, -1, &statement, NULL), SQLITE_OK);
-    CU_ASSERT_EQUAL(sqlite3_step(statement), SQLITE_ROW);
-    const unsigned char *text = sqlite3_column_text(statement, 0);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(text);
-    CU_ASSERT_STRING_EQUAL((const char *)text, wanted);
-    CU_ASSERT_EQUAL(sqlite3_finalize(statement), SQLITE_OK);
-    CU_ASSERT_EQUAL(sqlite3_close(db), SQLITE_OK);
 }
 
 static struct ael_bytes text(const char *id) {
@@ -168,7 +105,7 @@ static void expect_bad_file(const char *path) {
 }
 
 static void test_metastore_sqlite_new__refuses_what_is_no_database(void) {
-    struct place place = new_place();
+    struct sqlite_place place = sqlite_place_new();
     expect_bad_file(place.folder); /* a folder */
     expect_bad_file("/nonexistent/keys.db");
     FILE *file = fopen(place.path, "w");
@@ -178,7 +115,7 @@ static void test_metastore_sqlite_new__refuses_what_is_no_database(void) {
     }
     (void)fclose(file);
     expect_bad_file(place.path);
-    remove_place(&place);
+    sqlite_place_remove(&place);
 }
 
 /* Two winners could come of a table without the key: it is refused, not used. */
@@ -192,10 +129,10 @@ static void test_metastore_sqlite_new__refuses_a_table_of_another_shape(void) {
         "CREATE VIEW encryption_key AS SELECT 'a' AS id, 'b' AS created, 'c' AS key_record",
     };
     for (size_t i = 0; i < sizeof k_tables / sizeof k_tables[0]; i++) {
-        struct place place = new_place();
-        run_sql(&place, k_tables[i]);
+        struct sqlite_place place = sqlite_place_new();
+        sqlite_place_run(&place, k_tables[i]);
         expect_bad_file(place.path);
-        remove_place(&place);
+        sqlite_place_remove(&place);
     }
 }
 
@@ -205,8 +142,8 @@ static int refuse_nth(void *context) {
 }
 
 static void test_metastore_sqlite_new__survives_each_failed_allocation(void) {
-    struct place place = new_place();
-    ael_metastore_release(open_store(&place));
+    struct sqlite_place place = sqlite_place_new();
+    ael_metastore_release(sqlite_place_open(&place));
     enum ael_status status = AEL_E_NO_MEMORY;
     int nth = 0;
     for (; status != AEL_OK && nth < 20; nth++) {
@@ -220,21 +157,21 @@ static void test_metastore_sqlite_new__survives_each_failed_allocation(void) {
     }
     CU_ASSERT_EQUAL(status, AEL_OK);
     CU_ASSERT(nth > 3);
-    remove_place(&place);
+    sqlite_place_remove(&place);
 }
 
 static void test_sqlite_store__is_durable(void) {
-    struct place place = new_place();
-    struct ael_metastore *store = open_store(&place);
-    expect_sql(&place, "PRAGMA journal_mode", "wal");
+    struct sqlite_place place = sqlite_place_new();
+    struct ael_metastore *store = sqlite_place_open(&place);
+    sqlite_place_expect(&place, "PRAGMA journal_mode", "wal");
     CU_ASSERT_STRING_EQUAL(ael_metastore_name(store), "sqlite");
     ael_metastore_release(store);
-    expect_sql(
+    sqlite_place_expect(
         &place, "SELECT sql FROM sqlite_master WHERE name = 'encryption_key'",
         "CREATE TABLE encryption_key (id TEXT NOT NULL, created TIMESTAMP NOT NULL, key_record TEXT NOT "
         "NULL, "
         "PRIMARY KEY (id, created))");
-    remove_place(&place);
+    sqlite_place_remove(&place);
 }
 
 static void expect_clean_end(pid_t child) {
@@ -244,7 +181,7 @@ static void expect_clean_end(pid_t child) {
 }
 
 static void test_sqlite_store__stays_where_it_was_opened(void) {
-    struct place place = new_place();
+    struct sqlite_place place = sqlite_place_new();
     char before[4096];
     struct ael_metastore *store = NULL;
     bool stored = false;
@@ -260,15 +197,15 @@ static void test_sqlite_store__stays_where_it_was_opened(void) {
     expect_clean_end(child);
     CU_ASSERT_EQUAL(store_key(store, "id", CREATED, &stored), AEL_OK);
     ael_metastore_release(store);
-    expect_sql(&place, "SELECT count(*) FROM encryption_key", "1");
-    remove_place(&place);
+    sqlite_place_expect(&place, "SELECT count(*) FROM encryption_key", "1");
+    sqlite_place_remove(&place);
 }
 
 /* ---- rows ---- */
 
 static void test_sqlite_store__writes_rows_as_the_rust_sdk_does(void) {
-    struct place place = new_place();
-    struct ael_metastore *store = open_store(&place);
+    struct sqlite_place place = sqlite_place_new();
+    struct ael_metastore *store = sqlite_place_open(&place);
     struct ael_key_record record = record_of("\x01\x02\x03", CREATED);
     bool stored = false;
     record.has_parent = true;
@@ -277,23 +214,23 @@ static void test_sqlite_store__writes_rows_as_the_rust_sdk_does(void) {
     CU_ASSERT_EQUAL(
         ael_metastore_store(store, NULL, text("_IK_p_svc_one_product-two"), &record, &stored, NULL), AEL_OK);
     CU_ASSERT_TRUE(stored);
-    expect_sql(&place, "SELECT id FROM encryption_key", "_IK_p_svc_one_product-two");
-    expect_sql(&place, "SELECT created FROM encryption_key", "2026-11-21 10:02:00");
-    expect_sql(
+    sqlite_place_expect(&place, "SELECT id FROM encryption_key", "_IK_p_svc_one_product-two");
+    sqlite_place_expect(&place, "SELECT created FROM encryption_key", "2026-11-21 10:02:00");
+    sqlite_place_expect(
         &place, "SELECT key_record FROM encryption_key",
         "{\"Created\":1795255320,\"Key\":\"AQID\",\"ParentKeyMeta\":{\"KeyId\":\"_SK_svc_one_product-two\","
         "\"Created\":1795255320}}");
-    expect_sql(
+    sqlite_place_expect(
         &place,
         "SELECT typeof(id) || ' ' || typeof(created) || ' ' || typeof(key_record) FROM encryption_key",
         "text text text");
     CU_ASSERT_EQUAL(
         ael_metastore_mark_revoked(store, text("_IK_p_svc_one_product-two"), CREATED, NULL, NULL), AEL_OK);
-    expect_sql(
+    sqlite_place_expect(
         &place, "SELECT substr(key_record, 1, 38) FROM encryption_key",
         "{\"Revoked\":true,\"Created\":1795255320,\"");
     ael_metastore_release(store);
-    remove_place(&place);
+    sqlite_place_remove(&place);
 }
 
 /* Rows from tests/vectors/rust-sqlite.json and python-sqlite.json, among them the one that is not a key. */
@@ -328,11 +265,11 @@ static unsigned count_rows(struct ael_metastore *store, const char *prefix) {
 }
 
 static void test_sqlite_store__reads_rows_of_the_rust_sdk(void) {
-    struct place place = new_place();
+    struct sqlite_place place = sqlite_place_new();
     struct ael_key_record_buf out = AEL_KEY_RECORD_BUF_INIT;
     struct ael_bytes id = text("_IK_quote\"and\\back_svc_one_product-two");
-    run_sql(&place, k_rust_rows);
-    struct ael_metastore *store = open_store(&place);
+    sqlite_place_run(&place, k_rust_rows);
+    struct ael_metastore *store = sqlite_place_open(&place);
     CU_ASSERT_EQUAL_FATAL(ael_metastore_load(store, NULL, id, CREATED, &out, NULL), AEL_OK);
     CU_ASSERT_EQUAL(out.record.key.len, 60);
     CU_ASSERT_EQUAL(out.record.key.data[0], 0x3f);
@@ -350,7 +287,7 @@ static void test_sqlite_store__reads_rows_of_the_rust_sdk(void) {
     CU_ASSERT_EQUAL(store_key(store, "_SK_pysvc_py_product", 1795255380, &stored), AEL_OK);
     CU_ASSERT_FALSE(stored);
     ael_metastore_release(store);
-    remove_place(&place);
+    sqlite_place_remove(&place);
 }
 
 #define ROW(id, created, record) "INSERT INTO encryption_key VALUES ('" id "', " created ", " record ");"
@@ -383,9 +320,9 @@ static void expect_garbage(struct ael_metastore *store, const char *id) {
 static void test_sqlite_store__reports_rows_that_are_garbage(void) {
     static const char *const k_ids[] = {"no json", "empty",     "blob", "number", "NUL behind", "not UTF-8",
                                         "no key",  "empty key", "long", "huge",   "deep"};
-    struct place place = new_place();
-    struct ael_metastore *store = open_store(&place);
-    run_sql(&place, k_garbage);
+    struct sqlite_place place = sqlite_place_new();
+    struct ael_metastore *store = sqlite_place_open(&place);
+    sqlite_place_run(&place, k_garbage);
     for (size_t i = 0; i < sizeof k_ids / sizeof k_ids[0]; i++) {
         expect_garbage(store, k_ids[i]);
     }
@@ -393,7 +330,7 @@ static void test_sqlite_store__reports_rows_that_are_garbage(void) {
     CU_ASSERT_EQUAL(latest_status(store, "good"), AEL_OK);
     CU_ASSERT_EQUAL(count_rows(store, ""), 1);
     ael_metastore_release(store);
-    remove_place(&place);
+    sqlite_place_remove(&place);
 }
 
 /*
@@ -401,10 +338,10 @@ static void test_sqlite_store__reports_rows_that_are_garbage(void) {
  * and what is written back agrees. As the latest nobody may encrypt under it before.
  */
 static void test_sqlite_store__reads_a_row_whose_dates_differ_by_its_column(void) {
-    struct place place = new_place();
-    struct ael_metastore *store = open_store(&place);
+    struct sqlite_place place = sqlite_place_new();
+    struct ael_metastore *store = sqlite_place_open(&place);
     struct ael_key_record_buf out = AEL_KEY_RECORD_BUF_INIT;
-    run_sql(&place, ROW("id", GOOD_TIME, "'{\"Created\":1795255321,\"Key\":\"AQID\"}'"));
+    sqlite_place_run(&place, ROW("id", GOOD_TIME, "'{\"Created\":1795255321,\"Key\":\"AQID\"}'"));
     CU_ASSERT_EQUAL(ael_metastore_load(store, NULL, text("id"), CREATED, &out, NULL), AEL_OK);
     CU_ASSERT_EQUAL(out.record.created_s, CREATED);
     CU_ASSERT_EQUAL(out.record.key.len, 3);
@@ -419,14 +356,14 @@ static void test_sqlite_store__reads_a_row_whose_dates_differ_by_its_column(void
     CU_ASSERT_EQUAL(count_rows(store, ""), 1);
     ael_key_record_buf_clear(&out);
     ael_metastore_release(store);
-    remove_place(&place);
+    sqlite_place_remove(&place);
 }
 
 /* The column created is compared as text: what is not what this library writes is no key's date. */
 static void test_sqlite_store__reports_a_created_that_is_garbage(void) {
-    struct place place = new_place();
-    struct ael_metastore *store = open_store(&place);
-    run_sql(
+    struct sqlite_place place = sqlite_place_new();
+    struct ael_metastore *store = sqlite_place_open(&place);
+    sqlite_place_run(
         &place, ROW("number", "1795255320", GOOD_RECORD) ROW("real", "0.5", GOOD_RECORD)
                     ROW("word", "'zzz'", GOOD_RECORD) ROW("blob", "CAST(" GOOD_TIME " AS BLOB)", GOOD_RECORD)
                         ROW("zone", "'2026-11-21T10:02:00Z'", GOOD_RECORD)
@@ -440,22 +377,22 @@ static void test_sqlite_store__reports_a_created_that_is_garbage(void) {
     }
     CU_ASSERT_EQUAL(count_rows(store, ""), 0);
     ael_metastore_release(store);
-    remove_place(&place);
+    sqlite_place_remove(&place);
 }
 
 /* Where datetime() gives NULL, nothing may pass for a lost race. */
 static void test_sqlite_store__refuses_created_beyond_the_year_9999(void) {
-    struct place place = new_place();
-    struct ael_metastore *store = open_store(&place);
+    struct sqlite_place place = sqlite_place_new();
+    struct ael_metastore *store = sqlite_place_open(&place);
     bool stored = true;
     CU_ASSERT_EQUAL(store_key(store, "id", 253402300800, &stored), AEL_E_ARGUMENT);
     CU_ASSERT_FALSE(stored);
     CU_ASSERT_EQUAL(load_status(store, "id", INT64_MAX), AEL_E_KEY_NOT_FOUND);
     CU_ASSERT_EQUAL(store_key(store, "id", 253402300799, &stored), AEL_OK);
     CU_ASSERT_TRUE(stored);
-    expect_sql(&place, "SELECT created FROM encryption_key", "9999-12-31 23:59:59");
+    sqlite_place_expect(&place, "SELECT created FROM encryption_key", "9999-12-31 23:59:59");
     ael_metastore_release(store);
-    remove_place(&place);
+    sqlite_place_remove(&place);
 }
 
 /*
@@ -470,7 +407,7 @@ static void end_child(int result) {
 
 /* ---- locks, deadlines, files that go away ---- */
 
-static pid_t start_locker(const struct place *place, int *release) {
+static pid_t start_locker(const struct sqlite_place *place, int *release) {
     int ready[2];
     int go[2];
     char byte = 0;
@@ -511,8 +448,8 @@ static void expect_locked(struct ael_metastore *store, uint32_t timeout_ms) {
 }
 
 static void test_sqlite_store__honours_the_deadline_when_locked_by_another_process(void) {
-    struct place place = new_place();
-    struct ael_metastore *store = open_store(&place);
+    struct sqlite_place place = sqlite_place_new();
+    struct ael_metastore *store = sqlite_place_open(&place);
     struct ael_call call = AEL_CALL_INIT;
     bool stored = false;
     int release = -1;
@@ -525,11 +462,11 @@ static void test_sqlite_store__honours_the_deadline_when_locked_by_another_proce
     CU_ASSERT_EQUAL(store_key(store, "id", CREATED, &stored), AEL_OK);
     CU_ASSERT_TRUE(stored);
     ael_metastore_release(store);
-    remove_place(&place);
+    sqlite_place_remove(&place);
 }
 
 static void test_sqlite_store__gives_up_after_its_own_busy_timeout(void) {
-    struct place place = new_place();
+    struct sqlite_place place = sqlite_place_new();
     struct ael_metastore_sqlite_options options = AEL_METASTORE_SQLITE_OPTIONS_INIT;
     struct ael_metastore *store = NULL;
     bool stored = true;
@@ -544,7 +481,7 @@ static void test_sqlite_store__gives_up_after_its_own_busy_timeout(void) {
     (void)close(release);
     expect_clean_end(child);
     ael_metastore_release(store);
-    remove_place(&place);
+    sqlite_place_remove(&place);
 }
 
 static void *cancel_it(void *cancel) {
@@ -553,8 +490,8 @@ static void *cancel_it(void *cancel) {
 }
 
 static void test_sqlite_store__ends_a_wait_that_is_cancelled(void) {
-    struct place place = new_place();
-    struct ael_metastore *store = open_store(&place);
+    struct sqlite_place place = sqlite_place_new();
+    struct ael_metastore *store = sqlite_place_open(&place);
     struct ael_call call = AEL_CALL_INIT;
     struct ael_cancel *cancel = NULL;
     struct ael_key_record record = record_of("key", CREATED);
@@ -571,7 +508,7 @@ static void test_sqlite_store__ends_a_wait_that_is_cancelled(void) {
     expect_clean_end(child);
     ael_cancel_free(cancel);
     ael_metastore_release(store);
-    remove_place(&place);
+    sqlite_place_remove(&place);
 }
 
 /* A visit holds the only connection: who comes meanwhile waits for it until the deadline. */
@@ -589,7 +526,7 @@ visit_and_ask(void *context, struct ael_bytes id, int64_t created_s, const struc
 }
 
 static void test_sqlite_store__waits_for_a_connection_until_the_deadline(void) {
-    struct place place = new_place();
+    struct sqlite_place place = sqlite_place_new();
     struct ael_metastore_sqlite_options options = AEL_METASTORE_SQLITE_OPTIONS_INIT;
     struct ael_metastore *store = NULL;
     bool stored = false;
@@ -600,16 +537,16 @@ static void test_sqlite_store__waits_for_a_connection_until_the_deadline(void) {
     CU_ASSERT_EQUAL(ael_metastore_list(store, NULL, text(""), visit_and_ask, store, NULL), AEL_OK);
     CU_ASSERT_EQUAL(latest_status(store, "id"), AEL_OK);
     ael_metastore_release(store);
-    remove_place(&place);
+    sqlite_place_remove(&place);
 }
 
 static void test_sqlite_store__is_unreachable_when_the_file_is_gone(void) {
-    struct place place = new_place();
+    struct sqlite_place place = sqlite_place_new();
     char moved[128];
-    struct ael_metastore *store = open_store(&place);
+    struct ael_metastore *store = sqlite_place_open(&place);
     bool stored = false;
     CU_ASSERT_EQUAL(store_key(store, "id", CREATED, &stored), AEL_OK);
-    run_sql(&place, "PRAGMA wal_checkpoint(TRUNCATE)");
+    sqlite_place_run(&place, "PRAGMA wal_checkpoint(TRUNCATE)");
     (void)snprintf(moved, sizeof moved, "%s-moved", place.path);
     CU_ASSERT_EQUAL(rename(place.path, moved), 0);
     CU_ASSERT_EQUAL(latest_status(store, "id"), AEL_E_UNREACHABLE);
@@ -622,11 +559,11 @@ static void test_sqlite_store__is_unreachable_when_the_file_is_gone(void) {
     CU_ASSERT_EQUAL(store_key(store, "id", CREATED + 60, &stored), AEL_OK);
     CU_ASSERT_TRUE(stored);
     ael_metastore_release(store);
-    remove_place(&place);
+    sqlite_place_remove(&place);
 }
 
 /* Runs as somebody without the right to write: as root, by becoming nobody in a child. */
-static int use_read_only_file(const struct place *place) {
+static int use_read_only_file(const struct sqlite_place *place) {
     struct ael_metastore *store = NULL;
     struct ael_error err = {0};
     bool stored = true;
@@ -643,7 +580,7 @@ static int use_read_only_file(const struct place *place) {
     return result;
 }
 
-static void expect_read_only(const struct place *place) {
+static void expect_read_only(const struct sqlite_place *place) {
     (void)fflush(stdout);
     pid_t child = fork();
     if (child == 0) {
@@ -656,9 +593,9 @@ static void expect_read_only(const struct place *place) {
 }
 
 static void test_sqlite_store__reads_but_does_not_write_a_read_only_file(void) {
-    struct place place = new_place();
+    struct sqlite_place place = sqlite_place_new();
     bool stored = false;
-    struct ael_metastore *store = open_store(&place);
+    struct ael_metastore *store = sqlite_place_open(&place);
     CU_ASSERT_EQUAL(store_key(store, "id", CREATED, &stored), AEL_OK);
     ael_metastore_release(store);
     CU_ASSERT_EQUAL(chmod(place.path, 0444), 0);
@@ -666,7 +603,7 @@ static void test_sqlite_store__reads_but_does_not_write_a_read_only_file(void) {
     expect_read_only(&place);
     CU_ASSERT_EQUAL(chmod(place.folder, 0755), 0); /* and here not */
     expect_read_only(&place);
-    remove_place(&place);
+    sqlite_place_remove(&place);
 }
 
 /* ---- several processes, and one that is killed ---- */
@@ -678,7 +615,7 @@ static unsigned stores(void) {
 }
 
 /* All processes store the same ids, in an order of their own; the exit status counts nothing but failures. */
-static int store_many(const struct place *place, unsigned process, int report) {
+static int store_many(const struct sqlite_place *place, unsigned process, int report) {
     struct ael_metastore *store = NULL;
     unsigned won = 0;
     int failed = try_open(place->path, &store, NULL) != AEL_OK;
@@ -694,7 +631,7 @@ static int store_many(const struct place *place, unsigned process, int report) {
 }
 
 static void test_sqlite_store__is_shared_by_several_processes(void) {
-    struct place place = new_place();
+    struct sqlite_place place = sqlite_place_new();
     pid_t children[PROCESSES];
     int report[2];
     unsigned wins = 0;
@@ -715,14 +652,14 @@ static void test_sqlite_store__is_shared_by_several_processes(void) {
     (void)close(report[0]);
     (void)close(report[1]);
     CU_ASSERT_EQUAL(wins, stores()); /* each id had exactly one winner */
-    struct ael_metastore *store = open_store(&place);
+    struct ael_metastore *store = sqlite_place_open(&place);
     CU_ASSERT_EQUAL(count_rows(store, "_IK_"), stores());
     ael_metastore_release(store);
-    remove_place(&place);
+    sqlite_place_remove(&place);
 }
 
 /* Stores without an end and writes each number down the pipe after it was reported stored. */
-static void store_until_killed(const struct place *place, int report) {
+static void store_until_killed(const struct sqlite_place *place, int report) {
     struct ael_metastore *store = NULL;
     if (try_open(place->path, &store, NULL) != AEL_OK) {
         _exit(1);
@@ -752,7 +689,7 @@ static int32_t kill_after(pid_t child, int report, int32_t enough) {
 }
 
 static void test_sqlite_store__loses_nothing_when_the_writer_is_killed(void) {
-    struct place place = new_place();
+    struct sqlite_place place = sqlite_place_new();
     int report[2];
     CU_ASSERT_EQUAL_FATAL(pipe(report), 0);
     (void)fflush(stdout);
@@ -767,7 +704,7 @@ static void test_sqlite_store__loses_nothing_when_the_writer_is_killed(void) {
     CU_ASSERT_EQUAL(waitpid(child, &ended, 0), child);
     CU_ASSERT(WIFSIGNALED(ended) && WTERMSIG(ended) == SIGKILL);
     CU_ASSERT(last >= 100);
-    struct ael_metastore *store = open_store(&place);
+    struct ael_metastore *store = sqlite_place_open(&place);
     int missing = 0;
     for (int32_t i = 0; i <= last; i++) {
         char id[32];
@@ -775,10 +712,10 @@ static void test_sqlite_store__loses_nothing_when_the_writer_is_killed(void) {
         missing += load_status(store, id, CREATED) != AEL_OK;
     }
     CU_ASSERT_EQUAL(missing, 0);
-    expect_sql(&place, "PRAGMA integrity_check", "ok");
+    sqlite_place_expect(&place, "PRAGMA integrity_check", "ok");
     (void)close(report[0]);
     ael_metastore_release(store);
-    remove_place(&place);
+    sqlite_place_remove(&place);
 }
 
 /* ---- failures of the disk: a file system of SQLite's whose WAL cannot be flushed ---- */
@@ -848,10 +785,10 @@ static void remove_vfs(void) {
 }
 
 static void test_sqlite_store__does_not_know_when_the_flush_failed(void) {
-    struct place place = new_place();
+    struct sqlite_place place = sqlite_place_new();
     bool stored = true;
     install_vfs();
-    struct ael_metastore *store = open_store(&place);
+    struct ael_metastore *store = sqlite_place_open(&place);
     CU_ASSERT_EQUAL(store_key(store, "before", CREATED, &stored), AEL_OK);
     g_disk_fails = true;
     CU_ASSERT_EQUAL(store_key(store, "id", CREATED, &stored), AEL_E_OUTCOME_UNKNOWN);
@@ -863,16 +800,16 @@ static void test_sqlite_store__does_not_know_when_the_flush_failed(void) {
     CU_ASSERT_TRUE(stored);
     ael_metastore_release(store);
     remove_vfs();
-    remove_place(&place);
+    sqlite_place_remove(&place);
 }
 
 static void test_sqlite_store__does_not_know_when_a_replacing_commit_failed(void) {
-    struct place place = new_place();
+    struct sqlite_place place = sqlite_place_new();
     struct ael_key_record present = record_of("key", CREATED);
     struct ael_key_record other = record_of("other", CREATED);
     bool done = true;
     install_vfs();
-    struct ael_metastore *store = open_store(&place);
+    struct ael_metastore *store = sqlite_place_open(&place);
     CU_ASSERT_EQUAL(store_key(store, "id", CREATED, &done), AEL_OK);
     CU_ASSERT_EQUAL(
         count_rows(store, ""), 1); /* the pages are in SQLite's cache now: only the flush can fail */
@@ -884,7 +821,7 @@ static void test_sqlite_store__does_not_know_when_a_replacing_commit_failed(void
     CU_ASSERT_EQUAL(ael_metastore_mark_revoked(store, text("id"), CREATED, NULL, NULL), AEL_OK);
     ael_metastore_release(store);
     remove_vfs();
-    remove_place(&place);
+    sqlite_place_remove(&place);
 }
 
 /* ---- fork ---- */
@@ -914,7 +851,8 @@ static void fork_with(struct ael_metastore *store, bool told) {
 }
 
 /* A fork inside a listing, whose connection the forking thread itself has lent. */
-static bool fork_in_visit(void *context, struct ael_bytes id, int64_t created_s, const struct ael_key_record *record) {
+static bool
+fork_in_visit(void *context, struct ael_bytes id, int64_t created_s, const struct ael_key_record *record) {
     (void)id;
     (void)created_s;
     (void)record;
@@ -923,8 +861,8 @@ static bool fork_in_visit(void *context, struct ael_bytes id, int64_t created_s,
 }
 
 static void test_sqlite_store__survives_a_fork_inside_a_listing(void) {
-    struct place place = new_place();
-    struct ael_metastore *store = open_store(&place);
+    struct sqlite_place place = sqlite_place_new();
+    struct ael_metastore *store = sqlite_place_open(&place);
     pid_t child = -1;
     bool stored = false;
     CU_ASSERT_EQUAL(store_key(store, "id", CREATED, &stored), AEL_OK);
@@ -937,29 +875,29 @@ static void test_sqlite_store__survives_a_fork_inside_a_listing(void) {
     expect_clean_end(child);
     CU_ASSERT_EQUAL(latest_status(store, "id"), AEL_OK);
     ael_metastore_release(store);
-    remove_place(&place);
+    sqlite_place_remove(&place);
 }
 
 static void test_sqlite_store__goes_on_in_a_child_that_was_told(void) {
-    struct place place = new_place();
-    struct ael_metastore *store = open_store(&place);
+    struct sqlite_place place = sqlite_place_new();
+    struct ael_metastore *store = sqlite_place_open(&place);
     bool stored = false;
     CU_ASSERT_EQUAL(store_key(store, "id", CREATED, &stored), AEL_OK);
     fork_with(store, true);
     CU_ASSERT_EQUAL(latest_status(store, "child"), AEL_OK);
     ael_metastore_release(store);
-    remove_place(&place);
+    sqlite_place_remove(&place);
 }
 
 static void test_sqlite_store__refuses_in_a_child_that_was_not_told(void) {
-    struct place place = new_place();
-    struct ael_metastore *store = open_store(&place);
+    struct sqlite_place place = sqlite_place_new();
+    struct ael_metastore *store = sqlite_place_open(&place);
     bool stored = false;
     CU_ASSERT_EQUAL(store_key(store, "id", CREATED, &stored), AEL_OK);
     fork_with(store, false);
     CU_ASSERT_EQUAL(store_key(store, "later", CREATED, &stored), AEL_OK);
     ael_metastore_release(store);
-    remove_place(&place);
+    sqlite_place_remove(&place);
 }
 
 static const struct test_case k_cases[] = {
