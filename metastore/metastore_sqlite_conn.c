@@ -20,7 +20,7 @@ enum {
 /*
  * ON CONFLICT with its target instead of INSERT OR IGNORE: the latter would take any other broken constraint
  * for a lost race, and would insert twice into a table without the key. OR ABORT: a further constraint of the table's
- * that says ON CONFLICT REPLACE would have the other key deleted.
+ * that says ON CONFLICT REPLACE would have the other key deleted. COLLATE BINARY: no index that takes two ids for one.
  */
 static const char *const k_sql[AEL_SQLITE_STATEMENTS] = {
     [AEL_SQLITE_LOAD] = "SELECT id, created, key_record FROM encryption_key "
@@ -30,7 +30,8 @@ static const char *const k_sql[AEL_SQLITE_STATEMENTS] = {
     [AEL_SQLITE_LIST] = "SELECT id, created, key_record FROM encryption_key "
                         "WHERE id >= ?1 ORDER BY id, created",
     [AEL_SQLITE_STORE] = "INSERT OR ABORT INTO encryption_key (id, created, key_record) "
-                         "VALUES (?1, datetime(?2, 'unixepoch'), ?3) ON CONFLICT (id, created) DO NOTHING",
+                         "VALUES (?1, datetime(?2, 'unixepoch'), ?3) "
+                         "ON CONFLICT (id COLLATE BINARY, created) DO NOTHING",
     [AEL_SQLITE_UPDATE] = "UPDATE encryption_key SET key_record = ?3 "
                           "WHERE id = ?1 AND created = datetime(?2, 'unixepoch')",
 };
