@@ -460,6 +460,9 @@ static const struct check {
 static void report(struct run *run) {
     bool passed = run->detail[0] == '\0';
     run->failed += passed ? 0 : 1;
+    if (!run->options.no_lines) {
+        (void)printf("\n    contract: %s: %s", passed ? "ok" : "FAILED", run->check);
+    }
     if (run->options.report != NULL) {
         run->options.report(run->options.context, run->check, passed, run->detail);
     } else if (!passed) {

@@ -42,13 +42,16 @@ struct ael_kms_contract_options {
 
     ael_kms_contract_report_fn report; /* NULL = failures go to standard error */
     void *context;
+
+    bool no_lines; /* a run that is meant to fail prints nothing */
 };
 
 #define AEL_KMS_CONTRACT_OPTIONS_INIT                                                                        \
-    { sizeof(struct ael_kms_contract_options), NULL, NULL, 0, false, 0, 0, NULL, NULL }
+    { sizeof(struct ael_kms_contract_options), NULL, NULL, 0, false, 0, 0, NULL, NULL, false }
 
 /**
- * Runs every check.
+ * Runs every check, and prints a line about each on standard output: "contract: ok: <check>" or "contract: FAILED: ...",
+ * which scripts/contract-table makes a table of.
  *
  * @return the number of checks that failed, 0 when the KMS keeps the contract; -1 when options or its kms is
  *         NULL or its size is another.

@@ -839,6 +839,9 @@ static void run_check(struct run *run, const struct check *check) {
     ael_metastore_release(run->store);
     bool passed = run->detail[0] == '\0';
     run->failed += passed ? 0 : 1;
+    if (!(run->options.flags & AEL_METASTORE_CONTRACT_NO_LINES)) {
+        (void)printf("\n    contract: %s: %s", passed ? "ok" : "FAILED", check->name);
+    }
     if (run->options.report != NULL) {
         run->options.report(run->options.context, check->name, passed, run->detail);
     } else if (!passed) {

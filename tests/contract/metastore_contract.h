@@ -35,6 +35,7 @@ enum ael_metastore_contract_flags {
     AEL_METASTORE_CONTRACT_NO_LIST = 1,
     AEL_METASTORE_CONTRACT_NO_REPLACE = 2,
     AEL_METASTORE_CONTRACT_NO_ENSURE_SCHEMA = 4,
+    AEL_METASTORE_CONTRACT_NO_LINES = 8, /* a run that is meant to fail prints nothing */
 };
 
 struct ael_metastore_contract_options {
@@ -60,7 +61,8 @@ struct ael_metastore_contract_options {
     { sizeof(struct ael_metastore_contract_options), NULL, NULL, 0, 0, 0, 0, 0, NULL, NULL }
 
 /**
- * Runs every check.
+ * Runs every check, and prints a line about each on standard output: "contract: ok: <check>" or "contract: FAILED: ...",
+ * which scripts/contract-table makes a table of.
  *
  * @return the number of checks that failed, 0 when the metastore keeps the contract; -1 when options or
  *         open_empty is NULL, its size is another or a limit is out of range.

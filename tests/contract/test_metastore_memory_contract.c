@@ -117,7 +117,8 @@ static void test_metastore_contract_run__notices_a_store_that_forgets(void) {
     struct fixture fixture = {{0, 0}, NULL};
     struct ael_metastore_contract_options options = AEL_METASTORE_CONTRACT_OPTIONS_INIT;
     options.open_empty = open_forget;
-    options.flags = AEL_METASTORE_CONTRACT_NO_LIST | AEL_METASTORE_CONTRACT_NO_REPLACE;
+    options.flags =
+        AEL_METASTORE_CONTRACT_NO_LIST | AEL_METASTORE_CONTRACT_NO_REPLACE | AEL_METASTORE_CONTRACT_NO_LINES;
     options.report = count_quietly;
     options.context = &fixture;
     /* Left standing: name, health, absent, bad ids, list, replace, compare, revoke, second handle, replace
@@ -130,6 +131,7 @@ static void test_metastore_contract_run__notices_members_that_are_missing(void) 
     struct fixture fixture = {{0, 0}, NULL};
     struct ael_metastore_contract_options options = AEL_METASTORE_CONTRACT_OPTIONS_INIT;
     options.open_empty = open_forget;
+    options.flags = AEL_METASTORE_CONTRACT_NO_LINES;
     options.report = count_quietly;
     options.context = &fixture;
     /* As above, and now list, replace, compare, revoke and the race of replacers fail too. */
@@ -146,6 +148,7 @@ static void test_metastore_contract_run__fails_when_nothing_can_be_opened(void) 
     struct fixture fixture = {{0, 0}, NULL};
     struct ael_metastore_contract_options options = AEL_METASTORE_CONTRACT_OPTIONS_INIT;
     options.open_empty = open_nothing;
+    options.flags = AEL_METASTORE_CONTRACT_NO_LINES;
     options.report = count_quietly;
     options.context = &fixture;
     CU_ASSERT_EQUAL(ael_metastore_contract_run(&options), CHECKS);
