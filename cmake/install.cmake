@@ -5,7 +5,8 @@ set(AEL_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/ael)
 install(DIRECTORY include/ael DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
   FILES_MATCHING PATTERN "*.h"
   PATTERN "metastore_sqlite.h" EXCLUDE
-  PATTERN "metastore_postgres.h" EXCLUDE)
+  PATTERN "metastore_postgres.h" EXCLUDE
+  PATTERN "metastore_mysql.h" EXCLUDE)
 install(FILES ${PROJECT_BINARY_DIR}/generated/include/ael/version.h
   DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ael)
 if(TARGET ael_sqlite_shared)
@@ -16,10 +17,14 @@ if(TARGET ael_postgres_shared)
   install(FILES include/ael/metastore_postgres.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ael)
   install(FILES metastore/schema/postgres.sql DESTINATION ${CMAKE_INSTALL_DATADIR}/ael)
 endif()
+if(TARGET ael_mysql_shared)
+  install(FILES include/ael/metastore_mysql.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ael)
+  install(FILES metastore/schema/mysql.sql DESTINATION ${CMAKE_INSTALL_DATADIR}/ael)
+endif()
 
 # One export set a library and kind, so that linking the shared library asks for
 # none of the packages that it is made with.
-foreach(name ael ael_sqlite ael_postgres)
+foreach(name ael ael_sqlite ael_postgres ael_mysql)
   foreach(kind shared static)
     if(TARGET ${name}_${kind})
       install(TARGETS ${name}_${kind} EXPORT ${name}_${kind}
@@ -45,7 +50,7 @@ if(AEL_HAS_IPSEC_MB)
   set(AEL_PC_IPSEC_MB " -lIPSec_MB")
 endif()
 file(RELATIVE_PATH AEL_PC_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
-foreach(name ael ael-sqlite ael-postgres)
+foreach(name ael ael-sqlite ael-postgres ael-mysql)
   string(REPLACE "-" "_" target ${name})
   if(TARGET ${target}_shared)
     configure_file(cmake/${name}.pc.in ${PROJECT_BINARY_DIR}/${name}.pc @ONLY)

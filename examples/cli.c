@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli.h"
 
+#include <ael/metastore_mysql.h>
 #include <ael/metastore_postgres.h>
 #include <ael/metastore_sqlite.h>
 #include <ael/sys/error.h>
@@ -99,6 +100,23 @@ open_postgres(const char *url, struct ael_metastore **metastore, struct ael_erro
 }
 #endif
 
+static bool is_mysql_url(const char *name) {
+    return strncmp(name, "mysql://", 8) == 0 || strncmp(name, "mariadb://", 10) == 0;
+}
+
+#ifdef CLI_MYSQL
+static enum ael_status open_mysql(const char *url, struct ael_metastore **metastore, struct ael_error *err) {
+    struct ael_metastore_mysql_options options = AEL_METASTORE_MYSQL_OPTIONS_INIT;
+    options.connection = url;
+    return ael_metastore_mysql_new(&options, metastore, err);
+}
+#else
+static enum ael_status open_mysql(const char *url, struct ael_metastore **metastore, struct ael_error *err) {
+    (void)url, (void)metastore;
+    return ael_error_set(err, AEL_E_UNSUPPORTED, 0, "cli", "built without MySQL");
+}
+#endif
+
 /* see cli.h. A name that is none is not repeated: it may hold a password. */
 enum ael_status
 cli_open_metastore(const char *name, struct ael_metastore **metastore, struct ael_error *err) {
@@ -112,8 +130,12 @@ cli_open_metastore(const char *name, struct ael_metastore **metastore, struct ae
     if (is_postgres_url(name)) {
         return open_postgres(name, metastore, err);
     }
+    if (is_mysql_url(name)) {
+        return open_mysql(name, metastore, err);
+    }
     return ael_error_set(
-        err, AEL_E_ARGUMENT, 0, "cli", "a metastore is `memory`, `sqlite:FILE` or a postgres:// URL");
+        err, AEL_E_ARGUMENT, 0, "cli",
+        "a metastore is `memory`, `sqlite:FILE`, a postgres:// URL or a mysql:// URL");
 }
 
 /* see cli.h */

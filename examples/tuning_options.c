@@ -27,7 +27,7 @@ static const char k_usage[] =
     "  --session-cache N     entries of the session cache, 0 = off (1000)\n"
     "  --key-cache N         entries of the system key and of the intermediate key cache, 0 = off (1000)\n"
     "  --eviction POLICY     simple | lru | lfu | slru | tinylfu (lru)\n"
-    "  --metastore NAME      memory | sqlite:FILE | postgres://... (memory)\n"
+    "  --metastore NAME      memory | sqlite:FILE | postgres://... | mysql://... (memory)\n"
     "  --kms NAME            static:FILE, a file of 32 bytes or 64 hexadecimal digits (a random master key "
     "in memory)\n"
     "  --protection LEVEL    strict, pkey, leased or open (leased)\n"

@@ -9,6 +9,9 @@
 #ifdef WANT_POSTGRES
 #include <ael/metastore_postgres.h>
 #endif
+#ifdef WANT_MYSQL
+#include <ael/metastore_mysql.h>
+#endif
 
 #include <stdio.h>
 #include <string.h>
@@ -32,6 +35,17 @@ static enum ael_status try_postgres(void) {
     struct ael_metastore_postgres_options options = AEL_METASTORE_POSTGRES_OPTIONS_INIT;
     options.connection = "not a connection string";
     return ael_metastore_postgres_new(&options, &metastore, NULL) == AEL_E_ARGUMENT ? AEL_OK : AEL_E_STATE;
+#else
+    return AEL_OK;
+#endif
+}
+
+static enum ael_status try_mysql(void) {
+#ifdef WANT_MYSQL
+    struct ael_metastore *metastore = NULL;
+    struct ael_metastore_mysql_options options = AEL_METASTORE_MYSQL_OPTIONS_INIT;
+    options.connection = "not a connection string";
+    return ael_metastore_mysql_new(&options, &metastore, NULL) == AEL_E_ARGUMENT ? AEL_OK : AEL_E_STATE;
 #else
     return AEL_OK;
 #endif
@@ -83,6 +97,9 @@ int main(int argc, char **argv) {
     }
     if (status == AEL_OK) {
         status = try_postgres();
+    }
+    if (status == AEL_OK) {
+        status = try_mysql();
     }
     ael_session_release(session);
     ael_session_factory_free(factory);

@@ -1,0 +1,54 @@
+/*
+ * tests/support/mariadb_server.h - a MariaDB or MySQL server of the test's own: in a temporary folder, on a free port of
+ * the loopback and on a Unix socket, with TLS, ended by its pid, and with the test at the latest.
+ *
+ * Where no server is installed these fail (scripts/install-needs installs it).
+ * Layer: tests; public headers of libmariadb only.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TESTS_SUPPORT_MARIADB_SERVER_H
+#define TESTS_SUPPORT_MARIADB_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#define MARIADB_SERVER_USER     "ael"
+#define MARIADB_SERVER_DATABASE "keys"
+/* With what has a meaning in URLs, in quotes and in SQL. */
+#define MARIADB_SERVER_PASSWORD     "s3\\c'r @/:?#&%=t"
+#define MARIADB_SERVER_PASSWORD_URL "s3%5Cc%27r%20%40%2F%3A%3F%23%26%25%3Dt"
+
+struct mariadb_server {
+    char folder[64]; /* data, socket, certificates (ca.pem, server.pem, client.pem, client.key), log */
+    int port;
+    pid_t pid;           /* 0 = does not run */
+    const char *options; /* of the program, separated by blanks; NULL = none */
+};
+
+/** Makes folder and database files, and starts the server. False, with a line on standard output, when that fails. */
+bool mariadb_server_init(struct mariadb_server *server);
+
+/** Starts it again, with these further options ("--read-only"; NULL = none), and waits until it answers. */
+bool mariadb_server_start(struct mariadb_server *server, const char *options);
+
+/** Ends it by a signal: SIGTERM as an administrator would, SIGKILL as a crash. Waits for its end. */
+void mariadb_server_end(struct mariadb_server *server, int signal);
+
+/** Ends it and removes the folder. */
+void mariadb_server_clear(struct mariadb_server *server);
+
+/** Writes a connection string over the Unix socket. Returns out. */
+const char *mariadb_server_local(const struct mariadb_server *server, char *out, size_t size);
+
+/** A mysql:// URL over TCP with these further parameters, such as "tls=skip-verify"; "" = none. Returns out. */
+const char *
+mariadb_server_url(const struct mariadb_server *server, const char *parameters, char *out, size_t size);
+
+/** Runs SQL as the superuser. Returns how many rows it gave or changed; -1 when it failed, with a line about it. */
+long mariadb_server_sql(const struct mariadb_server *server, const char *sql);
+
+/** Runs SQL that gives one value, and copies that. False when it gave none. */
+bool mariadb_server_value(const struct mariadb_server *server, const char *sql, char *out, size_t size);
+
+#endif /* TESTS_SUPPORT_MARIADB_SERVER_H */
