@@ -32,6 +32,11 @@ bool ael_secret_is_open_here(const struct ael_secret *secret) {
 }
 
 /* see securememory/secret_state.h */
+const struct ael_secret_access *ael_secret_newest_access(void) {
+    return t_open;
+}
+
+/* see securememory/secret_state.h */
 void ael_secret_forget_accesses(const struct ael_secret *secret) {
     struct ael_secret_access **at = &t_open;
     while (*at != NULL) {

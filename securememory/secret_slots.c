@@ -8,6 +8,7 @@
 #include "base/hooks.h"
 #include "base/tls.h"
 #include "base/wipe.h"
+#include "securememory/secret_state.h"
 #include "securememory/sys_seam.h"
 #include "securememory/warden.h"
 
@@ -22,12 +23,22 @@ static const char k_component[] = "securememory";
 
 /* Whether this thread is in an edge of the library's, for which slots are kept. */
 static AEL_TLS bool t_in_edge;
+static AEL_TLS const struct ael_secret_access *t_outside; /* its newest access when it went in */
 
 /* see securememory/secret_slots.h */
 bool ael_secret_slots_enter_edge(void) {
     bool before = t_in_edge;
+    if (!before) {
+        t_outside = ael_secret_newest_access();
+    }
     t_in_edge = true;
     return before;
+}
+
+/* In an edge, with a secret open that was opened there. */
+static bool is_further_in_edge(void) {
+    const struct ael_secret_access *newest = t_in_edge ? ael_secret_newest_access() : NULL;
+    return newest != NULL && newest != t_outside;
 }
 
 /* see securememory/secret_slots.h */
@@ -235,10 +246,16 @@ static enum ael_status wipe_slot(struct ael_secret_slots *slots, struct ael_secr
     return AEL_OK;
 }
 
-/* Under the lock: who waits for the slot; the library's edges come first. */
+/* Under the lock: who waits for the slot, which is in no list; the library's edges come first. For a kept slot that is to
+ * stay this is a queue in which nobody is. */
 static struct ael_waiters *waiters_for(struct ael_secret_slots *slots, const struct ael_secret_slot *slot) {
-    bool for_edges = slots->waiters_in_edges.first != NULL || slot->index < slots->kept;
-    return for_edges ? &slots->waiters_in_edges : &slots->waiters;
+    bool is_kept = slot->index < slots->kept;
+    bool may_begin = !is_kept || slots->free_for_edges.oldest != NULL;
+    if (slots->waiters_further_in_edges.first == NULL && slots->waiters_in_edges.first != NULL && may_begin) {
+        return &slots->waiters_in_edges;
+    }
+    bool for_edges = is_kept || slots->waiters_further_in_edges.first != NULL;
+    return for_edges ? &slots->waiters_further_in_edges : &slots->waiters;
 }
 
 /* Gives a wiped slot to whoever waits, else to the free ones. */
@@ -330,25 +347,47 @@ enum ael_status ael_secret_slots_reopen(struct ael_secret_slots *slots, struct a
     return status;
 }
 
+/* Under the lock. The first one of an edge's leaves another for what is opened inside. */
+static struct ael_secret_slot *detach_kept(struct ael_secret_slots *slots) {
+    const struct ael_secret_slot *oldest = slots->free_for_edges.oldest;
+    bool may_have_it = oldest != NULL && (oldest->newer != NULL || is_further_in_edge());
+    return may_have_it ? detach_free(&slots->free_for_edges) : NULL;
+}
+
 /* Under the lock: a free slot, or the one that was idle longest; in an edge, when all others are in use, a kept one. */
 static struct ael_secret_slot *detach_any(struct ael_secret_slots *slots) {
     struct ael_secret_slot *slot = detach_free(&slots->free);
     if (slot == NULL) {
         slot = detach_idle_since(slots, INT64_MAX);
     }
-    return slot == NULL && t_in_edge ? detach_free(&slots->free_for_edges) : slot;
+    return slot == NULL && t_in_edge ? detach_kept(slots) : slot;
 }
 
-/* Under the lock, counted as waiting. What is to be had goes to those who were here before; in an edge, to edges. */
+static struct ael_waiters *queue_here(struct ael_secret_slots *slots) {
+    if (!t_in_edge) {
+        return &slots->waiters;
+    }
+    return is_further_in_edge() ? &slots->waiters_further_in_edges : &slots->waiters_in_edges;
+}
+
+/* Under the lock: who gets the slot before this thread, which waits, or would, in the queue `mine`. */
+static struct ael_waiters *
+waiters_before(struct ael_secret_slots *slots, const struct ael_secret_slot *slot, struct ael_waiters *mine) {
+    struct ael_waiters *first = waiters_for(slots, slot);
+    bool mine_is_first = mine == &slots->waiters_further_in_edges || first == &slots->waiters;
+    return mine_is_first ? mine : first;
+}
+
+/* Under the lock, counted as waiting. What is to be had goes to those who were here before; in an edge, to edges alone. */
 static enum ael_status
 take_or_wait(struct ael_secret_slots *slots, int64_t deadline_ns, struct ael_secret_slot **slot) {
-    struct ael_waiters *mine = t_in_edge ? &slots->waiters_in_edges : &slots->waiters;
+    struct ael_waiters *mine = queue_here(slots);
     struct ael_call call = AEL_CALL_INIT;
     uint32_t index = 0;
 
     call.deadline_ns = deadline_ns;
     *slot = detach_any(slots);
-    while (*slot != NULL && ael_waiters_give(t_in_edge ? mine : waiters_for(slots, *slot), (*slot)->index)) {
+    while (*slot != NULL && ael_waiters_give(waiters_before(slots, *slot, mine), (*slot)->index)) {
         *slot = detach_any(slots);
     }
     if (*slot != NULL) {

@@ -8,7 +8,8 @@
  *
  * Some are kept for the library's edges, which would else stand in the queue of all who open secrets: a slot that an
  * encrypt needs is to be had however many the host's threads hold. A kept slot is given when all others are in use, and
- * goes back as soon as its use ends: it is never idle.
+ * goes back as soon as its use ends: it is never idle. An edge that has none open gets one only while the other is there,
+ * too, which is for what it opens inside: so of several edges each one that has begun can go on, and ends.
  *
  * A bound slot is named by its owner's pointer, which the pool sets to NULL when it takes the slot away.
  * Layer: securememory.
@@ -64,8 +65,9 @@ struct ael_secret_slots {
     struct ael_secret_slot_list free_for_edges;
     struct ael_secret_slot_list bound; /* idle or in use */
     struct ael_waiters waiters;
-    struct ael_waiters waiters_in_edges;
-    atomic_uint waiting;         /* threads in the two queues, or about to be */
+    struct ael_waiters waiters_in_edges;        /* with nothing open */
+    struct ael_waiters waiters_further_in_edges; /* that have a secret open: the others may have to wait for these */
+    atomic_uint waiting;         /* threads in the three queues, or about to be */
     atomic_int_least64_t due_ns; /* no slot has been idle for too long before; INT64_MAX = none is idle */
     uint8_t canary[AEL_SECRET_CANARY_BYTES];
     int64_t idle_ns;

@@ -136,6 +136,9 @@ void ael_secret_settle_leases(void);
 /** Tells whether this thread has the secret open; with NULL, any secret of this process. */
 bool ael_secret_is_open_here(const struct ael_secret *secret);
 
+/** Returns the access that this thread began last and has open still, to be compared alone; NULL = none. */
+const struct ael_secret_access *ael_secret_newest_access(void);
+
 /** Takes this thread's accesses to a secret of before fork off its list. */
 void ael_secret_forget_accesses(const struct ael_secret *secret);
 

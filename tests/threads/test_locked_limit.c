@@ -16,6 +16,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 /* What 64 KiB of locked memory, the limit of many containers, must be enough for. Each case runs in a child of its own,
  * as a user to whom the limit applies; it returns 0, or the number of what went wrong. */
@@ -421,6 +422,109 @@ static void test_slots__are_kept_for_backends(void) {
     encrypt_a_key_while_slots_are_held(AEL_PROTECTION_LEASED);
 }
 
+/* ---- several backends at once ---- */
+
+enum { BACKENDS = 4, CALLS_EACH = 10 };
+
+struct backend {
+    pthread_t thread;
+    struct ael_secret *key;
+    struct ael_secret *wrapping;
+};
+
+static struct backend g_backends[BACKENDS];
+static struct ael_kms *g_slow;
+static struct ael_secret *g_users;
+
+static enum ael_status read_it(void *context, struct ael_bytes bytes) {
+    expect(bytes.len == LEN);
+    return ael_buf_append(context, bytes);
+}
+
+struct wrapping {
+    struct ael_buf *out;
+    struct ael_secret *key;
+};
+
+/* So long that others have begun meanwhile. */
+static enum ael_status wrap_slowly(void *context, struct ael_bytes bytes) {
+    const struct wrapping *wrapping = context;
+    const struct timespec pause = {0, 5000000};
+    expect(bytes.len == LEN);
+    (void)nanosleep(&pause, NULL);
+    return ael_secret_with_bytes(wrapping->key, read_it, wrapping->out);
+}
+
+static enum ael_status wrap_key_slowly(
+    void *self, const struct ael_call *call, struct ael_secret *key, struct ael_buf *out, struct ael_error *err) {
+    struct wrapping wrapping = {out, NULL};
+    (void)self;
+    (void)call;
+    (void)err;
+    for (int i = 0; i < BACKENDS; i++) {
+        wrapping.key = g_backends[i].key == key ? g_backends[i].wrapping : wrapping.key;
+    }
+    return ael_secret_with_bytes(key, wrap_slowly, &wrapping);
+}
+
+static const struct ael_kms_vtable k_slow = {
+    .vt_size = sizeof k_slow,
+    .contract = AEL_KMS_CONTRACT,
+    .name = "slow",
+    .encrypt_key = wrap_key_slowly,
+    .decrypt_key = unwrap_key,
+};
+
+/* In a scope of the host's, as all who hold the slots are. */
+static void *encrypt_keys(void *context) {
+    const struct backend *backend = context;
+    struct ael_secret_access held;
+    expect(ael_secret_access_begin(g_users, &held) == AEL_OK);
+    for (int i = 0; i < CALLS_EACH; i++) {
+        struct ael_buf out = AEL_BUF_INIT;
+        expect(ael_kms_encrypt_key(g_slow, NULL, backend->key, &out, NULL) == AEL_OK);
+        ael_buf_clear(&out);
+    }
+    expect(ael_secret_access_end(&held) == AEL_OK);
+    return NULL;
+}
+
+static void encrypt_keys_while_slots_are_held(enum ael_protection_level level) {
+    struct ael_memory_options options = AEL_MEMORY_OPTIONS_INIT;
+    struct ael_secret_access held;
+    options.secret_slots = 1;
+    options.level = level;
+    atomic_store(&g_wrong, 0);
+    CU_ASSERT_EQUAL_FATAL(ael_memory_configure(&options, NULL), AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(ael_kms_new(&k_slow, NULL, &g_slow), AEL_OK);
+    g_users = secret_of('u');
+    for (int i = 0; i < BACKENDS; i++) {
+        g_backends[i].key = secret_of('k');
+        g_backends[i].wrapping = i % 2 == 0 ? secret_of('w') : ael_secret_acquire(g_backends[i - 1].wrapping);
+    }
+    CU_ASSERT_EQUAL(ael_secret_access_begin(g_users, &held), AEL_OK);
+    for (int i = 0; i < BACKENDS; i++) {
+        CU_ASSERT_EQUAL_FATAL(pthread_create(&g_backends[i].thread, NULL, encrypt_keys, &g_backends[i]), 0);
+    }
+    for (int i = 0; i < BACKENDS; i++) {
+        (void)pthread_join(g_backends[i].thread, NULL);
+        ael_secret_release(g_backends[i].key);
+        ael_secret_release(g_backends[i].wrapping);
+    }
+    CU_ASSERT_EQUAL(ael_secret_access_end(&held), AEL_OK);
+    ael_secret_release(g_users);
+    ael_kms_release(g_slow);
+    CU_ASSERT_EQUAL(stats_now().secret_slots_filled, 0);
+    CU_ASSERT_EQUAL(atomic_load(&g_wrong), 0);
+    CU_ASSERT_EQUAL(ael_shutdown(0), AEL_OK);
+}
+
+/* None holds one kept slot and waits for the other, which another one holds. */
+static void test_slots__are_kept_for_backends_by_twos(void) {
+    encrypt_keys_while_slots_are_held(AEL_PROTECTION_STRICT);
+    encrypt_keys_while_slots_are_held(AEL_PROTECTION_LEASED);
+}
+
 static void *wait_in_a_backend(void *context) {
     bool before = ael_secret_slots_enter_edge();
     void *result = wait_for_a_slot(context);
@@ -437,7 +541,7 @@ static void take_all(struct ael_secret_slot **taken, size_t count) {
 /* A slot that comes free goes to a backend, though others have waited longer. */
 static void test_slots__go_to_backends_first(void) {
     struct ael_memory_options options = AEL_MEMORY_OPTIONS_INIT;
-    struct ael_secret_slot *taken[1 + AEL_SECRET_SLOTS_FOR_EDGES];
+    struct ael_secret_slot *taken[2]; /* the second is kept for edges; the other kept one is for what is opened inside */
     struct waiting host = {.number = 0};
     struct waiting backend = {.number = 1};
     options.secret_slots = 1;
@@ -446,7 +550,7 @@ static void test_slots__go_to_backends_first(void) {
     g_queued[1] = secret_of('q');
     struct ael_secret_slots *slots = &ael_protected()->slots;
     bool before = ael_secret_slots_enter_edge();
-    take_all(taken, 1 + AEL_SECRET_SLOTS_FOR_EDGES);
+    take_all(taken, 2);
     ael_secret_slots_leave_edge(before);
     atomic_store(&g_served, 0);
     start_and_see_waiting(&host, wait_for_a_slot, &slots->waiters, &slots->lock);
@@ -456,9 +560,7 @@ static void test_slots__go_to_backends_first(void) {
     (void)pthread_join(host.thread, NULL);
     CU_ASSERT_EQUAL(g_order[0], 1);
     CU_ASSERT_EQUAL(g_order[1], 0);
-    for (size_t i = 1; i < 1 + AEL_SECRET_SLOTS_FOR_EDGES; i++) {
-        ael_secret_slots_discard(slots, taken[i]);
-    }
+    ael_secret_slots_discard(slots, taken[1]);
     ael_secret_release(g_queued[0]);
     ael_secret_release(g_queued[1]);
     CU_ASSERT_EQUAL(stats_now().secret_slots_in_use, 0);
@@ -626,6 +728,7 @@ static const struct test_case k_cases[] = {
     {"slots in order", test_slots__are_given_in_the_order_of_asking},
     {"scratch in order", test_scratch__is_given_in_the_order_of_asking},
     {"slots for backends", test_slots__are_kept_for_backends},
+    {"several backends", test_slots__are_kept_for_backends_by_twos},
     {"backends first", test_slots__go_to_backends_first},
     {"no slots", test_slots__that_do_not_come_free_are_a_status},
     {"long and random", test_secrets__that_are_long_and_random_need_no_page_more},
