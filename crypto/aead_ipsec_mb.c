@@ -62,17 +62,21 @@ static bool take_functions(struct code *code, IMB_MGR *manager) {
     return imb_get_errno(manager) == 0; /* it has known answers of its own */
 }
 
-/* Under the lock. */
+/* Under the lock. Without memory for a manager it is to be asked again. */
 static int find(struct code *code) {
-    IMB_MGR *manager = code->can_run() ? alloc_mb_mgr(0) : NULL;
-    bool found = manager != NULL && take_functions(code, manager);
-    if (manager != NULL) {
-        free_mb_mgr(manager);
+    if (!code->can_run()) {
+        return NOT_THERE;
     }
+    IMB_MGR *manager = alloc_mb_mgr(0);
+    if (manager == NULL) {
+        return NOT_ASKED;
+    }
+    bool found = take_functions(code, manager);
+    free_mb_mgr(manager);
     return found ? THERE : NOT_THERE;
 }
 
-static bool is_there(struct code *code) {
+static int ask(struct code *code) {
     int known = atomic_load_explicit(&code->known, memory_order_acquire);
     if (known == NOT_ASKED) {
         ael_mutex_lock(&s_lock);
@@ -83,7 +87,7 @@ static bool is_there(struct code *code) {
         }
         ael_mutex_unlock(&s_lock);
     }
-    return known == THERE;
+    return known;
 }
 
 static const struct gcm_key_data *key_data(const uint8_t *schedule) {
@@ -94,8 +98,13 @@ static struct gcm_context_data *context_data(uint8_t *state) {
     return (struct gcm_context_data *)(void *)state;
 }
 
-static void expand(const struct code *code, uint8_t *schedule, const uint8_t *key) {
+/* What is not known yet, for want of memory, counts as available: then it fails here, and is tested again. */
+static enum ael_status expand(struct code *code, uint8_t *schedule, const uint8_t *key) {
+    if (ask(code) != THERE) {
+        return AEL_E_NO_MEMORY;
+    }
     code->pre(key, (struct gcm_key_data *)(void *)schedule);
+    return AEL_OK;
 }
 
 static void seal(
@@ -128,13 +137,12 @@ static enum ael_status open_with(
 /* ---- the two tables ---- */
 
 static bool avx2_is_available(void) {
-    return is_there(&s_avx2);
+    return ask(&s_avx2) != NOT_THERE;
 }
 
 static enum ael_status avx2_expand(uint8_t *schedule, const uint8_t *key) {
     memset(schedule + AVX2_USED_BYTES, 0, AVX2_SCHEDULE_BYTES - AVX2_USED_BYTES);
-    expand(&s_avx2, schedule, key);
-    return AEL_OK;
+    return expand(&s_avx2, schedule, key);
 }
 
 static enum ael_status avx2_seal(
@@ -164,12 +172,11 @@ const struct ael_aead_engine ael_aead_ipsec_mb_avx2 = {
     "ipsec-mb/avx2", AVX2_SCHEDULE_BYTES, avx2_is_available, avx2_expand, avx2_seal, avx2_open};
 
 static bool avx512_is_available(void) {
-    return is_there(&s_avx512);
+    return ask(&s_avx512) != NOT_THERE;
 }
 
 static enum ael_status avx512_expand(uint8_t *schedule, const uint8_t *key) {
-    expand(&s_avx512, schedule, key);
-    return AEL_OK;
+    return expand(&s_avx512, schedule, key);
 }
 
 static enum ael_status avx512_seal(

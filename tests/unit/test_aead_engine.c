@@ -11,8 +11,10 @@
 
 #include <ael/hooks.h>
 
+#include <errno.h>
 #include <openssl/evp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const k_names[] = {"evp", "libsodium", "ipsec-mb/avx2", "ipsec-mb/avx512"};
@@ -79,6 +81,15 @@ static void repair_all(void) {
         CU_ASSERT_TRUE(ael_aead_replace_for_test(k_names[i], NULL));
     }
     g_answer = AEL_OK;
+}
+
+/* ---- ipsec-mb's manager, which is the only thing that is allocated so ---- */
+
+static bool g_no_manager;
+
+int posix_memalign(void **out, size_t alignment, size_t len) {
+    *out = g_no_manager ? NULL : aligned_alloc(alignment, (len + alignment - 1) / alignment * alignment);
+    return *out != NULL ? 0 : ENOMEM;
 }
 
 /* ---- the log ---- */
@@ -254,7 +265,33 @@ static void test_session__answers_crypto_without_an_engine_and_works_with_one(vo
     fixture_end(&fix);
 }
 
+/* The number of its name. */
+static int engine_for(size_t len) {
+    int number = 0;
+    while (number < NAMES && strcmp(ael_aead_engine_name(len), k_names[number]) != 0) {
+        number++;
+    }
+    return number;
+}
+
+static int engines_with_memory(void) {
+    return engine_for(64) * 8 + engine_for(65536);
+}
+
+static int engines_after_a_want_of_memory(void) {
+    g_no_manager = true;
+    bool without = engine_for(64) < 2 && engine_for(65536) < 2;
+    g_no_manager = false;
+    return without ? engines_with_memory() : 99;
+}
+
+/* In children, before this process knows its engines. */
+static void test_choose__asks_for_ipsec_mb_again_after_a_want_of_memory(void) {
+    CU_ASSERT_EQUAL(child_run(engines_after_a_want_of_memory), child_run(engines_with_memory));
+}
+
 static const struct test_case k_cases[] = {
+    {"memory for a manager later", test_choose__asks_for_ipsec_mb_again_after_a_want_of_memory},
     {"what is there, and lengths", test_choose__goes_by_what_is_there_and_by_length},
     {"FIPS mode", test_choose__takes_evp_alone_in_fips_mode},
     {"an engine that is not there", test_force_for_test__refuses_what_is_not_there},
