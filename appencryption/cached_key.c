@@ -63,9 +63,9 @@ void ael_cached_key_sweep(void) {
 
 /* see appencryption/cached_key.h */
 int64_t ael_cached_key_checked_ns(const struct ael_cached_key *cached) {
-    int64_t checked = atomic_load_explicit(&cached->checked_ns, memory_order_relaxed);
+    int64_t checked = atomic_load_explicit(&cached->checked_ns, memory_order_acquire);
     if (cached->parent != NULL) {
-        int64_t parents = atomic_load_explicit(&cached->parent->checked_ns, memory_order_relaxed);
+        int64_t parents = atomic_load_explicit(&cached->parent->checked_ns, memory_order_acquire);
         checked = parents < checked ? parents : checked;
     }
     return checked;
@@ -75,7 +75,7 @@ int64_t ael_cached_key_checked_ns(const struct ael_cached_key *cached) {
 void ael_cached_key_note_check(struct ael_cached_key *cached, int64_t checked_ns) {
     int64_t known = atomic_load_explicit(&cached->checked_ns, memory_order_relaxed);
     while (known < checked_ns && !atomic_compare_exchange_weak_explicit(
-                                     &cached->checked_ns, &known, checked_ns, memory_order_relaxed,
+                                     &cached->checked_ns, &known, checked_ns, memory_order_release,
                                      memory_order_relaxed)) {
     }
 }

@@ -31,10 +31,10 @@ struct ael_cached_key {
     struct ael_pinned_link latest; /* and by id */
     struct ael_crypto_key *key;
     struct ael_cached_key *parent; /* NULL for a system key */
-    /* Boot clock. A lone figure that publishes nothing else, so relaxed order is enough. */
+    /* Boot clock. Release on moving it, acquire on reading: who sees a check sees the revocation that it found. */
     _Atomic int64_t checked_ns;
     struct ael_refcount count;
-    /* Found corrupted in memory: to be loaded again. Goes up once; relaxed, as above. */
+    /* Found corrupted in memory: to be loaded again. Goes up once and publishes nothing else, so relaxed order is enough. */
     atomic_bool broken;
     /* An enum ael_key_standing, set by the cache for who has the key from elsewhere; relaxed: a call that still sees
      * the old one came before. */
@@ -68,10 +68,11 @@ void ael_cached_key_retire(struct ael_cached_key *cached);
 /** Lets go of retired keys that nobody pins any more, before their number would. */
 void ael_cached_key_sweep(void);
 
-/** Returns the last successful check: of the key or of its parent, whichever is older. */
+/** Returns the last successful check: of the key or of its parent, whichever is older. Who asks whether the key may encrypt
+ * asks that afterwards: the other way round a check that found it revoked would make it fresh. */
 int64_t ael_cached_key_checked_ns(const struct ael_cached_key *cached);
 
-/** Moves the key's own last check forward, never back. */
+/** Moves the key's own last check forward, never back; behind marking what the check found. */
 void ael_cached_key_note_check(struct ael_cached_key *cached, int64_t checked_ns);
 
 /** Tells whether the key may encrypt: neither it nor its parent is revoked or expired. */

@@ -176,10 +176,11 @@ judge_key(const struct ael_key_cache *cache, const struct visit *visit, const st
     if (ael_cached_key_is_broken(key)) {
         return VERDICT_UNFIT;
     }
+    int64_t checked_ns = ael_cached_key_checked_ns(key); /* first: what that check found is seen below */
     if (visit->key.latest && !ael_cached_key_is_good(key, cache->rules, visit->now_s)) {
         return VERDICT_UNFIT;
     }
-    enum verdict verdict = judge_age(cache, visit, ael_cached_key_checked_ns(key));
+    enum verdict verdict = judge_age(cache, visit, checked_ns);
     bool worn = visit->key.latest && ael_crypto_key_is_worn(key->key);
     return verdict == VERDICT_FRESH && worn ? VERDICT_DUE : verdict;
 }
@@ -314,6 +315,7 @@ static enum ael_status settle_failure(
     struct ael_cached_key **key, struct ael_error *err) {
     look_at_clocks(visit);
     struct ael_cached_key *entry = find(cache, visit);
+    int64_t checked_ns = entry != NULL ? ael_cached_key_checked_ns(entry) : 0;
     enum verdict verdict = judge(cache, visit, entry);
     if (verdict >= VERDICT_DUE && is_passing(outcome->status)) {
         *key = use(cache, entry);
@@ -325,7 +327,7 @@ static enum ael_status settle_failure(
         }
         return outcome->status;
     }
-    if (visit->now_ns - ael_cached_key_checked_ns(entry) >= cache->rules->max_stale_ns) {
+    if (visit->now_ns - checked_ns >= cache->rules->max_stale_ns) {
         return ael_error_set(
             err, AEL_E_KEY_STALE, 0, k_component,
             "the metastore cannot be reached and the key's last check is older than max_stale allows");
