@@ -74,7 +74,8 @@ void ael_background_leave(struct ael_wait_link *wait);
 /** @return AEL_E_WOULD_BLOCK while the wait is not over; else its status, and err. */
 AEL_MUST_CHECK enum ael_status ael_background_status(struct ael_wait_link *wait, struct ael_error *err);
 
-/** Returns a load's key, of the load, if it was loaded for this session and this key. */
+/** Returns a load's key, of the load, if it was loaded for this session and this key. A load that its wait gave up may still
+ * be under way, and has none. */
 struct ael_cached_key *ael_load_key(
     const struct ael_load *load, const struct ael_session *session, const struct ael_wanted_key *wanted);
 /** Drops a holder, under no lock; NULL is accepted. */

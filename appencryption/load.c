@@ -52,6 +52,7 @@ static struct ael_load *new_load(struct ael_session *session, const struct ael_w
     load->call = (struct ael_call)AEL_CALL_INIT;
     load->call.cancel = load->cancel;
     load->deadline_ns = INT64_MIN;
+    atomic_init(&load->landed, false);
     return load;
 }
 
@@ -131,7 +132,8 @@ void ael_load_run(struct ael_load *load) {
 /* see appencryption/background.h */
 struct ael_cached_key *ael_load_key(
     const struct ael_load *load, const struct ael_session *session, const struct ael_wanted_key *wanted) {
-    return load != NULL && is_of(load, session, wanted) ? load->key : NULL;
+    bool landed = load != NULL && atomic_load_explicit(&load->landed, memory_order_acquire);
+    return landed && is_of(load, session, wanted) ? load->key : NULL;
 }
 
 /* see appencryption/background.h */

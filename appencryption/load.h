@@ -11,6 +11,8 @@
 #include "appencryption/id_hash.h"
 #include "appencryption/session_parts.h"
 
+#include <stdatomic.h>
+
 enum { AEL_LOAD_BUCKETS = 256 };
 
 struct ael_load {
@@ -27,7 +29,8 @@ struct ael_load {
     int64_t deadline_ns; /* the latest of its waits' */
     struct ael_cancel *cancel;
     struct ael_call call; /* the loader's while it runs */
-    /* Once landed. */
+    /* Release, so that who sees it sees what follows, which its loader alone touches until then. */
+    atomic_bool landed;
     enum ael_status status;
     struct ael_cached_key *key;
     struct ael_error error;

@@ -390,6 +390,37 @@ static void test_try__ends_by_its_token(void) {
     end(&loop);
 }
 
+/* The load goes on for somebody else, and its key is being written while the wait that gave it up is tried again. */
+static void test_try__leaves_a_load_alone_that_its_wait_gave_up(void) {
+    struct loop loop;
+    struct ael_policy policy = AEL_POLICY_INIT;
+    struct ael_call call = k_endless;
+    struct ael_cancel *cancel = NULL;
+    policy.revoke_check_interval_s = 0;
+    begin_with(&loop, &policy);
+    struct ael_wait *other = new_wait(NULL, NULL);
+    CU_ASSERT_EQUAL(ael_cancel_new(&cancel), AEL_OK);
+    call.cancel = cancel;
+    gate_shut(&loop.fix.metastore->gate);
+    CU_ASSERT_EQUAL(
+        ael_session_try_encrypt(loop.session, ael_bytes_from_text(k_text), &loop.record, &call, loop.wait, NULL),
+        AEL_E_WOULD_BLOCK);
+    CU_ASSERT_EQUAL(
+        ael_session_try_encrypt(
+            loop.session, ael_bytes_from_text(k_text), &loop.record, &k_endless, other, NULL),
+        AEL_E_WOULD_BLOCK);
+    gate_wait_for(&loop.fix.metastore->gate, 1);
+    ael_cancel_trigger(cancel);
+    CU_ASSERT_EQUAL(next(&loop, loop.wait), AEL_E_CANCELLED);
+    gate_open(&loop.fix.metastore->gate);
+    while (encrypt(&loop) != AEL_OK) { /* the first one beside the loader */
+        CU_ASSERT_EQUAL(next(&loop, loop.wait), AEL_OK);
+    }
+    ael_wait_free(other);
+    ael_cancel_free(cancel);
+    end(&loop);
+}
+
 /* The load began with the first one's deadline, and the metastore kept to that. */
 static void test_try__loads_again_for_a_wait_that_has_more_time(void) {
     struct loop loop;
@@ -958,6 +989,7 @@ static const struct test_case k_cases[] = {
     {"loads are shared", test_try__shares_one_load_with_others_and_with_calls_that_wait},
     {"a wait ends in time where the metastore does not", test_try__ends_in_time_where_the_metastore_does_not},
     {"a wait ends by its token", test_try__ends_by_its_token},
+    {"a wait that gave its load up is tried again", test_try__leaves_a_load_alone_that_its_wait_gave_up},
     {"a wait with more time is loaded for again", test_try__loads_again_for_a_wait_that_has_more_time},
     {"a failed load tells why", test_try__tells_why_a_load_failed},
     {"a key that is not there is told", test_try_decrypt__tells_of_a_key_that_is_not_there},
