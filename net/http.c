@@ -197,6 +197,14 @@ static void leave_look_ups(CURL *easy) {
 }
 #endif
 
+/* One that is given stands for itself: without this libcurl's own default of the other would count, too. */
+static void set_authorities(CURL *easy, const struct ael_http *http) {
+    if (http->ca_file != NULL || http->ca_path != NULL) {
+        (void)curl_easy_setopt(easy, CURLOPT_CAINFO, http->ca_file);
+        (void)curl_easy_setopt(easy, CURLOPT_CAPATH, http->ca_path);
+    }
+}
+
 static void set_transport(const struct ael_http *http, struct ael_http_place *place) {
     CURL *easy = place->easy;
     ael_http_place_watch_sockets(place);
@@ -213,8 +221,7 @@ static void set_transport(const struct ael_http *http, struct ael_http_place *pl
     (void)curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     (void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
     (void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
-    set_text(easy, CURLOPT_CAINFO, http->ca_file);
-    set_text(easy, CURLOPT_CAPATH, http->ca_path);
+    set_authorities(easy, http);
     set_text(easy, CURLOPT_SSLCERT, http->client_cert);
     set_text(easy, CURLOPT_SSLKEY, http->client_key);
 }

@@ -31,8 +31,8 @@
 struct ael_http;
 
 struct ael_http_options {
-    const char *ca_file;         /* PEM; NULL = the system's. Texts are copied. */
-    const char *ca_path;         /* folder of hashed certificates; NULL = the system's */
+    const char *ca_file; /* PEM. Texts are copied. */
+    const char *ca_path; /* folder of hashed certificates; both NULL = the system's, else these alone count */
     const char *client_cert;     /* PEM; NULL = none */
     const char *client_key;      /* PEM, without a passphrase; NULL = in client_cert */
     uint32_t max_connections;    /* 1 .. AEL_HTTP_MAX_CONNECTIONS */
