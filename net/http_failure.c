@@ -59,6 +59,8 @@ static const struct meaning k_meanings[] = {
     {CURLE_SSL_CIPHER, AEL_E_BACKEND, "no cipher of TLS in common with the server"},
 };
 
+static const struct meaning k_lost = {
+    CURLE_SSL_CONNECT_ERROR, AEL_E_UNREACHABLE, "the connection was lost in the TLS handshake"};
 static const struct meaning k_other = {CURLE_OK, AEL_E_BACKEND, "the answer is not HTTP that can be read"};
 
 static const struct meaning *meaning_of(CURLcode code) {
@@ -76,11 +78,25 @@ static bool is_of_tls(CURLcode code) {
            code == CURLE_SSL_CIPHER;
 }
 
+/*
+ * A connection that is lost in the handshake has the same code as a server that refuses it; libcurl's words differ, and
+ * are in English where they come from libcurl and OpenSSL: the system's own is behind them.
+ */
+static bool was_lost(CURLcode code, const char *words) {
+    static const char *const k_words[] = {"SSL_connect: ", "Recv failure", "Send failure", "unexpected eof"};
+    for (size_t i = 0; code == CURLE_SSL_CONNECT_ERROR && i < sizeof k_words / sizeof k_words[0]; i++) {
+        if (strstr(words, k_words[i]) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* see net/http_failure.h */
 enum ael_status
 ael_http_failure(CURLcode code, const char *url, const char *words, long os_error, struct ael_error *err) {
     char origin[AEL_HTTP_ORIGIN_BYTES];
-    const struct meaning *meaning = meaning_of(code);
+    const struct meaning *meaning = was_lost(code, words) ? &k_lost : meaning_of(code);
     ael_http_origin(url, origin);
     if (is_of_tls(code) && words[0] != '\0') {
         return ael_error_set(

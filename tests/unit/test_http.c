@@ -609,6 +609,61 @@ static void test_http_send__trusts_none_but_the_authorities_it_is_given(void) {
     CU_ASSERT_EQUAL(run_shell("rm -rf \"$PWD\""), 0);
 }
 
+/* Accepts, reads or not, and goes away, as a balancer without servers behind it. */
+struct leaver {
+    int listener;
+    bool reads;
+    bool resets;
+};
+
+static void *leave(void *context) {
+    const struct leaver *leaver = context;
+    const struct linger at_once = {1, 0};
+    char bytes[2048];
+    int fd = accept(leaver->listener, NULL, NULL);
+    if (leaver->reads) {
+        (void)!read(fd, bytes, sizeof bytes);
+    }
+    if (leaver->resets) {
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    }
+    (void)close(fd);
+    return NULL;
+}
+
+static enum ael_status ask_leaver(bool reads, bool resets, struct ael_error *err) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct leaver leaver = {.reads = reads, .resets = resets};
+    socklen_t len = sizeof address;
+    pthread_t thread;
+    leaver.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CU_ASSERT_FATAL(bind(leaver.listener, (struct sockaddr *)&address, len) == 0);
+    CU_ASSERT_FATAL(listen(leaver.listener, 1) == 0);
+    CU_ASSERT_FATAL(getsockname(leaver.listener, (struct sockaddr *)&address, &len) == 0);
+    CU_ASSERT_FATAL(pthread_create(&thread, NULL, leave, &leaver) == 0);
+    struct tls_server server = {.port = ntohs(address.sin_port)};
+    enum ael_status status = tls_get(&server, NULL, NULL, err);
+    (void)pthread_join(thread, NULL);
+    (void)close(leaver.listener);
+    return status;
+}
+
+static void test_http_send__tells_a_connection_lost_in_the_handshake(void) {
+    struct ael_error err;
+    for (int i = 0; i < 4; i++) {
+        CU_ASSERT_EQUAL(ask_leaver((i & 1) != 0, (i & 2) != 0, &err), AEL_E_UNREACHABLE);
+        CU_ASSERT_EQUAL(err.status, AEL_E_UNREACHABLE);
+    }
+    struct world world; /* a port that speaks, but no TLS, is another matter */
+    world_begin(&world, 1);
+    char url[64];
+    (void)snprintf(url, sizeof url, "https%s/", http_server_url(world.server) + 4);
+    struct ael_http_request request = {.method = "GET", .url = url};
+    s_reply.how = HTTP_SERVER_ENDS;
+    CU_ASSERT_NOT_EQUAL(exchange(&world, NULL, &request), AEL_OK);
+    world_end(&world);
+}
+
 static const struct test_case k_cases[] = {
     {"a request goes out as it is given, its answer comes as it was sent",
      test_http_send__sends_what_it_is_given_and_gives_what_comes},
@@ -629,6 +684,7 @@ static const struct test_case k_cases[] = {
     {"each failed allocation is survived", test_http_send__survives_each_failed_allocation},
     {"a pool without places is refused", test_http_new__refuses_a_pool_without_places},
     {"the server's certificate is verified", test_http_send__verifies_the_servers_certificate},
+    {"a connection is lost in the handshake", test_http_send__tells_a_connection_lost_in_the_handshake},
     {"authorities that are given count alone", test_http_send__trusts_none_but_the_authorities_it_is_given},
 };
 TEST_SUITE_MAIN("http", k_cases)
