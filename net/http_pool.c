@@ -65,6 +65,8 @@ static struct ael_mutex s_making = AEL_MUTEX_INIT;
 static void place_free(struct ael_http_place *place) {
     if (place->easy != NULL) {
         ael_http_place_watch_sockets(place);
+        (void)curl_easy_setopt(
+            place->easy, CURLOPT_NOSIGNAL, 1L); /* else SIGPIPE is set to be ignored meanwhile */
         curl_easy_cleanup(place->easy);
     }
     if (place->multi != NULL) {

@@ -439,6 +439,46 @@ static void test_http_send__survives_each_failed_allocation(void) {
     world_end(&world);
 }
 
+/* ---- signals ---- */
+
+static atomic_bool s_ended;
+static atomic_int s_strange;
+
+static void on_pipe(int number) {
+    (void)number;
+}
+
+static void *watch_sigpipe(void *context) {
+    while (!atomic_load(&s_ended)) {
+        struct sigaction now;
+        if (sigaction(SIGPIPE, NULL, &now) == 0 && now.sa_handler != on_pipe) {
+            atomic_fetch_add(&s_strange, 1);
+        }
+    }
+    return context;
+}
+
+static void test_http__leaves_the_hosts_handlers_alone(void) {
+    struct sigaction before;
+    struct sigaction ours = {.sa_handler = on_pipe};
+    pthread_t thread;
+    CU_ASSERT_EQUAL(sigaction(SIGPIPE, &ours, &before), 0);
+    CU_ASSERT_FATAL(pthread_create(&thread, NULL, watch_sigpipe, NULL) == 0);
+    for (int i = 0; i < 300; i++) {
+        struct ael_http_options options = AEL_HTTP_OPTIONS_INIT;
+        struct ael_http_request request = {.method = "GET", .url = "http://127.0.0.1:1/"};
+        struct ael_http_response response;
+        struct ael_http *http = NULL;
+        CU_ASSERT_FATAL(ael_http_new(&options, &http, NULL) == AEL_OK);
+        CU_ASSERT_EQUAL(ael_http_send(http, NULL, &request, &response, NULL), AEL_E_UNREACHABLE);
+        ael_http_free(http);
+    }
+    atomic_store(&s_ended, true);
+    (void)pthread_join(thread, NULL);
+    CU_ASSERT_EQUAL(atomic_load(&s_strange), 0);
+    CU_ASSERT_EQUAL(sigaction(SIGPIPE, &before, NULL), 0);
+}
+
 static void test_http_new__refuses_a_pool_without_places(void) {
     struct ael_http *http = NULL;
     struct ael_http_options options = AEL_HTTP_OPTIONS_INIT;
@@ -682,6 +722,7 @@ static const struct test_case k_cases[] = {
     {"a child has none of the parent's sockets", test_fork__leaves_no_socket_of_the_pool_to_a_child},
     {"a child without handlers is refused", test_http_send__refuses_in_a_child_without_handlers},
     {"each failed allocation is survived", test_http_send__survives_each_failed_allocation},
+    {"the host's handlers are left alone", test_http__leaves_the_hosts_handlers_alone},
     {"a pool without places is refused", test_http_new__refuses_a_pool_without_places},
     {"the server's certificate is verified", test_http_send__verifies_the_servers_certificate},
     {"a connection is lost in the handshake", test_http_send__tells_a_connection_lost_in_the_handshake},
