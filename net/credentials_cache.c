@@ -137,15 +137,25 @@ static bool is_shared(enum ael_status status) {
     return status != AEL_E_TIMEOUT && status != AEL_E_CANCELLED;
 }
 
+/* While there is something to give, a fetch may take half of the call's time: the rest is for what it was wanted for. */
+static struct ael_call bound_fetch(const struct ael_credentials_cache *cache, const struct ael_call *call) {
+    struct ael_call bound = *call;
+    if (is_usable(cache, ael_clock_wall_s())) {
+        bound.deadline_ns = ael_deadline_in_ms(ael_call_remaining_ms(call) / 2);
+    }
+    return bound;
+}
+
 /* Fetches for all; comes and goes with the lock held. */
 static enum ael_status
 refresh(struct ael_credentials_cache *cache, const struct ael_call *call, struct ael_error *err) {
     struct ael_credentials *fetched = NULL;
     struct ael_credentials *replaced = NULL;
     struct ael_error said = {.status = AEL_OK};
+    struct ael_call bound = bound_fetch(cache, call);
     cache->fetching = true;
     ael_mutex_unlock(&cache->lock);
-    enum ael_status status = fetch_live(cache, call, &fetched, &said);
+    enum ael_status status = fetch_live(cache, &bound, &fetched, &said);
     int64_t now_s = ael_clock_wall_s();
     ael_mutex_lock(&cache->lock);
     cache->fetching = false;

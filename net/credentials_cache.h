@@ -5,7 +5,7 @@
  *        |---- given ----|---- given; one refreshes ----|---- all wait for the one who fetches ----
  *
  * The window is 5 minutes, or a quarter of what was left at the fetch if that is less. The caller who comes first inside it
- * fetches, in its own call; the others go on with what there is. If its fetch fails they all do, it too, until the end; the
+ * fetches, in half of what its own call has left; the others go on with what there is. If its fetch fails they all do, it too, until the end; the
  * next try comes a tenth of the window later. After the end those who come while somebody fetches wait for that, and share
  * its failure; but not one that is a call's own, its deadline or token.
  *

@@ -10,6 +10,7 @@
 #include "tests/support/child.h"
 #include "tests/support/suite.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -174,13 +175,14 @@ static void test_cache_refused__makes_the_next_caller_fetch(void) {
 struct caller {
     pthread_t thread;
     struct world *world;
+    const struct ael_call *call;
     int got;
 };
 
 static void *run_caller(void *context) {
     struct caller *caller = context;
     struct world own = {.cache = caller->world->cache};
-    caller->got = get(&own);
+    caller->got = number_of(&own, caller->call);
     return NULL;
 }
 
@@ -235,6 +237,30 @@ static void test_cache_get__goes_on_with_the_old_while_one_refreshes(void) {
     join(&refresher, 1);
     CU_ASSERT_EQUAL(refresher.got, 2);
     CU_ASSERT_EQUAL(get(&world), 2);
+    end(&world);
+}
+
+static void test_cache_get__leaves_its_call_time_while_there_are_old_ones(void) {
+    struct world world;
+    struct caller refresher;
+    struct ael_call call = AEL_CALL_INIT;
+    begin(&world, 3600);
+    CU_ASSERT_EQUAL(get(&world), 1);
+    ael_clock_advance_for_test(3400);
+    atomic_store(&world.source.hold, true);
+    call.deadline_ns = ael_deadline_in_ms(20000);
+    refresher = (struct caller){.world = &world, .call = &call};
+    CU_ASSERT_FATAL(pthread_create(&refresher.thread, NULL, run_caller, &refresher) == 0);
+    wait_inside(&world);
+    ael_clock_advance_for_test(11);
+    for (int i = 0; i < 2000 && atomic_load(&world.source.inside) != 0; i++) {
+        (void)poll(NULL, 0, 1);
+    }
+    CU_ASSERT_EQUAL(atomic_load(&world.source.inside), 0);
+    atomic_store(&world.source.hold, false);
+    join(&refresher, 1);
+    CU_ASSERT_EQUAL(refresher.got, 1);
+    CU_ASSERT_EQUAL(ael_call_check(&call), AEL_OK);
     end(&world);
 }
 
@@ -339,6 +365,8 @@ static const struct test_case k_cases[] = {
     {"refused credentials are fetched anew", test_cache_refused__makes_the_next_caller_fetch},
     {"one fetches for all", test_cache_get__lets_one_fetch_for_all},
     {"others go on with the old ones", test_cache_get__goes_on_with_the_old_while_one_refreshes},
+    {"a refresh that hangs leaves its call time",
+     test_cache_get__leaves_its_call_time_while_there_are_old_ones},
     {"a failure is shared, a deadline is not", test_cache_get__shares_a_failure_but_no_deadline},
     {"a cancelled fetch goes to another", test_cache_get__hands_a_cancelled_fetch_to_another},
     {"a child of a fork in a fetch fetches for itself",
