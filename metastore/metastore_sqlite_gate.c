@@ -11,8 +11,10 @@ static pthread_once_t s_once = PTHREAD_ONCE_INIT;
 static pthread_mutex_t s_mutex = PTHREAD_MUTEX_INITIALIZER; /* guards what follows */
 static pthread_cond_t s_changed = PTHREAD_COND_INITIALIZER;
 static unsigned s_inside;
-static bool s_forking;
-static pthread_t s_forker;
+static unsigned
+    s_forks; /* under way: of several threads there may be as many, one after the other or at once */
+
+static _Thread_local bool t_forks;
 
 /* Waits for those inside, but not for ever: the forking thread may be one of them. */
 static void before_fork(void) {
@@ -21,8 +23,8 @@ static void before_fork(void) {
     (void)clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += FORK_WAIT_S;
     (void)pthread_mutex_lock(&s_mutex);
-    s_forking = true;
-    s_forker = pthread_self();
+    s_forks++;
+    t_forks = true;
     while (s_inside > 0 && over == 0) {
         over = pthread_cond_timedwait(&s_changed, &s_mutex, &until);
     }
@@ -30,8 +32,9 @@ static void before_fork(void) {
 }
 
 static void after_fork_in_parent(void) {
+    t_forks = false;
     (void)pthread_mutex_lock(&s_mutex);
-    s_forking = false;
+    s_forks--;
     (void)pthread_cond_broadcast(&s_changed);
     (void)pthread_mutex_unlock(&s_mutex);
 }
@@ -40,7 +43,8 @@ static void after_fork_in_parent(void) {
 static void after_fork_in_child(void) {
     (void)pthread_mutex_init(&s_mutex, NULL);
     (void)pthread_cond_init(&s_changed, NULL);
-    s_forking = false;
+    t_forks = false;
+    s_forks = 0;
     s_inside = 0;
 }
 
@@ -52,7 +56,7 @@ static void watch_forks(void) {
 void ael_sqlite_gate_enter(void) {
     (void)pthread_once(&s_once, watch_forks);
     (void)pthread_mutex_lock(&s_mutex);
-    while (s_forking && !pthread_equal(s_forker, pthread_self())) {
+    while (s_forks > 0 && !t_forks) {
         (void)pthread_cond_wait(&s_changed, &s_mutex);
     }
     s_inside++;

@@ -9,7 +9,7 @@
 #ifndef AEL_METASTORE_METASTORE_SQLITE_GATE_H
 #define AEL_METASTORE_METASTORE_SQLITE_GATE_H
 
-/** Goes inside; waits for the end of a fork under way. Threads: any. */
+/** Goes inside; waits for the end of all forks under way. Threads: any. */
 void ael_sqlite_gate_enter(void);
 
 /** Leaves. By the thread that went inside. */

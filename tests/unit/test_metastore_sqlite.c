@@ -2,6 +2,7 @@
 #include <ael/metastore_sqlite.h>
 
 #include "base/alloc.h"
+#include "metastore/metastore_sqlite_gate.h"
 #include "tests/support/soak.h"
 #include "tests/support/sqlite_place.h"
 #include "tests/support/suite.h"
@@ -9,9 +10,11 @@
 #include <ael/sys/metastore_backend.h>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -900,7 +903,77 @@ static void test_sqlite_store__refuses_in_a_child_that_was_not_told(void) {
     sqlite_place_remove(&place);
 }
 
+/* ---- the gate ---- */
+
+static _Thread_local bool t_stays_in_its_fork;
+static atomic_bool g_is_in_its_fork;
+static atomic_bool g_may_fork;
+static atomic_bool g_is_inside;
+
+/* Registered before the gate's own, so called behind it. */
+static void stay_in_the_fork(void) {
+    atomic_store(&g_is_in_its_fork, t_stays_in_its_fork);
+    while (t_stays_in_its_fork && !atomic_load(&g_may_fork)) {
+        (void)poll(NULL, 0, 1);
+    }
+}
+
+static void fork_once(void) {
+    pid_t child = fork();
+    if (child == 0) {
+        _exit(0);
+    }
+    (void)waitpid(child, NULL, 0);
+}
+
+static void *fork_slowly(void *context) {
+    t_stays_in_its_fork = true;
+    fork_once();
+    return context;
+}
+
+static void *fork_fast(void *done) {
+    fork_once();
+    atomic_store((atomic_bool *)done, true);
+    return NULL;
+}
+
+static void *pass_the_gate(void *context) {
+    ael_sqlite_gate_enter();
+    atomic_store(&g_is_inside, true);
+    ael_sqlite_gate_leave();
+    return context;
+}
+
+static void wait_for_flag(atomic_bool *flag) {
+    for (int i = 0; i < 2000 && !atomic_load(flag); i++) {
+        (void)poll(NULL, 0, 1);
+    }
+}
+
+/* The end of one thread's fork does not open the gate while another thread's is under way. The first of all cases. */
+static void test_sqlite_gate__stays_shut_for_forks_of_two_threads(void) {
+    pthread_t threads[3];
+    atomic_bool done = false;
+    CU_ASSERT_EQUAL_FATAL(pthread_atfork(stay_in_the_fork, NULL, NULL), 0);
+    ael_sqlite_gate_enter(); /* forks are watched from here on */
+    ael_sqlite_gate_leave();
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[0], NULL, fork_slowly, NULL), 0);
+    wait_for_flag(&g_is_in_its_fork);
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[1], NULL, fork_fast, &done), 0);
+    wait_for_flag(&done); /* where libc lets one thread fork at a time: in vain */
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[2], NULL, pass_the_gate, NULL), 0);
+    (void)poll(NULL, 0, 100);
+    CU_ASSERT_FALSE(atomic_load(&g_is_inside));
+    atomic_store(&g_may_fork, true);
+    for (int i = 0; i < 3; i++) {
+        (void)pthread_join(threads[i], NULL);
+    }
+    CU_ASSERT_TRUE(atomic_load(&g_is_inside));
+}
+
 static const struct test_case k_cases[] = {
+    {"the gate, while two threads fork", test_sqlite_gate__stays_shut_for_forks_of_two_threads},
     {"options that are none are refused", test_metastore_sqlite_new__refuses_options_that_are_none},
     {"what is no database is refused", test_metastore_sqlite_new__refuses_what_is_no_database},
     {"a table of another shape is refused", test_metastore_sqlite_new__refuses_a_table_of_another_shape},
