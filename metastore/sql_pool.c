@@ -290,12 +290,23 @@ enum ael_status ael_sql_pool_borrow(
         if (idle == NULL) {
             return open_conn(pool, call, conn, err);
         }
-        if (pool->ops->is_alive(pool->self, idle, now_ms() - idle->idle_since_ms, call)) {
+        int64_t idle_ms = idle->suspect ? INT64_MAX : now_ms() - idle->idle_since_ms;
+        idle->suspect = false;
+        if (pool->ops->is_alive(pool->self, idle, idle_ms, call)) {
             *conn = idle;
             return AEL_OK;
         }
         close_chain(pool, idle);
     }
+}
+
+/* What broke one may have broken those that idle: they are looked at before they are lent, however short they idled. */
+static void suspect_idle(struct ael_sql_pool *pool) {
+    (void)pthread_mutex_lock(&pool->mutex);
+    for (struct ael_sql_conn *conn = pool->idle; conn != NULL; conn = conn->next_idle) {
+        conn->suspect = true;
+    }
+    (void)pthread_mutex_unlock(&pool->mutex);
 }
 
 /* see metastore/sql_pool.h */
@@ -309,6 +320,7 @@ void ael_sql_pool_return(struct ael_sql_pool *pool, struct ael_sql_conn *conn) {
         return; /* a child was told of the fork: dropped already, and left alone */
     }
     if (conn->broken) {
+        suspect_idle(pool);
         conn->next_idle = NULL;
         close_chain(pool, conn);
         return;

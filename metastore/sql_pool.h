@@ -26,7 +26,8 @@ struct ael_sql_conn {
     struct ael_sql_conn *next_idle;
     int64_t opened_ms;
     int64_t idle_since_ms;
-    pid_t pid; /* of the process that opened it */
+    bool suspect; /* another one broke while this one idled */
+    pid_t pid;    /* of the process that opened it */
 };
 
 struct ael_sql_pool_ops {
@@ -37,7 +38,8 @@ struct ael_sql_pool_ops {
     enum ael_status (*open)(
         void *self, struct ael_sql_conn *conn, const struct ael_call *call, struct ael_error *err);
 
-    /* Tells whether a connection that idled for idle_ms is still good; waits for call at most. */
+    /* Tells whether a connection that idled for idle_ms is still good; waits for call at most. INT64_MAX: another one
+     * was found broken meanwhile. */
     bool (*is_alive)(void *self, struct ael_sql_conn *conn, int64_t idle_ms, const struct ael_call *call);
 
     /* Ends the connection with the server. */

@@ -23,6 +23,7 @@ struct backend {
     atomic_int most; /* open at once */
     enum ael_status fails_with;
     bool is_dead;
+    atomic_int suspected;
 };
 
 static enum ael_status
@@ -43,10 +44,13 @@ open_pipe(void *self, struct ael_sql_conn *base, const struct ael_call *call, st
 }
 
 static bool is_alive(void *self, struct ael_sql_conn *base, int64_t idle_ms, const struct ael_call *call) {
-    const struct backend *backend = self;
+    struct backend *backend = self;
     (void)base;
     (void)call;
     CU_ASSERT_TRUE(idle_ms >= 0);
+    if (idle_ms == INT64_MAX) {
+        atomic_fetch_add(&backend->suspected, 1);
+    }
     return !backend->is_dead;
 }
 
@@ -127,6 +131,25 @@ static void test_sql_pool_borrow__looks_whether_idle_ones_are_alive(void) {
     CU_ASSERT_EQUAL(atomic_load(&backend.closed), 3);
     CU_ASSERT_EQUAL(atomic_load(&backend.opened), 4);
     CU_ASSERT_EQUAL(ael_sql_pool_count(pool), 1);
+    ael_sql_pool_free(pool);
+}
+
+static void test_sql_pool_return__has_the_idle_ones_looked_at_after_a_broken_one(void) {
+    struct backend backend = {0};
+    struct ael_sql_pool *pool = pool_of(&backend, 3, 0, 0);
+    struct ael_sql_conn *conns[3] = {borrow(pool), borrow(pool), borrow(pool)};
+    ael_sql_pool_return(pool, conns[0]);
+    ael_sql_pool_return(pool, conns[1]);
+    conns[2]->broken = true;
+    ael_sql_pool_return(pool, conns[2]);
+    for (int i = 0; i < 3; i++) { /* the first time each, and not again */
+        conns[0] = borrow(pool);
+        conns[1] = borrow(pool);
+        CU_ASSERT_EQUAL(atomic_load(&backend.suspected), 2);
+        ael_sql_pool_return(pool, conns[0]);
+        ael_sql_pool_return(pool, conns[1]);
+    }
+    CU_ASSERT_EQUAL(atomic_load(&backend.opened), 3);
     ael_sql_pool_free(pool);
 }
 
@@ -296,6 +319,8 @@ static void test_sql_pool__is_forked_in_a_child_that_was_not_told(void) {
 static const struct test_case k_cases[] = {
     {"what was returned is lent again", test_sql_pool_borrow__lends_what_was_returned},
     {"a broken one is closed", test_sql_pool_return__closes_the_broken},
+    {"after a broken one the idle ones are looked at",
+     test_sql_pool_return__has_the_idle_ones_looked_at_after_a_broken_one},
     {"idle ones are looked at", test_sql_pool_borrow__looks_whether_idle_ones_are_alive},
     {"what idled too long is closed", test_sql_pool__closes_what_idled_too_long},
     {"what lived too long is closed", test_sql_pool__closes_what_lived_too_long},
