@@ -81,7 +81,7 @@ static void fail_piece(struct batch *batch, struct ael_batch_piece *piece, enum 
 static bool have_same_key(const struct ael_batch_piece *a, const struct ael_batch_piece *b) {
     const struct ael_wanted_key *one = &a->wanted;
     const struct ael_wanted_key *other = &b->wanted;
-    return a->session->intermediate_keys == b->session->intermediate_keys && one->created_s == other->created_s
+    return ael_session_keys(a->session) == ael_session_keys(b->session) && one->created_s == other->created_s
            && one->id.len == other->id.len && memcmp(one->id.data, other->id.data, one->id.len) == 0;
 }
 

@@ -4,20 +4,20 @@
 #include "appencryption/expiry.h"
 #include "base/alloc.h"
 
-#include <string.h>
-
 static void release(void *cached) {
     ael_cached_key_release(cached);
 }
+
+_Static_assert(sizeof(struct ael_cached_key) <= 88, "what a warm partition takes, docs/benchmarks.md");
 
 static struct ael_retirees s_retired = AEL_RETIREES_INIT(struct ael_cached_key, retired, release);
 
 /* see appencryption/cached_key.h */
 enum ael_status ael_cached_key_new(
-    struct ael_bytes id, struct ael_crypto_key *key, struct ael_cached_key *parent, int64_t checked_ns,
+    struct ael_crypto_key *key, struct ael_cached_key *parent, int64_t checked_ns,
     struct ael_cached_key **out) {
     size_t row_len = parent == NULL ? sizeof(struct ael_fingerprint) : 0;
-    struct ael_cached_key *cached = ael_alloc(offsetof(struct ael_cached_key, id) + id.len + row_len);
+    struct ael_cached_key *cached = ael_alloc(sizeof *cached + row_len);
     *out = cached;
     if (cached == NULL) {
         ael_crypto_key_release(key);
@@ -27,11 +27,8 @@ enum ael_status ael_cached_key_new(
     cached->key = key;
     cached->parent = parent != NULL ? ael_cached_key_acquire(parent) : NULL;
     atomic_init(&cached->checked_ns, checked_ns);
-    atomic_init(&cached->broken, false);
-    atomic_init(&cached->standing, AEL_KEY_OUTSIDE);
-    atomic_init(&cached->uses, 0);
-    cached->id_len = (uint32_t)id.len;
-    memcpy(cached->id, id.data, id.len);
+    atomic_init(&cached->node.own, AEL_KEY_OUTSIDE);
+    atomic_init(&cached->node.uses, 0);
     return AEL_OK;
 }
 
@@ -93,12 +90,12 @@ bool ael_cached_key_is_good(const struct ael_cached_key *cached, const struct ae
 /* see appencryption/cached_key.h */
 void ael_cached_key_note_use(struct ael_cached_key *cached, enum ael_status status) {
     if (status == AEL_E_CORRUPTED) {
-        atomic_store_explicit(&cached->broken, true, memory_order_relaxed);
+        atomic_fetch_or_explicit(&cached->node.own, AEL_KEY_BROKEN_BIT, memory_order_relaxed);
     }
 }
 
 /* see appencryption/cached_key.h */
 bool ael_cached_key_is_broken(const struct ael_cached_key *cached) {
-    return atomic_load_explicit(&cached->broken, memory_order_relaxed)
+    return (atomic_load_explicit(&cached->node.own, memory_order_relaxed) & AEL_KEY_BROKEN_BIT) != 0
            || (cached->parent != NULL && ael_cached_key_is_broken(cached->parent));
 }

@@ -78,9 +78,9 @@ static void add_to_window(struct ael_evictor *evictor, struct ael_eviction_node 
 /* see appencryption/eviction.h */
 void ael_evictor_add(
     struct ael_evictor *evictor, struct ael_eviction_node *node, size_t cost, uint64_t hash) {
-    node->cost = (uint32_t)cost;
+    node->cost = cost < AEL_EVICTION_COST_MAX ? (uint16_t)cost : AEL_EVICTION_COST_MAX;
     node->mark = (uint32_t)(hash >> 32) << LIST_BITS;
-    evictor->cost += cost;
+    evictor->cost += node->cost;
     evictor->count++;
     if (evictor->eviction == AEL_EVICTION_TINYLFU) {
         add_to_window(evictor, node);
@@ -136,14 +136,17 @@ void ael_evictor_remove(struct ael_evictor *evictor, struct ael_eviction_node *n
 void ael_evictor_replace(
     struct ael_evictor *evictor, struct ael_eviction_node *old, struct ael_eviction_node *node) {
     struct ael_eviction_list *list = &evictor->lists[list_of(old)];
-    *node = *old;
+    node->older = old->older;
+    node->newer = old->newer;
+    node->mark = old->mark;
+    node->cost = old->cost;
     *(node->older != NULL ? &node->older->newer : &list->oldest) = node;
     *(node->newer != NULL ? &node->newer->older : &list->newest) = node;
 }
 
 /* see appencryption/eviction.h */
-bool ael_evictor_take_uses(struct ael_evictor *evictor, struct ael_eviction_node *node, atomic_uchar *uses) {
-    unsigned noted = atomic_exchange_explicit(uses, 0, memory_order_relaxed);
+bool ael_evictor_take_uses(struct ael_evictor *evictor, struct ael_eviction_node *node) {
+    unsigned noted = atomic_exchange_explicit(&node->uses, 0, memory_order_relaxed);
     for (unsigned i = 0; i < noted; i++) {
         ael_evictor_touch(evictor, node);
     }

@@ -26,6 +26,7 @@
 enum {
     AEL_EVICTION_LISTS = 15,
     AEL_EVICTION_USES_MAX = 15,
+    AEL_EVICTION_COST_MAX = UINT16_MAX,
     /* So many entries that were used behind the evictor's back are passed over for one that goes. Each was used since
      * the evictor looked last, so on the average there is no more passing over than there are hits; with the number at
      * its end one that was used goes all the same, in a warm cache the first time one in so many. */
@@ -35,8 +36,10 @@ enum {
 struct ael_eviction_node {
     struct ael_eviction_node *older;
     struct ael_eviction_node *newer;
-    uint32_t cost;
     uint32_t mark; /* four bits: the list that it is in; the rest: of the entry's hash */
+    uint16_t cost;
+    atomic_uchar uses; /* since the evictor looked last; by ael_eviction_note_use */
+    atomic_uchar own;  /* the entry's: nothing here touches it */
 };
 
 struct ael_eviction_list {
@@ -59,7 +62,7 @@ void ael_evictor_init(struct ael_evictor *evictor, const struct ael_cache_bound 
 /** Frees what it has itself; nodes are not touched. */
 void ael_evictor_clear(struct ael_evictor *evictor);
 
-/** Adds an entry of a cost of 1 .. 2^32-1. @param hash  of what it is found by. */
+/** Adds an entry of a cost of 1 .. AEL_EVICTION_COST_MAX; more counts as that. @param hash  of what it is found by. */
 void ael_evictor_add(struct ael_evictor *evictor, struct ael_eviction_node *node, size_t cost, uint64_t hash);
 
 /** Notes that an entry was used. */
@@ -68,7 +71,7 @@ void ael_evictor_touch(struct ael_evictor *evictor, struct ael_eviction_node *no
 /** Takes an entry out. */
 void ael_evictor_remove(struct ael_evictor *evictor, struct ael_eviction_node *node);
 
-/** Puts a node in the place of another, which is out then. */
+/** Puts a node in the place of another, which is out then; uses that were noted of it stay behind. */
 void ael_evictor_replace(
     struct ael_evictor *evictor, struct ael_eviction_node *old, struct ael_eviction_node *node);
 
@@ -79,7 +82,8 @@ void ael_evictor_replace(
  *
  * @param sampled  one of so many uses of the thread's, whatever they were of. Threads: any.
  */
-static inline void ael_eviction_note_use(atomic_uchar *uses, bool sampled) {
+static inline void ael_eviction_note_use(struct ael_eviction_node *node, bool sampled) {
+    atomic_uchar *uses = &node->uses;
     unsigned char count = atomic_load_explicit(uses, memory_order_relaxed);
     if (count == 0 || (sampled && count < AEL_EVICTION_USES_MAX)) {
         atomic_store_explicit(uses, (unsigned char)(count + 1), memory_order_relaxed);
@@ -87,7 +91,7 @@ static inline void ael_eviction_note_use(atomic_uchar *uses, bool sampled) {
 }
 
 /** Touches an entry as often as uses of it were noted since the last time. @return whether there were any. */
-bool ael_evictor_take_uses(struct ael_evictor *evictor, struct ael_eviction_node *node, atomic_uchar *uses);
+bool ael_evictor_take_uses(struct ael_evictor *evictor, struct ael_eviction_node *node);
 
 /** Returns the entry to evict now, still in the lists; NULL when the cache is within its capacity. */
 struct ael_eviction_node *ael_evictor_victim(struct ael_evictor *evictor);

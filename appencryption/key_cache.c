@@ -18,6 +18,7 @@ static const char k_component[] = "key cache";
 /* After a refresh ahead of time that did not help, the next one waits a twentieth of the interval, and a second at least. */
 enum { RETRY_PART_OF_INTERVAL = 20 };
 static const int64_t k_retry_min_ns = 1000000000;
+static const int64_t k_ns_a_second = 1000000000;
 
 /* From here on the last tick tells the time well enough. */
 static const int64_t k_long_interval_ns = 1000000000;
@@ -147,7 +148,7 @@ static void count_visit(struct ael_cache_counters *counters, enum found found, s
 
 static struct ael_key_wanted wanted_by(const struct visit *visit) {
     const struct ael_flight_key *key = &visit->key;
-    return (struct ael_key_wanted){key->id_hash, key->id, key->created_s, key->latest};
+    return (struct ael_key_wanted){key->tag, key->created_s, key->latest};
 }
 
 static struct ael_cached_key *find(const struct ael_key_cache *cache, const struct visit *visit) {
@@ -192,7 +193,7 @@ judge(const struct ael_key_cache *cache, const struct visit *visit, const struct
 
 /* A key that is due serves everybody but the one who loads it again. */
 static bool serves_now(const struct visit *visit, const struct ael_cached_key *entry, enum verdict verdict, bool flying) {
-    return verdict == VERDICT_FRESH || (verdict == VERDICT_DUE && (flying || visit->now_ns < entry->retry_ns));
+    return verdict == VERDICT_FRESH || (verdict == VERDICT_DUE && (flying || visit->now_ns / k_ns_a_second < entry->retry_s));
 }
 
 static struct ael_cached_key *use(struct ael_key_cache *cache, struct ael_cached_key *entry) {
@@ -254,14 +255,16 @@ static void merge(
     }
 }
 
-static int64_t next_retry_ns(const struct ael_key_cache *cache, const struct visit *visit) {
+/* In whole seconds, the begun one included. */
+static uint32_t next_retry_s(const struct ael_key_cache *cache, const struct visit *visit) {
     int64_t pause = cache->rules->interval_ns / RETRY_PART_OF_INTERVAL;
-    return visit->now_ns + (pause > k_retry_min_ns ? pause : k_retry_min_ns);
+    int64_t retry_ns = visit->now_ns + (pause > k_retry_min_ns ? pause : k_retry_min_ns);
+    return (uint32_t)((retry_ns + k_ns_a_second - 1) / k_ns_a_second);
 }
 
 /* Without memory for the table's very first entry the cache goes on without. */
-static bool add(struct ael_key_cache *cache, uint64_t id_hash, struct ael_cached_key *loaded) {
-    if (!ael_key_table_add(&cache->table, id_hash, loaded)) {
+static bool add(struct ael_key_cache *cache, struct ael_id_tag id, struct ael_cached_key *loaded) {
+    if (!ael_key_table_add(&cache->table, id, loaded)) {
         return false;
     }
     (void)ael_cached_key_acquire(loaded);
@@ -272,20 +275,20 @@ static bool add(struct ael_key_cache *cache, uint64_t id_hash, struct ael_cached
 static size_t install(
     struct ael_key_cache *cache, const struct visit *visit, struct ael_cached_key **loaded, bool checked) {
     const struct ael_flight_key *key = &visit->key;
-    struct ael_key_wanted wanted = {key->id_hash, key->id, ael_crypto_key_created_s((*loaded)->key), false};
+    struct ael_key_wanted wanted = {key->tag, ael_crypto_key_created_s((*loaded)->key), false};
     struct ael_cached_key *known = ael_key_table_find(&cache->table, &wanted);
     struct ael_cache_size before = size_of(cache);
     if (known != NULL) {
         merge(cache, known, loaded, checked);
         ael_key_table_touch(&cache->table, *loaded);
-    } else if (!add(cache, key->id_hash, *loaded)) {
+    } else if (!add(cache, key->tag, *loaded)) {
         return 0;
     }
     struct ael_cached_key *entry = *loaded;
     bool still_due = judge_age(cache, visit, ael_cached_key_checked_ns(entry)) != VERDICT_FRESH; /* by its parent */
-    entry->retry_ns = still_due ? next_retry_ns(cache, visit) : 0;
+    entry->retry_s = still_due ? next_retry_s(cache, visit) : 0;
     if (key->latest) {
-        ael_key_table_set_latest(&cache->table, entry);
+        ael_key_table_set_latest(&cache->table, key->tag, entry);
     }
     size_t evicted = ael_key_table_evict(&cache->table);
     note_size(cache, before);
@@ -295,11 +298,11 @@ static size_t install(
 static void note_failure(struct ael_key_cache *cache, const struct visit *visit, enum ael_status status) {
     struct ael_cached_key *entry = find(cache, visit);
     if (entry != NULL) {
-        entry->retry_ns = next_retry_ns(cache, visit);
+        entry->retry_s = next_retry_s(cache, visit);
     }
     if (status == AEL_E_KEY_NOT_FOUND && !visit->key.latest
         && !ael_expiry_is_recent(cache->rules, visit->key.created_s, visit->now_s)) {
-        uint64_t dated = ael_id_hash_dated(visit->key.id_hash, visit->key.created_s);
+        uint64_t dated = ael_id_hash_dated(visit->key.tag.hash, visit->key.created_s);
         ael_negative_cache_add(&cache->negative, dated, visit->key.id, visit->key.created_s, visit->now_ns);
     }
 }
@@ -435,7 +438,7 @@ static enum ael_status follow(
 
 static bool is_known_absent(const struct ael_key_cache *cache, const struct visit *visit) {
     const struct ael_flight_key *key = &visit->key;
-    uint64_t dated = ael_id_hash_dated(key->id_hash, key->created_s);
+    uint64_t dated = ael_id_hash_dated(key->tag.hash, key->created_s);
     return !key->latest
            && ael_negative_cache_has(&cache->negative, dated, key->id, key->created_s, visit->now_ns);
 }
@@ -510,7 +513,7 @@ static bool serves_as_it_is(struct ael_key_cache *cache, const struct visit *vis
     if (ael_cached_key_standing(key) < standing || judge_key(cache, visit, key) != VERDICT_FRESH) {
         return false;
     }
-    ael_eviction_note_use(&key->uses, ael_cache_counters_hit(cache->counters));
+    ael_eviction_note_use(&key->node, ael_cache_counters_hit(cache->counters));
     return true;
 }
 
@@ -540,7 +543,7 @@ static struct visit begin(
     const struct ael_key_cache *cache, const struct ael_key_source *source, const struct ael_flight_key *key,
     const struct ael_call *call) {
     struct visit visit = {.key = *key, .source = source, .call = call};
-    visit.key.id_hash = ael_id_hash_of(&cache->hash, key->id);
+    visit.key.tag = ael_id_hash_tag_of(&cache->hash, key->id);
     if (cache->rules->interval_ns >= k_long_interval_ns) {
         struct ael_instant now = ael_clock_last_tick();
         visit.now_ns = now.boot_ns;
@@ -587,7 +590,7 @@ bool ael_key_cache_borrow(
         return false;
     }
     visit.key.id = id;
-    visit.key.id_hash = ael_id_hash_of(&cache->hash, id);
+    visit.key.tag = ael_id_hash_tag_of(&cache->hash, id);
     visit.key.created_s = created_s != NULL ? *created_s : 0;
     visit.key.latest = created_s == NULL;
     return borrow(cache, &visit, loan);

@@ -13,11 +13,11 @@
 static const int64_t k_cancel_poll_ns = 10000000;
 
 static size_t bucket_of(const struct ael_flight_key *key) {
-    return (size_t)(key->id_hash % AEL_FLIGHT_BUCKETS);
+    return (size_t)(key->tag.hash % AEL_FLIGHT_BUCKETS);
 }
 
 static bool is_same(const struct ael_flight_key *a, const struct ael_flight_key *b) {
-    return a->id_hash == b->id_hash && a->latest == b->latest && a->created_s == b->created_s
+    return a->tag.hash == b->tag.hash && a->latest == b->latest && a->created_s == b->created_s
            && a->id.len == b->id.len && memcmp(a->id.data, b->id.data, a->id.len) == 0;
 }
 

@@ -10,6 +10,7 @@
 #define AEL_APPENCRYPTION_KEY_FLIGHT_H
 
 #include "appencryption/cached_key.h"
+#include "appencryption/id_hash.h"
 #include "base/sync.h"
 
 #include <ael/call.h>
@@ -18,7 +19,7 @@ enum { AEL_FLIGHT_BUCKETS = 64 };
 
 /* What is being loaded; the id stays the leader's and valid until it lands. */
 struct ael_flight_key {
-    uint64_t id_hash;
+    struct ael_id_tag tag;
     struct ael_bytes id;
     int64_t created_s; /* 0 with latest */
     bool latest;

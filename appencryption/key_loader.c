@@ -53,8 +53,7 @@ static enum ael_status note_metastore(const struct work *work, enum ael_status s
 static enum ael_status hold(
     const struct work *work, struct ael_crypto_key *key, struct ael_cached_key *parent, struct ael_cached_key **out,
     struct ael_error *err) {
-    enum ael_status status =
-        ael_cached_key_new(work->load->id, key, parent, work->load->started_ns, out);
+    enum ael_status status = ael_cached_key_new(key, parent, work->load->started_ns, out);
     return status == AEL_OK ? AEL_OK : no_memory(err);
 }
 

@@ -1,6 +1,9 @@
 /*
  * appencryption/key_table.h - the entries of a key cache, found by (id, created) and, the latest of each id, by id.
  *
+ * One table for both: the latest of an id is filed under the id's hash, all others of it under that of (id, created). So
+ * most keys, of which an id has one, are found at the first look either way, and take one link and one bucket.
+ *
  * Bounded by an evictor; an entry that goes is retired (retire.h): the table's hold on the key is dropped once no thread
  * looks at it, and the key lives on until its users have dropped theirs.
  * Layer: appencryption. Threads: one at a time (the cache's lock), but for ael_key_table_borrow.
@@ -14,16 +17,14 @@
 
 /* What a key is looked for by. */
 struct ael_key_wanted {
-    uint64_t id_hash;
-    struct ael_bytes id;
+    struct ael_id_tag id;
     int64_t created_s; /* 0 with latest */
     bool latest;
 };
 
 struct ael_key_table {
     struct ael_evictor evictor;
-    struct ael_pinned_table dated;
-    struct ael_pinned_table latest;
+    struct ael_pinned_table entries;
     bool by_bytes;
     size_t bytes; /* of all entries, about */
 };
@@ -33,7 +34,7 @@ void ael_key_table_init(struct ael_key_table *table, const struct ael_cache_boun
 void ael_key_table_clear(struct ael_key_table *table);
 
 static inline size_t ael_key_table_count(const struct ael_key_table *table) {
-    return table->dated.count;
+    return table->entries.count;
 }
 
 /** Finds an entry; NULL when there is none. */
@@ -49,10 +50,10 @@ ael_key_table_borrow(const struct ael_key_table *table, const struct ael_key_wan
  *
  * @param key  taken over on success only. @return false when there is no memory: the cache goes on without.
  */
-bool ael_key_table_add(struct ael_key_table *table, uint64_t id_hash, struct ael_cached_key *key);
+bool ael_key_table_add(struct ael_key_table *table, struct ael_id_tag id, struct ael_cached_key *key);
 
-/** Makes an entry the latest of its id. */
-void ael_key_table_set_latest(struct ael_key_table *table, struct ael_cached_key *key);
+/** Makes an entry the latest of its id. A look without the lock may miss it, or the one that was, for a moment. */
+void ael_key_table_set_latest(struct ael_key_table *table, struct ael_id_tag id, struct ael_cached_key *key);
 
 /** Puts another holder in the place of an entry's. @param key  taken over; was in no table. */
 void ael_key_table_replace(

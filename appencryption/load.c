@@ -21,7 +21,7 @@ static struct ael_load **bucket_of(struct ael_loads *loads, uint64_t hash) {
 static bool is_of(
     const struct ael_load *load, const struct ael_session *session, const struct ael_wanted_key *wanted) {
     const struct ael_wanted_key *own = &load->wanted;
-    return load->session->intermediate_keys == session->intermediate_keys && own->latest == wanted->latest
+    return ael_session_keys(load->session) == ael_session_keys(session) && own->latest == wanted->latest
            && own->created_s == wanted->created_s && own->id.len == wanted->id.len
            && memcmp(own->id.data, wanted->id.data, own->id.len) == 0;
 }

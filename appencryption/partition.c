@@ -143,6 +143,11 @@ size_t ael_naming_intermediate_key_id_len(const struct ael_naming *naming, size_
 }
 
 /* see appencryption/partition.h */
+size_t ael_naming_core_len(const struct ael_naming *naming, size_t id_len) {
+    return id_len - (naming->suffix.len > 0 ? 1 + naming->suffix.len : 0);
+}
+
+/* see appencryption/partition.h */
 struct ael_bytes ael_naming_partition_of(struct ael_bytes id, size_t partition_len) {
     return (struct ael_bytes){id.data + PARTITION_AT, partition_len};
 }

@@ -61,6 +61,9 @@ ael_naming_check_partition(const struct ael_naming *naming, struct ael_bytes par
 /** Returns how long that id is. @param partition_len  of a partition that was checked. */
 size_t ael_naming_intermediate_key_id_len(const struct ael_naming *naming, size_t partition_len);
 
+/** Returns how much of such an id, of so many bytes, comes before "_<suffix>". */
+size_t ael_naming_core_len(const struct ael_naming *naming, size_t id_len);
+
 /** Returns the partition of such an id. */
 struct ael_bytes ael_naming_partition_of(struct ael_bytes id, size_t partition_len);
 

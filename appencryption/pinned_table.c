@@ -15,9 +15,9 @@ static uint32_t floor_log2(uint32_t number) {
 }
 
 /* Linear hashing: buckets up to the last power of two, and beyond it one for each that was split since. */
-static uint32_t number_of(uint64_t hash, uint32_t buckets) {
+static uint32_t number_of(uint32_t hash, uint32_t buckets) {
     uint32_t power = UINT32_C(1) << floor_log2(buckets);
-    uint32_t number = (uint32_t)hash & (2 * power - 1);
+    uint32_t number = hash & (2 * power - 1);
     return number < buckets ? number : number & (power - 1);
 }
 
@@ -42,6 +42,10 @@ static void *thing_of(const struct ael_pinned_table *table, struct ael_pinned_li
 /* Follows a link under the lock. */
 static struct ael_pinned_link *follow(const ael_pinned_bucket *at) {
     return atomic_load_explicit(at, memory_order_relaxed);
+}
+
+static uint32_t hash_of(const struct ael_pinned_link *link) {
+    return atomic_load_explicit(&link->hash, memory_order_relaxed);
 }
 
 static void point(ael_pinned_bucket *at, struct ael_pinned_link *link) {
@@ -71,7 +75,7 @@ static bool make_segment(struct ael_pinned_table *table, uint32_t segment, uint3
 static void split(ael_pinned_bucket *from, ael_pinned_bucket *to, uint32_t number, uint32_t buckets) {
     ael_pinned_bucket *at = from;
     for (struct ael_pinned_link *link = follow(at); link != NULL; link = follow(at)) {
-        if (number_of(link->hash, buckets) != number) {
+        if (number_of(hash_of(link), buckets) != number) {
             at = &link->next;
             continue;
         }
@@ -110,10 +114,8 @@ bool ael_pinned_table_add(struct ael_pinned_table *table, struct ael_pinned_link
     if (!make_room(table)) {
         return false;
     }
-    ael_pinned_bucket *bucket = bucket_at(table, number_of(hash, bucket_count(table)));
-    if (link->hash != hash) { /* one that was in before, readers may still stand on */
-        link->hash = hash;
-    }
+    ael_pinned_bucket *bucket = bucket_at(table, number_of((uint32_t)hash, bucket_count(table)));
+    atomic_store_explicit(&link->hash, (uint32_t)hash, memory_order_relaxed);
     atomic_store_explicit(&link->next, follow(bucket), memory_order_relaxed);
     point(bucket, link);
     table->count++;
@@ -123,7 +125,7 @@ bool ael_pinned_table_add(struct ael_pinned_table *table, struct ael_pinned_link
 /* What points to a thing that is in the table. */
 static ael_pinned_bucket *
 pointer_to(const struct ael_pinned_table *table, const struct ael_pinned_link *link) {
-    ael_pinned_bucket *at = bucket_at(table, number_of(link->hash, bucket_count(table)));
+    ael_pinned_bucket *at = bucket_at(table, number_of(hash_of(link), bucket_count(table)));
     while (follow(at) != link) {
         at = &follow(at)->next;
     }
@@ -140,7 +142,7 @@ void ael_pinned_table_remove(struct ael_pinned_table *table, struct ael_pinned_l
 /* see appencryption/pinned_table.h */
 void ael_pinned_table_replace(
     struct ael_pinned_table *table, struct ael_pinned_link *old, struct ael_pinned_link *link) {
-    link->hash = old->hash;
+    atomic_store_explicit(&link->hash, hash_of(old), memory_order_relaxed);
     atomic_store_explicit(&link->next, follow(&old->next), memory_order_relaxed);
     point(pointer_to(table, old), link);
     point(&old->next, &s_gone);
@@ -153,8 +155,8 @@ void *ael_pinned_table_find(
     if (buckets == 0) {
         return NULL;
     }
-    struct ael_pinned_link *link = follow(bucket_at(table, number_of(hash, buckets)));
-    while (link != NULL && !(link->hash == hash && match(thing_of(table, link), wanted))) {
+    struct ael_pinned_link *link = follow(bucket_at(table, number_of((uint32_t)hash, buckets)));
+    while (link != NULL && !(hash_of(link) == (uint32_t)hash && match(thing_of(table, link), wanted))) {
         link = follow(&link->next);
     }
     return link == NULL ? NULL : thing_of(table, link);
@@ -213,9 +215,9 @@ void *ael_pinned_table_borrow(
     void *found = NULL;
     uint32_t turn = 0;
     struct ael_pinned_link *link =
-        step(table, mine, places[turn], bucket_at(table, number_of(hash, buckets)));
+        step(table, mine, places[turn], bucket_at(table, number_of((uint32_t)hash, buckets)));
     while (link != NULL && found == NULL) {
-        if (link->hash == hash && match(thing_of(table, link), wanted)) {
+        if (hash_of(link) == (uint32_t)hash && match(thing_of(table, link), wanted)) {
             found = thing_of(table, link);
         } else {
             turn ^= 1;

@@ -34,7 +34,8 @@ enum { AEL_PINNED_SEGMENTS = 28 };
 struct ael_pinned_link {
     /* Release on changing, acquire on following: who finds a thing sees it whole. */
     _Atomic(struct ael_pinned_link *) next;
-    uint64_t hash; /* constant while it can be found */
+    atomic_uint_least32_t hash; /* relaxed: it only says which things are to be looked at */
+    uint32_t own;               /* the thing's: nothing here touches it */
 };
 
 typedef _Atomic(struct ael_pinned_link *) ael_pinned_bucket;
@@ -57,7 +58,7 @@ void ael_pinned_table_init(struct ael_pinned_table *table, size_t offset);
 /** Frees the segments; of things that are still in it nothing is touched. */
 void ael_pinned_table_clear(struct ael_pinned_table *table);
 
-/** Adds a thing; one that was in before must have the same hash, or be retired first. @return false without memory for the very first segment; later chains just get longer. */
+/** Adds a thing, also one that was in before, by another hash, and that readers may still stand on. @return false without memory for the very first segment; later chains just get longer. */
 bool ael_pinned_table_add(struct ael_pinned_table *table, struct ael_pinned_link *link, uint64_t hash);
 /** Takes a thing out; it must be in. Before it is freed or changed it is to be retired. */
 void ael_pinned_table_remove(struct ael_pinned_table *table, struct ael_pinned_link *link);

@@ -8,37 +8,50 @@
 struct unpinned {
     size_t count;
     void *things[AEL_RETIRE_BATCH];
-    uint32_t references[AEL_RETIRE_BATCH];
 };
 
 static void *thing_of(const struct ael_retirees *retirees, struct ael_retiree *retiree) {
     return (char *)retiree - retirees->offset;
 }
 
+static struct ael_retiree *next_of(const struct ael_retiree *retiree) {
+    return retiree->next == retiree ? NULL : retiree->next;
+}
+
+/* Takes one out of the list. @return what comes next. */
+static struct ael_retiree *
+unlink_retiree(struct ael_retirees *retirees, struct ael_retiree *before, struct ael_retiree *retiree) {
+    struct ael_retiree *next = next_of(retiree);
+    if (before == NULL) {
+        retirees->first = next;
+    } else {
+        before->next = next == NULL ? before : next;
+    }
+    retiree->next = NULL;
+    retirees->count--;
+    return next;
+}
+
 /* Under the lock: takes what nobody pins out of the list, as much as there is room for. True when that was all. */
 static bool take_unpinned(struct ael_retirees *retirees, struct unpinned *unpinned) {
-    struct ael_retiree **link = &retirees->first;
-    while (*link != NULL && unpinned->count < AEL_RETIRE_BATCH) {
-        struct ael_retiree *retiree = *link;
+    struct ael_retiree *before = NULL;
+    struct ael_retiree *retiree = retirees->first;
+    while (retiree != NULL && unpinned->count < AEL_RETIRE_BATCH) {
         void *thing = thing_of(retirees, retiree);
         if (ael_threads_pin(thing)) {
-            link = &retiree->next;
+            before = retiree;
+            retiree = next_of(retiree);
             continue;
         }
-        *link = retiree->next;
-        unpinned->things[unpinned->count] = thing;
-        unpinned->references[unpinned->count++] = retiree->references;
-        retiree->references = 0;
-        retirees->count--;
+        unpinned->things[unpinned->count++] = thing;
+        retiree = unlink_retiree(retirees, before, retiree);
     }
-    return *link == NULL;
+    return retiree == NULL;
 }
 
 static void release_all(const struct ael_retirees *retirees, const struct unpinned *unpinned) {
     for (size_t i = 0; i < unpinned->count; i++) {
-        for (uint32_t reference = 0; reference < unpinned->references[i]; reference++) {
-            retirees->release(unpinned->things[i]);
-        }
+        retirees->release(unpinned->things[i]);
     }
 }
 
@@ -61,13 +74,17 @@ void ael_retirees_sweep(struct ael_retirees *retirees) {
 /* see appencryption/retire.h */
 void ael_retire(struct ael_retirees *retirees, struct ael_retiree *retiree) {
     ael_mutex_lock(&retirees->lock);
-    if (retiree->references++ == 0) {
-        retiree->next = retirees->first;
+    bool waits_already = retiree->next != NULL;
+    if (!waits_already) {
+        retiree->next = retirees->first != NULL ? retirees->first : retiree;
         retirees->first = retiree;
         retirees->count++;
     }
     bool due = retirees->count >= retirees->sweep_at;
     ael_mutex_unlock(&retirees->lock);
+    if (waits_already) {
+        retirees->release(thing_of(retirees, retiree));
+    }
     if (due) {
         ael_retirees_sweep(retirees);
     }

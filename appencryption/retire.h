@@ -22,8 +22,7 @@ enum { AEL_RETIRE_BATCH = 32 };
 
 /* In the thing; of this module, but for who chains things that he is about to retire. */
 struct ael_retiree {
-    struct ael_retiree *next;
-    uint32_t references; /* to drop; 0 = it is not retired */
+    struct ael_retiree *next; /* the last one's is itself; NULL = it is not retired */
 };
 
 /* All things of a kind. */
@@ -41,7 +40,10 @@ struct ael_retirees {
         .release = (release_fn)                                                                              \
     }
 
-/** Takes over one reference of a thing that nobody can find any more; several of one thing may wait at once. */
+/**
+ * Takes over one reference of a thing that cannot be found any more where it was held. Several of one thing may come: the
+ * first one waits, and while it does the others are dropped at once, for the sweep that ends it comes after them.
+ */
 void ael_retire(struct ael_retirees *retirees, struct ael_retiree *retiree);
 
 /** Drops the references of what no thread pins. */

@@ -16,7 +16,7 @@
 static const char k_component[] = "session";
 
 enum {
-    SESSION_HELD_BYTES = 440,    /* places in the cache, the allocator's share, and a key that has left its cache */
+    SESSION_HELD_BYTES = 320,    /* places in the cache, the allocator's share, and a key that has left its cache */
     OWN_CACHE_HELD_BYTES = 4096, /* a key cache of the session's own, with its first key */
     SHOWN_ID_BYTES = 80,         /* of an id in a verbose error */
 };
@@ -24,35 +24,37 @@ enum {
 static const int64_t k_default_timeout_ns = INT64_C(30) * 1000000000;
 static const int64_t k_long_interval_ns = 1000000000;
 
+static bool has_own_keys(const struct ael_session *session) {
+    return session->factory->intermediate_keys == NULL;
+}
+
 static enum ael_status make_key_cache(struct ael_session *session) {
     struct ael_session_factory *factory = session->factory;
-    session->intermediate_keys = factory->intermediate_keys;
-    session->owns_intermediate_keys = factory->intermediate_keys == NULL;
-    if (!session->owns_intermediate_keys) {
+    const struct ael_rules *rules = &factory->rules;
+    struct ael_key_cache *own = NULL;
+    if (!has_own_keys(session)) {
         return AEL_OK;
     }
-    const struct ael_rules *rules = &factory->rules;
-    return ael_key_cache_new(
-        rules, &rules->intermediate_keys, rules->cache_intermediate_keys, &factory->intermediate_key_counters,
-        &session->intermediate_keys);
+    enum ael_status status = ael_key_cache_new(
+        rules, &rules->intermediate_keys, rules->cache_intermediate_keys, &factory->intermediate_key_counters, &own);
+    memcpy(session->id + session->link.own, &own, sizeof own);
+    return status;
 }
 
 static enum ael_status name(struct ael_session *session, struct ael_bytes partition, size_t id_len) {
     size_t core_len = 0;
     struct ael_buf id;
     ael_buf_init_fixed(&id, session->id, id_len);
-    AEL_TRY(ael_naming_intermediate_key_id(&session->factory->naming, partition, &id, &core_len));
-    session->id_len = (uint16_t)id.len;
-    session->core_len = (uint16_t)core_len;
-    session->partition_len = (uint16_t)partition.len;
-    return AEL_OK;
+    session->link.own = (uint32_t)id_len;
+    return ael_naming_intermediate_key_id(&session->factory->naming, partition, &id, &core_len);
 }
 
 /* see appencryption/session_parts.h */
 enum ael_status ael_session_new(
     struct ael_session_factory *factory, struct ael_bytes partition, struct ael_session **session) {
     size_t id_len = ael_naming_intermediate_key_id_len(&factory->naming, partition.len);
-    struct ael_session *made = ael_alloc(offsetof(struct ael_session, id) + id_len);
+    size_t own = factory->intermediate_keys == NULL ? sizeof(struct ael_key_cache *) : 0;
+    struct ael_session *made = ael_alloc(offsetof(struct ael_session, id) + id_len + own);
     if (made == NULL) {
         return AEL_E_NO_MEMORY;
     }
@@ -82,8 +84,8 @@ void ael_session_release(struct ael_session *session) {
         return;
     }
     ael_key_memo_clear(&session->memo);
-    if (session->owns_intermediate_keys) {
-        ael_key_cache_free(session->intermediate_keys);
+    if (has_own_keys(session)) {
+        ael_key_cache_free(ael_session_keys(session));
     }
     ael_session_factory_let_go(session->factory);
     ael_free(session);
@@ -91,8 +93,8 @@ void ael_session_release(struct ael_session *session) {
 
 /* see appencryption/session_parts.h */
 size_t ael_session_bytes(const struct ael_session *session) {
-    size_t own = session->owns_intermediate_keys ? (size_t)OWN_CACHE_HELD_BYTES : 0;
-    return sizeof *session + session->id_len + own + SESSION_HELD_BYTES;
+    size_t own = has_own_keys(session) ? (size_t)OWN_CACHE_HELD_BYTES : 0;
+    return sizeof *session + session->link.own + own + SESSION_HELD_BYTES;
 }
 
 /* see appencryption/session_parts.h */
@@ -193,7 +195,7 @@ bool ael_session_is_payload(struct ael_bytes plain) {
 /* see ael/session.h */
 size_t ael_session_record_bound(const struct ael_session *session, size_t plain_len) {
     size_t bound = AEL_SEALED_OVERHEAD_BYTES + AEL_SEALED_KEY_BYTES;
-    bool fits = session != NULL && ael_add_size(bound, session->id_len, &bound)
+    bool fits = session != NULL && ael_add_size(bound, session->link.own, &bound)
                 && ael_add_size(bound, plain_len, &bound);
     return fits ? bound : SIZE_MAX;
 }
@@ -265,7 +267,7 @@ static enum lent lend(
     enum lent lent = LENT_NOT;
     if (latest || ael_crypto_key_created_s(loan->key->key) == created_s) {
         bool serves = ael_key_cache_lets_serve(
-            session->intermediate_keys, loan->key, latest, call->now_ns, call->now_s);
+            ael_session_keys(session), loan->key, latest, call->now_ns, call->now_s);
         lent = serves ? LENT : LENT_NOTHING;
     }
     if (lent != LENT) {
@@ -288,9 +290,9 @@ enum ael_status ael_session_load_key(
     struct ael_cached_key **key, struct ael_error *err) {
     struct ael_key_loader *loader = &session->factory->loader;
     return wanted->latest ? ael_key_loader_latest_intermediate(
-                                loader, session->intermediate_keys, wanted->id, call, key, err)
+                                loader, ael_session_keys(session), wanted->id, call, key, err)
                           : ael_key_loader_intermediate(
-                                loader, session->intermediate_keys, wanted->id, wanted->created_s, call, key, err);
+                                loader, ael_session_keys(session), wanted->id, wanted->created_s, call, key, err);
 }
 
 /* Asks the cache: without its lock for a key that serves as it is. */
@@ -299,7 +301,7 @@ static enum ael_status ask(
     struct ael_key_loan *loan, struct ael_error *err) {
     const int64_t *created_s = wanted->latest ? NULL : &wanted->created_s;
     if (ael_key_cache_borrow(
-            session->intermediate_keys, wanted->id, created_s, call->now_ns, call->now_s, loan)) {
+            ael_session_keys(session), wanted->id, created_s, call->now_ns, call->now_s, loan)) {
         return AEL_OK;
     }
     AEL_TRY(find_or_load(session, wanted, call, &loan->key, err));
@@ -428,7 +430,8 @@ enum ael_status ael_session_admit(
             session->factory->rules.max_payload);
     }
     struct ael_bytes own = ael_session_id(session);
-    return ael_naming_accepts(&session->factory->naming, own, session->core_len, record->parent_key_id)
+    const struct ael_naming *naming = &session->factory->naming;
+    return ael_naming_accepts(naming, own, ael_naming_core_len(naming, own.len), record->parent_key_id)
                ? AEL_OK
                : refuse_partition(session, record->parent_key_id, err);
 }

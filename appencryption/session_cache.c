@@ -61,10 +61,11 @@ enum ael_status ael_session_cache_new(
 static bool is_of(const void *session_, const void *partition_) {
     const struct ael_session *session = session_;
     const struct ael_bytes *partition = partition_;
-    if (session->partition_len != partition->len) {
+    struct ael_bytes id = ael_session_id(session);
+    if (id.len != ael_naming_intermediate_key_id_len(&session->factory->naming, partition->len)) {
         return false;
     }
-    struct ael_bytes own = ael_naming_partition_of(ael_session_id(session), partition->len);
+    struct ael_bytes own = ael_naming_partition_of(id, partition->len);
     return memcmp(own.data, partition->data, partition->len) == 0;
 }
 
@@ -78,7 +79,7 @@ static void drop(struct ael_session_cache *cache, struct ael_session *session, s
     ael_evictor_remove(&cache->evictor, &session->cached.node);
     atomic_fetch_sub_explicit(&cache->counters->cached, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&cache->counters->bytes, ael_session_bytes(session), memory_order_relaxed);
-    session->cached.retired = (struct ael_retiree){.next = *dropped};
+    session->cached.retired.next = *dropped;
     *dropped = &session->cached.retired;
 }
 
@@ -87,6 +88,7 @@ static size_t retire_dropped(struct ael_retiree *dropped) {
     size_t count = 0;
     while (dropped != NULL) {
         struct ael_retiree *next = dropped->next;
+        dropped->next = NULL;
         ael_retire(&s_retired, dropped);
         dropped = next;
         count++;
@@ -117,7 +119,7 @@ static struct ael_session *get_quickly(struct ael_session_cache *cache, uint64_t
     struct ael_session *held = NULL;
     if (!is_old(cache, session)) {
         held = ael_session_hold(session); /* the cache's own reference is not dropped while it is pinned */
-        ael_eviction_note_use(&session->uses, ael_cache_counters_hit(cache->counters));
+        ael_eviction_note_use(&session->cached.node, ael_cache_counters_hit(cache->counters));
     }
     ael_thread_unpin(ael_thread_entry_here, place);
     return held;
@@ -174,7 +176,7 @@ static void evict(struct ael_session_cache *cache, struct ael_retiree **dropped)
             return;
         }
         struct ael_session *session = of_node(victim);
-        if (chances > 0 && ael_evictor_take_uses(&cache->evictor, victim, &session->uses)) {
+        if (chances > 0 && ael_evictor_take_uses(&cache->evictor, victim)) {
             chances--;
             continue;
         }

@@ -17,6 +17,7 @@
 #include "base/refcount.h"
 
 #include <ael/session.h>
+#include <string.h>
 
 /* Immutable but for its parts, which lock for themselves, and closed. */
 struct ael_session_factory {
@@ -41,28 +42,29 @@ struct ael_session_factory {
 /* Immutable but for its memo, and for what is the session cache's. It is the cache's entry itself, with its id behind it:
  * one piece of memory. Ids are at most AEL_ID_MAX_BYTES long. */
 struct ael_session {
-    struct ael_pinned_link link; /* of the session cache, as what else says so */
+    struct ael_pinned_link link; /* of the session cache, as what else says so; but its own word is the id's length */
     union {
         struct ael_eviction_node node; /* of the session cache, while it is in, under its lock */
         struct ael_retiree retired;    /* of the session cache, once it has left */
     } cached;
     int64_t cached_ns; /* of the session cache; constant while it can be found */
     struct ael_session_factory *factory;
-    struct ael_key_cache *intermediate_keys;
     struct ael_key_memo memo; /* the key that it used last: the latest one, unless it only ever decrypts */
     struct ael_refcount count;
-    uint16_t partition_len;
-    uint16_t core_len; /* of the id, without its suffix */
-    uint16_t id_len;
-    atomic_uchar uses; /* of the session cache: since the evictor looked (eviction.h) */
-    bool owns_intermediate_keys;
-    uint8_t id[]; /* of its intermediate key */
+    uint8_t id[]; /* of its intermediate key; and behind it the address of its own key cache, where the factory has none */
 };
 
-_Static_assert(AEL_ID_MAX_BYTES <= UINT16_MAX, "lengths of ids");
-
 static inline struct ael_bytes ael_session_id(const struct ael_session *session) {
-    return (struct ael_bytes){session->id, session->id_len};
+    return (struct ael_bytes){session->id, session->link.own};
+}
+
+/** Returns the cache of intermediate keys that the session uses: all sessions' or its own. */
+static inline struct ael_key_cache *ael_session_keys(const struct ael_session *session) {
+    struct ael_key_cache *keys = session->factory->intermediate_keys;
+    if (keys == NULL) {
+        memcpy(&keys, session->id + session->link.own, sizeof keys);
+    }
+    return keys;
 }
 
 /* One call of a session's. */

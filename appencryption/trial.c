@@ -57,7 +57,7 @@ enum ael_status ael_trial_key(
     struct ael_cached_key **key, struct ael_error *err) {
     bool due = false;
     enum ael_status status = ael_key_cache_at_hand(
-        session->intermediate_keys, wanted->id, wanted->created_s, wanted->latest, key, &due);
+        ael_session_keys(session), wanted->id, wanted->created_s, wanted->latest, key, &due);
     if (due) {
         refresh(session, wanted);
     }

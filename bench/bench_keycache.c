@@ -51,7 +51,7 @@ struct fixture {
 
 static enum ael_status
 hold(struct ael_crypto_key *key, const struct ael_key_load *load, struct ael_cached_key **cached) {
-    return ael_cached_key_new(load->id, ael_crypto_key_acquire(key), NULL, load->started_ns, cached);
+    return ael_cached_key_new(ael_crypto_key_acquire(key), NULL, load->started_ns, cached);
 }
 
 /* Loads before the sample. */

@@ -44,7 +44,7 @@ struct sealed_keys {
 
 static void bind(struct ael_key_binding *binding, uint64_t number) {
     memset(binding, 0, sizeof *binding);
-    binding->id_hash[0] = number;
+    binding->id_hash = number;
     binding->kind = AEL_KEY_KIND_INTERMEDIATE;
 }
 

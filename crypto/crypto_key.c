@@ -18,24 +18,28 @@
 #include <string.h>
 
 /* A key is worn long before its counted nonces could meet those of another start in 96 bits. */
-static const uint64_t k_worn_after_wraps = UINT64_C(1) << 30;
-/* NIST SP 800-38D section 8.3: no more calls than this with one key. */
-static const uint64_t k_max_wraps = UINT64_C(1) << 32;
+static const uint32_t k_worn_after_wraps = UINT32_C(1) << 30;
+/* NIST SP 800-38D section 8.3: no more than 2^32 calls with one key. Less than a turn of a thread before that, so that no
+ * sum wraps around. */
+static const uint32_t k_max_wraps = UINT32_MAX - 128;
 
+/* 152 bytes: with what the allocator adds they are 160. */
 struct ael_crypto_key {
     struct ael_refcount count;
-    struct ael_key_binding binding;
-    struct ael_sealed_key sealed;
-    struct ael_key_heat heat;
     /* The start of the counted nonces, 96 bits. Who meets it half changed has a third one, as random as either. */
     _Atomic uint32_t start_high;
     _Atomic uint64_t start_low;
     _Atomic uint64_t origin; /* of the start; release, so that who sees it sees the start */
-    /* Counts that threads have taken. Relaxed: each is handed out once, and nothing else is published with it. */
-    _Atomic uint64_t wraps;
+    /* Counts that threads have taken; stays where it ends. Relaxed: each is handed out once, and nothing else is published
+     * with it. */
+    _Atomic uint32_t wraps;
+    struct ael_key_heat heat;
     /* Relaxed: a flag that only goes up and guards no other data. */
     atomic_bool revoked;
+    struct ael_sealed_key sealed;
 };
+
+_Static_assert(sizeof(struct ael_crypto_key) <= 152, "what a warm partition takes, docs/benchmarks.md");
 
 /* A thread that goes on with one key takes counts in advance, up to so many. */
 enum { COUNTS_AT_ONCE_MAX = 64 };
@@ -55,9 +59,10 @@ static struct ael_mutex s_start_lock = AEL_MUTEX_INIT;
 
 static void
 bind(struct ael_key_binding *binding, enum ael_key_kind kind, struct ael_bytes id, int64_t created_s) {
+    unsigned char hash[crypto_generichash_BYTES_MIN];
     /* Cannot fail: the output length is one that BLAKE2b has, and there is no key. */
-    (void)crypto_generichash(
-        (unsigned char *)binding->id_hash, sizeof binding->id_hash, id.data, id.len, NULL, 0);
+    (void)crypto_generichash(hash, sizeof hash, id.data, id.len, NULL, 0);
+    memcpy(&binding->id_hash, hash, sizeof binding->id_hash);
     binding->kind = (uint32_t)kind;
     binding->created_s = created_s;
     binding->generation = ael_unique_number(); /* tells entries of one key apart */
@@ -110,10 +115,11 @@ enum ael_status ael_crypto_key_new(
     atomic_init(&made->wraps, 0);
     atomic_init(&made->revoked, revoked);
     ael_key_heat_init(&made->heat, revoked);
-    bind(&made->binding, kind, id, created_s);
+    struct ael_key_binding binding = {.kind = 0};
+    bind(&binding, kind, id, created_s);
     enum ael_status status = draw_start(made);
     if (status == AEL_OK) {
-        status = ael_sealed_key_make(bytes, &made->binding, &made->sealed);
+        status = ael_sealed_key_make(bytes, &binding, &made->sealed);
     }
     if (status != AEL_OK) {
         ael_free_wiped(made, sizeof *made);
@@ -123,9 +129,13 @@ enum ael_status ael_crypto_key_new(
     return AEL_OK;
 }
 
+static const struct ael_key_binding *binding_of(const struct ael_crypto_key *key) {
+    return &key->sealed.seal.binding;
+}
+
 /* see crypto/crypto_key.h */
 enum ael_status ael_crypto_key_open(const struct ael_crypto_key *key, uint8_t bytes[static AEL_KEY_BYTES]) {
-    return ael_sealed_key_open(&key->sealed, &key->binding, bytes);
+    return ael_sealed_key_open(&key->sealed, binding_of(key), bytes);
 }
 
 static void write_big_endian(uint64_t number, size_t len, uint8_t *out) {
@@ -144,16 +154,27 @@ static void write_nonce(const struct ael_crypto_key *key, uint64_t count, uint8_
     write_big_endian(sum, sizeof sum, nonce + sizeof high);
 }
 
+/* Takes so many counts. @return the first; k_max_wraps or more when there are no more. */
+static uint32_t take_counts(struct ael_crypto_key *key, uint32_t count) {
+    uint32_t first = atomic_load_explicit(&key->wraps, memory_order_relaxed);
+    while (first < k_max_wraps
+           && !atomic_compare_exchange_weak_explicit(
+               &key->wraps, &first, first + count, memory_order_relaxed, memory_order_relaxed)) {
+    }
+    return first;
+}
+
 /* A count that nobody else has of this key. Threads share a write once in so many. */
 static uint64_t next_count(struct ael_crypto_key *key) {
-    if (t_counts.generation != key->binding.generation) {
-        t_counts.generation = key->binding.generation;
+    uint64_t generation = binding_of(key)->generation;
+    if (t_counts.generation != generation) {
+        t_counts.generation = generation;
         t_counts.next = t_counts.end = t_counts.taken_at_once = 0;
     }
     if (t_counts.next == t_counts.end) {
         uint64_t twice = t_counts.taken_at_once == 0 ? 1 : t_counts.taken_at_once * 2;
         t_counts.taken_at_once = twice < COUNTS_AT_ONCE_MAX ? twice : (uint64_t)COUNTS_AT_ONCE_MAX;
-        t_counts.next = atomic_fetch_add_explicit(&key->wraps, t_counts.taken_at_once, memory_order_relaxed);
+        t_counts.next = take_counts(key, (uint32_t)t_counts.taken_at_once);
         t_counts.end = t_counts.next + t_counts.taken_at_once;
     }
     return t_counts.next++;
@@ -191,7 +212,7 @@ enum ael_status ael_crypto_key_seal(
     uint8_t nonce[AEL_AEAD_NONCE_BYTES];
     enum ael_status status = take_nonce(key, nonce);
     if (status == AEL_OK) {
-        status = ael_key_schedule_begin(&schedule, &key->sealed, &key->binding, &key->heat, work);
+        status = ael_key_schedule_begin(&schedule, &key->sealed, binding_of(key), &key->heat, work);
     }
     if (status != AEL_OK) {
         ael_wipe(sealed, AEL_KEY_BYTES + AEL_AEAD_OVERHEAD_BYTES);
@@ -209,7 +230,7 @@ enum ael_status ael_crypto_key_unseal(
     struct ael_key_schedule schedule;
     enum ael_status status = sealed.len == AEL_KEY_BYTES + AEL_AEAD_OVERHEAD_BYTES ? AEL_OK : AEL_E_AUTHENTICATION;
     if (status == AEL_OK) {
-        status = ael_key_schedule_begin(&schedule, &key->sealed, &key->binding, &key->heat, work);
+        status = ael_key_schedule_begin(&schedule, &key->sealed, binding_of(key), &key->heat, work);
     }
     if (status != AEL_OK) {
         ael_wipe(plain, AEL_KEY_BYTES);
@@ -232,13 +253,13 @@ bool ael_crypto_key_is_worn(const struct ael_crypto_key *key) {
 
 /* see crypto/crypto_key.h */
 void ael_crypto_key_set_wraps_for_test(struct ael_crypto_key *key, uint64_t wraps) {
-    atomic_store_explicit(&key->wraps, wraps, memory_order_relaxed);
+    atomic_store_explicit(&key->wraps, wraps < k_max_wraps ? (uint32_t)wraps : k_max_wraps, memory_order_relaxed);
     t_counts.generation = 0;
 }
 
 /* see crypto/crypto_key.h */
 int64_t ael_crypto_key_created_s(const struct ael_crypto_key *key) {
-    return key->binding.created_s;
+    return binding_of(key)->created_s;
 }
 
 /* see crypto/crypto_key.h */
@@ -249,7 +270,7 @@ bool ael_crypto_key_is_revoked(const struct ael_crypto_key *key) {
 /* see crypto/crypto_key.h */
 void ael_crypto_key_mark_revoked(struct ael_crypto_key *key) {
     if (!atomic_exchange_explicit(&key->revoked, true, memory_order_relaxed)) {
-        ael_key_heat_end(&key->heat, &key->binding);
+        ael_key_heat_end(&key->heat, binding_of(key));
     }
 }
 
@@ -262,7 +283,7 @@ struct ael_crypto_key *ael_crypto_key_acquire(struct ael_crypto_key *key) {
 /* see crypto/crypto_key.h */
 void ael_crypto_key_release(struct ael_crypto_key *key) {
     if (key != NULL && ael_refcount_release(&key->count)) {
-        ael_key_heat_end(&key->heat, &key->binding);
+        ael_key_heat_end(&key->heat, binding_of(key));
         ael_sealed_key_drop(&key->sealed);
         ael_free_wiped(key, sizeof *key);
     }

@@ -5,16 +5,19 @@
 #include "base/wipe.h"
 #include "securememory/protected.h"
 
+#include <limits.h>
+
 /* So many calls make a schedule before it is offered: a key that is used once in a while never is. */
 enum { MISSES_BEFORE_AN_OFFER = 16 };
 
+_Static_assert((int)AEL_HOT_KEY_NOWHERE < (int)AEL_KEY_NEVER_OFFERED, "a place fits");
+_Static_assert((UCHAR_MAX + 1) % MISSES_BEFORE_AN_OFFER == 0, "misses may wrap around");
 _Static_assert((int)AEL_AEAD_SCHEDULE_BYTES <= (int)AEL_HOT_KEY_BYTES, "every schedule has room");
 
 /* see crypto/key_schedule.h */
 void ael_key_heat_init(struct ael_key_heat *heat, bool barred) {
-    atomic_init(&heat->place, AEL_HOT_KEY_NOWHERE);
+    atomic_init(&heat->place, AEL_KEY_NEVER_OFFERED);
     atomic_init(&heat->misses, 0);
-    atomic_init(&heat->was_hot, false);
     atomic_init(&heat->barred, barred);
 }
 
@@ -26,26 +29,27 @@ void ael_key_heat_expect_use(struct ael_key_heat *heat) {
 /* see crypto/key_schedule.h. An offer under way looks at the bar again when it has been taken. */
 void ael_key_heat_end(struct ael_key_heat *heat, const struct ael_key_binding *binding) {
     atomic_store(&heat->barred, true);
-    if (atomic_load(&heat->was_hot)) {
+    if (atomic_load(&heat->place) != AEL_KEY_NEVER_OFFERED) {
         ael_hot_keys_forget(binding->generation);
     }
 }
 
 static bool is_due(struct ael_key_heat *heat) {
-    uint32_t misses = atomic_load_explicit(&heat->misses, memory_order_relaxed) + 1;
-    atomic_store_explicit(&heat->misses, misses, memory_order_relaxed);
+    unsigned misses = atomic_load_explicit(&heat->misses, memory_order_relaxed) + 1u;
+    atomic_store_explicit(&heat->misses, (unsigned char)misses, memory_order_relaxed);
     return misses % MISSES_BEFORE_AN_OFFER == 0 && !atomic_load(&heat->barred);
 }
 
 /* Either who bars the key sees that it was hot, or this thread sees the bar. */
 static void
 offer(const struct ael_key_schedule *schedule, const struct ael_key_binding *binding, struct ael_key_heat *heat) {
+    unsigned char never = AEL_KEY_NEVER_OFFERED;
     uint32_t place = AEL_HOT_KEY_NOWHERE;
     struct ael_hot_keys *hot = &ael_protected()->hot;
-    atomic_store(&heat->was_hot, true);
+    (void)atomic_compare_exchange_strong(&heat->place, &never, AEL_HOT_KEY_NOWHERE);
     (void)ael_hot_keys_offer(
         hot, binding->generation, schedule->engine, schedule->bytes, schedule->engine->schedule_bytes, &place);
-    atomic_store_explicit(&heat->place, place, memory_order_relaxed);
+    atomic_store_explicit(&heat->place, (unsigned char)place, memory_order_relaxed);
     if (atomic_load(&heat->barred)) {
         ael_hot_keys_evict(hot, binding->generation);
     }

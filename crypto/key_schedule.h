@@ -15,14 +15,14 @@
 enum {
     AEL_KEY_SCHEDULE_AT = 32, /* in the caller's work; before it lies the open key */
     AEL_KEY_WORK_BYTES = AEL_KEY_SCHEDULE_AT + AEL_AEAD_WORK_BYTES,
+    AEL_KEY_NEVER_OFFERED = UINT8_MAX, /* no place (securememory/hot_keys.h), nor was there one */
 };
 
 /* What a key remembers. Relaxed all of it: hot_keys.h tells whether a schedule is where it was. */
 struct ael_key_heat {
-    atomic_uint_least32_t place;
-    atomic_uint_least32_t misses; /* some may be lost */
-    atomic_bool was_hot;
-    atomic_bool barred; /* is not to become hot any more */
+    atomic_uchar place;  /* AEL_KEY_NEVER_OFFERED at first */
+    atomic_uchar misses; /* wraps around, and some may be lost */
+    atomic_bool barred;  /* is not to become hot any more */
 };
 
 struct ael_key_schedule {

@@ -57,10 +57,10 @@ void ael_seal_make(
     ael_signals_hold();
     if (engine == AEL_SEAL_AES256GCM) {
         (void)crypto_aead_aes256gcm_encrypt_afternm(
-            sealed, NULL, plain.data, plain.len, ad, sizeof *binding, NULL, bytes, gcm_state(key));
+            sealed, NULL, plain.data, plain.len, ad, AEL_KEY_BINDING_BYTES, NULL, bytes, gcm_state(key));
     } else {
         (void)crypto_aead_chacha20poly1305_ietf_encrypt(
-            sealed, NULL, plain.data, plain.len, ad, sizeof *binding, NULL, bytes, key->raw);
+            sealed, NULL, plain.data, plain.len, ad, AEL_KEY_BINDING_BYTES, NULL, bytes, key->raw);
     }
     ael_signals_release();
 }
@@ -81,10 +81,10 @@ enum ael_status ael_seal_open(
     ael_signals_hold();
     if (engine == AEL_SEAL_AES256GCM) {
         failed = crypto_aead_aes256gcm_decrypt_afternm(
-            plain, NULL, NULL, sealed.data, sealed.len, ad, sizeof *binding, bytes, gcm_state(key));
+            plain, NULL, NULL, sealed.data, sealed.len, ad, AEL_KEY_BINDING_BYTES, bytes, gcm_state(key));
     } else {
         failed = crypto_aead_chacha20poly1305_ietf_decrypt(
-            plain, NULL, NULL, sealed.data, sealed.len, ad, sizeof *binding, bytes, key->raw);
+            plain, NULL, NULL, sealed.data, sealed.len, ad, AEL_KEY_BINDING_BYTES, bytes, key->raw);
     }
     ael_signals_release();
     if (failed != 0) {

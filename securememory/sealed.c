@@ -46,7 +46,7 @@ static struct ael_bytes ciphertext(const struct ael_sealed *sealed, const uint64
 static void seal_and_list(
     struct ael_sealed *sealed, const struct ael_roots *roots, struct ael_seal_shard *shard, struct ael_bytes plain) {
     uint64_t nonce = ael_seal_shard_nonce(shard);
-    uint32_t root = ael_roots_seal(roots, nonce, sealed->binding, plain, (uint8_t *)words_of(sealed));
+    uint32_t root = ael_roots_seal(roots, nonce, &sealed->binding, plain, (uint8_t *)words_of(sealed));
     atomic_store_explicit(&sealed->nonce, nonce, memory_order_relaxed);
     atomic_store_explicit(&sealed->root, root, memory_order_relaxed);
     ael_seal_shard_add(shard, sealed);
@@ -59,14 +59,16 @@ ael_sealed_make(struct ael_sealed *sealed, const struct ael_key_binding *binding
     uint32_t number = ael_seal_shard_here();
     struct ael_seal_shard *shard = ael_seal_shard(number);
 
-    sealed->binding = binding;
-    sealed->len = (uint32_t)plain.len;
-    sealed->shard = AEL_SEAL_SHARDS;
+    sealed->binding = *binding;
+    sealed->binding.process = ael_process_number();
+    sealed->len = (uint16_t)plain.len;
+    sealed->shard = (uint8_t)number;
+    sealed->epoch = ael_protected()->epoch;
     ael_rekey_by_operation(&ael_protected()->rekey);
     AEL_TRY(ael_roots_begin(roots));
-    sealed->shard = number;
     ael_mutex_lock(&shard->lock);
     seal_and_list(sealed, roots, shard, plain);
+    sealed->listed = true;
     ael_mutex_unlock(&shard->lock);
     enum ael_status status = ael_roots_end(roots);
     if (status != AEL_OK) {
@@ -77,18 +79,17 @@ ael_sealed_make(struct ael_sealed *sealed, const struct ael_key_binding *binding
 
 /* see securememory/sealed.h. In a child without handlers the lock may be held for ever, and nobody sweeps. */
 void ael_sealed_drop(struct ael_sealed *sealed) {
-    if (sealed->binding == NULL) {
+    if (!sealed->listed) {
         return;
     }
-    if (sealed->shard < AEL_SEAL_SHARDS && !ael_process_is_lost()) {
+    if (!ael_process_is_lost()) {
         struct ael_seal_shard *shard = ael_seal_shard(sealed->shard);
         ael_mutex_lock(&shard->lock);
         ael_seal_shard_remove(shard, sealed);
         ael_mutex_unlock(&shard->lock);
     }
     ael_wipe(words_of(sealed), words_in(sealed) * sizeof(uint64_t));
-    sealed->shard = AEL_SEAL_SHARDS;
-    sealed->binding = NULL;
+    sealed->listed = false;
 }
 
 /* -- opening -- */
@@ -202,7 +203,7 @@ static void publish(struct ael_sealed *sealed, const struct snapshot *fresh) {
 static void renew_short(
     struct ael_sealed *sealed, const struct ael_roots *roots, struct ael_seal_shard *shard, struct ael_bytes plain) {
     struct snapshot fresh = {{0}, ael_seal_shard_nonce(shard), 0, 0};
-    fresh.root = ael_roots_seal(roots, fresh.nonce, sealed->binding, plain, (uint8_t *)fresh.words);
+    fresh.root = ael_roots_seal(roots, fresh.nonce, &sealed->binding, plain, (uint8_t *)fresh.words);
     publish(sealed, &fresh);
 }
 
@@ -210,9 +211,9 @@ static void renew_short(
 enum ael_status ael_sealed_renew(
     struct ael_sealed *sealed, const struct ael_roots *roots, struct ael_seal_shard *shard, uint8_t *plain) {
     struct ael_bytes bytes = {plain, sealed->len};
-    enum ael_status status = open_as_it_is(sealed, roots, sealed->binding, plain);
+    enum ael_status status = open_as_it_is(sealed, roots, &sealed->binding, plain);
     if (status == AEL_E_CORRUPTED) { /* when its owner asks, the root may be gone, which would hide it */
-        ael_corruption_found(blame(sealed->binding, ael_roots_are_overwritten(roots)));
+        ael_corruption_found(blame(&sealed->binding, ael_roots_are_overwritten(roots)));
     }
     AEL_TRY(status);
     if (is_short(sealed)) {
@@ -220,7 +221,7 @@ enum ael_status ael_sealed_renew(
         return AEL_OK;
     }
     uint64_t nonce = ael_seal_shard_nonce(shard);
-    uint32_t root = ael_roots_seal(roots, nonce, sealed->binding, bytes, (uint8_t *)words_of(sealed));
+    uint32_t root = ael_roots_seal(roots, nonce, &sealed->binding, bytes, (uint8_t *)words_of(sealed));
     atomic_store_explicit(&sealed->nonce, nonce, memory_order_relaxed);
     atomic_store_explicit(&sealed->root, root, memory_order_relaxed);
     return AEL_OK;

@@ -15,8 +15,8 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 
-struct ael_key_binding;
 struct ael_roots;
 struct ael_seal_shard;
 
@@ -28,23 +28,37 @@ enum {
 /* Whole words for the ciphertext of len plain bytes. */
 #define AEL_SEALED_ROOM(len) (((len) + AEL_SEALED_TAG_BYTES + 7) / 8 * 8)
 
+/* What a seal is bound to: as associated data, all but the last member. Constant once it is sealed. */
+struct ael_key_binding {
+    uint64_t id_hash;
+    int64_t created_s;
+    uint64_t generation; /* of the entry: distinguishes two loads of one key */
+    uint32_t kind;       /* enum ael_key_kind */
+    uint32_t process;    /* which process made it */
+};
+
+/* The bytes that are bound; without padding, and the number of the process is none of them. */
+enum { AEL_KEY_BINDING_BYTES = offsetof(struct ael_key_binding, process) };
+
 /* AEL_SEALED_ROOM(len) bytes of ciphertext lie right behind it. It stays where it is until it is dropped. */
 struct ael_sealed {
     struct ael_sealed *next; /* in its shard, as what follows under its lock */
     struct ael_sealed *previous;
-    const struct ael_key_binding *binding; /* its owner's */
     atomic_uint_least64_t nonce;
     atomic_uint_least32_t root;
     atomic_uint_least32_t version; /* odd while the three that readers copy are being changed */
-    uint32_t len;                  /* plain bytes; constant */
-    uint32_t shard;                /* constant while it is listed; AEL_SEAL_SHARDS or more: it is not */
+    uint32_t epoch;                /* of protected memory, when it was made; the owner's */
+    uint16_t len;                  /* plain bytes; constant */
+    uint8_t shard;                 /* constant while it is listed */
+    bool listed;
+    struct ael_key_binding binding;
 };
 
 /**
  * Seals bytes and lists them. Inside the gate.
  *
  * @param sealed   zeroed, with AEL_SEALED_ROOM(plain.len) bytes behind it.
- * @param binding  what it is bound to; stays where and what it is until the drop.
+ * @param binding  what it is bound to; copied. @param plain  at most UINT16_MAX bytes.
  * @return AEL_OK; AEL_E_SYSTEM; AEL_E_NO_MEMORY: zeroed and not listed then. Threads: any.
  */
 AEL_MUST_CHECK enum ael_status

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <string.h>
 
-_Static_assert(sizeof(struct ael_key_binding) == 40, "no padding: the binding is used as bytes");
+_Static_assert(AEL_KEY_BINDING_BYTES == 28, "no padding: the binding is used as bytes");
 _Static_assert(
     sizeof(((struct ael_sealed_key *)0)->sealed) == AEL_KEY_BYTES + AEL_SEAL_TAG_BYTES, "a key and a tag");
 _Static_assert(offsetof(struct ael_sealed_key, sealed) == sizeof(struct ael_sealed), "right behind the seal");
@@ -24,21 +24,18 @@ enum ael_status ael_sealed_key_make(
     memset(sealed, 0, sizeof *sealed);
     AEL_TRY(ael_protected_enter_within());
     enum ael_status status = ael_sealed_make(&sealed->seal, binding, plain);
-    sealed->epoch = ael_protected()->epoch;
     ael_protected_leave();
     if (status != AEL_OK) {
         ael_wipe(sealed, sizeof *sealed);
-        return status;
     }
-    sealed->process = ael_process_number();
-    return AEL_OK;
+    return status;
 }
 
 static enum ael_status
 open_here(const struct ael_sealed_key *sealed, const struct ael_key_binding *binding, uint8_t *key) {
-    enum ael_status status = ael_protected_enter_to_end(sealed->epoch);
+    enum ael_status status = ael_protected_enter_to_end(sealed->seal.epoch);
     if (status != AEL_OK) {
-        return status == AEL_E_CLOSED && sealed->process != ael_process_number() ? AEL_E_FORKED : status;
+        return status == AEL_E_CLOSED && sealed->seal.binding.process != ael_process_number() ? AEL_E_FORKED : status;
     }
     status = sealed->seal.len == AEL_KEY_BYTES ? ael_sealed_open(&sealed->seal, binding, key) : AEL_E_CORRUPTED;
     ael_protected_leave();

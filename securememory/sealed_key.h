@@ -22,27 +22,16 @@ enum ael_key_kind {
     AEL_KEY_KIND_MASTER = 4,
 };
 
-/* What a seal is bound to. Zero-initialise it, padding included: it is used as bytes. */
-struct ael_key_binding {
-    uint64_t id_hash[2];
-    int64_t created_s;
-    uint64_t generation; /* of the entry: distinguishes two loads of one key */
-    uint32_t kind;       /* enum ael_key_kind */
-    uint32_t reserved;   /* 0 */
-};
-
 /* It is listed (securememory/sealed.h): not to be copied or moved, and to be dropped before its memory goes. */
 struct ael_sealed_key {
     struct ael_sealed seal;
     uint8_t sealed[AEL_SEALED_ROOM(AEL_KEY_BYTES)]; /* of seal; right behind it */
-    uint32_t epoch;                                 /* of protected memory, when it was made */
-    uint32_t process;                               /* which process made it */
 };
 
 /**
  * Seals a key. The source, which lies in protected memory, is not wiped: ending its scratch does that.
  *
- * @param binding  stays where and what it is until the drop. @param sealed  uninitialised, or dropped.
+ * @param binding  copied. @param sealed  uninitialised, or dropped.
  * @return AEL_OK; AEL_E_CRYPTO; AEL_E_FORKED; AEL_E_SYSTEM; AEL_E_CLOSED; or the failure of setting up protected memory.
  *         sealed is zeroed on failure.
  * Threads: any.

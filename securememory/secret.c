@@ -82,8 +82,6 @@ static enum ael_status object_new(size_t len, struct ael_secret **made) {
     secret->len = len;
     atomic_init(&secret->process, ael_process_number());
     secret->epoch = ael_protected()->epoch;
-    secret->binding.kind = AEL_KEY_KIND_SECRET;
-    secret->binding.generation = ael_unique_number(); /* keeps one secret's seal from passing for another's */
     *made = secret;
     return AEL_OK;
 }
@@ -117,7 +115,11 @@ static enum ael_status copy_or_draw(uint8_t *out, const uint8_t *source, size_t 
 
 static enum ael_status seal(struct ael_secret *secret, const uint8_t *plain) {
     struct ael_bytes bytes = {plain, secret->len};
-    return ael_sealed_make(&secret->seal, &secret->binding, bytes);
+    struct ael_key_binding binding = {
+        .kind = AEL_KEY_KIND_SECRET,
+        .generation = ael_unique_number(), /* keeps one secret's seal from passing for another's */
+    };
+    return ael_sealed_make(&secret->seal, &binding, bytes);
 }
 
 static enum ael_status seal_random_in_scratch(struct ael_secret *secret) {

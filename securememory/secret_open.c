@@ -11,7 +11,7 @@ static const int64_t k_slot_wait_ns = INT64_C(10) * 1000000000;
 
 /* see securememory/secret_state.h */
 enum ael_status ael_secret_unseal(const struct ael_secret *secret, uint8_t *out) {
-    return ael_sealed_open(&secret->seal, &secret->binding, out);
+    return ael_sealed_open(&secret->seal, &secret->seal.binding, out);
 }
 
 /* -- opening -- */

@@ -98,7 +98,6 @@ struct ael_secret {
     struct ael_secret_slot *slot; /* the slot bound to it; guarded by the slots' lock */
     struct ael_own_pages *own;    /* in place of a seal when it is too large for a slot */
     struct ael_secret_lease lease;
-    struct ael_key_binding binding;
     struct ael_sealed seal; /* not without own pages */
     uint8_t sealed[];       /* of seal; right behind it */
 };

@@ -41,7 +41,7 @@ static enum ael_status load(
     int64_t created_s = load->latest ? atomic_load(&test->latest_s) : load->created_s;
     enum ael_status status =
         ael_crypto_key_new(AEL_KEY_KIND_SYSTEM, load->id, created_s, false, bytes, &made);
-    return status != AEL_OK ? status : ael_cached_key_new(load->id, made, NULL, load->started_ns, key);
+    return status != AEL_OK ? status : ael_cached_key_new(made, NULL, load->started_ns, key);
 }
 
 static void begin(struct load_test *test, size_t capacity, int64_t interval_s) {

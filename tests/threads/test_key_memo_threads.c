@@ -28,7 +28,7 @@ static struct ael_cached_key *make_key(int64_t number) {
     struct ael_cached_key *cached = NULL;
     if (ael_crypto_key_new(
             AEL_KEY_KIND_INTERMEDIATE, ael_bytes_from_text("id"), number, false, k_bytes, &key) != AEL_OK
-        || ael_cached_key_new(ael_bytes_from_text("id"), key, NULL, number, &cached) != AEL_OK) {
+        || ael_cached_key_new(key, NULL, number, &cached) != AEL_OK) {
         return NULL;
     }
     return cached;

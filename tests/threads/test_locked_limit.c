@@ -573,7 +573,7 @@ static size_t how_many(void) {
     return (size_t)soak_count(100000, 1000000);
 }
 
-static const struct ael_key_binding k_binding = {{1, 2}, 3, 4, AEL_KEY_KIND_INTERMEDIATE, 5};
+static const struct ael_key_binding k_binding = {1, 3, 4, AEL_KEY_KIND_INTERMEDIATE, 5};
 
 static bool makes_all(struct ael_secret **secrets, struct ael_sealed_key *keys, size_t count) {
     uint8_t key[AEL_KEY_BYTES] = {0};

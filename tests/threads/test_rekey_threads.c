@@ -24,7 +24,7 @@ enum {
     LONG_LEN = 200, /* opened under a lock */
 };
 
-static const struct ael_key_binding k_binding = {{1, 2}, 3, 4, AEL_KEY_KIND_INTERMEDIATE, 5};
+static const struct ael_key_binding k_binding = {1, 3, 4, AEL_KEY_KIND_INTERMEDIATE, 5};
 static const uint8_t k_key[AEL_KEY_BYTES] = "thirty-two bytes of a key, here!";
 
 static atomic_uint g_wrong;

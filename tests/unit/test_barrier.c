@@ -112,7 +112,7 @@ static struct ael_cached_key *make_key(int64_t created_s) {
     struct ael_cached_key *cached = NULL;
     enum ael_status status = ael_crypto_key_new(
         AEL_KEY_KIND_INTERMEDIATE, ael_bytes_from_text("id"), created_s, false, k_bytes, &key);
-    return status == AEL_OK && ael_cached_key_new(ael_bytes_from_text("id"), key, NULL, 1, &cached) == AEL_OK ? cached : NULL;
+    return status == AEL_OK && ael_cached_key_new(key, NULL, 1, &cached) == AEL_OK ? cached : NULL;
 }
 
 /* Also while it is borrowed once, at first. */

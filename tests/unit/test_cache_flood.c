@@ -9,6 +9,7 @@
 #include "tests/support/suite.h"
 
 #include <ael/ael.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,6 +29,15 @@ struct world {
     int loads;
 };
 
+/* What an id's key is known by: keys have no ids of their own, so each was checked at a time of its own. */
+static int64_t checked_ns_of(struct ael_bytes id) {
+    int64_t sum = 0;
+    for (size_t i = 0; i < id.len; i++) {
+        sum = (sum * 31 + id.data[i]) % 1000000007;
+    }
+    return INT64_C(40000000000) + sum;
+}
+
 static enum ael_status load(
     void *world_, const struct ael_key_load *load, struct ael_cached_key **key, bool *metastore_unreachable,
     struct ael_error *err) {
@@ -35,7 +45,8 @@ static enum ael_status load(
     (void)metastore_unreachable;
     (void)err;
     world->loads++;
-    return ael_cached_key_new(load->id, ael_crypto_key_acquire(world->sealed), NULL, load->started_ns, key);
+    return ael_cached_key_new(
+        ael_crypto_key_acquire(world->sealed), NULL, checked_ns_of(load->id), key);
 }
 
 static void begin(struct world *world, const struct ael_cache_bound *bound) {
@@ -76,8 +87,7 @@ static struct ael_key_loan lend(struct world *world, const char *kind, int numbe
         latest ? ael_key_cache_lend_latest(world->cache, &world->source, bytes, &world->call, &loan, NULL)
                : ael_key_cache_lend(world->cache, &world->source, bytes, NOW_S, &world->call, &loan, NULL);
     CU_ASSERT_EQUAL_FATAL(status, AEL_OK);
-    CU_ASSERT_EQUAL(loan.key->id_len, bytes.len);
-    CU_ASSERT_EQUAL(memcmp(loan.key->id, bytes.data, bytes.len), 0);
+    CU_ASSERT_EQUAL(ael_cached_key_checked_ns(loan.key), checked_ns_of(bytes));
     return loan;
 }
 
@@ -242,7 +252,67 @@ static void test_service__stays_within_its_default_bytes(void) {
     ael_kms_release(service.kms);
 }
 
+/* ---- what a warm partition takes ---- */
+
+enum { WARM = 4096, WARM_BYTES = 400 };
+
+static void open_factory(struct service *service, bool caches) {
+    struct ael_session_factory_options options = AEL_SESSION_FACTORY_OPTIONS_INIT;
+    struct ael_policy policy = AEL_POLICY_INIT;
+    policy.cache_intermediate_keys = caches;
+    policy.cache_sessions = caches;
+    policy.intermediate_key_cache_eviction = AEL_EVICTION_SIMPLE;
+    policy.session_cache_eviction = AEL_EVICTION_SIMPLE;
+    options.service = "service";
+    options.product = "product";
+    options.kms = service->kms;
+    options.metastore = service->metastore;
+    options.policy = &policy;
+    CU_ASSERT_EQUAL_FATAL(ael_session_factory_new(&options, &service->factory, NULL), AEL_OK);
+}
+
+static void encrypt_for_all(struct service *service) {
+    struct ael_buf json = AEL_BUF_INIT;
+    for (int i = 0; i < WARM; i++) {
+        encrypt_for(service, i, &json);
+    }
+    ael_buf_clear(&json);
+}
+
+/* As the allocator counts; 0 where there is another one, which tells nothing. */
+static size_t allocated(void) {
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
+}
+
+/* The rows are made first, by a factory without caches: they are the metastore's. */
+static void test_warm_partition__takes_400_bytes_and_not_more_than_is_counted(void) {
+    struct service service;
+    struct ael_buf json = AEL_BUF_INIT;
+    open_service(&service);
+    ael_session_factory_free(service.factory);
+    open_factory(&service, false);
+    encrypt_for_all(&service);
+    ael_session_factory_free(service.factory);
+    open_factory(&service, true);
+    encrypt_for(&service, 0, &json); /* what there is one of */
+    ael_buf_clear(&json);
+    size_t before = allocated();
+    encrypt_for_all(&service);
+    size_t taken = allocated() - before;
+    struct ael_session_factory_stats stats = stats_of(&service);
+    CU_ASSERT_EQUAL(stats.sessions_cached, WARM);
+    CU_ASSERT_EQUAL(stats.intermediate_keys_cached, WARM);
+    CU_ASSERT_TRUE(taken <= (size_t)WARM_BYTES * WARM);
+    CU_ASSERT_TRUE(taken <= stats.session_bytes + stats.intermediate_key_bytes);
+    ael_session_factory_free(service.factory);
+    ael_metastore_release(service.metastore);
+    ael_kms_release(service.kms);
+    printf(" %.1f bytes ", (double)taken / WARM);
+}
+
 static const struct test_case k_cases[] = {
+    {"a warm partition", test_warm_partition__takes_400_bytes_and_not_more_than_is_counted},
     {"no capacity is exceeded", test_capacity__is_never_exceeded},
     {"simple keeps all", test_simple__keeps_all},
     {"a loan outlives the entry", test_loan__outlives_the_entry},

@@ -438,7 +438,7 @@ static void test_secret_access_begin__refuses_the_seal_of_another_secret(void) {
 static void test_secret_access_begin__refuses_the_seal_of_a_cached_key(void) {
     static const uint8_t k_key[AEL_KEY_BYTES] = {1};
     struct ael_secret *secret = secret_of(AEL_KEY_BYTES);
-    struct ael_key_binding binding = secret->binding;
+    struct ael_key_binding binding = secret->seal.binding;
     struct ael_sealed_key sealed;
     binding.kind = AEL_KEY_KIND_SYSTEM;
     CU_ASSERT_EQUAL(ael_sealed_key_make(k_key, &binding, &sealed), AEL_OK);

@@ -285,8 +285,7 @@ static void test_batch__answers_closed_for_sessions_of_a_freed_factory_alone(voi
 
 /* What a key begins with: enough to reach the sealed bytes and spoil them, as a stray write would. */
 struct key_head {
-    struct ael_refcount count;
-    struct ael_key_binding binding;
+    uint64_t words[4]; /* its holders and its nonces */
     struct ael_sealed_key sealed;
 };
 

@@ -634,8 +634,7 @@ static void test_try__waits_for_a_slot_in_the_background(void) {
 
 /* What a key begins with: enough to reach the sealed bytes and spoil them, as a stray write would. */
 struct key_head {
-    struct ael_refcount count;
-    struct ael_key_binding binding;
+    uint64_t words[4]; /* its holders and its nonces */
     struct ael_sealed_key sealed;
 };
 
