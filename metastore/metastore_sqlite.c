@@ -104,8 +104,7 @@ static enum ael_status check_usable(struct ael_sqlite_conn *conn, struct ael_err
             err, AEL_E_BACKEND, SQLITE_READONLY, AEL_SQLITE_COMPONENT,
             "the file is read-only; let this process write it and its folder");
     }
-    ael_sqlite_conn_take_turn(conn);
-    enum ael_status status = ael_sqlite_exec(conn, "BEGIN IMMEDIATE", err);
+    enum ael_status status = ael_sqlite_begin(conn, err);
     if (status != AEL_OK) {
         return status;
     }

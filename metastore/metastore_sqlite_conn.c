@@ -79,18 +79,22 @@ static int on_commit(void *context) {
  * see metastore/metastore_sqlite_conn.h; half of the time at most: a process that was stopped while it had the turn is
  * in nobody's way then
  */
-void ael_sqlite_conn_take_turn(struct ael_sqlite_conn *conn) {
+enum ael_status ael_sqlite_conn_take_turn(struct ael_sqlite_conn *conn, struct ael_error *err) {
     int64_t since = now_ms();
     int64_t limit = min_ms(conn->busy_timeout_ms, ael_call_remaining_ms(conn->call)) / 2;
     conn->turn_waited_ms = 0;
-    while (!ael_sqlite_turn_try(&conn->turn)) {
-        int64_t left = limit - conn->turn_waited_ms;
-        if (left <= 0 || ael_call_check(conn->call) != AEL_OK) {
-            return;
+    while (!ael_sqlite_turn_try(&conn->turn) && conn->turn_waited_ms < limit) {
+        enum ael_status status = ael_call_check(conn->call);
+        if (status != AEL_OK) {
+            return ael_error_set(
+                err, status, 0, AEL_SQLITE_COMPONENT, "the call was over before its turn to write");
         }
-        nap(min_ms(left, conn->turn_waited_ms < TURN_NEW_MS ? TURN_NAP_NEW_MS : TURN_NAP_MS));
+        nap(min_ms(
+            limit - conn->turn_waited_ms,
+            conn->turn_waited_ms < TURN_NEW_MS ? TURN_NAP_NEW_MS : TURN_NAP_MS));
         conn->turn_waited_ms = now_ms() - since;
     }
+    return AEL_OK;
 }
 
 /* SQLite asks now and then whether to go on with a statement. */
@@ -105,6 +109,12 @@ static int on_progress(void *context) {
 enum ael_status ael_sqlite_exec(struct ael_sqlite_conn *conn, const char *sql, struct ael_error *err) {
     int result = sqlite3_exec(conn->db, sql, NULL, NULL, NULL);
     return result == SQLITE_OK ? AEL_OK : ael_sqlite_failed(conn, result, err);
+}
+
+/* see metastore/metastore_sqlite_conn.h */
+enum ael_status ael_sqlite_begin(struct ael_sqlite_conn *conn, struct ael_error *err) {
+    enum ael_status status = ael_sqlite_conn_take_turn(conn, err);
+    return status == AEL_OK ? ael_sqlite_exec(conn, "BEGIN IMMEDIATE", err) : status;
 }
 
 /* see metastore/metastore_sqlite_conn.h */

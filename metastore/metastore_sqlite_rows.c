@@ -225,7 +225,9 @@ enum ael_status ael_sqlite_row_store(
         status = ael_key_record_to_json(record, &json);
     }
     if (status == AEL_OK) {
-        ael_sqlite_conn_take_turn(conn);
+        status = ael_sqlite_conn_take_turn(conn, err);
+    }
+    if (status == AEL_OK) {
         int result = write_row(statement, id, record, ael_buf_view(&json));
         if (result == SQLITE_DONE) {
             *stored = sqlite3_changes(conn->db) == 1;
@@ -280,8 +282,7 @@ enum ael_status ael_sqlite_row_replace(
     bool *replaced,
     struct ael_error *err) {
     bool same = false;
-    ael_sqlite_conn_take_turn(conn);
-    enum ael_status status = ael_sqlite_exec(conn, "BEGIN IMMEDIATE", err);
+    enum ael_status status = ael_sqlite_begin(conn, err);
     if (status == AEL_OK) {
         status = compare_row(conn, id, expected, &same, err);
     }
