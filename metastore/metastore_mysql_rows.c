@@ -209,6 +209,9 @@ static enum ael_status read_one(
     MYSQL_RES **rows,
     struct ael_error *err) {
     enum ael_status status = run(conn, format, values, rows, err);
+    if (status == AEL_E_BACKEND && ael_my_error_number(conn) == ER_CANT_AGGREGATE_2COLLATIONS) {
+        return no_such_row(err); /* the id has characters that the column cannot hold */
+    }
     if (status != AEL_OK) {
         return status;
     }

@@ -15,7 +15,8 @@ enum { SQL_BYTES = 512 };
  */
 static const char k_settings[] =
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE', max_sort_length = 8192,"
-    " autocommit = 1, innodb_lock_wait_timeout = 10, time_zone = '%s' /*M! , max_statement_time = 60 */";
+    " autocommit = 1, lock_wait_timeout = 10, innodb_lock_wait_timeout = 10, time_zone = '%s' /*M! , "
+    "max_statement_time = 60 */";
 
 /* In Galera, what is read or changed is what other nodes had acknowledged. Elsewhere it is unknown, or does nothing. */
 static const char k_settings_cluster[] = "SET SESSION wsrep_sync_wait = 3";

@@ -196,7 +196,9 @@ static bool make_user(const struct mariadb_server *server) {
     }
     (void)snprintf(
         sql, sizeof sql, "CREATE USER '" MARIADB_SERVER_USER "'@'%%' IDENTIFIED BY '%s'", password);
-    return my != NULL && mariadb_server_sql(server, "CREATE DATABASE `" MARIADB_SERVER_DATABASE "`") >= 0 &&
+    return my != NULL &&
+           mariadb_server_sql(
+               server, "CREATE DATABASE `" MARIADB_SERVER_DATABASE "` CHARACTER SET utf8mb4") >= 0 &&
            mariadb_server_sql(server, sql) >= 0 &&
            mariadb_server_sql(
                server, "GRANT ALL ON `" MARIADB_SERVER_DATABASE "`.* TO '" MARIADB_SERVER_USER "'@'%'") >= 0;
