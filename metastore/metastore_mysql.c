@@ -92,7 +92,7 @@ static enum ael_status init_session(struct group *group, struct ael_my_conn *con
     return AEL_OK;
 }
 
-static enum ael_status open_host(
+static enum ael_status open_once(
     struct group *group,
     struct ael_my_conn *conn,
     const struct ael_my_host *host,
@@ -110,6 +110,20 @@ static enum ael_status open_host(
         ael_my_conn_close(conn);
     }
     return status;
+}
+
+/* A connection that was there and is lost before it has its settings says little of the host: once more. */
+static enum ael_status open_host(
+    struct group *group,
+    struct ael_my_conn *conn,
+    const struct ael_my_host *host,
+    uint32_t budget_ms,
+    const struct ael_call *call,
+    struct ael_error *err) {
+    conn->retry = false;
+    enum ael_status status = open_once(group, conn, host, budget_ms, call, err);
+    bool was_lost = status == AEL_E_UNREACHABLE && conn->retry && conn->stopped == AEL_OK;
+    return was_lost ? open_once(group, conn, host, budget_ms, call, err) : status;
 }
 
 /* Is there any use in trying the next host? */
