@@ -6,10 +6,12 @@
 #ifndef AEL_BASE_BASE64_H
 #define AEL_BASE_BASE64_H
 
+#include "base/component_api.h"
+
 #include <ael/bytes.h>
 
 /** Returns the length of the encoding of len bytes; SIZE_MAX on overflow. */
-size_t ael_base64_encoded_len(size_t len);
+AEL_COMPONENT_API size_t ael_base64_encoded_len(size_t len);
 
 /**
  * Writes ael_base64_encoded_len(len) characters, without a NUL. The bytes may lie where the text comes to lie when they end

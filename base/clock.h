@@ -9,14 +9,16 @@
 #ifndef AEL_BASE_CLOCK_H
 #define AEL_BASE_CLOCK_H
 
+#include "base/component_api.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
 /** Returns the Unix time in whole seconds. Threads: any. */
-int64_t ael_clock_wall_s(void);
+AEL_COMPONENT_API int64_t ael_clock_wall_s(void);
 
 /** Returns nanoseconds since boot. Threads: any. */
-int64_t ael_clock_boot_ns(void);
+AEL_COMPONENT_API int64_t ael_clock_boot_ns(void);
 
 /* Both clocks at one instant. */
 struct ael_instant {

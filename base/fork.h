@@ -13,6 +13,8 @@
 #ifndef AEL_BASE_FORK_H
 #define AEL_BASE_FORK_H
 
+#include "base/component_api.h"
+
 #include <ael/status.h>
 
 #include <stdbool.h>
@@ -35,11 +37,11 @@ struct ael_fork_part {
  *
  * @return AEL_OK; AEL_E_NO_MEMORY (not added). Threads: any, but not inside a part's function.
  */
-AEL_MUST_CHECK enum ael_status ael_fork_add(struct ael_fork_part *part);
+AEL_COMPONENT_API AEL_MUST_CHECK enum ael_status ael_fork_add(struct ael_fork_part *part);
 
 /** Removes a part; one that was not added is accepted. Waits for a fork that has begun with it; the caller holds no
  * mutex of the library. */
-void ael_fork_remove(struct ael_fork_part *part);
+AEL_COMPONENT_API void ael_fork_remove(struct ael_fork_part *part);
 
 /** Counts the forks that lie between the first process and this one. Threads: any. */
 uint32_t ael_fork_count(void);

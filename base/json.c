@@ -139,6 +139,16 @@ bool ael_json_next_member(
 }
 
 /* see base/json.h */
+void ael_json_enter_array(struct ael_json_reader *reader) {
+    enter(reader, '[', "expected an array");
+}
+
+/* see base/json.h */
+bool ael_json_next_element(struct ael_json_reader *reader, size_t *index) {
+    return next_element(reader, index, ']');
+}
+
+/* see base/json.h */
 bool ael_json_try_null(struct ael_json_reader *reader) {
     return try_word(reader, "null");
 }
@@ -312,8 +322,8 @@ static void skip_object(struct ael_json_reader *reader) {
 
 static void skip_array(struct ael_json_reader *reader) {
     size_t index = 0;
-    enter(reader, '[', "expected an array");
-    while (next_element(reader, &index, ']')) {
+    ael_json_enter_array(reader);
+    while (ael_json_next_element(reader, &index)) {
         ael_json_skip_value(reader);
     }
 }

@@ -11,6 +11,8 @@
 #ifndef AEL_BASE_JSON_H
 #define AEL_BASE_JSON_H
 
+#include "base/component_api.h"
+
 #include <ael/bytes.h>
 
 #include <string.h>
@@ -26,17 +28,17 @@ struct ael_json_reader {
 enum { AEL_JSON_MAX_DEPTH = 32 };
 
 /** Starts at the beginning of text and checks that all of it is UTF-8. */
-void ael_json_reader_init(struct ael_json_reader *reader, struct ael_bytes text);
+AEL_COMPONENT_API void ael_json_reader_init(struct ael_json_reader *reader, struct ael_bytes text);
 
 /** Notes a failure at the present place, unless there is one already; returns the status that stands. */
-enum ael_status ael_json_fail(struct ael_json_reader *reader, enum ael_status status, const char *problem);
+AEL_COMPONENT_API enum ael_status ael_json_fail(struct ael_json_reader *reader, enum ael_status status, const char *problem);
 
 /** The same, at a place that the reader has passed: the offset of part, which lies inside the text. */
 enum ael_status ael_json_fail_at(
     struct ael_json_reader *reader, const uint8_t *part, enum ael_status status, const char *problem);
 
 /** Expects an object's opening brace. */
-void ael_json_enter_object(struct ael_json_reader *reader);
+AEL_COMPONENT_API void ael_json_enter_object(struct ael_json_reader *reader);
 
 /**
  * Steps to the next member of the object that was entered.
@@ -46,33 +48,39 @@ void ael_json_enter_object(struct ael_json_reader *reader);
  * @return true at a member, its value comes next; false after the closing brace or a failure.
  *         A known name that comes twice is a failure.
  */
-bool ael_json_next_member(
+AEL_COMPONENT_API bool ael_json_next_member(
     struct ael_json_reader *reader, size_t *index, const char *const *names, size_t name_count, unsigned *seen,
     int *which);
 
+/** Expects an array's opening bracket. */
+AEL_COMPONENT_API void ael_json_enter_array(struct ael_json_reader *reader);
+
+/** Steps to the next element of the array that was entered; index counts them, start with 0. False as for members. */
+AEL_COMPONENT_API bool ael_json_next_element(struct ael_json_reader *reader, size_t *index);
+
 /** Expects null: true and consumed when it is there; false and nothing consumed when not. */
-bool ael_json_try_null(struct ael_json_reader *reader);
+AEL_COMPONENT_API bool ael_json_try_null(struct ael_json_reader *reader);
 
 /** Expects true or false. */
-bool ael_json_read_bool(struct ael_json_reader *reader);
+AEL_COMPONENT_API bool ael_json_read_bool(struct ael_json_reader *reader);
 
 /** Expects a whole number without fraction or exponent, in the range of int64_t ("-0" is 0). */
-int64_t ael_json_read_int64(struct ael_json_reader *reader);
+AEL_COMPONENT_API int64_t ael_json_read_int64(struct ael_json_reader *reader);
 
 /** Expects a text; returns what stands between the quotes, escapes and all, after checking them. */
-struct ael_bytes ael_json_read_raw_string(struct ael_json_reader *reader);
+AEL_COMPONENT_API struct ael_bytes ael_json_read_raw_string(struct ael_json_reader *reader);
 
 /** Tells how many bytes from the start mean themselves in a text: no quote, no backslash, no control character. */
 size_t ael_json_plain_len(struct ael_bytes text);
 
 /** Passes over any one value, checking its grammar. */
-void ael_json_skip_value(struct ael_json_reader *reader);
+AEL_COMPONENT_API void ael_json_skip_value(struct ael_json_reader *reader);
 
 /** Expects the end of the text; returns the status of the whole reading. */
-AEL_MUST_CHECK enum ael_status ael_json_finish(struct ael_json_reader *reader);
+AEL_COMPONENT_API AEL_MUST_CHECK enum ael_status ael_json_finish(struct ael_json_reader *reader);
 
 /** Tells whether a checked raw string means this text, escapes resolved. */
-bool ael_json_raw_is(struct ael_bytes raw, const char *text);
+AEL_COMPONENT_API bool ael_json_raw_is(struct ael_bytes raw, const char *text);
 
 /**
  * Tells how long what ael_json_unescape appends will be.
@@ -84,7 +92,7 @@ AEL_MUST_CHECK enum ael_status ael_json_unescaped_len(struct ael_bytes raw, size
  * Appends what a checked raw string means (escapes resolved).
  * @return AEL_OK; AEL_E_FORMAT (it contains a NUL or an unpaired surrogate); or as ael_buf_reserve.
  */
-AEL_MUST_CHECK enum ael_status ael_json_unescape(struct ael_bytes raw, struct ael_buf *out);
+AEL_COMPONENT_API AEL_MUST_CHECK enum ael_status ael_json_unescape(struct ael_bytes raw, struct ael_buf *out);
 
 /*
  * The writer: what it takes is measured first, room is made once, and the pieces are put there one behind the other. Each
@@ -92,19 +100,19 @@ AEL_MUST_CHECK enum ael_status ael_json_unescape(struct ael_bytes raw, struct ae
  */
 
 /** Returns the length that ael_json_put_string writes, quotes included; SIZE_MAX on overflow. */
-size_t ael_json_string_len(struct ael_bytes text);
+AEL_COMPONENT_API size_t ael_json_string_len(struct ael_bytes text);
 
 /** Returns the length that ael_json_put_int64 writes. */
-size_t ael_json_int64_len(int64_t value);
+AEL_COMPONENT_API size_t ael_json_int64_len(int64_t value);
 
 /** Puts a quoted text with Go's escapes; text is UTF-8. */
-uint8_t *ael_json_put_string(uint8_t *at, struct ael_bytes text);
+AEL_COMPONENT_API uint8_t *ael_json_put_string(uint8_t *at, struct ael_bytes text);
 
 /** Puts a number. */
-uint8_t *ael_json_put_int64(uint8_t *at, int64_t value);
+AEL_COMPONENT_API uint8_t *ael_json_put_int64(uint8_t *at, int64_t value);
 
 /** Puts a quoted base64 text: ael_base64_encoded_len(bytes.len) characters and two quotes. */
-uint8_t *ael_json_put_base64(uint8_t *at, struct ael_bytes bytes);
+AEL_COMPONENT_API uint8_t *ael_json_put_base64(uint8_t *at, struct ael_bytes bytes);
 
 /** Puts bytes as they are. */
 static inline uint8_t *ael_json_put(uint8_t *at, struct ael_bytes piece) {

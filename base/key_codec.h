@@ -13,6 +13,7 @@
 #ifndef AEL_BASE_KEY_CODEC_H
 #define AEL_BASE_KEY_CODEC_H
 
+#include "base/component_api.h"
 #include "base/json.h"
 
 #include <ael/sys/key_record.h>
@@ -24,14 +25,14 @@ void ael_key_codec_read(struct ael_json_reader *reader, struct ael_key_record *t
  * Adds to *len how much storage decoding takes, and checks the limits of key and id.
  * @return AEL_OK; AEL_E_FORMAT; AEL_E_TOO_LARGE.
  */
-AEL_MUST_CHECK enum ael_status
+AEL_COMPONENT_API AEL_MUST_CHECK enum ael_status
 ael_key_codec_decoded_len(struct ael_json_reader *reader, const struct ael_key_record *text, size_t *len);
 
 /**
  * Decodes text into storage, which has the room, and sets record's views.
  * @return AEL_OK; AEL_E_FORMAT.
  */
-AEL_MUST_CHECK enum ael_status ael_key_codec_decode(
+AEL_COMPONENT_API AEL_MUST_CHECK enum ael_status ael_key_codec_decode(
     struct ael_json_reader *reader,
     const struct ael_key_record *text,
     struct ael_buf *storage,

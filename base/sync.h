@@ -10,6 +10,8 @@
 #ifndef AEL_BASE_SYNC_H
 #define AEL_BASE_SYNC_H
 
+#include "base/component_api.h"
+
 #include <ael/status.h>
 
 #include <pthread.h>
@@ -31,26 +33,26 @@ struct ael_cond {
 #define AEL_MUTEX_INIT {PTHREAD_MUTEX_INITIALIZER}
 
 /* AEL_E_SYSTEM when the system has no resources left; nothing to clear then. */
-AEL_MUST_CHECK enum ael_status ael_mutex_init(struct ael_mutex *mutex);
-void ael_mutex_clear(struct ael_mutex *mutex);
-void ael_mutex_lock(struct ael_mutex *mutex);
-void ael_mutex_unlock(struct ael_mutex *mutex);
+AEL_COMPONENT_API AEL_MUST_CHECK enum ael_status ael_mutex_init(struct ael_mutex *mutex);
+AEL_COMPONENT_API void ael_mutex_clear(struct ael_mutex *mutex);
+AEL_COMPONENT_API void ael_mutex_lock(struct ael_mutex *mutex);
+AEL_COMPONENT_API void ael_mutex_unlock(struct ael_mutex *mutex);
 
 /** Locks it unless somebody holds it. @return true when it is the caller's. */
 AEL_MUST_CHECK bool ael_mutex_try_lock(struct ael_mutex *mutex);
 
-void ael_cond_init(struct ael_cond *cond);
+AEL_COMPONENT_API void ael_cond_init(struct ael_cond *cond);
 
 /* With the mutex held. */
-void ael_cond_signal(struct ael_cond *cond);
-void ael_cond_broadcast(struct ael_cond *cond);
+AEL_COMPONENT_API void ael_cond_signal(struct ael_cond *cond);
+AEL_COMPONENT_API void ael_cond_broadcast(struct ael_cond *cond);
 
 /** Waits for a signal or until deadline_ns of ael_clock_boot_ns. @return AEL_OK (look again); AEL_E_TIMEOUT. */
 AEL_MUST_CHECK enum ael_status
 ael_cond_wait_until(struct ael_cond *cond, struct ael_mutex *mutex, int64_t deadline_ns);
 
 /** Waits for a signal or for ns of real time, also while a test has set the clock. */
-void ael_cond_wait_for(struct ael_cond *cond, struct ael_mutex *mutex, int64_t ns);
+AEL_COMPONENT_API void ael_cond_wait_for(struct ael_cond *cond, struct ael_mutex *mutex, int64_t ns);
 
 /** Waits for a signal without an end. */
 void ael_cond_wait(struct ael_cond *cond, struct ael_mutex *mutex);
@@ -78,7 +80,7 @@ void ael_sync_let_others_go(void);
  * Puts off the calling thread's cancellation (pthread_cancel) while locks or slots are held across calls of libc that
  * are cancellation points. @return what ael_cancel_restore takes.
  */
-int ael_cancel_disable(void);
-void ael_cancel_restore(int state);
+AEL_COMPONENT_API int ael_cancel_disable(void);
+AEL_COMPONENT_API void ael_cancel_restore(int state);
 
 #endif /* AEL_BASE_SYNC_H */

@@ -6,11 +6,13 @@
 #ifndef AEL_BASE_WIPE_H
 #define AEL_BASE_WIPE_H
 
+#include "base/component_api.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
 /** Sets len bytes to zero; bytes may be NULL when len is 0. */
-void ael_wipe(void *bytes, size_t len);
+AEL_COMPONENT_API void ael_wipe(void *bytes, size_t len);
 
 /** Compares len bytes in a time that depends on len alone. */
 bool ael_equal_constant_time(const void *a, const void *b, size_t len);
@@ -28,6 +30,6 @@ void ael_wipe_stack(void);
  * As ael_wipe_stack, 12 KiB deep: after a call into another library whose frames lie deep, with a signal's frame (3.2 KiB
  * with AVX-512) below them.
  */
-void ael_wipe_deep_stack(void);
+AEL_COMPONENT_API void ael_wipe_deep_stack(void);
 
 #endif /* AEL_BASE_WIPE_H */

@@ -6,7 +6,8 @@ install(DIRECTORY include/ael DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
   FILES_MATCHING PATTERN "*.h"
   PATTERN "metastore_sqlite.h" EXCLUDE
   PATTERN "metastore_postgres.h" EXCLUDE
-  PATTERN "metastore_mysql.h" EXCLUDE)
+  PATTERN "metastore_mysql.h" EXCLUDE
+  PATTERN "metastore_dynamodb.h" EXCLUDE)
 install(FILES ${PROJECT_BINARY_DIR}/generated/include/ael/version.h
   DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ael)
 if(TARGET ael_sqlite_shared)
@@ -21,10 +22,13 @@ if(TARGET ael_mysql_shared)
   install(FILES include/ael/metastore_mysql.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ael)
   install(FILES metastore/schema/mysql.sql DESTINATION ${CMAKE_INSTALL_DATADIR}/ael)
 endif()
+if(TARGET ael_dynamodb_shared)
+  install(FILES include/ael/metastore_dynamodb.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ael)
+endif()
 
 # One export set a library and kind, so that linking the shared library asks for
 # none of the packages that it is made with.
-foreach(name ael ael_sqlite ael_postgres ael_mysql)
+foreach(name ael ael_sqlite ael_postgres ael_mysql ael_dynamodb)
   foreach(kind shared static)
     if(TARGET ${name}_${kind})
       install(TARGETS ${name}_${kind} EXPORT ${name}_${kind}
@@ -50,7 +54,7 @@ if(AEL_HAS_IPSEC_MB)
   set(AEL_PC_IPSEC_MB " -lIPSec_MB")
 endif()
 file(RELATIVE_PATH AEL_PC_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
-foreach(name ael ael-sqlite ael-postgres ael-mysql)
+foreach(name ael ael-sqlite ael-postgres ael-mysql ael-dynamodb)
   string(REPLACE "-" "_" target ${name})
   if(TARGET ${target}_shared)
     configure_file(cmake/${name}.pc.in ${PROJECT_BINARY_DIR}/${name}.pc @ONLY)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # AEL_NET: whether net/ is built (AEL_WITH_NET), and ael_add_net(), which builds it.
 #
-# It is an archive for the components that reach a service over HTTP; no program links it by itself and it is not
-# installed. Like the static library, it sees the inside of ael.
+# It is an archive for the components that reach a service over HTTP. No program links it by itself and it is not installed:
+# its objects go into each of those components (ael_with_net), where nothing of it is seen from outside. Like them, it
+# calls functions inside of ael, which the shared library exports for its own components alone (cmake/ael_private.map.in).
 string(TOLOWER "${AEL_NET}" net)
 set(AEL_WITH_NET OFF)
 if(net MATCHES "^(auto|on|true|yes|1)$")
@@ -29,4 +30,12 @@ function(ael_add_net)
   ael_build_flags(ael_net)
   set_target_properties(ael_net PROPERTIES POSITION_INDEPENDENT_CODE ON)
   target_link_libraries(ael_net PUBLIC ael_static PRIVATE PkgConfig::CURL OpenSSL::Crypto Threads::Threads)
+endfunction()
+
+# ael_with_net(<name>): puts net/ into <name>_shared and <name>_static.
+function(ael_with_net name)
+  foreach(kind shared static)
+    target_sources(${name}_${kind} PRIVATE $<TARGET_OBJECTS:ael_net>)
+    target_link_libraries(${name}_${kind} PRIVATE PkgConfig::CURL OpenSSL::Crypto)
+  endforeach()
 endfunction()

@@ -17,6 +17,8 @@
 #ifndef AEL_SECUREMEMORY_SCRATCH_H
 #define AEL_SECUREMEMORY_SCRATCH_H
 
+#include "base/component_api.h"
+
 #include <ael/call.h>
 #include <ael/status.h>
 
@@ -40,7 +42,7 @@ struct ael_scratch {
  *         of setting up protected memory. scratch->bytes is NULL on failure.
  * Threads: any; the slot belongs to the operation, not to the thread.
  */
-AEL_MUST_CHECK enum ael_status ael_scratch_begin(struct ael_scratch *scratch, const struct ael_call *call);
+AEL_COMPONENT_API AEL_MUST_CHECK enum ael_status ael_scratch_begin(struct ael_scratch *scratch, const struct ael_call *call);
 
 /**
  * Wipes and gives back a slot; one that is not held is accepted.
@@ -48,6 +50,6 @@ AEL_MUST_CHECK enum ael_status ael_scratch_begin(struct ael_scratch *scratch, co
  * @return AEL_OK; AEL_E_CORRUPTED (its canaries were overwritten: what was computed in it must not be used);
  *         AEL_E_SYSTEM (the region could not be shut).
  */
-enum ael_status ael_scratch_end(struct ael_scratch *scratch);
+AEL_COMPONENT_API enum ael_status ael_scratch_end(struct ael_scratch *scratch);
 
 #endif /* AEL_SECUREMEMORY_SCRATCH_H */

@@ -9,6 +9,7 @@
 #ifndef AEL_SECUREMEMORY_SEALED_KEY_H
 #define AEL_SECUREMEMORY_SEALED_KEY_H
 
+#include "base/component_api.h"
 #include "securememory/sealed.h"
 
 #include <ael/secret.h>
@@ -59,6 +60,6 @@ void ael_sealed_key_drop(struct ael_sealed_key *sealed);
  * @param out  cap bytes of scratch; cap must be at least the secret's length.
  * @return AEL_OK; AEL_E_BUFFER_TOO_SMALL; AEL_E_CLOSED; AEL_E_CORRUPTED; AEL_E_FORKED; AEL_E_SYSTEM.
  */
-AEL_MUST_CHECK enum ael_status ael_secret_open_into(struct ael_secret *secret, uint8_t *out, size_t cap);
+AEL_COMPONENT_API AEL_MUST_CHECK enum ael_status ael_secret_open_into(struct ael_secret *secret, uint8_t *out, size_t cap);
 
 #endif /* AEL_SECUREMEMORY_SEALED_KEY_H */

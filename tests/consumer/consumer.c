@@ -12,6 +12,9 @@
 #ifdef WANT_MYSQL
 #include <ael/metastore_mysql.h>
 #endif
+#ifdef WANT_DYNAMODB
+#include <ael/metastore_dynamodb.h>
+#endif
 
 #include <stdio.h>
 #include <string.h>
@@ -46,6 +49,24 @@ static enum ael_status try_mysql(void) {
     struct ael_metastore_mysql_options options = AEL_METASTORE_MYSQL_OPTIONS_INIT;
     options.connection = "not a connection string";
     return ael_metastore_mysql_new(&options, &metastore, NULL) == AEL_E_ARGUMENT ? AEL_OK : AEL_E_STATE;
+#else
+    return AEL_OK;
+#endif
+}
+
+static enum ael_status try_dynamodb(void) {
+#ifdef WANT_DYNAMODB
+    struct ael_metastore *metastore = NULL;
+    struct ael_metastore_dynamodb_options options = AEL_METASTORE_DYNAMODB_OPTIONS_INIT;
+    options.region = "us-west-2";
+    options.endpoint = "no://url";
+    if (ael_metastore_dynamodb_new(&options, &metastore, NULL) != AEL_E_ARGUMENT) {
+        return AEL_E_STATE;
+    }
+    options.endpoint = NULL;
+    enum ael_status status = ael_metastore_dynamodb_new(&options, &metastore, NULL);
+    ael_metastore_release(metastore);
+    return status;
 #else
     return AEL_OK;
 #endif
@@ -100,6 +121,9 @@ int main(int argc, char **argv) {
     }
     if (status == AEL_OK) {
         status = try_mysql();
+    }
+    if (status == AEL_OK) {
+        status = try_dynamodb();
     }
     ael_session_release(session);
     ael_session_factory_free(factory);
