@@ -29,6 +29,7 @@ struct exchange {
     struct ael_http_response *response;
     struct ael_call call; /* the caller's, with the request's own limit */
     struct ael_http_header_list headers;
+    size_t body_at;            /* of a body that is handed out in pieces */
     enum ael_status receiving; /* why the answer was not taken in */
     char words[CURL_ERROR_SIZE];
 };
@@ -168,6 +169,22 @@ static size_t on_body(char *bytes, size_t one, size_t len, void *context) {
     return len == 0 ? 0 : take_in(exchange, &exchange->response->body, bytes, len);
 }
 
+/* Hands out the body. Without a way to begin again, libcurl cannot send the request a second time. */
+static size_t on_send(char *bytes, size_t one, size_t room, void *context) {
+    struct exchange *exchange = context;
+    struct ael_bytes body = exchange->request->body;
+    size_t len = body.len - exchange->body_at;
+    (void)one;
+    if (len > room) {
+        len = room;
+    }
+    if (len > 0) {
+        memcpy(bytes, body.data + exchange->body_at, len);
+        exchange->body_at += len;
+    }
+    return len;
+}
+
 /* ---- options of a request ---- */
 
 static void set_text(CURL *easy, CURLoption option, const char *text) {
@@ -239,13 +256,24 @@ static bool has_body(const struct ael_http_request *request) {
            strcmp(request->method, "PUT") == 0;
 }
 
+static void set_body(CURL *easy, struct exchange *exchange) {
+    const struct ael_http_request *request = exchange->request;
+    if (request->once && request->body.len > 0) {
+        (void)curl_easy_setopt(easy, CURLOPT_POST, 1L);
+        (void)curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_send);
+        (void)curl_easy_setopt(easy, CURLOPT_READDATA, exchange);
+    } else {
+        const void *body = request->body.len > 0 ? (const void *)request->body.data : "";
+        (void)curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body);
+    }
+    (void)curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.len);
+}
+
 static enum ael_status set_request(CURL *easy, struct exchange *exchange) {
     const struct ael_http_request *request = exchange->request;
     CURLcode code = curl_easy_setopt(easy, CURLOPT_URL, request->url);
     if (has_body(request)) {
-        const void *body = request->body.len > 0 ? (const void *)request->body.data : "";
-        (void)curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body);
-        (void)curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.len);
+        set_body(easy, exchange);
     }
     if (code == CURLE_OK) {
         code = curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);

@@ -64,6 +64,8 @@ struct ael_http_request {
     size_t max_bytes;    /* of the answer's body; 0 = AEL_HTTP_MAX_BYTES_DEFAULT */
     uint32_t timeout_ms; /* for this request, inside the call's deadline; 0 = only that */
     bool no_proxy;       /* for addresses that only this machine or its host has */
+    bool once;           /* is not sent again when a connection that was open already is lost before an answer: the
+                            server may have done it. Others are, once, by libcurl */
 };
 
 struct ael_http_response {

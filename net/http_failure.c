@@ -43,6 +43,7 @@ static const struct meaning k_meanings[] = {
      "no connection in time; check that the server can be reached"},
     {CURLE_SEND_ERROR, AEL_E_UNREACHABLE, "the connection was lost while sending"},
     {CURLE_RECV_ERROR, AEL_E_UNREACHABLE, "the connection was lost before the answer was complete"},
+    {CURLE_SEND_FAIL_REWIND, AEL_E_UNREACHABLE, "the connection was closed without an answer"},
     {CURLE_GOT_NOTHING, AEL_E_UNREACHABLE, "the connection was closed without an answer"},
     {CURLE_PARTIAL_FILE, AEL_E_UNREACHABLE, "the connection was closed in the middle of the answer"},
     {CURLE_OUT_OF_MEMORY, AEL_E_NO_MEMORY, "out of memory"},

@@ -124,8 +124,8 @@ void dynamodb_server_clear(struct dynamodb_server *server) {
 void dynamodb_server_set_environment(void) {
     (void)setenv("AWS_ACCESS_KEY_ID", "AKIDTESTS", 1);
     (void)setenv("AWS_SECRET_ACCESS_KEY", "a/secret+of/tests", 1);
-    (void)setenv("AWS_CONFIG_FILE", "/dev/null", 1);
-    (void)setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null", 1);
+    (void)setenv("AWS_CONFIG_FILE", "/nonexistent/file", 1);
+    (void)setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent/file", 1);
     (void)setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
     (void)unsetenv("AWS_SESSION_TOKEN");
     (void)unsetenv("AWS_PROFILE");
