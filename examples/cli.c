@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli.h"
 
+#include <ael/metastore_dynamodb.h>
 #include <ael/metastore_mysql.h>
 #include <ael/metastore_postgres.h>
 #include <ael/metastore_sqlite.h>
@@ -117,6 +118,21 @@ static enum ael_status open_mysql(const char *url, struct ael_metastore **metast
 }
 #endif
 
+#ifdef CLI_DYNAMODB
+static enum ael_status
+open_dynamodb(const char *table, struct ael_metastore **metastore, struct ael_error *err) {
+    struct ael_metastore_dynamodb_options options = AEL_METASTORE_DYNAMODB_OPTIONS_INIT;
+    options.table = table[0] == '\0' ? NULL : table;
+    return ael_metastore_dynamodb_new(&options, metastore, err);
+}
+#else
+static enum ael_status
+open_dynamodb(const char *table, struct ael_metastore **metastore, struct ael_error *err) {
+    (void)table, (void)metastore;
+    return ael_error_set(err, AEL_E_UNSUPPORTED, 0, "cli", "built without DynamoDB");
+}
+#endif
+
 /* see cli.h. A name that is none is not repeated: it may hold a password. */
 enum ael_status
 cli_open_metastore(const char *name, struct ael_metastore **metastore, struct ael_error *err) {
@@ -133,9 +149,12 @@ cli_open_metastore(const char *name, struct ael_metastore **metastore, struct ae
     if (is_mysql_url(name)) {
         return open_mysql(name, metastore, err);
     }
+    if (strncmp(name, "dynamodb://", 11) == 0) {
+        return open_dynamodb(name + 11, metastore, err);
+    }
     return ael_error_set(
         err, AEL_E_ARGUMENT, 0, "cli",
-        "a metastore is `memory`, `sqlite:FILE`, a postgres:// URL or a mysql:// URL");
+        "a metastore is `memory`, `sqlite:FILE`, a postgres:// or mysql:// URL, or dynamodb://TABLE");
 }
 
 /* see cli.h */

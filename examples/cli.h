@@ -2,7 +2,8 @@
  * examples/cli.h - what the example programs share: exit codes, reading options, opening edges by name, whole
  * reads and writes of file descriptors.
  *
- * Edges are named <kind>:<rest>: metastores `memory`, `sqlite:FILE`, postgres:// and mysql:// URLs, KMS `static:FILE`.
+ * Edges are named <kind>:<rest>: metastores `memory`, `sqlite:FILE`, postgres:// and mysql:// URLs, dynamodb://TABLE
+ * (endpoint, region and credentials as the environment says), KMS `static:FILE`.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef AEL_EXAMPLES_CLI_H
