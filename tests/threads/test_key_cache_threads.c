@@ -199,7 +199,7 @@ static void revoke_one(struct revocation *revocation, int round) {
     struct ael_crypto_key *made = NULL;
     struct ael_bytes id = ael_bytes_from_text("one");
     CU_ASSERT_EQUAL_FATAL(ael_crypto_key_new(AEL_KEY_KIND_SYSTEM, id, NOW_S, false, bytes, &made), AEL_OK);
-    CU_ASSERT_EQUAL_FATAL(ael_cached_key_new(id, made, NULL, 1, &revocation->key), AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(ael_cached_key_new(made, NULL, 1, &revocation->key), AEL_OK);
     ael_cached_key_set_standing(revocation->key, AEL_KEY_LATEST);
     atomic_store(&revocation->round, round);
     while (atomic_load(&revocation->readers) != READERS) {
