@@ -624,13 +624,38 @@ void ael_background_release(struct ael_background *background) {
     ael_free(background);
 }
 
-/* The wait is over, so its owner alone looks at these. */
-static void move_to(struct ael_wait_link *wait, struct ael_background *background) {
-    if (wait->background != background) {
-        ael_background_release(wait->background);
-        ael_refcount_acquire(&background->count);
-        wait->background = background;
+static bool is_telling(struct ael_background *background, const struct ael_wait_link *wait) {
+    enter(background);
+    bool is_telling = background->telling == wait;
+    leave(background);
+    return is_telling;
+}
+
+/*
+ * The wait is over, so its owner alone looks at these; but the keeper may still be telling, and who frees the wait has to
+ * know whose. @return false when two others would be.
+ */
+static bool move_to(struct ael_wait_link *wait, struct ael_background *background) {
+    struct ael_background *last = wait->background;
+    if (last == background) {
+        return true;
     }
+    if (wait->former == background || (wait->former != NULL && !is_telling(wait->former, wait))) {
+        ael_background_release(wait->former);
+        wait->former = NULL;
+    }
+    bool is_told = last == NULL || !is_telling(last, wait);
+    if (!is_told && wait->former != NULL) {
+        return false;
+    }
+    if (is_told) {
+        ael_background_release(last);
+    } else {
+        wait->former = last;
+    }
+    ael_refcount_acquire(&background->count);
+    wait->background = background;
+    return true;
 }
 
 static enum ael_status begin_load(
@@ -657,8 +682,8 @@ static enum ael_status begin_load(
 enum ael_status ael_background_load(
     struct ael_background *background, struct ael_session *session, const struct ael_wanted_key *wanted,
     const struct ael_call *call, struct ael_wait_link *wait) {
-    if (wait != NULL) {
-        move_to(wait, background);
+    if (wait != NULL && !move_to(wait, background)) {
+        return AEL_E_STATE;
     }
     enter(background);
     join_ended(background);
@@ -687,6 +712,25 @@ static bool keeper_is_here(const struct ael_background *background) {
     return background->seat[KEEPER].number == ael_thread_number();
 }
 
+/* Not for the callback that this is called in. */
+static void wait_until_told(struct ael_background *background, const struct ael_wait_link *wait) {
+    while (background->telling == wait && !keeper_is_here(background)) {
+        ael_cond_wait(&background->changed, &background->lock);
+    }
+}
+
+static void leave_former(struct ael_wait_link *wait) {
+    struct ael_background *former = wait->former;
+    if (former == NULL) {
+        return;
+    }
+    enter(former);
+    wait_until_told(former, wait);
+    leave(former);
+    ael_background_release(former);
+    wait->former = NULL;
+}
+
 /* see appencryption/background.h */
 void ael_background_leave(struct ael_wait_link *wait) {
     struct ael_background *background = wait->background;
@@ -700,10 +744,9 @@ void ael_background_leave(struct ael_wait_link *wait) {
         withdraw_ending(background, wait);
     }
     wait->state = AEL_WAIT_OVER;
-    while (background->telling == wait && !keeper_is_here(background)) {
-        ael_cond_wait(&background->changed, &background->lock);
-    }
+    wait_until_told(background, wait);
     leave(background);
+    leave_former(wait);
     ael_load_release(wait->load);
     ael_background_release(background);
     wait->load = NULL;

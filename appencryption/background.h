@@ -30,7 +30,8 @@ struct ael_wanted_key;
 
 /* Guarded by the lock of its background, but for what never changes. */
 struct ael_wait_link {
-    struct ael_background *background; /* of its last load, held; changed by the wait's owner alone */
+    struct ael_background *background; /* of its last load, held; changed by the wait's owner alone, as the next */
+    struct ael_background *former;     /* of a load before that, held while its keeper may still be telling; else NULL */
     struct ael_load *load;             /* held while the wait has a use for its key */
     struct ael_wait_link *next;        /* of the same load, or of those that are ending */
     enum { AEL_WAIT_OVER = 0, AEL_WAIT_PENDING, AEL_WAIT_ENDING } state;
@@ -54,7 +55,8 @@ void ael_background_release(struct ael_background *background);
  * Has a key loaded.
  *
  * @param wait  over and without a load; pending afterwards. NULL: nobody waits. @param call  with a deadline.
- * @return AEL_E_WOULD_BLOCK; AEL_E_CLOSED; AEL_E_NO_MEMORY; AEL_E_SYSTEM (no thread to be had).
+ * @return AEL_E_WOULD_BLOCK; AEL_E_CLOSED; AEL_E_NO_MEMORY; AEL_E_SYSTEM (no thread to be had); AEL_E_STATE (two others
+ *         are still telling of the wait).
  */
 AEL_MUST_CHECK enum ael_status ael_background_load(
     struct ael_background *background, struct ael_session *session, const struct ael_wanted_key *wanted,
@@ -74,8 +76,8 @@ void ael_background_leave(struct ael_wait_link *wait);
 /** @return AEL_E_WOULD_BLOCK while the wait is not over; else its status, and err. */
 AEL_MUST_CHECK enum ael_status ael_background_status(struct ael_wait_link *wait, struct ael_error *err);
 
-/** Returns a load's key, of the load, if it was loaded for this session and this key. A load that its wait gave up may still
- * be under way, and has none. */
+/** Returns a load's key, of the load, if it was loaded for this session and this key. A load that its wait gave up may
+ * still be under way, and has none. */
 struct ael_cached_key *ael_load_key(
     const struct ael_load *load, const struct ael_session *session, const struct ael_wanted_key *wanted);
 /** Drops a holder, under no lock; NULL is accepted. */

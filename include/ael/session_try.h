@@ -124,8 +124,8 @@ AEL_API bool ael_wait_queue_next(
  *              has the key that was loaded, where that is not kept in a cache or serves this call alone (an interval of
  *              0, a metastore that is out of reach): until the deadline of the call that it was loaded for.
  * @return as ael_session_encrypt, without what an edge returns; AEL_E_WOULD_BLOCK (out is empty); AEL_E_STATE (the wait
- *         is pending); AEL_E_UNSUPPORTED (the key is not at hand, and the policy forbids threads); AEL_E_SYSTEM (no
- *         thread to be had).
+ *         is pending, or callbacks of two other factories still run for it); AEL_E_UNSUPPORTED (the key is not at hand,
+ *         and the policy forbids threads); AEL_E_SYSTEM (no thread to be had).
  */
 AEL_API AEL_MUST_CHECK enum ael_status ael_session_try_encrypt(
     struct ael_session *session,

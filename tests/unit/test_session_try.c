@@ -750,6 +750,64 @@ static void test_wait__calls_back_once_and_may_be_tried_again_or_freed_there(voi
     end(&loop);
 }
 
+/* Stands at a gate, and takes its time then. */
+struct slow_callback {
+    struct gate gate;
+    atomic_bool over;
+};
+
+static void call_back_slowly(void *context, struct ael_wait *wait, enum ael_status status) {
+    struct slow_callback *callback = context;
+    (void)wait;
+    (void)status;
+    gate_pass(&callback->gate);
+    for (int i = 0; i < 1000; i++) {
+        sched_yield(); /* time for who would not wait */
+    }
+    atomic_store(&callback->over, true);
+}
+
+static void *open_gate(void *gate) {
+    gate_open(gate);
+    return NULL;
+}
+
+/* It is over, so it may be used for another factory's session; whose callback then runs is that of the first one. */
+static void test_wait_free__returns_after_the_callback_of_a_factory_before(void) {
+    struct loop loop;
+    struct loop second;
+    pthread_t thread;
+    struct slow_callback callback = {.gate = GATE_INIT};
+    struct ael_wait_options options = AEL_WAIT_OPTIONS_INIT;
+    struct ael_wait *wait = NULL;
+    begin(&loop);
+    begin(&second);
+    options.done = call_back_slowly;
+    options.context = &callback;
+    CU_ASSERT_EQUAL(ael_wait_new(&options, &wait), AEL_OK);
+    gate_shut(&callback.gate);
+    CU_ASSERT_EQUAL(
+        ael_session_try_encrypt(loop.session, ael_bytes_from_text(k_text), &loop.record, &k_endless, wait, NULL),
+        AEL_E_WOULD_BLOCK);
+    gate_wait_for(&callback.gate, 1);
+    CU_ASSERT_EQUAL(ael_wait_status(wait, NULL), AEL_OK);
+    gate_shut(&second.fix.metastore->gate);
+    CU_ASSERT_EQUAL(
+        ael_session_try_encrypt(
+            second.session, ael_bytes_from_text(k_text), &second.record, &k_endless, wait, NULL),
+        AEL_E_WOULD_BLOCK);
+    CU_ASSERT_EQUAL(pthread_create(&thread, NULL, open_gate, &callback.gate), 0);
+    ael_wait_free(wait);
+    CU_ASSERT_TRUE(atomic_load(&callback.over));
+    pthread_join(thread, NULL);
+    gate_open(&second.fix.metastore->gate);
+    while (!atomic_load(&callback.over)) {
+        sched_yield();
+    }
+    end(&second);
+    end(&loop);
+}
+
 struct freeing_callback {
     struct ael_session_factory *factory;
     struct gate *gate;
@@ -1003,6 +1061,7 @@ static const struct test_case k_cases[] = {
     {"a freed wait calls its load off", test_wait_free__calls_a_load_off_that_nobody_needs},
     {"a freed wait leaves its queue", test_wait_free__takes_the_wait_out_of_its_queue},
     {"a callback tries again, or frees", test_wait__calls_back_once_and_may_be_tried_again_or_freed_there},
+    {"a callback of a factory before is waited for", test_wait_free__returns_after_the_callback_of_a_factory_before},
     {"a callback frees the factory", test_factory_free__works_in_a_callback},
     {"freeing the factory ends waits and threads", test_factory_free__ends_waits_and_threads},
     {"freeing the factory does not wait for ever", test_factory_free__does_not_wait_for_ever},
