@@ -255,6 +255,7 @@ static void land(struct ael_background *background, struct ael_load *load) {
         return;
     }
     ael_loads_unlist(&background->loads, load);
+    load->landed_ns = ael_clock_boot_ns();
     atomic_store_explicit(&load->landed, true, memory_order_release);
     end_waits(background, load, load->status, &load->error);
     drop_later(background, load);

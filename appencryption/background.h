@@ -76,10 +76,11 @@ void ael_background_leave(struct ael_wait_link *wait);
 /** @return AEL_E_WOULD_BLOCK while the wait is not over; else its status, and err. */
 AEL_MUST_CHECK enum ael_status ael_background_status(struct ael_wait_link *wait, struct ael_error *err);
 
-/** Returns a load's key, of the load, if it was loaded for this session and this key. A load that its wait gave up may
- * still be under way, and has none. */
+/** Returns a load's key, of the load, if it was loaded for this session and this key, and is within the interval of checks
+ * or was loaded at most a second ago. A load that its wait gave up may still be under way, and has none. */
 struct ael_cached_key *ael_load_key(
-    const struct ael_load *load, const struct ael_session *session, const struct ael_wanted_key *wanted);
+    const struct ael_load *load, const struct ael_session *session, const struct ael_wanted_key *wanted,
+    int64_t now_ns);
 /** Drops a holder, under no lock; NULL is accepted. */
 void ael_load_release(struct ael_load *load);
 

@@ -9,6 +9,9 @@
 
 static const char k_component[] = "background";
 
+/* What a load gives to the try that it was for, whatever the key's age, is for that try to come soon. */
+static const int64_t k_soon_ns = 1000000000;
+
 static uint64_t hash_of(const struct ael_loads *loads, const struct ael_wanted_key *wanted) {
     return ael_id_hash_dated(ael_id_hash_of(&loads->hash, wanted->id), wanted->latest ? -1 : wanted->created_s);
 }
@@ -131,9 +134,14 @@ void ael_load_run(struct ael_load *load) {
 
 /* see appencryption/background.h */
 struct ael_cached_key *ael_load_key(
-    const struct ael_load *load, const struct ael_session *session, const struct ael_wanted_key *wanted) {
+    const struct ael_load *load, const struct ael_session *session, const struct ael_wanted_key *wanted,
+    int64_t now_ns) {
     bool landed = load != NULL && atomic_load_explicit(&load->landed, memory_order_acquire);
-    return landed && is_of(load, session, wanted) ? load->key : NULL;
+    if (!landed || load->key == NULL || !is_of(load, session, wanted)) {
+        return NULL;
+    }
+    bool is_fresh = now_ns - ael_cached_key_checked_ns(load->key) < session->factory->rules.interval_ns;
+    return is_fresh || now_ns - load->landed_ns < k_soon_ns ? load->key : NULL;
 }
 
 /* see appencryption/background.h */

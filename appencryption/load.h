@@ -31,6 +31,7 @@ struct ael_load {
     struct ael_call call; /* the loader's while it runs */
     /* Release, so that who sees it sees what follows, which its loader alone touches until then. */
     atomic_bool landed;
+    int64_t landed_ns;
     enum ael_status status;
     struct ael_cached_key *key;
     struct ael_error error;

@@ -34,11 +34,11 @@ static void refresh(struct ael_session *session, const struct ael_wanted_key *wa
     (void)status;
 }
 
-/* The key that was loaded for this call: its age was judged then. */
+/* The key that was loaded for this call. */
 static struct ael_cached_key *granted_key(
     const struct ael_session *session, const struct ael_wanted_key *wanted, const struct ael_session_call *begun) {
     const struct ael_trial *trial = begun->trial;
-    struct ael_cached_key *key = ael_load_key(trial->granted, session, wanted);
+    struct ael_cached_key *key = ael_load_key(trial->granted, session, wanted, begun->now_ns);
     bool serves = key != NULL && begun->now_ns < trial->granted_until_ns && !ael_cached_key_is_broken(key)
                   && (!wanted->latest || ael_cached_key_is_good(key, &session->factory->rules, begun->now_s));
     return serves ? ael_cached_key_acquire(key) : NULL;

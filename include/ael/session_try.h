@@ -122,7 +122,8 @@ AEL_API bool ael_wait_queue_next(
  * @param call  its deadline and its token, which must outlive the wait, are those of the load, too; NULL = 30 s.
  * @param wait  pending after AEL_E_WOULD_BLOCK; NULL = nobody is told. Given again to the same call when it is over, it
  *              has the key that was loaded, where that is not kept in a cache or serves this call alone (an interval of
- *              0, a metastore that is out of reach): until the deadline of the call that it was loaded for.
+ *              0, a metastore that is out of reach): until the deadline of the call that it was loaded for, and no
+ *              longer than revoke_check_interval after its last check, or a second after it was loaded.
  * @return as ael_session_encrypt, without what an edge returns; AEL_E_WOULD_BLOCK (out is empty); AEL_E_STATE (the wait
  *         is pending, or callbacks of two other factories still run for it); AEL_E_UNSUPPORTED (the key is not at hand,
  *         and the policy forbids threads); AEL_E_SYSTEM (no thread to be had).

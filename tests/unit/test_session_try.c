@@ -569,11 +569,37 @@ static void test_try__goes_on_with_a_stale_key_in_an_outage_until_max_stale(void
     CU_ASSERT_EQUAL(encrypt(&loop), AEL_OK);
     CU_ASSERT_EQUAL(encrypt(&loop), AEL_E_WOULD_BLOCK); /* each call by its own attempt */
     CU_ASSERT_EQUAL(next(&loop, loop.wait), AEL_OK);
-    ael_clock_advance_for_test(600);
-    CU_ASSERT_EQUAL(encrypt(&loop), AEL_OK); /* its load came in time, and its call has no end */
+    ael_clock_advance_for_test(600); /* its load came in time, but it did not */
     CU_ASSERT_EQUAL(encrypt(&loop), AEL_E_WOULD_BLOCK);
     CU_ASSERT_EQUAL(next(&loop, loop.wait), AEL_E_KEY_STALE);
     end(&loop);
+}
+
+/* A call without a deadline tries again when its key, checked for it in time, has been revoked for longer than the interval. */
+static void check_late_try(int64_t interval_s, int64_t late_s) {
+    struct loop loop;
+    struct ael_policy policy = checking_each(interval_s);
+    begin_with(&loop, &policy);
+    CU_ASSERT_EQUAL(encrypt(&loop), AEL_E_WOULD_BLOCK);
+    CU_ASSERT_EQUAL(next(&loop, loop.wait), AEL_OK);
+    CU_ASSERT_EQUAL(encrypt(&loop), AEL_OK);
+    int64_t revoked_s = loop.record.record.parent_created_s;
+    ael_clock_advance_for_test(interval_s);
+    CU_ASSERT_EQUAL(encrypt(&loop), AEL_E_WOULD_BLOCK);
+    CU_ASSERT_EQUAL(next(&loop, loop.wait), AEL_OK);
+    fake_metastore_revoke(loop.fix.metastore, FIXTURE_IK, -1);
+    ael_clock_advance_for_test(late_s);
+    CU_ASSERT_EQUAL(encrypt(&loop), AEL_E_WOULD_BLOCK);
+    CU_ASSERT_EQUAL(next(&loop, loop.wait), AEL_OK);
+    CU_ASSERT_EQUAL(encrypt(&loop), AEL_OK);
+    CU_ASSERT_NOT_EQUAL(loop.record.record.parent_created_s, revoked_s);
+    end(&loop);
+}
+
+static void test_try__uses_no_loaded_key_past_the_interval(void) {
+    check_late_try(600, 600);
+    check_late_try(600, 24 * 3600);
+    check_late_try(0, 1);
 }
 
 static void test_try__has_a_key_that_is_due_loaded_behind_its_back(void) {
@@ -1054,6 +1080,7 @@ static const struct test_case k_cases[] = {
     {"a loaded key is for its call alone", test_try__forgets_a_loaded_key_at_the_deadline_and_for_another_session},
     {"it works without caches", test_try__works_without_caches},
     {"an outage is gone through until max_stale", test_try__goes_on_with_a_stale_key_in_an_outage_until_max_stale},
+    {"a loaded key serves no later than others", test_try__uses_no_loaded_key_past_the_interval},
     {"a key that is due is loaded in the background", test_try__has_a_key_that_is_due_loaded_behind_its_back},
     {"the policy forbids threads", test_try__starts_no_thread_where_the_policy_forbids_it},
     {"a slot is waited for in the background", test_try__waits_for_a_slot_in_the_background},
