@@ -117,19 +117,22 @@ static enum ael_status wait_for_slot(const struct ael_call *call) {
     return status == AEL_OK ? ael_scratch_end(&scratch) : status;
 }
 
-/* see appencryption/load.h */
+/* see appencryption/load.h. The load has the key when it has a hold on it, and not before: a child of fork that finds the
+ * loader anywhere in here lets go of what the load has. */
 void ael_load_run(struct ael_load *load) {
-    load->status = ael_session_load_key(load->session, &load->wanted, &load->call, &load->key, &load->error);
+    struct ael_cached_key *key = NULL;
+    load->status = ael_session_load_key(load->session, &load->wanted, &load->call, &key, &load->error);
     if (load->status != AEL_OK) {
         return;
     }
     enum ael_status status = wait_for_slot(&load->call);
-    if (status != AEL_OK) {
-        ael_cached_key_release(load->key);
-        load->key = NULL;
-        load->status = ael_error_set(
-            &load->error, status, 0, k_component, "the key is there, but no slot of protected memory is free");
+    if (status == AEL_OK) {
+        load->key = key;
+        return;
     }
+    ael_cached_key_release(key);
+    load->status = ael_error_set(
+        &load->error, status, 0, k_component, "the key is there, but no slot of protected memory is free");
 }
 
 /* see appencryption/background.h */
