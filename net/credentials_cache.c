@@ -104,7 +104,8 @@ wait_for_fetch(struct ael_credentials_cache *cache, const struct ael_call *call,
             &cache->changed, &cache->lock,
             (left_ms < WAIT_SLICE_MS ? (int64_t)left_ms : WAIT_SLICE_MS) * 1000000);
     }
-    if (cache->failures == failures) {
+    /* Another one may have fetched since the failure, before this thread had the lock again. */
+    if (cache->failures == failures || is_usable(cache, ael_clock_wall_s())) {
         return AEL_OK;
     }
     if (err != NULL) {

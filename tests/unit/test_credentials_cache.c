@@ -26,6 +26,8 @@ struct source {
     atomic_bool hold;
     atomic_int life_s; /* 0 = for ever; less than 0: over already */
     _Atomic(enum ael_status) fail;
+    atomic_bool fails_once;
+    atomic_bool has_given; /* somebody has credentials */
 };
 
 static enum ael_status
@@ -45,6 +47,9 @@ fetch(void *self, const struct ael_call *call, struct ael_credentials **out, str
     atomic_fetch_sub(&source->inside, 1);
     if (atomic_load(&source->fail) != AEL_OK) {
         return ael_error_set(err, atomic_load(&source->fail), number, "test", "failure %d", number);
+    }
+    if (number == 1 && atomic_load(&source->fails_once)) {
+        return ael_error_set(err, AEL_E_UNREACHABLE, number, "test", "failure %d", number);
     }
     char id[16];
     uint8_t secret[] = "secret";
@@ -294,6 +299,51 @@ static void test_cache_get__shares_a_failure_but_no_deadline(void) {
     end(&world);
 }
 
+static void *ask_until_given(void *context) {
+    struct caller *caller = context;
+    struct world own = {.cache = caller->world->cache};
+    while (caller->got <= 0) {
+        caller->got = get(&own);
+    }
+    atomic_store(&caller->world->source.has_given, true);
+    return NULL;
+}
+
+/* Tells by a negative number that it got a failure, and that others had credentials by then. */
+static void *ask_beside_others(void *context) {
+    struct caller *caller = context;
+    struct world own = {.cache = caller->world->cache};
+    int got = get(&own);
+    caller->got = got > 0 || !atomic_load(&caller->world->source.has_given) ? 1 : got;
+    return NULL;
+}
+
+static void test_cache_get__shares_no_failure_that_another_fetch_made_good(void) {
+    enum { ROUNDS = 50, ASKERS = 6, PERSISTENT = 2 };
+    int late = 0; /* a few: others may get credentials between a failure and the look whether they did */
+    for (int i = 0; i < ROUNDS; i++) {
+        struct world world;
+        struct caller callers[ASKERS];
+        begin(&world, 0);
+        atomic_store(&world.source.hold, true);
+        atomic_store(&world.source.fails_once, true);
+        for (int k = 0; k < ASKERS; k++) {
+            callers[k] = (struct caller){.world = &world};
+            void *(*ask)(void *) = k < PERSISTENT ? ask_until_given : ask_beside_others;
+            CU_ASSERT_FATAL(pthread_create(&callers[k].thread, NULL, ask, &callers[k]) == 0);
+        }
+        wait_inside(&world);
+        (void)poll(NULL, 0, 2); /* the others come */
+        atomic_store(&world.source.hold, false);
+        join(callers, ASKERS);
+        for (int k = 0; k < ASKERS; k++) {
+            late += callers[k].got <= 0;
+        }
+        end(&world);
+    }
+    CU_ASSERT(late < ROUNDS);
+}
+
 static void test_cache_get__hands_a_cancelled_fetch_to_another(void) {
     struct world world;
     struct ael_call call = AEL_CALL_INIT;
@@ -368,6 +418,8 @@ static const struct test_case k_cases[] = {
     {"a refresh that hangs leaves its call time",
      test_cache_get__leaves_its_call_time_while_there_are_old_ones},
     {"a failure is shared, a deadline is not", test_cache_get__shares_a_failure_but_no_deadline},
+    {"a failure that was made good is not shared",
+     test_cache_get__shares_no_failure_that_another_fetch_made_good},
     {"a cancelled fetch goes to another", test_cache_get__hands_a_cancelled_fetch_to_another},
     {"a child of a fork in a fetch fetches for itself",
      test_cache_get__works_in_a_child_of_a_fork_in_a_fetch},
