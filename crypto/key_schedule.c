@@ -40,12 +40,14 @@ static bool is_due(struct ael_key_heat *heat) {
     return misses % MISSES_BEFORE_AN_OFFER == 0 && !atomic_load(&heat->barred);
 }
 
-/* Either who bars the key sees that it was hot, or this thread sees the bar. */
+/* Either who bars the key sees that it was hot, or this thread sees the bar. The registers with round keys go first, for
+ * what follows lies deeper in the stack than an operation else. */
 static void
 offer(const struct ael_key_schedule *schedule, const struct ael_key_binding *binding, struct ael_key_heat *heat) {
     unsigned char never = AEL_KEY_NEVER_OFFERED;
     uint32_t place = AEL_HOT_KEY_NOWHERE;
     struct ael_hot_keys *hot = &ael_protected()->hot;
+    ael_wipe_vectors();
     (void)atomic_compare_exchange_strong(&heat->place, &never, AEL_HOT_KEY_NOWHERE);
     (void)ael_hot_keys_offer(
         hot, binding->generation, schedule->engine, schedule->bytes, schedule->engine->schedule_bytes, &place);

@@ -61,7 +61,9 @@ void ael_hot_keys_clear(struct ael_hot_keys *hot) {
 
 /* -- changes; under the lock -- */
 
-/* Writes, with the region writable for that moment alone; NULL wipes. */
+/* Writes, with the region writable for that moment alone; NULL wipes. The copy went through vector registers, and what comes
+ * behind it (the first call of a function that is resolved then, a signal) may write those to the stack, deeper than an
+ * operation is. */
 static bool write_bytes(struct ael_hot_keys *hot, uint32_t place, const uint8_t *bytes, size_t len) {
     if (ael_region_begin(&hot->region, AEL_PAGES_WRITE) != AEL_OK) {
         return false;
@@ -70,6 +72,7 @@ static bool write_bytes(struct ael_hot_keys *hot, uint32_t place, const uint8_t 
     ael_wipe(to, AEL_HOT_KEY_BYTES);
     if (bytes != NULL) {
         memcpy(to, bytes, len);
+        ael_wipe_vectors();
     }
     ael_region_narrow(&hot->region);
     enum ael_status status = ael_region_end(&hot->region);

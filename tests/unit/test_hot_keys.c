@@ -7,6 +7,7 @@
 #include "securememory/hot_keys.h"
 
 #include "base/clock.h"
+#include "base/wipe.h"
 #include "crypto/crypto_key.h"
 #include "crypto/key_schedule.h"
 #include "securememory/protected.h"
@@ -517,6 +518,63 @@ static void test_hot_keys__leave_a_page_of_the_limit(void) {
     CU_ASSERT_EQUAL(child_run_with_lock_limit((size_t)64 * 1024, takes_the_last_but_one), 0);
 }
 
+/* -- registers -- */
+
+#if defined(__x86_64__)
+enum { REGISTERS = 32, REGISTER_BYTES = 64 };
+
+static uint8_t s_registers[REGISTERS * REGISTER_BYTES];
+
+#define STORE_XMM(n) "movups %%xmm" #n "," #n "*64(%0)\n\t"
+#define STORE_ZMM(n) "vmovdqu64 %%zmm" #n "," #n "*64(%0)\n\t"
+
+static void store_registers(void) {
+    __asm__ volatile(STORE_XMM(0) STORE_XMM(1) STORE_XMM(2) STORE_XMM(3) STORE_XMM(4) STORE_XMM(5) STORE_XMM(6)
+                         STORE_XMM(7) STORE_XMM(8) STORE_XMM(9) STORE_XMM(10) STORE_XMM(11) STORE_XMM(12)
+                             STORE_XMM(13) STORE_XMM(14) STORE_XMM(15) ::"r"(s_registers)
+                     : "memory");
+    if (__builtin_cpu_supports("avx512f")) {
+        __asm__ volatile(STORE_ZMM(16) STORE_ZMM(17) STORE_ZMM(18) STORE_ZMM(19) STORE_ZMM(20) STORE_ZMM(21)
+                             STORE_ZMM(22) STORE_ZMM(23) STORE_ZMM(24) STORE_ZMM(25) STORE_ZMM(26) STORE_ZMM(27)
+                                 STORE_ZMM(28) STORE_ZMM(29) STORE_ZMM(30) STORE_ZMM(31) ::"r"(s_registers)
+                         : "memory");
+    }
+}
+
+static size_t registers_with(uint8_t fill) {
+    size_t count = 0;
+    for (size_t at = 0; at < sizeof s_registers; at += 16) {
+        size_t same = 0;
+        for (size_t i = 0; i < 16; i++) {
+            same += s_registers[at + i] == fill;
+        }
+        count += same == 16;
+    }
+    return count;
+}
+
+/* Whatever the copy went through. */
+static void test_hot_keys_offer__leaves_no_schedule_in_vector_registers(void) {
+    uint8_t schedule[512];
+    const int kind = 0;
+    uint32_t place = 0;
+    set_up();
+    CU_ASSERT_EQUAL(ael_protected_enter(), AEL_OK);
+    memset(schedule, 0x9d, sizeof schedule);
+    ael_wipe_vectors();
+    bool taken = ael_hot_keys_offer(hot(), 5, &kind, schedule, sizeof schedule, &place);
+    store_registers();
+    CU_ASSERT_TRUE(taken);
+    CU_ASSERT_EQUAL(registers_with(0x9d), 0);
+    ael_protected_leave();
+    tear_down();
+}
+#else
+static void test_hot_keys_offer__leaves_no_schedule_in_vector_registers(void) {
+    printf("\n  on x86-64 alone ");
+}
+#endif
+
 static const struct test_case k_cases[] = {
     {"often used", test_hot_keys__get_a_key_that_is_used_often},
     {"nothing left over", test_hot_keys__get_the_schedule_and_nothing_that_lay_there_before},
@@ -534,6 +592,7 @@ static const struct test_case k_cases[] = {
     {"giving way", test_hot_keys__that_are_not_used_give_way_once_a_millisecond},
     {"fork", test_hot_keys__do_not_cross_a_fork},
     {"shut-down", test_hot_keys__end_with_a_shut_down},
+    {"registers", test_hot_keys_offer__leaves_no_schedule_in_vector_registers},
     {"limits", test_hot_keys__leave_a_page_of_the_limit},
 };
 
