@@ -14,7 +14,7 @@ enum {
     LEAST_SECRET_SLOTS = 6, /* fewer where pages are so large that these would not fit into SMALLEST_LIMIT */
     MOST_SECRET_SLOTS = 64,
     DEFAULT_LEASE_US = 1000,
-    PAGES_LEFT = 1, /* that hot keys do not take */
+    PAGES_LEFT = 1,             /* that hot keys do not take */
     SMALLEST_LIMIT = 64 * 1024, /* of locked memory, with which the defaults are to work */
     DEFAULT_REKEY_S = 3600,
     DEFAULT_SLOT_IDLE_MS = 1000,

@@ -456,7 +456,11 @@ static enum ael_status wrap_slowly(void *context, struct ael_bytes bytes) {
 }
 
 static enum ael_status wrap_key_slowly(
-    void *self, const struct ael_call *call, struct ael_secret *key, struct ael_buf *out, struct ael_error *err) {
+    void *self,
+    const struct ael_call *call,
+    struct ael_secret *key,
+    struct ael_buf *out,
+    struct ael_error *err) {
     struct wrapping wrapping = {out, NULL};
     (void)self;
     (void)call;
@@ -541,7 +545,8 @@ static void take_all(struct ael_secret_slot **taken, size_t count) {
 /* A slot that comes free goes to a backend, though others have waited longer. */
 static void test_slots__go_to_backends_first(void) {
     struct ael_memory_options options = AEL_MEMORY_OPTIONS_INIT;
-    struct ael_secret_slot *taken[2]; /* the second is kept for edges; the other kept one is for what is opened inside */
+    struct ael_secret_slot
+        *taken[2]; /* the second is kept for edges; the other kept one is for what is opened inside */
     struct waiting host = {.number = 0};
     struct waiting backend = {.number = 1};
     options.secret_slots = 1;

@@ -529,14 +529,15 @@ static uint8_t s_registers[REGISTERS * REGISTER_BYTES];
 #define STORE_ZMM(n) "vmovdqu64 %%zmm" #n "," #n "*64(%0)\n\t"
 
 static void store_registers(void) {
-    __asm__ volatile(STORE_XMM(0) STORE_XMM(1) STORE_XMM(2) STORE_XMM(3) STORE_XMM(4) STORE_XMM(5) STORE_XMM(6)
-                         STORE_XMM(7) STORE_XMM(8) STORE_XMM(9) STORE_XMM(10) STORE_XMM(11) STORE_XMM(12)
-                             STORE_XMM(13) STORE_XMM(14) STORE_XMM(15) ::"r"(s_registers)
+    __asm__ volatile(STORE_XMM(0) STORE_XMM(1) STORE_XMM(2) STORE_XMM(3) STORE_XMM(4) STORE_XMM(5)
+                         STORE_XMM(6) STORE_XMM(7) STORE_XMM(8) STORE_XMM(9) STORE_XMM(10) STORE_XMM(11)
+                             STORE_XMM(12) STORE_XMM(13) STORE_XMM(14) STORE_XMM(15)::"r"(s_registers)
                      : "memory");
     if (__builtin_cpu_supports("avx512f")) {
         __asm__ volatile(STORE_ZMM(16) STORE_ZMM(17) STORE_ZMM(18) STORE_ZMM(19) STORE_ZMM(20) STORE_ZMM(21)
-                             STORE_ZMM(22) STORE_ZMM(23) STORE_ZMM(24) STORE_ZMM(25) STORE_ZMM(26) STORE_ZMM(27)
-                                 STORE_ZMM(28) STORE_ZMM(29) STORE_ZMM(30) STORE_ZMM(31) ::"r"(s_registers)
+                             STORE_ZMM(22) STORE_ZMM(23) STORE_ZMM(24) STORE_ZMM(25) STORE_ZMM(26)
+                                 STORE_ZMM(27) STORE_ZMM(28) STORE_ZMM(29) STORE_ZMM(30)
+                                     STORE_ZMM(31)::"r"(s_registers)
                          : "memory");
     }
 }
