@@ -24,12 +24,8 @@ AEL_MUST_CHECK enum ael_status ael_id_hash_init(struct ael_id_hash *hash);
 /** Returns the hash of an id (SipHash-1-3: enough for tables, whose hashes nobody sees). Threads: any. */
 uint64_t ael_id_hash_of(const struct ael_id_hash *hash, struct ael_bytes id);
 
-/** Returns the tag of an id: SipHash-1-3 with its output of 128 bits. Threads: any. */
+/** Returns the tag of an id: its hash as by ael_id_hash_of, and as many bits more of the state that made it. Threads: any. */
 struct ael_id_tag ael_id_hash_tag_of(const struct ael_id_hash *hash, struct ael_bytes id);
-
-/** For tests: with other numbers of rounds. */
-struct ael_id_tag ael_id_hash_tag_with_rounds_for_test(
-    const struct ael_id_hash *hash, struct ael_bytes id, int rounds_a_word, int rounds_at_end);
 
 /** For tests: the same with other numbers of rounds; 2 and 4 are what libraries have. */
 uint64_t ael_id_hash_with_rounds_for_test(

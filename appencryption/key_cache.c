@@ -539,40 +539,34 @@ static bool borrow(struct ael_key_cache *cache, const struct visit *visit, struc
 }
 
 /* Begins a visit, with the clocks as they are, or were a tick ago. */
-static struct visit begin(
-    const struct ael_key_cache *cache, const struct ael_key_source *source, const struct ael_flight_key *key,
-    const struct ael_call *call) {
-    struct visit visit = {.key = *key, .source = source, .call = call};
-    visit.key.tag = ael_id_hash_tag_of(&cache->hash, key->id);
+static void begin(const struct ael_key_cache *cache, struct visit *visit) {
+    visit->key.tag = ael_id_hash_tag_of(&cache->hash, visit->key.id);
     if (cache->rules->interval_ns >= k_long_interval_ns) {
         struct ael_instant now = ael_clock_last_tick();
-        visit.now_ns = now.boot_ns;
-        visit.now_s = now.wall_s;
+        visit->now_ns = now.boot_ns;
+        visit->now_s = now.wall_s;
     } else {
-        look_at_clocks(&visit);
+        look_at_clocks(visit);
     }
-    visit.began_ns = visit.now_ns;
-    return visit;
+    visit->began_ns = visit->now_ns;
 }
 
-static enum ael_status lend(
-    struct ael_key_cache *cache, const struct ael_key_source *source, const struct ael_flight_key *key,
-    const struct ael_call *call, struct ael_key_loan *loan, struct ael_error *err) {
-    struct visit visit = begin(cache, source, key, call);
-    if (cache->enabled && borrow(cache, &visit, loan)) {
+static enum ael_status
+lend(struct ael_key_cache *cache, struct visit *visit, struct ael_key_loan *loan, struct ael_error *err) {
+    begin(cache, visit);
+    if (cache->enabled && borrow(cache, visit, loan)) {
         return AEL_OK;
     }
     loan->key = NULL;
     loan->place = AEL_THREAD_PINS;
-    return cache->enabled ? get_locked(cache, &visit, &loan->key, err)
-                          : load_uncached(cache, &visit, &loan->key, err);
+    return cache->enabled ? get_locked(cache, visit, &loan->key, err)
+                          : load_uncached(cache, visit, &loan->key, err);
 }
 
-static enum ael_status get(
-    struct ael_key_cache *cache, const struct ael_key_source *source, const struct ael_flight_key *wanted,
-    const struct ael_call *call, struct ael_cached_key **key, struct ael_error *err) {
+static enum ael_status
+get(struct ael_key_cache *cache, struct visit *visit, struct ael_cached_key **key, struct ael_error *err) {
     struct ael_key_loan loan;
-    enum ael_status status = lend(cache, source, wanted, call, &loan, err);
+    enum ael_status status = lend(cache, visit, &loan, err);
     *key = loan.key;
     if (loan.place != AEL_THREAD_PINS) {
         (void)ael_cached_key_acquire(loan.key);
@@ -609,16 +603,16 @@ void ael_key_loan_end(const struct ael_key_loan *loan) {
 enum ael_status ael_key_cache_lend(
     struct ael_key_cache *cache, const struct ael_key_source *source, struct ael_bytes id, int64_t created_s,
     const struct ael_call *call, struct ael_key_loan *loan, struct ael_error *err) {
-    struct ael_flight_key key = {.id = id, .created_s = created_s};
-    return lend(cache, source, &key, call, loan, err);
+    struct visit visit = {.key = {.id = id, .created_s = created_s}, .source = source, .call = call};
+    return lend(cache, &visit, loan, err);
 }
 
 /* see appencryption/key_cache.h */
 enum ael_status ael_key_cache_lend_latest(
     struct ael_key_cache *cache, const struct ael_key_source *source, struct ael_bytes id,
     const struct ael_call *call, struct ael_key_loan *loan, struct ael_error *err) {
-    struct ael_flight_key key = {.id = id, .latest = true};
-    return lend(cache, source, &key, call, loan, err);
+    struct visit visit = {.key = {.id = id, .latest = true}, .source = source, .call = call};
+    return lend(cache, &visit, loan, err);
 }
 
 /* see appencryption/key_cache.h */
@@ -634,16 +628,16 @@ uint64_t ael_cache_counters_hits(const struct ael_cache_counters *counters) {
 enum ael_status ael_key_cache_get_or_load(
     struct ael_key_cache *cache, const struct ael_key_source *source, struct ael_bytes id, int64_t created_s,
     const struct ael_call *call, struct ael_cached_key **key, struct ael_error *err) {
-    struct ael_flight_key wanted = {.id = id, .created_s = created_s};
-    return get(cache, source, &wanted, call, key, err);
+    struct visit visit = {.key = {.id = id, .created_s = created_s}, .source = source, .call = call};
+    return get(cache, &visit, key, err);
 }
 
 /* see appencryption/key_cache.h */
 enum ael_status ael_key_cache_get_or_load_latest(
     struct ael_key_cache *cache, const struct ael_key_source *source, struct ael_bytes id,
     const struct ael_call *call, struct ael_cached_key **key, struct ael_error *err) {
-    struct ael_flight_key wanted = {.id = id, .latest = true};
-    return get(cache, source, &wanted, call, key, err);
+    struct visit visit = {.key = {.id = id, .latest = true}, .source = source, .call = call};
+    return get(cache, &visit, key, err);
 }
 
 /* Under the lock: as look, but for waiting. */
@@ -676,14 +670,14 @@ static enum ael_status at_hand_locked(
 enum ael_status ael_key_cache_at_hand(
     struct ael_key_cache *cache, struct ael_bytes id, int64_t created_s, bool latest, struct ael_cached_key **key,
     bool *due) {
-    struct ael_flight_key wanted = {.id = id, .created_s = created_s, .latest = latest};
+    struct visit visit = {.key = {.id = id, .created_s = created_s, .latest = latest}};
     struct ael_key_loan loan;
     *key = NULL;
     *due = false;
     if (!cache->enabled) {
         return AEL_E_WOULD_BLOCK;
     }
-    struct visit visit = begin(cache, NULL, &wanted, NULL);
+    begin(cache, &visit);
     if (!borrow(cache, &visit, &loan)) {
         return at_hand_locked(cache, &visit, key, due);
     }

@@ -21,6 +21,10 @@ static bool is_latest(const void *key, const void *wanted) {
     return has_id(key, wanted) && ael_cached_key_standing(key) == AEL_KEY_LATEST;
 }
 
+static bool is_any(const void *key, const void *wanted) {
+    return has_id(key, wanted);
+}
+
 static uint64_t dated_hash(struct ael_id_tag id, const struct ael_cached_key *key) {
     return ael_id_hash_dated(id.hash, ael_crypto_key_created_s(key->key));
 }
@@ -37,14 +41,18 @@ void ael_key_table_init(struct ael_key_table *table, const struct ael_cache_boun
     ael_pinned_table_init(&table->entries, offsetof(struct ael_cached_key, link));
 }
 
+static struct ael_cached_key *filed_by_id(
+    const struct ael_key_table *table, const struct ael_key_wanted *wanted, ael_pinned_match_fn match) {
+    return ael_pinned_table_find(&table->entries, wanted->id.hash, match, wanted);
+}
+
 /* see appencryption/key_table.h */
 struct ael_cached_key *
 ael_key_table_find(const struct ael_key_table *table, const struct ael_key_wanted *wanted) {
     if (wanted->latest) {
-        return ael_pinned_table_find(&table->entries, wanted->id.hash, is_latest, wanted);
+        return filed_by_id(table, wanted, is_latest);
     }
-    struct ael_cached_key *found =
-        ael_pinned_table_find(&table->entries, wanted->id.hash, is_dated, wanted);
+    struct ael_cached_key *found = filed_by_id(table, wanted, is_dated);
     return found != NULL
                ? found
                : ael_pinned_table_find(
@@ -86,11 +94,13 @@ static void take_out(struct ael_key_table *table, struct ael_cached_key *key) {
 
 /* see appencryption/key_table.h */
 bool ael_key_table_add(struct ael_key_table *table, struct ael_id_tag id, struct ael_cached_key *key) {
+    struct ael_key_wanted wanted = {.id = id};
     uint64_t dated = dated_hash(id, key);
+    uint64_t hash = filed_by_id(table, &wanted, is_any) == NULL ? id.hash : dated;
     key->id_check = id.check;
     key->link.own = (uint32_t)(id.hash >> 32);
     ael_cached_key_set_standing(key, AEL_KEY_DATED); /* before it can be found */
-    if (!ael_pinned_table_add(&table->entries, &key->link, dated)) {
+    if (!ael_pinned_table_add(&table->entries, &key->link, hash)) {
         ael_cached_key_set_standing(key, AEL_KEY_OUTSIDE);
         return false;
     }
@@ -105,13 +115,19 @@ void ael_key_table_set_latest(struct ael_key_table *table, struct ael_id_tag id,
         return;
     }
     struct ael_key_wanted wanted = {.id = id, .latest = true};
-    struct ael_cached_key *known = ael_key_table_find(table, &wanted);
+    struct ael_cached_key *known = filed_by_id(table, &wanted, is_latest);
     if (known != NULL) {
         ael_cached_key_set_standing(known, AEL_KEY_DATED);
-        file_anew(table, known, dated_hash(id, known));
+    } else {
+        known = filed_by_id(table, &wanted, is_any);
+    }
+    if (known != key) {
+        if (known != NULL) {
+            file_anew(table, known, dated_hash(id, known));
+        }
+        file_anew(table, key, id.hash);
     }
     ael_cached_key_set_standing(key, AEL_KEY_LATEST);
-    file_anew(table, key, id.hash);
 }
 
 /* see appencryption/key_table.h */

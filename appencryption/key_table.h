@@ -1,8 +1,9 @@
 /*
  * appencryption/key_table.h - the entries of a key cache, found by (id, created) and, the latest of each id, by id.
  *
- * One table for both: the latest of an id is filed under the id's hash, all others of it under that of (id, created). So
- * most keys, of which an id has one, are found at the first look either way, and take one link and one bucket.
+ * One table for both: of an id's entries the latest, or the first one while there is no latest, is filed under the id's
+ * hash, all others under that of (id, created). So most keys, of which an id has one, are found at the first look either
+ * way, and take one link and one bucket.
  *
  * Bounded by an evictor; an entry that goes is retired (retire.h): the table's hold on the key is dropped once no thread
  * looks at it, and the key lives on until its users have dropped theirs.
