@@ -599,6 +599,36 @@ static void test_postgres_rows__of_another_date_are_no_latest(void) {
     ael_metastore_release(store);
 }
 
+static void test_postgres_rows__from_the_future_are_read(void) {
+    sql(k_go_table);
+    struct ael_metastore *store = open_store();
+    insert_bad("'9999-12-31 23:59:00'", "'{\"Created\":253402300740,\"Key\":\"a2V5\"}'");
+    CU_ASSERT_EQUAL(latest_from(store, "_IK_b"), AEL_OK);
+    CU_ASSERT_EQUAL(load_from(store, "_IK_b", INT64_C(253402300740), NULL, NULL), AEL_OK);
+    ael_metastore_release(store);
+}
+
+/* Columns that this library knows nothing of are left to their default; without one nothing is stored. */
+static void test_postgres_tables__with_further_columns_lose_no_key(void) {
+    struct ael_key_record record = record_of("key", CREATED + 60);
+    struct ael_error err = {0};
+    bool stored = true;
+    sql(k_go_table);
+    sql("ALTER TABLE encryption_key ADD note TEXT, ADD made_by TEXT NOT NULL DEFAULT 'me'");
+    struct ael_metastore *store = open_store();
+    CU_ASSERT_EQUAL(store_in(store, "_IK_b", CREATED, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(latest_from(store, "_IK_b"), AEL_OK);
+    sql("ALTER TABLE encryption_key ALTER made_by DROP DEFAULT");
+    CU_ASSERT_EQUAL(
+        ael_metastore_store(store, NULL, ael_bytes_from_text("_IK_b"), &record, &stored, &err), AEL_E_BACKEND);
+    CU_ASSERT_FALSE(stored);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.detail, "made_by"));
+    CU_ASSERT_PTR_NULL(strstr(err.detail, "_IK_b")); /* the server's detail has the whole row */
+    expect_value("SELECT count(*) FROM encryption_key", "1");
+    CU_ASSERT_EQUAL(load_from(store, "_IK_b", CREATED, NULL, NULL), AEL_OK);
+    ael_metastore_release(store);
+}
+
 static void test_postgres_ids__that_do_not_fit_are_refused(void) {
     char id[4097];
     sql(k_go_table);
@@ -1035,6 +1065,8 @@ static const struct test_case k_cases[] = {
     {"rows are stored when the column changes", test_postgres_rows__are_stored_when_the_column_changes},
     {"rows that are no keys are told", test_postgres_rows__that_are_no_keys_are_told},
     {"rows of another date are no latest", test_postgres_rows__of_another_date_are_no_latest},
+    {"rows from the future are read", test_postgres_rows__from_the_future_are_read},
+    {"further columns lose no key", test_postgres_tables__with_further_columns_lose_no_key},
     {"ids that do not fit are refused", test_postgres_ids__that_do_not_fit_are_refused},
     {"calls end with their deadline", test_postgres_calls__end_with_their_deadline},
     {"calls end when they are cancelled", test_postgres_calls__end_when_they_are_cancelled},
