@@ -17,7 +17,8 @@
 
 enum { TEXT_BYTES = 1024, ARGUMENTS = 16, READY_TRIES = 6000, START_TRIES = 20, TRY_MS = 10 };
 
-#define RUN_AS "nobody"
+#define RUN_AS     "nobody"
+#define MYSQL_HOME "/var/cache/ael/mysql-8"
 
 /* ---- programs ---- */
 
@@ -46,6 +47,8 @@ static pid_t start_script(const struct mariadb_server *server, const char *scrip
     char log[TEXT_BYTES];
     char port[32];
     char settings[TEXT_BYTES];
+    char home[TEXT_BYTES];
+    const char *mysql_home = getenv("AEL_MYSQL_HOME");
     posix_spawn_file_actions_t actions;
     pid_t pid = 0;
     size_t count = add_user(arguments);
@@ -57,9 +60,12 @@ static pid_t start_script(const struct mariadb_server *server, const char *scrip
     arguments[count] = NULL;
     (void)snprintf(log, sizeof log, "%s/log", server->folder);
     (void)snprintf(port, sizeof port, "PORT=%d", server->port);
-    (void)snprintf(settings, sizeof settings, "OPTIONS=%s", options == NULL ? "" : options);
+    (void)snprintf(
+        settings, sizeof settings, "OPTIONS=%s %s", server->options == NULL ? "" : server->options,
+        options == NULL ? "" : options);
+    (void)snprintf(home, sizeof home, "MYSQL=%s", mysql_home == NULL ? MYSQL_HOME : mysql_home);
     char *environment[] = {
-        port, settings, (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", (char *)"LC_ALL=C.UTF-8", NULL};
+        port, settings, home, (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", (char *)"LC_ALL=C.UTF-8", NULL};
     (void)posix_spawn_file_actions_init(&actions);
     (void)posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     (void)posix_spawn_file_actions_addopen(&actions, 1, log, O_WRONLY | O_CREAT | O_APPEND, 0644);
@@ -120,6 +126,22 @@ static const char k_server[] =
     "--default-time-zone=+00:00"
     " $OPTIONS\n";
 
+static const char k_mysql_files[] =
+    "cd \"$1\"\n"
+    "\"$MYSQL/bin/mysqld\" --no-defaults --basedir=\"$MYSQL\" --datadir=\"$1/data\""
+    " --initialize-insecure --innodb-redo-log-capacity=16M\n";
+
+static const char k_mysql_server[] = "cd \"$1\"\n"
+                                     "exec \"$MYSQL/bin/mysqld\" --no-defaults --basedir=\"$MYSQL\" "
+                                     "--datadir=\"$1/data\" --socket=\"$1/socket\""
+                                     " --pid-file=\"$1/pid\" --bind-address=127.0.0.1 --port=$PORT "
+                                     "--skip-name-resolve --mysqlx=OFF --skip-log-bin"
+                                     " --ssl-ca=\"$1/ca.pem\" --ssl-cert=\"$1/server.pem\" "
+                                     "--ssl-key=\"$1/server.key\" --performance-schema=OFF"
+                                     " --innodb-buffer-pool-size=32M --innodb-flush-method=nosync "
+                                     "--max-connections=200 --default-time-zone=+00:00"
+                                     " $OPTIONS\n";
+
 static int free_port(void) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof address;
@@ -175,7 +197,7 @@ static bool wait_ready(struct mariadb_server *server) {
 /* see tests/support/mariadb_server.h. What a crash left behind may take a while to be gone. */
 bool mariadb_server_start(struct mariadb_server *server, const char *options) {
     for (int i = 0; i < START_TRIES; i++) {
-        server->pid = start_script(server, k_server, options);
+        server->pid = start_script(server, server->is_mysql ? k_mysql_server : k_server, options);
         if (server->pid != 0 && wait_ready(server)) {
             return true;
         }
@@ -204,12 +226,21 @@ static bool make_user(const struct mariadb_server *server) {
                server, "GRANT ALL ON `" MARIADB_SERVER_DATABASE "`.* TO '" MARIADB_SERVER_USER "'@'%'") >= 0;
 }
 
+static bool init(struct mariadb_server *server, bool is_mysql) {
+    *server = (struct mariadb_server){.port = free_port(), .is_mysql = is_mysql};
+    return server->port != 0 && make_folder(server) &&
+           run_script(server, is_mysql ? k_mysql_files : k_files) && run_script(server, k_certificates) &&
+           mariadb_server_start(server, NULL) && make_user(server);
+}
+
 /* see tests/support/mariadb_server.h */
 bool mariadb_server_init(struct mariadb_server *server) {
-    memset(server, 0, sizeof *server);
-    server->port = free_port();
-    return server->port != 0 && make_folder(server) && run_script(server, k_files) &&
-           run_script(server, k_certificates) && mariadb_server_start(server, NULL) && make_user(server);
+    return init(server, false);
+}
+
+/* see tests/support/mariadb_server.h */
+bool mariadb_server_init_mysql(struct mariadb_server *server) {
+    return init(server, true);
 }
 
 /* see tests/support/mariadb_server.h */

@@ -23,11 +23,18 @@ struct mariadb_server {
     char folder[64]; /* data, socket, certificates (ca.pem, server.pem, client.pem, client.key), log */
     int port;
     pid_t pid;           /* 0 = does not run */
-    const char *options; /* of the program, separated by blanks; NULL = none */
+    bool is_mysql;       /* Oracle's server, not MariaDB */
+    const char *options; /* that it is started with each time, separated by blanks; NULL = none */
 };
 
 /** Makes folder and database files, and starts the server. False, with a line on standard output, when that fails. */
 bool mariadb_server_init(struct mariadb_server *server);
+
+/**
+ * The same with Oracle's MySQL 8, of AEL_MYSQL_HOME or /var/cache/ael/mysql-8 (scripts/fetch-mysql); its users log in by
+ * caching_sha2_password.
+ */
+bool mariadb_server_init_mysql(struct mariadb_server *server);
 
 /** Starts it again, with these further options ("--read-only"; NULL = none), and waits until it answers. */
 bool mariadb_server_start(struct mariadb_server *server, const char *options);
