@@ -115,7 +115,8 @@ static bool is_passing(unsigned number) {
         ER_TOO_MANY_USER_CONNECTIONS,
         ER_USER_LIMIT_REACHED,
         ER_HOST_IS_BLOCKED,
-        ER_UNKNOWN_COM_ERROR,         /* Galera: the node is in no primary component, or not in step */
+        ER_UNKNOWN_COM_ERROR, /* Galera: the node is in no primary component, or not in step */
+        ER_LOCK_WAIT_TIMEOUT, /* the same, when a read was to wait for the others; or somebody has a lock for long */
         ER_OPTION_PREVENTS_STATEMENT, /* read_only */
         ER_READ_ONLY_MODE,
         ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION,
@@ -141,8 +142,8 @@ static bool is_of_client(unsigned number) {
 static enum ael_status status_of(unsigned number) {
     static const unsigned k_too_large[] = {
         ER_DATA_TOO_LONG, ER_NET_PACKET_TOO_LARGE, CR_NET_PACKET_TOO_LARGE, 0};
-    static const unsigned k_too_slow[] = {ER_LOCK_WAIT_TIMEOUT,  ER_LOCK_DEADLOCK,    ER_QUERY_INTERRUPTED,
-                                          MARIADB_QUERY_TIMEOUT, MYSQL_QUERY_TIMEOUT, 0};
+    static const unsigned k_too_slow[] = {
+        ER_LOCK_DEADLOCK, ER_QUERY_INTERRUPTED, MARIADB_QUERY_TIMEOUT, MYSQL_QUERY_TIMEOUT, 0};
     static const unsigned k_of_log_in[] = {CR_AUTH_PLUGIN_CANNOT_LOAD, CR_AUTH_PLUGIN_ERR,
                                            CR_PLUGIN_NOT_ALLOWED,      CR_SECURE_AUTH,
                                            CR_VERSION_ERROR,           0};

@@ -21,6 +21,10 @@ static const char k_settings[] =
 /* In Galera, what is read or changed is what other nodes had acknowledged. Elsewhere it is unknown, or does nothing. */
 static const char k_settings_cluster[] = "SET SESSION wsrep_sync_wait = 3";
 
+/* A node outside of the primary component takes connections all the same. SHOW it answers always. */
+static const char k_is_clustered[] = "SHOW GLOBAL VARIABLES LIKE 'wsrep_on'";
+static const char k_is_ready[] = "SHOW GLOBAL STATUS LIKE 'wsrep_ready'";
+
 static const char k_server[] =
     "SELECT @@global.read_only OR @@global.innodb_read_only, @@global.innodb_flush_log_at_trx_commit <> 1,"
     " TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', @@global.time_zone)) <> 0";
@@ -359,10 +363,37 @@ static enum ael_status set(struct ael_my_conn *conn, const char *sql, struct ael
     return status;
 }
 
+/* *is_on tells whether there is a row with the value ON. */
+static enum ael_status show(struct ael_my_conn *conn, const char *sql, bool *is_on, struct ael_error *err) {
+    MYSQL_RES *rows = NULL;
+    enum ael_status status = run_text(conn, sql, &rows, err);
+    MYSQL_ROW row = rows == NULL ? NULL : mysql_fetch_row(rows);
+    *is_on = row != NULL && row[1] != NULL && strcmp(row[1], "ON") == 0;
+    mysql_free_result(rows);
+    return status;
+}
+
+static enum ael_status look_at_cluster(struct ael_my_conn *conn, struct ael_error *err) {
+    bool is_on = false;
+    enum ael_status status = show(conn, k_is_clustered, &is_on, err);
+    if (status != AEL_OK || !is_on) {
+        return status;
+    }
+    status = show(conn, k_is_ready, &is_on, err);
+    if (status == AEL_OK && !is_on) {
+        return ael_error_set(
+            err, AEL_E_UNREACHABLE, 0, AEL_MY_COMPONENT,
+            "the node is in no primary component of its cluster");
+    }
+    return status;
+}
+
 static enum ael_status set_cluster(struct ael_my_conn *conn, struct ael_error *err) {
     enum ael_status status = set(conn, k_settings_cluster, err);
-    bool is_unknown = status == AEL_E_BACKEND && ael_my_error_number(conn) == ER_UNKNOWN_SYSTEM_VARIABLE;
-    return is_unknown ? AEL_OK : status;
+    if (status == AEL_E_BACKEND && ael_my_error_number(conn) == ER_UNKNOWN_SYSTEM_VARIABLE) {
+        return AEL_OK;
+    }
+    return status == AEL_OK ? look_at_cluster(conn, err) : status;
 }
 
 static enum ael_status

@@ -1,6 +1,6 @@
 /*
- * test_mysql_service.c - services of several processes over one MariaDB: the server is killed and restarted, its
- * connections are cut, processes race for keys and fork.
+ * test_mysql_service.c - services of several processes over MariaDB: the server is killed and restarted, its
+ * connections are cut, processes race for keys and fork; over a Galera cluster that loses nodes.
  *
  * Of every record for which encrypt said AEL_OK a fresh factory must make the payload again.
  *
@@ -222,7 +222,7 @@ static void expect_nothing_lost(struct fork_ledger *ledger, const char *what, in
 
 /* ---- cases ---- */
 
-static void test_mariadb_server__starts(void) {
+static void test_server__starts(void) {
     CU_ASSERT_TRUE_FATAL(mariadb_server_init(&g_server));
 }
 
@@ -421,12 +421,157 @@ static void test_mysql_service__forks_and_forgets(void) {
     fork_and_exchange(false);
 }
 
-static void test_mariadb_server__ends(void) {
+/* ---- a cluster ---- */
+
+static struct mariadb_server g_nodes[GALERA_NODES];
+
+/* All nodes, the one of that number first. */
+static void list_nodes(int first) {
+    (void)snprintf(
+        g_connection, sizeof g_connection,
+        "mysql://%s:%s@127.0.0.1:%d,127.0.0.1:%d,127.0.0.1:%d/%s?tls=false", MARIADB_SERVER_USER,
+        MARIADB_SERVER_PASSWORD_URL, g_nodes[first].port, g_nodes[(first + 1) % GALERA_NODES].port,
+        g_nodes[(first + 2) % GALERA_NODES].port, MARIADB_SERVER_DATABASE);
+}
+
+static void test_galera__starts(void) {
+    struct ael_metastore *store = NULL;
+    CU_ASSERT_TRUE_FATAL(mariadb_server_init_galera(g_nodes));
+    list_nodes(0);
+    CU_ASSERT_TRUE_FATAL(open_store(&store));
+    CU_ASSERT_EQUAL(ael_metastore_ensure_schema(store, NULL, NULL), AEL_OK);
+    ael_metastore_release(store);
+}
+
+enum { RACED_CREATED = 1700000040 };
+
+struct node_race {
+    struct ael_metastore *store;
+    int round;
+    bool stored;
+    enum ael_status status;
+    enum ael_status loaded;
+    pthread_t thread;
+};
+
+/* Who lost the race sees at once who won it. */
+static void *store_at_node(void *context) {
+    struct node_race *racer = context;
+    struct ael_key_record_buf out = AEL_KEY_RECORD_BUF_INIT;
+    const struct ael_key_record record = {.created_s = RACED_CREATED, .key = ael_bytes_from_text("key")};
+    char id[32];
+    (void)snprintf(id, sizeof id, "_IK_raced_%d", racer->round);
+    racer->status =
+        ael_metastore_store(racer->store, NULL, ael_bytes_from_text(id), &record, &racer->stored, NULL);
+    racer->loaded =
+        ael_metastore_load(racer->store, NULL, ael_bytes_from_text(id), RACED_CREATED, &out, NULL);
+    ael_key_record_buf_clear(&out);
+    return NULL;
+}
+
+static int race_at_nodes(struct node_race racers[GALERA_NODES], int round) {
+    int winners = 0;
+    for (int i = 0; i < GALERA_NODES; i++) {
+        racers[i].round = round;
+        racers[i].stored = false;
+        CU_ASSERT_EQUAL_FATAL(pthread_create(&racers[i].thread, NULL, store_at_node, &racers[i]), 0);
+    }
+    for (int i = 0; i < GALERA_NODES; i++) {
+        (void)pthread_join(racers[i].thread, NULL);
+        CU_ASSERT_EQUAL(racers[i].status, AEL_OK);
+        CU_ASSERT_EQUAL(racers[i].loaded, AEL_OK);
+        winners += racers[i].stored ? 1 : 0;
+    }
+    return winners;
+}
+
+/* Each node is asked by a store of its own: of three that write one row at once one is told that it did. */
+static void test_galera__has_one_winner_a_row(void) {
+    struct node_race racers[GALERA_NODES];
+    int rounds = soak_count(20, 1000);
+    int winners = 0;
+    for (int i = 0; i < GALERA_NODES; i++) {
+        list_nodes(i);
+        CU_ASSERT_TRUE_FATAL(open_store(&racers[i].store));
+    }
+    for (int round = 0; round < rounds; round++) {
+        winners += race_at_nodes(racers, round);
+    }
+    printf("%d rounds, %d winners ", rounds, winners);
+    CU_ASSERT_EQUAL(winners, rounds);
+    for (int i = 0; i < GALERA_NODES; i++) {
+        ael_metastore_release(racers[i].store);
+    }
+}
+
+/* The node that is asked first is killed: the others have what it acknowledged, and are asked next. */
+static void test_mysql_service__outlives_a_node_of_its_cluster(void) {
+    struct worker workers[WORKERS];
+    struct fork_ledger ledger = {NULL, 0, 0};
+    list_nodes(1);
+    CU_ASSERT_TRUE_FATAL(mariadb_server_sql(&g_nodes[0], "DELETE FROM encryption_key") >= 0);
+    start_workers(workers);
+    CU_ASSERT_TRUE(wait_for_rows(&g_nodes[0], ROWS_BETWEEN));
+    mariadb_server_end(&g_nodes[1], SIGKILL);
+    CU_ASSERT_TRUE(wait_for_rows(&g_nodes[0], ROWS_BETWEEN));
+    stop_workers(workers, &ledger);
+    expect_nothing_lost(&ledger, "node killed", 1);
+}
+
+static enum ael_status load_none(struct ael_metastore *store) {
+    struct ael_key_record_buf out = AEL_KEY_RECORD_BUF_INIT;
+    enum ael_status status =
+        ael_metastore_load(store, NULL, ael_bytes_from_text("_IK_none"), RACED_CREATED, &out, NULL);
+    ael_key_record_buf_clear(&out);
+    return status;
+}
+
+static enum ael_status store_none(struct ael_metastore *store, bool *stored) {
+    const struct ael_key_record record = {.created_s = RACED_CREATED, .key = ael_bytes_from_text("key")};
+    return ael_metastore_store(store, NULL, ael_bytes_from_text("_IK_none"), &record, stored, NULL);
+}
+
+/* A node that is alone takes no writes and gives no answers: unreachable, so that warm keys go on. */
+static void test_galera__that_lost_its_majority_is_unreachable(void) {
+    struct ael_metastore *store = NULL;
+    bool stored = true;
+    list_nodes(0);
+    CU_ASSERT_TRUE_FATAL(open_store(&store));
+    CU_ASSERT_EQUAL(ael_metastore_health(store, NULL, NULL), AEL_OK);
+    mariadb_server_end(&g_nodes[2], SIGKILL);
+    enum ael_status status = AEL_OK;
+    for (int i = 0; i < TRIES && status != AEL_E_UNREACHABLE;
+         i++) { /* the others are suspected for a while */
+        status = load_none(store);
+        CU_ASSERT_TRUE(status == AEL_E_KEY_NOT_FOUND || status == AEL_E_UNREACHABLE);
+        (void)poll(NULL, 0, TRY_MS);
+    }
+    CU_ASSERT_EQUAL(status, AEL_E_UNREACHABLE);
+    CU_ASSERT_EQUAL(store_none(store, &stored), AEL_E_UNREACHABLE);
+    CU_ASSERT_FALSE(stored);
+    CU_ASSERT_EQUAL(ael_metastore_health(store, NULL, NULL), AEL_E_UNREACHABLE);
+    CU_ASSERT_TRUE(
+        mariadb_server_sql(&g_nodes[0], "SET GLOBAL wsrep_provider_options = 'pc.bootstrap=1'") >= 0);
+    for (int i = 0; i < TRIES && ael_metastore_health(store, NULL, NULL) != AEL_OK; i++) {
+        (void)poll(NULL, 0, TRY_MS);
+    }
+    CU_ASSERT_EQUAL(store_none(store, &stored), AEL_OK);
+    CU_ASSERT_TRUE(stored);
+    ael_metastore_release(store);
+}
+
+static void test_galera__ends(void) {
+    for (int i = 0; i < GALERA_NODES; i++) {
+        mariadb_server_clear(&g_nodes[i]);
+    }
+}
+
+static void test_server__ends(void) {
     mariadb_server_clear(&g_server);
 }
 
 static const struct test_case k_cases[] = {
-    {"a server starts", test_mariadb_server__starts},
+    {"a server starts", test_server__starts},
     {"64 who race store one key", test_mysql_service__stores_one_key_for_all_who_race},
     {"a server that is killed", test_mysql_service__outlives_a_server_that_is_killed},
     {"connections that are cut", test_mysql_service__outlives_connections_that_are_cut},
@@ -434,7 +579,12 @@ static const struct test_case k_cases[] = {
      test_mysql_service__goes_on_with_what_it_has_while_the_server_is_down},
     {"a child and its parent, with keys handed over", test_mysql_service__forks_with_its_keys},
     {"a child and its parent, with keys forgotten", test_mysql_service__forks_and_forgets},
-    {"the server ends", test_mariadb_server__ends},
+    {"the server ends", test_server__ends},
+    {"a cluster starts", test_galera__starts},
+    {"a row has one winner in a cluster", test_galera__has_one_winner_a_row},
+    {"a node of a cluster is killed", test_mysql_service__outlives_a_node_of_its_cluster},
+    {"a node that lost its majority", test_galera__that_lost_its_majority_is_unreachable},
+    {"the cluster ends", test_galera__ends},
 };
 
 TEST_SUITE_MAIN("mysql_service", k_cases)

@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TEXT_BYTES = 1024, ARGUMENTS = 16, READY_TRIES = 6000, START_TRIES = 20, TRY_MS = 10 };
+enum { TEXT_BYTES = 2048, ARGUMENTS = 16, READY_TRIES = 6000, START_TRIES = 20, TRY_MS = 10 };
 
 #define RUN_AS     "nobody"
 #define MYSQL_HOME "/var/cache/ael/mysql-8"
@@ -61,8 +61,7 @@ static pid_t start_script(const struct mariadb_server *server, const char *scrip
     (void)snprintf(log, sizeof log, "%s/log", server->folder);
     (void)snprintf(port, sizeof port, "PORT=%d", server->port);
     (void)snprintf(
-        settings, sizeof settings, "OPTIONS=%s %s", server->options == NULL ? "" : server->options,
-        options == NULL ? "" : options);
+        settings, sizeof settings, "OPTIONS=%s %s", server->options, options == NULL ? "" : options);
     (void)snprintf(home, sizeof home, "MYSQL=%s", mysql_home == NULL ? MYSQL_HOME : mysql_home);
     char *environment[] = {
         port, settings, home, (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", (char *)"LC_ALL=C.UTF-8", NULL};
@@ -241,6 +240,69 @@ bool mariadb_server_init(struct mariadb_server *server) {
 /* see tests/support/mariadb_server.h */
 bool mariadb_server_init_mysql(struct mariadb_server *server) {
     return init(server, true);
+}
+
+/* ---- a cluster ---- */
+
+enum { PORTS_A_NODE = 3 }; /* of the group, of transfers in part, and as a whole */
+
+static void
+set_galera_options(struct mariadb_server *node, int ports[GALERA_NODES][PORTS_A_NODE], int number) {
+    const int *own = ports[number];
+    (void)snprintf(
+        node->options, sizeof node->options,
+        "--binlog-format=ROW --innodb-autoinc-lock-mode=2 --wsrep-on=ON "
+        "--wsrep-provider=/usr/lib/galera/libgalera_smm.so"
+        " --wsrep-cluster-name=tests --wsrep-cluster-address=gcomm://127.0.0.1:%d,127.0.0.1:%d,127.0.0.1:%d"
+        " --wsrep-node-name=n%d --wsrep-node-address=127.0.0.1:%d --wsrep-node-incoming-address=127.0.0.1:%d"
+        " --wsrep-sst-method=rsync --wsrep-sst-receive-address=127.0.0.1:%d"
+        " --wsrep-provider-options=gmcast.listen_addr=tcp://"
+        "127.0.0.1:%d;base_port=%d;ist.recv_addr=127.0.0.1:%d;"
+        "gcache.size=32M;evs.keepalive_period=PT0.5S;evs.suspect_timeout=PT2S;evs.inactive_timeout=PT4S",
+        ports[0][0], ports[1][0], ports[2][0], number, own[0], node->port, own[2], own[0], own[0], own[1]);
+}
+
+static bool wait_synced(const struct mariadb_server *node) {
+    char state[64];
+    for (int i = 0; i < READY_TRIES; i++) {
+        if (mariadb_server_value(
+                node,
+                "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME ="
+                " 'wsrep_local_state_comment'",
+                state, sizeof state) &&
+            strcmp(state, "Synced") == 0) {
+            return true;
+        }
+        (void)poll(NULL, 0, TRY_MS);
+    }
+    return complain("a node does not join; its log is in", node->folder);
+}
+
+static bool start_node(struct mariadb_server *node, bool is_first) {
+    return mariadb_server_start(node, is_first ? "--wsrep-new-cluster" : NULL) && wait_synced(node);
+}
+
+/* see tests/support/mariadb_server.h */
+bool mariadb_server_init_galera(struct mariadb_server nodes[GALERA_NODES]) {
+    int ports[GALERA_NODES][PORTS_A_NODE];
+    memset(nodes, 0, GALERA_NODES * sizeof *nodes);
+    for (int i = 0; i < GALERA_NODES; i++) {
+        nodes[i].port = free_port();
+        for (int j = 0; j < PORTS_A_NODE; j++) {
+            ports[i][j] = free_port();
+        }
+        if (!make_folder(&nodes[i]) || !run_script(&nodes[i], k_files) ||
+            !run_script(&nodes[i], k_certificates)) {
+            return false;
+        }
+    }
+    for (int i = 0; i < GALERA_NODES; i++) {
+        set_galera_options(&nodes[i], ports, i);
+        if (!start_node(&nodes[i], i == 0)) {
+            return false;
+        }
+    }
+    return make_user(&nodes[0]);
 }
 
 /* see tests/support/mariadb_server.h */

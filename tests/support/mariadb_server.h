@@ -24,7 +24,7 @@ struct mariadb_server {
     int port;
     pid_t pid;           /* 0 = does not run */
     bool is_mysql;       /* Oracle's server, not MariaDB */
-    const char *options; /* that it is started with each time, separated by blanks; NULL = none */
+    char options[1024];  /* that it is started with each time, separated by blanks */
 };
 
 /** Makes folder and database files, and starts the server. False, with a line on standard output, when that fails. */
@@ -35,6 +35,13 @@ bool mariadb_server_init(struct mariadb_server *server);
  * caching_sha2_password.
  */
 bool mariadb_server_init_mysql(struct mariadb_server *server);
+
+/**
+ * The same with a Galera cluster of MariaDB servers: what one acknowledged, all have. On failure mariadb_server_clear
+ * each of them all the same.
+ */
+enum { GALERA_NODES = 3 };
+bool mariadb_server_init_galera(struct mariadb_server nodes[GALERA_NODES]);
 
 /** Starts it again, with these further options ("--read-only"; NULL = none), and waits until it answers. */
 bool mariadb_server_start(struct mariadb_server *server, const char *options);
