@@ -3,13 +3,14 @@
  * same client library on the same table.
  *
  * Where they are, the environment says: AEL_BENCH_SQLITE, a file that is made; AEL_BENCH_POSTGRES, a connection string
- * to an empty database. scripts/bench-metastores sets both. See docs/benchmarks.md.
+ * to an empty database; AEL_BENCH_DYNAMODB, an endpoint. scripts/bench-metastores sets them. See docs/benchmarks.md.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "base/check.h"
 #include "bench/bare.h"
 #include "bench/bench.h"
 
+#include <ael/metastore_dynamodb.h>
 #include <ael/metastore_postgres.h>
 #include <ael/metastore_sqlite.h>
 #include <ael/sys/metastore_backend.h>
@@ -141,6 +142,16 @@ open_postgres(const char *address, struct ael_metastore **metastore, struct ael_
     return ael_metastore_postgres_new(&options, metastore, err);
 }
 
+#ifdef BENCH_DYNAMODB
+static enum ael_status
+open_dynamodb(const char *address, struct ael_metastore **metastore, struct ael_error *err) {
+    struct ael_metastore_dynamodb_options options = AEL_METASTORE_DYNAMODB_OPTIONS_INIT;
+    options.endpoint = address;
+    options.region = "us-west-2";
+    return ael_metastore_dynamodb_new(&options, metastore, err);
+}
+#endif
+
 static const struct {
     const char *variable;
     const struct bare_ops *ops;
@@ -148,6 +159,9 @@ static const struct {
 } k_backends[] = {
     {"AEL_BENCH_SQLITE", &g_bare_sqlite, open_sqlite},
     {"AEL_BENCH_POSTGRES", &g_bare_postgres, open_postgres},
+#ifdef BENCH_DYNAMODB
+    {"AEL_BENCH_DYNAMODB", &g_bare_dynamodb, open_dynamodb},
+#endif
 };
 
 enum { BACKENDS = sizeof k_backends / sizeof k_backends[0] };

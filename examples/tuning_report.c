@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 /* The percentiles shown: label, name in JSON, parts of a million. */
@@ -68,7 +69,13 @@ static const char *kms_of(const struct tuning_report *report) {
 }
 
 static const char *metastore_of(const struct tuning_report *report) {
-    return report->options->metastore[0] == 'm' ? "memory" : "sqlite";
+    static const char *const k_kinds[] = {"memory", "sqlite", "postgres", "mysql", "mariadb", "dynamodb"};
+    for (size_t i = 0; i < sizeof k_kinds / sizeof k_kinds[0]; i++) {
+        if (strncmp(report->options->metastore, k_kinds[i], strlen(k_kinds[i])) == 0) {
+            return k_kinds[i];
+        }
+    }
+    return "other";
 }
 
 /* The three caches under one shape. */
