@@ -299,6 +299,7 @@ enum ael_status ael_my_run_rows(
     if (result != NULL) {
         status = take_rows(conn, result, row, context, err);
         if (ael_sql_conn_is_lost(&conn->base)) {
+            conn->left = result;
             return status; /* a child: reading on would be on its parent's connection */
         }
         if (!mysql_eof(result)) {

@@ -46,8 +46,9 @@ struct ael_my_conn {
     enum ael_status stopped; /* why the last wait was given up; AEL_OK = it was not */
     int descriptor;          /* -1 = none */
     bool is_sending;
-    bool sent;  /* the last statement may have been executed */
-    bool retry; /* the last failure says nothing of other connections, and nothing was done */
+    bool sent;       /* the last statement may have been executed */
+    bool retry;      /* the last failure says nothing of other connections, and nothing was done */
+    MYSQL_RES *left; /* in a child: rows of its parent's, which cannot be freed without reading them */
     struct ael_my_table table;
 };
 
