@@ -41,7 +41,7 @@ AEL_COMPONENT_API AEL_MUST_CHECK enum ael_status ael_key_codec_decode(
 /** The same two steps for a raw base64 text by itself. */
 AEL_MUST_CHECK enum ael_status
 ael_key_codec_base64_len(struct ael_json_reader *reader, struct ael_bytes raw, size_t *len);
-AEL_MUST_CHECK enum ael_status ael_key_codec_base64_decode(
+AEL_COMPONENT_API AEL_MUST_CHECK enum ael_status ael_key_codec_base64_decode(
     struct ael_json_reader *reader, struct ael_bytes raw, struct ael_buf *storage, struct ael_bytes *bytes);
 
 /**

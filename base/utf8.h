@@ -6,10 +6,12 @@
 #ifndef AEL_BASE_UTF8_H
 #define AEL_BASE_UTF8_H
 
+#include "base/component_api.h"
+
 #include <ael/bytes.h>
 
 /** True for valid UTF-8; the empty text is valid. NUL is a valid character: see ael_id_is_text. */
-bool ael_utf8_is_valid(struct ael_bytes text);
+AEL_COMPONENT_API bool ael_utf8_is_valid(struct ael_bytes text);
 
 /** True for text that may be an id: valid UTF-8 without NUL. */
 bool ael_id_is_text(struct ael_bytes id);

@@ -29,13 +29,14 @@ function(ael_add_net)
   add_library(ael_net STATIC ${sources})
   ael_build_flags(ael_net)
   set_target_properties(ael_net PROPERTIES POSITION_INDEPENDENT_CODE ON)
-  target_link_libraries(ael_net PUBLIC ael_static PRIVATE PkgConfig::CURL OpenSSL::Crypto Threads::Threads)
+  target_link_libraries(ael_net PUBLIC ael_static PRIVATE PkgConfig::CURL OpenSSL::SSL OpenSSL::Crypto PkgConfig::SODIUM
+    Threads::Threads)
 endfunction()
 
 # ael_with_net(<name>): puts net/ into <name>_shared and <name>_static.
 function(ael_with_net name)
   foreach(kind shared static)
     target_sources(${name}_${kind} PRIVATE $<TARGET_OBJECTS:ael_net>)
-    target_link_libraries(${name}_${kind} PRIVATE PkgConfig::CURL OpenSSL::Crypto)
+    target_link_libraries(${name}_${kind} PRIVATE PkgConfig::CURL OpenSSL::SSL OpenSSL::Crypto PkgConfig::SODIUM)
   endforeach()
 endfunction()

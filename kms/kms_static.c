@@ -10,17 +10,13 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/wipe.h"
-#include "crypto/aead.h"
 #include "kms/key_file.h"
-#include "securememory/random.h"
-#include "securememory/scratch.h"
+#include "kms/key_wrap.h"
 #include "securememory/sealed_key.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-enum { ENCRYPTED_KEY_BYTES = AEL_KEY_BYTES + AEL_AEAD_OVERHEAD_BYTES };
 
 static const char k_component[] = "kms/static";
 
@@ -33,80 +29,22 @@ static enum ael_status failed(struct ael_error *err, enum ael_status status) {
                             : ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
 }
 
-/* The master key lies at the start of a slot, the other key behind it, and then the engine's work. */
-enum { WORK_AT = 96 };
-
-/* Takes a slot and opens the master key at its start. */
-static enum ael_status
-begin_with_master(const struct kms_static *self, const struct ael_call *call, struct ael_scratch *scratch) {
-    AEL_TRY(ael_scratch_begin(scratch, call));
-    enum ael_status status = ael_secret_open_into(self->master, scratch->bytes, AEL_KEY_BYTES);
-    if (status != AEL_OK) {
-        (void)ael_scratch_end(scratch);
-    }
-    return status;
-}
-
-static enum ael_status seal_key(
-    const struct kms_static *self,
-    const struct ael_call *call,
-    struct ael_secret *key,
-    const uint8_t *nonce,
-    uint8_t *sealed) {
-    struct ael_scratch scratch;
-    AEL_TRY(begin_with_master(self, call, &scratch));
-    uint8_t *plain = scratch.bytes + AEL_KEY_BYTES;
-    enum ael_status status = ael_secret_open_into(key, plain, AEL_KEY_BYTES);
-    if (status == AEL_OK) {
-        status = ael_aead_seal(scratch.bytes + WORK_AT, scratch.bytes, nonce, (struct ael_bytes){plain, AEL_KEY_BYTES}, sealed);
-    }
-    enum ael_status ended = ael_scratch_end(&scratch);
-    return status == AEL_OK ? ended : status;
-}
-
 static enum ael_status static_encrypt_key(
     void *self,
     const struct ael_call *call,
     struct ael_secret *key,
     struct ael_buf *out,
     struct ael_error *err) {
-    uint8_t nonce[AEL_AEAD_NONCE_BYTES];
-    uint8_t sealed[ENCRYPTED_KEY_BYTES] = {0};
-    if (ael_secret_len(key) != AEL_KEY_BYTES) {
-        return failed(err, AEL_E_ARGUMENT);
-    }
+    const struct kms_static *kms = self;
+    uint8_t sealed[AEL_WRAPPED_KEY_BYTES] = {0};
     enum ael_status status = ael_call_check(call);
     if (status == AEL_OK) {
-        status = ael_random_fill(nonce, sizeof nonce);
-    }
-    if (status == AEL_OK) {
-        status = seal_key(self, call, key, nonce, sealed);
+        status = ael_key_wrap(kms->master, call, key, sealed);
     }
     if (status == AEL_OK) {
         status = ael_buf_append(out, (struct ael_bytes){sealed, sizeof sealed});
     }
     return failed(err, status);
-}
-
-static enum ael_status open_key(
-    const struct kms_static *self,
-    const struct ael_call *call,
-    struct ael_bytes encrypted,
-    struct ael_secret **key) {
-    struct ael_scratch scratch;
-    AEL_TRY(begin_with_master(self, call, &scratch));
-    uint8_t *plain = scratch.bytes + AEL_KEY_BYTES;
-    enum ael_status status = ael_aead_open(scratch.bytes + WORK_AT, scratch.bytes, encrypted, plain);
-    if (status == AEL_OK) {
-        status = ael_secret_new(plain, AEL_KEY_BYTES, key);
-    }
-    enum ael_status ended = ael_scratch_end(&scratch);
-    if (status == AEL_OK && ended != AEL_OK) {
-        ael_secret_release(*key);
-        *key = NULL;
-        return ended;
-    }
-    return status;
 }
 
 static enum ael_status static_decrypt_key(
@@ -115,19 +53,20 @@ static enum ael_status static_decrypt_key(
     struct ael_bytes encrypted,
     struct ael_secret **key,
     struct ael_error *err) {
+    const struct kms_static *kms = self;
     *key = NULL;
     enum ael_status status = ael_call_check(call);
     if (status != AEL_OK) {
         return failed(err, status);
     }
-    if (encrypted.len != ENCRYPTED_KEY_BYTES) {
+    if (encrypted.len != AEL_WRAPPED_KEY_BYTES) {
         return ael_error_set(
             err, AEL_E_KMS, 0, k_component,
             "an encrypted key of %zu bytes is not one of the static KMS, which has 60; was another KMS in "
             "use?",
             encrypted.len);
     }
-    status = open_key(self, call, encrypted, key);
+    status = ael_key_unwrap(kms->master, call, encrypted, key);
     if (status == AEL_E_AUTHENTICATION) {
         return ael_error_set(
             err, AEL_E_KMS, 0, k_component,

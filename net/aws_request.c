@@ -42,34 +42,83 @@ static size_t collect(
     return request->http.header_count + 1;
 }
 
+/* A request with its signature among its headers. */
+struct signed_request {
+    struct ael_http_header headers[1 + AEL_AWS_REQUEST_HEADERS + AEL_SIGV4_ADDED_HEADERS];
+    struct ael_sigv4_signed made;
+    struct ael_http_request to_send;
+};
+
+/* body_hash: NULL = of the body. Clear made in any case. */
+static enum ael_status sign(
+    struct signed_request *signed_request,
+    const struct ael_call *call,
+    const struct ael_aws_request *request,
+    const char *body_hash,
+    struct ael_error *err) {
+    struct url_parts parts = split(request->http.url);
+    struct ael_http_request *to_send = &signed_request->to_send;
+    *to_send = request->http;
+    to_send->headers = signed_request->headers;
+    to_send->header_count = collect(request, &parts, signed_request->headers);
+    struct ael_sigv4_request to_sign = {
+        .method = to_send->method,
+        .path = parts.path,
+        .query = parts.query,
+        .headers = signed_request->headers,
+        .header_count = to_send->header_count,
+        .body = to_send->body,
+        .body_hash = body_hash,
+    };
+    struct ael_sigv4_scope scope = {.region = request->region, .service = request->service};
+    scope.time_s = ael_sigv4_clock_now(request->clock);
+    enum ael_status status =
+        ael_sigv4_sign(request->credentials, call, &to_sign, &scope, &signed_request->made, err);
+    if (status == AEL_OK) {
+        to_send->header_count +=
+            ael_sigv4_headers(&signed_request->made, signed_request->headers + to_send->header_count);
+    }
+    return status;
+}
+
 static enum ael_status send_once(
     struct ael_http *http,
     const struct ael_call *call,
     const struct ael_aws_request *request,
     struct ael_http_response *response,
     struct ael_error *err) {
-    struct ael_http_header headers[1 + AEL_AWS_REQUEST_HEADERS + AEL_SIGV4_ADDED_HEADERS];
-    struct ael_sigv4_signed made = {0};
-    struct url_parts parts = split(request->http.url);
-    struct ael_http_request to_send = request->http;
-    to_send.headers = headers;
-    to_send.header_count = collect(request, &parts, headers);
-    struct ael_sigv4_request to_sign = {
-        .method = to_send.method,
-        .path = parts.path,
-        .query = parts.query,
-        .headers = headers,
-        .header_count = to_send.header_count,
-        .body = to_send.body,
-    };
-    struct ael_sigv4_scope scope = {.region = request->region, .service = request->service};
-    scope.time_s = ael_sigv4_clock_now(request->clock);
-    enum ael_status status = ael_sigv4_sign(request->credentials, call, &to_sign, &scope, &made, err);
+    struct signed_request one = {.made = {{0}}};
+    enum ael_status status = sign(&one, call, request, NULL, err);
     if (status == AEL_OK) {
-        to_send.header_count += ael_sigv4_headers(&made, headers + to_send.header_count);
-        status = ael_http_send(http, call, &to_send, response, err);
+        status = ael_http_send(http, call, &one.to_send, response, err);
     }
-    ael_sigv4_signed_clear(&made);
+    ael_sigv4_signed_clear(&one.made);
+    return status;
+}
+
+/* see net/aws_request.h */
+enum ael_status ael_aws_exchange_new(
+    struct ael_http *http,
+    const struct ael_call *call,
+    const struct ael_aws_request *request,
+    const struct ael_http_secrets *secrets,
+    struct ael_http_exchange **exchange,
+    struct ael_error *err) {
+    char hash[AEL_HTTP_BODY_HASH_BYTES];
+    struct signed_request one = {.made = {{0}}};
+    *exchange = NULL;
+    if (request->http.url == NULL || request->http.header_count > AEL_AWS_REQUEST_HEADERS) {
+        return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "no URL, or too many headers");
+    }
+    enum ael_status status = ael_http_exchange_hash(request->http.body, secrets, hash);
+    if (status != AEL_OK) {
+        return ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
+    }
+    status = sign(&one, call, request, hash, err);
+    if (status == AEL_OK) {
+        status = ael_http_exchange_new(http, &one.to_send, secrets, exchange, err);
+    }
+    ael_sigv4_signed_clear(&one.made);
     return status;
 }
 

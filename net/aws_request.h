@@ -6,7 +6,7 @@
 #ifndef AEL_NET_AWS_REQUEST_H
 #define AEL_NET_AWS_REQUEST_H
 
-#include "net/http.h"
+#include "net/http_exchange.h"
 #include "net/sigv4.h"
 #include "net/sigv4_clock.h"
 
@@ -32,6 +32,21 @@ AEL_MUST_CHECK enum ael_status ael_aws_send(
     const struct ael_call *call,
     const struct ael_aws_request *request,
     struct ael_http_response *response,
+    struct ael_error *err);
+
+/**
+ * Signs a request that holds secrets and makes its exchange (net/http_exchange.h); nothing is sent yet. The clock is not
+ * corrected: the caller sees the refusal.
+ *
+ * @param request  its URL outlives the exchange. @param secrets as ael_http_exchange_new.
+ * @return as ael_http_exchange_hash, ael_sigv4_sign and ael_http_exchange_new.
+ */
+AEL_MUST_CHECK enum ael_status ael_aws_exchange_new(
+    struct ael_http *http,
+    const struct ael_call *call,
+    const struct ael_aws_request *request,
+    const struct ael_http_secrets *secrets,
+    struct ael_http_exchange **exchange,
     struct ael_error *err);
 
 /**

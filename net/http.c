@@ -7,12 +7,10 @@
 #include "net/http_failure.h"
 #include "net/http_header_list.h"
 #include "net/http_pool.h"
+#include "net/http_transport.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -187,62 +185,6 @@ static size_t on_send(char *bytes, size_t one, size_t room, void *context) {
 
 /* ---- options of a request ---- */
 
-static void set_text(CURL *easy, CURLoption option, const char *text) {
-    if (text != NULL) {
-        (void)curl_easy_setopt(easy, option, text);
-    }
-}
-
-#if LIBCURL_VERSION_NUM >= 0x075500
-static void speak_only_http(CURL *easy) {
-    (void)curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-}
-#else
-static void speak_only_http(CURL *easy) {
-    (void)curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
-}
-#endif
-
-#if LIBCURL_VERSION_NUM >= 0x075700
-/* A call that is over does not wait for a name look-up that hangs; its thread ends by itself. */
-static void leave_look_ups(CURL *easy) {
-    (void)curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
-}
-#else
-static void leave_look_ups(CURL *easy) {
-    (void)easy;
-}
-#endif
-
-/* One that is given stands for itself: without this libcurl's own default of the other would count, too. */
-static void set_authorities(CURL *easy, const struct ael_http *http) {
-    if (http->ca_file != NULL || http->ca_path != NULL) {
-        (void)curl_easy_setopt(easy, CURLOPT_CAINFO, http->ca_file);
-        (void)curl_easy_setopt(easy, CURLOPT_CAPATH, http->ca_path);
-    }
-}
-
-static void set_transport(const struct ael_http *http, struct ael_http_place *place) {
-    CURL *easy = place->easy;
-    ael_http_place_watch_sockets(place);
-    speak_only_http(easy);
-    leave_look_ups(easy);
-    (void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    (void)curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    (void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    (void)curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
-    (void)curl_easy_setopt(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
-    (void)curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-    (void)curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long)http->idle_s);
-    (void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)http->connect_timeout_ms);
-    (void)curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    (void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
-    (void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
-    set_authorities(easy, http);
-    set_text(easy, CURLOPT_SSLCERT, http->client_cert);
-    set_text(easy, CURLOPT_SSLKEY, http->client_key);
-}
-
 static void set_receivers(CURL *easy, struct exchange *exchange) {
     (void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, exchange->words);
     (void)curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
@@ -362,38 +304,9 @@ static enum ael_status finish(
     return AEL_OK;
 }
 
-/* Keeps SIGPIPE, which a lost connection may raise, from the host: blocked for this thread, and taken if it came. */
-struct pipe_guard {
-    sigset_t before;
-    bool was_pending;
-};
-
-static struct pipe_guard guard_pipe(void) {
-    struct pipe_guard guard = {.was_pending = false};
-    sigset_t pipe_only;
-    sigset_t pending;
-    (void)sigemptyset(&pipe_only);
-    (void)sigaddset(&pipe_only, SIGPIPE);
-    guard.was_pending = sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1;
-    (void)pthread_sigmask(SIG_BLOCK, &pipe_only, &guard.before);
-    return guard;
-}
-
-static void unguard_pipe(const struct pipe_guard *guard) {
-    static const struct timespec k_now = {0, 0};
-    sigset_t pipe_only;
-    sigset_t pending;
-    (void)sigemptyset(&pipe_only);
-    (void)sigaddset(&pipe_only, SIGPIPE);
-    if (!guard->was_pending && sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1) {
-        (void)sigtimedwait(&pipe_only, NULL, &k_now);
-    }
-    (void)pthread_sigmask(SIG_SETMASK, &guard->before, NULL);
-}
-
 static bool begin_transfer(struct ael_http_place *place, struct exchange *exchange) {
     ael_mutex_lock(&place->inside);
-    set_transport(place->http, place);
+    ael_http_transport_set(place);
     set_receivers(place->easy, exchange);
     bool begun = set_request(place->easy, exchange) == AEL_OK &&
                  curl_multi_add_handle(place->multi, place->easy) == CURLM_OK;
@@ -407,13 +320,13 @@ send_from(struct ael_http_place *place, struct exchange *exchange, struct ael_er
     if (!begin_transfer(place, exchange)) {
         return ael_http_failure(CURLE_OUT_OF_MEMORY, exchange->request->url, "", 0, err);
     }
-    struct pipe_guard guard = guard_pipe();
+    struct ael_http_pipe_guard guard = ael_http_pipe_guard_begin();
     enum ael_status status = drive(place, exchange, &code);
     status = finish(place, exchange, status, code, err);
     ael_mutex_lock(&place->inside);
     (void)curl_multi_remove_handle(place->multi, place->easy);
     ael_mutex_unlock(&place->inside);
-    unguard_pipe(&guard);
+    ael_http_pipe_guard_end(&guard);
     return status;
 }
 

@@ -221,6 +221,11 @@ void ael_http_pool_give(struct ael_http *http, struct ael_http_place *place) {
     give_back(http, place);
 }
 
+/* see net/http_pool.h */
+void ael_http_pool_give_kept(struct ael_http *http, struct ael_http_place *place) {
+    give_back(http, place);
+}
+
 /* ---- the pool ---- */
 
 /* see net/http_pool.h */

@@ -27,6 +27,8 @@ struct ael_http_place {
     CURL *easy;
     CURLM *multi;
     int sockets[AEL_HTTP_PLACE_SOCKETS]; /* of libcurl's, under the pool's lock; -1 = none */
+    bool kept;                           /* connected, by net/http_exchange.h, for its next request */
+    int64_t kept_since_ns;
     struct ael_http_place *next;         /* idle, or left alone */
 };
 
@@ -59,6 +61,9 @@ AEL_MUST_CHECK enum ael_status ael_http_pool_take(
 
 /** Gives it back, with all options of its request forgotten. */
 void ael_http_pool_give(struct ael_http *http, struct ael_http_place *place);
+
+/** Gives it back as it is, for the next request of the same kind to the same server. */
+void ael_http_pool_give_kept(struct ael_http *http, struct ael_http_place *place);
 
 /** Sets what opens and closes sockets, so that a child can close them. */
 void ael_http_place_watch_sockets(struct ael_http_place *place);

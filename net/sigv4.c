@@ -48,6 +48,19 @@ static enum ael_status hash_to_hex(struct ael_bytes bytes, char text[static AEL_
     return AEL_OK;
 }
 
+static enum ael_status
+body_hash_of(const struct ael_sigv4_request *request, char text[static AEL_SIGV4_HASH_TEXT_BYTES]) {
+    if (request->body_hash == NULL) {
+        return hash_to_hex(request->body, text);
+    }
+    size_t len = strnlen(request->body_hash, AEL_SIGV4_HASH_TEXT_BYTES);
+    if (len != AEL_SIGV4_HASH_TEXT_BYTES - 1) {
+        return AEL_E_ARGUMENT;
+    }
+    memcpy(text, request->body_hash, AEL_SIGV4_HASH_TEXT_BYTES);
+    return AEL_OK;
+}
+
 /* ---- what is signed ---- */
 
 static enum ael_status append_text(struct ael_buf *out, const char *text) {
@@ -236,7 +249,7 @@ enum ael_status ael_sigv4_sign(
         return failed(
             err, AEL_E_ARGUMENT, "too many headers to sign, or a clock without a date; set the clock");
     }
-    enum ael_status status = hash_to_hex(request->body, body_hash);
+    enum ael_status status = body_hash_of(request, body_hash);
     if (status == AEL_OK) {
         out->token = ael_credentials_token(credentials);
         memcpy(out->body_hash, body_hash, scope->send_body_hash ? sizeof body_hash : 0);

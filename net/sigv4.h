@@ -31,6 +31,7 @@ struct ael_sigv4_request {
     const struct ael_http_header *headers;
     size_t header_count;
     struct ael_bytes body;
+    const char *body_hash; /* SHA-256 in hexadecimal digits, of a body that is not at hand; NULL = of body */
 };
 
 struct ael_sigv4_scope {

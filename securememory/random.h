@@ -10,6 +10,8 @@
 #ifndef AEL_SECUREMEMORY_RANDOM_H
 #define AEL_SECUREMEMORY_RANDOM_H
 
+#include "base/component_api.h"
+
 #include <ael/status.h>
 
 #include <stddef.h>
@@ -20,7 +22,7 @@
  * @return AEL_OK; AEL_E_RANDOM (the kernel gave no seed: out zeroed); AEL_E_FORKED; AEL_E_SYSTEM; or the failure of
  *         setting up protected memory. Threads: any.
  */
-AEL_MUST_CHECK enum ael_status ael_random_fill(uint8_t *out, size_t len);
+AEL_COMPONENT_API AEL_MUST_CHECK enum ael_status ael_random_fill(uint8_t *out, size_t len);
 
 /** As ael_random_fill, by an operation that holds a scratch slot, whose end wipes what the draw left behind. */
 AEL_MUST_CHECK enum ael_status ael_random_fill_in_scratch(uint8_t *out, size_t len);

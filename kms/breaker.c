@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kms/breaker.h"
+
+#include "base/clock.h"
+#include "base/hooks.h"
+
+enum { MS_NS = 1000000, TRIAL_MS = 60000 };
+
+/* see kms/breaker.h */
+enum ael_status ael_breaker_init(struct ael_breaker *breaker, const struct ael_breaker_names *names) {
+    *breaker = (struct ael_breaker){.names = names, .state = AEL_BREAKER_CLOSED};
+    return ael_mutex_init(&breaker->lock);
+}
+
+/* see kms/breaker.h */
+void ael_breaker_clear(struct ael_breaker *breaker) {
+    ael_mutex_clear(&breaker->lock);
+}
+
+/* One call tries; a trial of which nobody hears, as in a child of fork, does not hold others back for ever. */
+static bool may_try(struct ael_breaker *breaker, int64_t now_ns) {
+    if (now_ns < breaker->until_ns) {
+        return false;
+    }
+    breaker->state = AEL_BREAKER_HALF_OPEN;
+    breaker->until_ns = now_ns + (int64_t)TRIAL_MS * MS_NS;
+    return true;
+}
+
+/* see kms/breaker.h */
+bool ael_breaker_begin(struct ael_breaker *breaker) {
+    const char *event = NULL;
+    bool may = true;
+    ael_mutex_lock(&breaker->lock);
+    if (breaker->state != AEL_BREAKER_CLOSED) {
+        may = may_try(breaker, ael_clock_boot_ns());
+        event = may ? breaker->names->half_opened : NULL;
+    }
+    ael_mutex_unlock(&breaker->lock);
+    if (event != NULL) {
+        ael_metric_count(event, 1);
+    }
+    return may;
+}
+
+static void open_again(struct ael_breaker *breaker) {
+    int64_t most_ns = (int64_t)AEL_BREAKER_MOST_MS * MS_NS;
+    breaker->wait_ns = breaker->wait_ns == 0 ? (int64_t)AEL_BREAKER_FIRST_MS * MS_NS : 2 * breaker->wait_ns;
+    breaker->wait_ns = breaker->wait_ns > most_ns ? most_ns : breaker->wait_ns;
+    breaker->until_ns = ael_clock_boot_ns() + breaker->wait_ns;
+    breaker->state = AEL_BREAKER_OPEN;
+}
+
+/* With the lock held; returns the event to tell, or NULL. */
+static const char *note(struct ael_breaker *breaker, enum ael_breaker_end how) {
+    bool was_open = breaker->state != AEL_BREAKER_CLOSED;
+    if (how == AEL_BREAKER_GOOD) {
+        breaker->state = AEL_BREAKER_CLOSED;
+        breaker->failures = 0;
+        breaker->wait_ns = 0;
+        return was_open ? breaker->names->closed : NULL;
+    }
+    if (how == AEL_BREAKER_GIVEN_UP) {
+        if (breaker->state == AEL_BREAKER_HALF_OPEN) { /* nothing is known: the next one tries */
+            breaker->state = AEL_BREAKER_OPEN;
+            breaker->until_ns = 0;
+        }
+        return NULL;
+    }
+    breaker->failures++;
+    if (breaker->state == AEL_BREAKER_OPEN ||
+        (breaker->state == AEL_BREAKER_CLOSED && breaker->failures < AEL_BREAKER_FAILURES)) {
+        return NULL; /* one that began before it opened */
+    }
+    open_again(breaker);
+    return breaker->names->opened;
+}
+
+/* see kms/breaker.h */
+void ael_breaker_end(struct ael_breaker *breaker, enum ael_breaker_end how) {
+    ael_mutex_lock(&breaker->lock);
+    const char *event = note(breaker, how);
+    ael_mutex_unlock(&breaker->lock);
+    if (event != NULL) {
+        ael_metric_count(event, 1);
+    }
+}
+
+/* see kms/breaker.h */
+enum ael_breaker_state ael_breaker_state(struct ael_breaker *breaker) {
+    ael_mutex_lock(&breaker->lock);
+    enum ael_breaker_state state = breaker->state;
+    ael_mutex_unlock(&breaker->lock);
+    return state;
+}

@@ -1,0 +1,268 @@
+/*
+ * kms/kms_aws_decrypt.c - the data key from whichever region answers, the preferred one first, and another one too when
+ * that takes longer than it should.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "kms/kms_aws_state.h"
+
+#include "base/clock.h"
+#include "base/hooks.h"
+#include "kms/key_wrap.h"
+#include "kms/kms_aws_envelope.h"
+
+static const char k_component[] = "kms/aws";
+
+enum { LOST_HEDGES_MOST = 3, ALL_PERCENT = 100 };
+
+#define PROBE_EVERY_NS INT64_C(10000000000)
+
+/* Regions that are asked for one data key, in this order. */
+struct race {
+    struct ael_kms_aws *kms;
+    const struct ael_kms_aws_envelope *envelope;
+    struct ael_call call;
+    struct ael_kms_aws_endpoint *regions[AEL_KMS_AWS_MAX_REGIONS];
+    size_t count;
+    struct ael_kms_aws_op ops[AEL_KMS_AWS_MAX_REGIONS];
+    bool seen[AEL_KMS_AWS_MAX_REGIONS]; /* its end was looked at */
+    size_t begun;
+    bool probing;
+    int64_t last_begun_ns;
+    int64_t hedge_delay_ns;
+};
+
+/* ---- the order ---- */
+
+static bool is_put_second(const struct race *race) {
+    return race->count > 1 && race->kms->hedging &&
+           atomic_load_explicit(&race->regions[0]->lost_hedges, memory_order_relaxed) >= LOST_HEDGES_MOST;
+}
+
+/* Once in a while the region that was put second is asked at the same time, to see whether it is well again. */
+static bool is_time_to_probe(struct ael_kms_aws *kms) {
+    int64_t now_ns = ael_clock_boot_ns();
+    int64_t last_ns = atomic_load_explicit(&kms->probed_ns, memory_order_relaxed);
+    return now_ns - last_ns >= PROBE_EVERY_NS &&
+           atomic_compare_exchange_strong_explicit(
+               &kms->probed_ns, &last_ns, now_ns, memory_order_relaxed, memory_order_relaxed);
+}
+
+static void set_order(struct race *race) {
+    for (size_t i = 0; i < race->kms->count; i++) {
+        struct ael_kms_aws_endpoint *endpoint = &race->kms->endpoints[i];
+        if (ael_kms_aws_envelope_find(race->envelope, endpoint->region) != NULL) {
+            race->regions[race->count++] = endpoint;
+        }
+    }
+    if (is_put_second(race)) {
+        struct ael_kms_aws_endpoint *slow = race->regions[0];
+        race->regions[0] = race->regions[1];
+        race->regions[1] = slow;
+        race->probing = is_time_to_probe(race->kms);
+    }
+}
+
+/* The smaller p95 of the first two, of those that have one. */
+static int64_t hedge_delay(const struct race *race) {
+    int64_t delay_ns = 0;
+    for (size_t i = 0; i < race->count && i < 2; i++) {
+        int64_t p95_ns = ael_kms_aws_endpoint_p95_ns(race->regions[i]);
+        if (p95_ns != 0 && (delay_ns == 0 || p95_ns < delay_ns)) {
+            delay_ns = p95_ns;
+        }
+    }
+    return delay_ns == 0 ? race->kms->hedge_delay_ns : delay_ns;
+}
+
+/* ---- running ---- */
+
+static void begin_next(struct race *race) {
+    struct ael_kms_aws_endpoint *endpoint = race->regions[race->begun];
+    struct ael_kms_aws_op *op = &race->ops[race->begun];
+    ael_kms_aws_op_begin(op, &race->kms->shared, endpoint, AEL_KMS_AWS_DECRYPT, &race->call);
+    op->blob_in = ael_kms_aws_envelope_find(race->envelope, endpoint->region)->encrypted;
+    race->last_begun_ns = ael_clock_boot_ns();
+    race->begun++;
+}
+
+/* All that were asked have failed, or have to try again: no use to wait for them alone. */
+static bool all_in_trouble(const struct race *race) {
+    for (size_t i = 0; i < race->begun; i++) {
+        if (!race->ops[i].over && race->ops[i].tries == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void begin_what_is_due(struct race *race) {
+    int64_t now_ns = ael_clock_boot_ns();
+    while (race->begun < race->count) {
+        bool slow = race->kms->hedging && now_ns - race->last_begun_ns >= race->hedge_delay_ns;
+        bool probe = race->probing && race->begun == 1;
+        if (race->begun > 0 && !slow && !probe && !all_in_trouble(race)) {
+            return;
+        }
+        if (slow && race->begun > 0) {
+            ael_metric_count("ael.kms.aws.hedge", 1);
+        }
+        begin_next(race);
+    }
+}
+
+static int64_t wake_at(const struct race *race) {
+    if (race->begun < race->count && race->kms->hedging) {
+        int64_t hedge_ns = race->last_begun_ns + race->hedge_delay_ns;
+        return hedge_ns < race->call.deadline_ns ? hedge_ns : race->call.deadline_ns;
+    }
+    return race->call.deadline_ns;
+}
+
+/* Opens the key with the data key that came. One that does not open it counts as a region's failure. */
+static enum ael_status open_with(struct race *race, struct ael_kms_aws_op *op, struct ael_secret **key) {
+    enum ael_status status = ael_key_unwrap(op->key, &race->call, race->envelope->encrypted_key, key);
+    if (status == AEL_E_AUTHENTICATION) {
+        op->status = ael_error_set(
+            &op->err, AEL_E_KMS, 0, k_component,
+            "%s: the data key that came does not open the key; the record is damaged, or of another master "
+            "key",
+            op->endpoint->region);
+        return AEL_E_KMS;
+    }
+    if (status != AEL_OK) {
+        op->status = ael_error_set(&op->err, status, 0, k_component, "%s", ael_status_text(status));
+    }
+    return status;
+}
+
+/* Who was asked first, and was still silent when another answered, has lost. */
+static void note_winner(struct race *race, size_t winner) {
+    atomic_store_explicit(&race->regions[winner]->lost_hedges, 0, memory_order_relaxed);
+    if (winner == 0 || race->ops[0].over) {
+        return;
+    }
+    ael_metric_count("ael.kms.aws.hedge_won", 1);
+    (void)atomic_fetch_add_explicit(&race->regions[0]->lost_hedges, 1, memory_order_relaxed);
+}
+
+/* Goes on with each; true when the key is there, or cannot be opened here. */
+static bool step_all(struct race *race, struct ael_secret **key, enum ael_status *status) {
+    for (size_t i = 0; i < race->begun; i++) {
+        struct ael_kms_aws_op *op = &race->ops[i];
+        if (race->seen[i] || !ael_kms_aws_op_step(op)) {
+            continue;
+        }
+        race->seen[i] = true;
+        if (op->status != AEL_OK) {
+            continue;
+        }
+        *status = open_with(race, op, key);
+        if (*status == AEL_OK) {
+            note_winner(race, i);
+            return true;
+        }
+        if (*status != AEL_E_KMS) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_failed(const struct race *race) {
+    for (size_t i = 0; i < race->count; i++) {
+        if (i >= race->begun || !race->ops[i].over) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Of several failures the one that a retry may mend, else the first region's. */
+static enum ael_status explain(const struct race *race, struct ael_error *err) {
+    const struct ael_kms_aws_op *worst = &race->ops[0];
+    for (size_t i = 0; i < race->begun; i++) {
+        enum ael_status status = race->ops[i].status;
+        if (status == AEL_E_UNREACHABLE || status == AEL_E_TIMEOUT || status == AEL_E_CANCELLED) {
+            worst = &race->ops[i];
+            break;
+        }
+    }
+    if (err != NULL) {
+        *err = worst->err;
+    }
+    return worst->status;
+}
+
+static enum ael_status run(struct race *race, struct ael_secret **key, struct ael_error *err) {
+    enum ael_status status = AEL_OK;
+    race->hedge_delay_ns = hedge_delay(race);
+    for (;;) {
+        begin_what_is_due(race);
+        if (step_all(race, key, &status)) {
+            if (status != AEL_OK) {
+                (void)ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
+            }
+            return status;
+        }
+        if (has_failed(race)) {
+            return explain(race, err);
+        }
+        if (race->begun == race->count || !all_in_trouble(race)) {
+            ael_kms_aws_op_wait(race->ops, race->begun, wake_at(race));
+        }
+    }
+}
+
+static enum ael_status decrypt_envelope(
+    struct ael_kms_aws *kms,
+    const struct ael_call *call,
+    const struct ael_kms_aws_envelope *envelope,
+    struct ael_secret **key,
+    struct ael_error *err) {
+    struct race race = {.kms = kms, .envelope = envelope, .call = *call};
+    set_order(&race);
+    if (race.count == 0) {
+        const struct ael_bytes first =
+            envelope->kek_count == 0 ? (struct ael_bytes){NULL, 0} : envelope->keks[0].region;
+        return ael_error_set(
+            err, AEL_E_KMS, 0, k_component,
+            "the key was encrypted in none of the regions given here (but in %zu others, such as %.*s); give "
+            "one of them",
+            envelope->kek_count, (int)(first.len < 32 ? first.len : 32),
+            first.len == 0 ? "" : (const char *)first.data);
+    }
+    enum ael_status status = run(&race, key, err);
+    for (size_t i = 0; i < race.begun; i++) {
+        ael_kms_aws_op_clear(&race.ops[i]);
+    }
+    return status;
+}
+
+/* see kms/kms_aws_state.h */
+enum ael_status ael_kms_aws_decrypt_key(
+    void *self,
+    const struct ael_call *call,
+    struct ael_bytes encrypted,
+    struct ael_secret **key,
+    struct ael_error *err) {
+    struct ael_kms_aws_envelope envelope;
+    struct ael_call limited = ael_kms_aws_limit(call, ALL_PERCENT);
+    *key = NULL;
+    enum ael_status status = ael_call_check(&limited);
+    if (status != AEL_OK) {
+        return ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
+    }
+    status = ael_kms_aws_envelope_parse(encrypted, &envelope, err);
+    if (status != AEL_OK) {
+        return status;
+    }
+    if (envelope.encrypted_key.len != AEL_WRAPPED_KEY_BYTES) {
+        status = ael_error_set(
+            err, AEL_E_KMS, 0, k_component, "the encrypted key has %zu bytes instead of %d; it is damaged",
+            envelope.encrypted_key.len, (int)AEL_WRAPPED_KEY_BYTES);
+    } else {
+        status = decrypt_envelope(self, &limited, &envelope, key, err);
+    }
+    ael_kms_aws_envelope_clear(&envelope);
+    return status;
+}

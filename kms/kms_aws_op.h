@@ -1,0 +1,80 @@
+/*
+ * kms/kms_aws_op.h - one operation of AWS KMS in one region, with its retries; several can be under way on one thread.
+ *
+ *     ael_kms_aws_op_begin(&op, &shared, endpoint, AEL_KMS_AWS_DECRYPT, &call);
+ *     op.blob_in = ...;
+ *     while (!ael_kms_aws_op_step(&op)) {
+ *         ael_kms_aws_op_wait(&op, 1, until_ns);
+ *     }
+ *     ... op.status, op.key ...
+ *     ael_kms_aws_op_clear(&op);
+ * Layer: kms. Threads: one at a time per operation.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef AEL_KMS_KMS_AWS_OP_H
+#define AEL_KMS_KMS_AWS_OP_H
+
+#include "kms/kms_aws_endpoint.h"
+#include "net/credentials_cache.h"
+
+enum ael_kms_aws_action { AEL_KMS_AWS_GENERATE, AEL_KMS_AWS_ENCRYPT, AEL_KMS_AWS_DECRYPT };
+
+/* What all operations of a KMS have in common. */
+struct ael_kms_aws_shared {
+    struct ael_credentials_cache *credentials;
+    char *context; /* ",\"EncryptionContext\":{...}" or "" */
+    bool any_key;
+    uint32_t try_timeout_ms;
+    uint32_t max_tries;
+    atomic_int
+        budget; /* of retries, in tenths: what is spent on them comes back with successes. Relaxed: a count */
+};
+
+enum { AEL_KMS_AWS_BUDGET = 100, AEL_KMS_AWS_RETRY_COSTS = 10 };
+
+struct ael_kms_aws_op {
+    struct ael_kms_aws_shared *shared;
+    struct ael_kms_aws_endpoint *endpoint;
+    enum ael_kms_aws_action action;
+    struct ael_call call;
+    struct ael_bytes blob_in;  /* DECRYPT: borrowed */
+    struct ael_secret *key_in; /* ENCRYPT: borrowed */
+    /* the outcome, when it is over */
+    bool over;
+    enum ael_status status;
+    struct ael_error err;
+    struct ael_secret *key;  /* GENERATE, DECRYPT: the data key */
+    struct ael_buf blob_out; /* GENERATE, ENCRYPT */
+    /* private */
+    struct ael_http_exchange *exchange;
+    struct ael_credentials *credentials;
+    struct ael_buf body;
+    struct ael_http_secrets secrets;
+    unsigned tries;
+    bool passed;       /* the breaker let it through */
+    bool asked;        /* a request was made */
+    bool clock_mended; /* once is enough */
+    bool asked_anew;   /* for credentials; likewise */
+    int64_t begun_ns;
+    int64_t try_until_ns;
+    int64_t not_before_ns;
+};
+
+/** Sets it up; nothing is sent. call is copied; its deadline must be set. */
+void ael_kms_aws_op_begin(
+    struct ael_kms_aws_op *op,
+    struct ael_kms_aws_shared *shared,
+    struct ael_kms_aws_endpoint *endpoint,
+    enum ael_kms_aws_action action,
+    const struct ael_call *call);
+
+/** Goes on as far as it can; true when it is over. Waits for nothing but credentials. */
+bool ael_kms_aws_op_step(struct ael_kms_aws_op *op);
+
+/** Waits until one of those that are not over can go on, or until_ns. */
+void ael_kms_aws_op_wait(struct ael_kms_aws_op *ops, size_t count, int64_t until_ns);
+
+/** Gives it up if it is not over, and releases what it holds; a zeroed one is accepted. */
+void ael_kms_aws_op_clear(struct ael_kms_aws_op *op);
+
+#endif /* AEL_KMS_KMS_AWS_OP_H */

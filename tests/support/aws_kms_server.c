@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/support/aws_kms_server.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+static struct aws_kms_server s_server;
+static pid_t s_pid;
+static pid_t s_owner;
+static FILE *s_to;
+static FILE *s_from;
+static bool s_tls;
+
+static void end_server(void) {
+    if (s_owner != getpid()) {
+        return; /* a child of a test's fork */
+    }
+    char command[128];
+    fclose(s_to);
+    (void)waitpid(s_pid, NULL, 0);
+    fclose(s_from);
+    (void)snprintf(command, sizeof command, "rm -rf %s", s_server.folder);
+    if (system(command) != 0) {
+        fprintf(stderr, "%s stays\n", s_server.folder);
+    }
+}
+
+static bool spawn(bool tls) {
+    int to[2];
+    int from[2];
+    static char script[] = AEL_TEST_SOURCE_DIR "/tests/support/aws_kms_server.py";
+    char python[] = "python3";
+    char word[] = "tls";
+    char *argv[] = {python, script, s_server.folder, tls ? word : NULL, NULL};
+    if (pipe2(to, O_CLOEXEC) != 0 || pipe2(from, O_CLOEXEC) != 0) {
+        return false;
+    }
+    posix_spawn_file_actions_t actions;
+    (void)posix_spawn_file_actions_init(&actions);
+    (void)posix_spawn_file_actions_adddup2(&actions, to[0], 0);
+    (void)posix_spawn_file_actions_adddup2(&actions, from[1], 1);
+    int failed = posix_spawnp(&s_pid, python, &actions, NULL, argv, environ);
+    (void)posix_spawn_file_actions_destroy(&actions);
+    close(to[0]);
+    close(from[1]);
+    s_to = fdopen(to[1], "w");
+    s_from = fdopen(from[0], "r");
+    s_owner = getpid();
+    return failed == 0 && s_to != NULL && s_from != NULL;
+}
+
+static void keep_of_place(struct aws_kms_place *place, const char *name, const char *value) {
+    const struct {
+        const char *name;
+        char *text;
+        size_t size;
+    } parts[] = {
+        {"url_", place->url, sizeof place->url},
+        {"key_", place->key, sizeof place->key},
+        {"alias_", place->alias, sizeof place->alias},
+        {"other_", place->other, sizeof place->other}};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        size_t len = strlen(parts[i].name);
+        if (strncmp(name, parts[i].name, len) == 0 && strcmp(name + len, place->region) == 0) {
+            (void)snprintf(parts[i].text, parts[i].size, "%s", value);
+        }
+    }
+}
+
+static void keep(const char *name, const char *value) {
+    if (strcmp(name, "access_key") == 0) {
+        (void)snprintf(s_server.access_key, sizeof s_server.access_key, "%s", value);
+    } else if (strcmp(name, "secret_key") == 0) {
+        (void)snprintf(s_server.secret_key, sizeof s_server.secret_key, "%s", value);
+    }
+    for (int i = 0; i < AWS_REGIONS; i++) {
+        keep_of_place(&s_server.places[i], name, value);
+    }
+}
+
+static bool read_until_ready(void) {
+    char line[512];
+    while (fgets(line, sizeof line, s_from) != NULL) {
+        char *blank = strchr(line, ' ');
+        line[strcspn(line, "\n")] = '\0';
+        if (blank == NULL) {
+            continue;
+        }
+        *blank = '\0';
+        if (strcmp(line, "ready") == 0) {
+            return true;
+        }
+        keep(line, blank + 1);
+    }
+    return false;
+}
+
+/* see tests/support/aws_kms_server.h */
+const struct aws_kms_server *aws_kms_server(bool tls) {
+    if (s_pid != 0) {
+        return &s_server;
+    }
+    s_tls = tls;
+    (void)snprintf(s_server.folder, sizeof s_server.folder, "/tmp/ael-kms-XXXXXX");
+    (void)snprintf(s_server.places[AWS_WEST].region, sizeof s_server.places[0].region, "us-west-2");
+    (void)snprintf(s_server.places[AWS_EAST].region, sizeof s_server.places[0].region, "us-east-1");
+    if (mkdtemp(s_server.folder) == NULL || !spawn(tls) || !read_until_ready()) {
+        printf(
+            "\n    the stand-in of AWS KMS does not start: is there python3, with venv and pip or moto?\n");
+        return NULL;
+    }
+    (void)atexit(end_server);
+    setenv("AWS_ACCESS_KEY_ID", s_server.access_key, 1);
+    setenv("AWS_SECRET_ACCESS_KEY", s_server.secret_key, 1);
+    unsetenv("AWS_SESSION_TOKEN");
+    return &s_server;
+}
+
+static void tell(const char *line, char *answer, size_t size) {
+    if (fputs(line, s_to) < 0 || fflush(s_to) != 0 || fgets(answer, (int)size, s_from) == NULL) {
+        answer[0] = '\0';
+    }
+}
+
+/* see tests/support/aws_kms_server.h */
+void aws_kms_server_set(int place, const char *mode) {
+    char line[256];
+    (void)snprintf(line, sizeof line, "%s %s\n", mode, s_server.places[place].region);
+    tell(line, line, sizeof line);
+}
+
+/* see tests/support/aws_kms_server.h */
+void aws_kms_server_delay(int place, unsigned ms) {
+    char line[256];
+    (void)snprintf(line, sizeof line, "delay %s %u\n", s_server.places[place].region, ms);
+    tell(line, line, sizeof line);
+}
+
+/* see tests/support/aws_kms_server.h */
+void aws_kms_server_say(int place, const char *bytes) {
+    char line[256];
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/say", s_server.folder);
+    FILE *file = fopen(path, "w");
+    if (file != NULL) {
+        (void)fputs(bytes, file);
+        fclose(file);
+    }
+    (void)snprintf(line, sizeof line, "say %s %s\n", s_server.places[place].region, path);
+    tell(line, line, sizeof line);
+}
+
+/* see tests/support/aws_kms_server.h */
+unsigned aws_kms_server_count(int place, const char *action) {
+    char line[256];
+    (void)snprintf(line, sizeof line, "count %s %s\n", s_server.places[place].region, action);
+    tell(line, line, sizeof line);
+    return (unsigned)strtoul(line, NULL, 10);
+}
+
+/* see tests/support/aws_kms_server.h */
+void aws_kms_server_reset(void) {
+    for (int i = 0; i < AWS_REGIONS; i++) {
+        aws_kms_server_set(i, "open");
+        aws_kms_server_delay(i, 0);
+    }
+}
+
+/* see tests/support/aws_kms_server.h */
+enum ael_status aws_kms_new(
+    size_t count,
+    void (*more)(struct ael_kms_aws_options *options),
+    struct ael_kms **kms,
+    struct ael_error *err) {
+    struct ael_kms_aws_region regions[AWS_REGIONS];
+    struct ael_kms_aws_options options = AEL_KMS_AWS_OPTIONS_INIT;
+    char ca_file[96];
+    for (size_t i = 0; i < AWS_REGIONS; i++) {
+        const struct aws_kms_place *place = &s_server.places[i];
+        regions[i] = (struct ael_kms_aws_region){place->region, place->key, place->url};
+    }
+    (void)snprintf(ca_file, sizeof ca_file, "%s/ca.pem", s_server.folder);
+    options.regions = regions;
+    options.region_count = count;
+    options.preferred_region = regions[0].region;
+    options.ca_file = s_tls ? ca_file : NULL;
+    options.no_hedging = true; /* a busy machine is slow: tests of hedging turn it on */
+    options.try_timeout_ms = 20000;
+    options.connect_timeout_ms = 10000;
+    if (more != NULL) {
+        more(&options);
+    }
+    return ael_kms_aws_new(&options, kms, err);
+}
