@@ -17,6 +17,12 @@ ael_add_test(residency.scan residency $<TARGET_FILE:residency_scan_test>)
 ael_residency(signal_frames residency/test_signal_frames.c support/gcm.h support/left_out.c)
 ael_add_test(residency.signal_frames residency $<TARGET_FILE:residency_signal_frames>)
 
+if(TARGET ael_kms_aws_static AND NOT AEL_SANITIZE AND NOT AEL_COVERAGE)
+  ael_residency(kms_aws residency/test_kms_aws.c support/left_out.c)
+  target_link_libraries(residency_kms_aws PRIVATE test_support_static)
+  ael_add_test(residency.kms_aws residency $<TARGET_FILE:residency_kms_aws>)
+endif()
+
 # AddressSanitizer makes frames larger than what the library wipes of the stack (docs/residency.md).
 if(AEL_SQLITE AND NOT AEL_SANITIZE AND NOT AEL_COVERAGE)
   file(GLOB matrix CONFIGURE_DEPENDS residency/*.c)

@@ -45,6 +45,9 @@ void aws_kms_server_say(int place, const char *bytes);
 /** Requests of an action ("Decrypt") that a region got so far. */
 unsigned aws_kms_server_count(int place, const char *action);
 
+/** Asks for the plaintext of an encrypted data key, given in base64. */
+bool aws_kms_server_reveal(int place, const char *blob, uint8_t key[32]);
+
 /** Makes a KMS over the first count places, west preferred; more, if not NULL, may change the options. */
 enum ael_status aws_kms_new(
     size_t count,

@@ -8,9 +8,11 @@ usage: aws_kms_server.py FOLDER [tls]
 Prints "name value" lines: access_key, secret_key, and for each region url_<region>, key_<region> (an ARN),
 alias_<region> (an ARN), other_<region> (another key); then "ready". Then takes lines on standard input and answers each with
 one: "open R", "shut R" (connections are refused), "hang R" (nothing is answered), "delay R MS", "say R FILE" (these bytes
-instead of an answer), "count R ACTION" (requests so far). Ends with its standard input. With tls the doors speak TLS with the certificate
+instead of an answer), "count R ACTION" (requests so far), "reveal R BLOB" (the plaintext of an encrypted data key, in
+hexadecimal digits). Ends with its standard input. With tls the doors speak TLS with the certificate
 FOLDER/server.pem for 127.0.0.1, whose CA is FOLDER/ca.pem.
 """
+import base64
 import os
 import pathlib
 import socket
@@ -25,6 +27,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 CACHE = pathlib.Path(os.environ.get("AEL_INTEROP_CACHE") or ROOT / "build" / "interop").absolute()
 REGIONS = ("us-west-2", "us-east-1")
 FREE_CALLS = 3 + 3 * len(REGIONS)  # what set_up does before signatures are verified
+ACCESS = {}
 ALL = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"kms:*","Resource":"*"}]}'
 
 try:
@@ -173,6 +176,7 @@ def set_up(port):
     access = iam.create_access_key(UserName="u")["AccessKey"]
     print("access_key", access["AccessKeyId"])
     print("secret_key", access["SecretAccessKey"])
+    ACCESS.update(port=port, key=access["AccessKeyId"], secret=access["SecretAccessKey"])
     for region in REGIONS:
         kms = client("kms", region, port)
         key = kms.create_key()["KeyMetadata"]["Arn"]
@@ -182,12 +186,20 @@ def set_up(port):
         print(f"alias_{region}", key.partition(":key/")[0] + ":alias/asherah")
 
 
+def reveal(region, blob):
+    kms = boto3.client("kms", endpoint_url=f"http://127.0.0.1:{ACCESS['port']}", region_name=region,
+                       aws_access_key_id=ACCESS["key"], aws_secret_access_key=ACCESS["secret"])
+    return kms.decrypt(CiphertextBlob=base64.b64decode(blob))["Plaintext"].hex()
+
+
 def obey(doors, words):
     door = doors[words[1]]
     if words[0] == "delay":
         door.delay = int(words[2]) / 1000
     elif words[0] == "count":
         return str(door.counts.get(words[2], 0))
+    elif words[0] == "reveal":
+        return reveal(words[1], words[2])
     elif words[0] == "say":
         door.bytes = pathlib.Path(words[2]).read_bytes()
         door.set("say")
