@@ -1,0 +1,584 @@
+/*
+ * tests/unit/test_kms_aws.c - ael/kms_aws.h in two regions that come and go; the server verifies signatures and policies.
+ * Layer: tests.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "kms/kms_aws_envelope.h"
+#include "kms/kms_aws_refusal.h"
+#include "tests/support/aws_kms_server.h"
+#include "tests/support/child.h"
+#include "tests/support/suite.h"
+
+#include <ael/hooks.h>
+#include <ael/sys/kms_backend.h>
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- a world: both regions well, a KMS over them, a key ---- */
+
+static atomic_int s_left_out;
+static atomic_int s_hedges;
+static atomic_int s_opened;
+
+static void hear(void *context, enum ael_metric_kind kind, const char *name, int64_t value) {
+    (void)context;
+    (void)kind;
+    (void)value;
+    atomic_fetch_add(&s_left_out, strcmp(name, "ael.kms.aws.region_left_out") == 0 ? 1 : 0);
+    atomic_fetch_add(&s_hedges, strcmp(name, "ael.kms.aws.hedge") == 0 ? 1 : 0);
+    atomic_fetch_add(&s_opened, strcmp(name, "ael.kms.aws.breaker_opened") == 0 ? 1 : 0);
+}
+
+struct world {
+    const struct aws_kms_server *server;
+    struct ael_kms *kms;
+    struct ael_secret *key;
+    struct ael_buf sealed;
+    struct ael_error err;
+};
+
+static void
+world_begin_with(struct world *world, size_t regions, void (*more)(struct ael_kms_aws_options *options)) {
+    struct ael_hooks hooks = AEL_HOOKS_INIT;
+    hooks.metric = hear;
+    *world = (struct world){.sealed = AEL_BUF_INIT, .err = {.status = AEL_OK}};
+    world->server = aws_kms_server(false);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(world->server);
+    aws_kms_server_reset();
+    CU_ASSERT_EQUAL_FATAL(ael_hooks_set(&hooks), AEL_OK);
+    atomic_store(&s_left_out, 0);
+    atomic_store(&s_hedges, 0);
+    atomic_store(&s_opened, 0);
+    CU_ASSERT_EQUAL_FATAL(aws_kms_new(regions, more, &world->kms, &world->err), AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(ael_secret_new_random(32, &world->key), AEL_OK);
+}
+
+static void world_begin(struct world *world) {
+    world_begin_with(world, 2, NULL);
+}
+
+static void world_end(struct world *world) {
+    ael_buf_clear(&world->sealed);
+    ael_secret_release(world->key);
+    ael_kms_release(world->kms);
+    aws_kms_server_reset();
+    CU_ASSERT_EQUAL(ael_hooks_set(NULL), AEL_OK);
+}
+
+static enum ael_status seal(struct world *world) {
+    ael_buf_clear(&world->sealed);
+    return ael_kms_encrypt_key(world->kms, NULL, world->key, &world->sealed, &world->err);
+}
+
+static bool same(struct ael_secret *a, struct ael_secret *b) {
+    struct ael_secret_access one;
+    struct ael_secret_access two;
+    bool equal = a != NULL && b != NULL && ael_secret_access_begin(a, &one) == AEL_OK;
+    if (equal) {
+        equal = ael_secret_access_begin(b, &two) == AEL_OK && memcmp(one.bytes.data, two.bytes.data, 32) == 0;
+        equal = ael_secret_access_end(&two) == AEL_OK && equal;
+        equal = ael_secret_access_end(&one) == AEL_OK && equal;
+    }
+    return equal;
+}
+
+/* What decrypting gives; AEL_OK only with the right key. */
+static enum ael_status
+open_with(struct world *world, struct ael_kms *kms, struct ael_bytes sealed, uint32_t timeout_ms) {
+    struct ael_call call = AEL_CALL_INIT;
+    struct ael_secret *back = NULL;
+    call.deadline_ns = timeout_ms == 0 ? 0 : ael_deadline_in_ms(timeout_ms);
+    enum ael_status status = ael_kms_decrypt_key(kms, &call, sealed, &back, &world->err);
+    CU_ASSERT_EQUAL(status == AEL_OK, same(world->key, back));
+    CU_ASSERT(status == AEL_OK || back == NULL);
+    ael_secret_release(back);
+    return status;
+}
+
+static enum ael_status open_sealed(struct world *world) {
+    return open_with(world, world->kms, ael_buf_view(&world->sealed), 0);
+}
+
+static bool says(const struct world *world, const char *words) {
+    bool found = strstr(world->err.detail, words) != NULL;
+    if (!found) {
+        printf("\n    not \"%s\": %s", words, world->err.detail);
+    }
+    return found;
+}
+
+/* Which regions an envelope names: 1 west, 2 east, 3 both. */
+static int regions_in(const struct world *world) {
+    struct ael_kms_aws_envelope envelope;
+    CU_ASSERT_EQUAL_FATAL(ael_kms_aws_envelope_parse(ael_buf_view(&world->sealed), &envelope, NULL), AEL_OK);
+    int found = (ael_kms_aws_envelope_find(&envelope, "us-west-2") != NULL ? 1 : 0) +
+                (ael_kms_aws_envelope_find(&envelope, "us-east-1") != NULL ? 2 : 0);
+    ael_kms_aws_envelope_clear(&envelope);
+    return found;
+}
+
+/* ---- regions that come and go ---- */
+
+static void test_kms_aws_encrypt__seals_for_each_region_and_asks_the_preferred_one_for_the_key(void) {
+    struct world world;
+    world_begin(&world);
+    unsigned west = aws_kms_server_count(AWS_WEST, "GenerateDataKey");
+    unsigned east = aws_kms_server_count(AWS_EAST, "GenerateDataKey");
+    unsigned others = aws_kms_server_count(AWS_EAST, "Encrypt");
+    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(regions_in(&world), 3);
+    CU_ASSERT_EQUAL(aws_kms_server_count(AWS_WEST, "GenerateDataKey"), west + 1);
+    CU_ASSERT_EQUAL(aws_kms_server_count(AWS_EAST, "GenerateDataKey"), east);
+    CU_ASSERT_EQUAL(aws_kms_server_count(AWS_EAST, "Encrypt"), others + 1);
+    east = aws_kms_server_count(AWS_EAST, "Decrypt");
+    CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
+    CU_ASSERT_EQUAL(aws_kms_server_count(AWS_EAST, "Decrypt"), east);
+    CU_ASSERT_EQUAL(ael_kms_health(world.kms, NULL, &world.err), AEL_OK);
+    world_end(&world);
+}
+
+static void test_kms_aws_encrypt__leaves_out_a_region_that_is_down(void) {
+    struct world world;
+    world_begin(&world);
+    aws_kms_server_set(AWS_EAST, "shut");
+    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(regions_in(&world), 1);
+    CU_ASSERT_EQUAL(atomic_load(&s_left_out), 1);
+    aws_kms_server_set(AWS_EAST, "open");
+    aws_kms_server_set(AWS_WEST, "shut");
+    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(regions_in(&world), 2);
+    CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
+    CU_ASSERT_EQUAL(ael_kms_health(world.kms, NULL, &world.err), AEL_OK);
+    aws_kms_server_set(AWS_EAST, "shut");
+    CU_ASSERT_EQUAL(seal(&world), AEL_E_UNREACHABLE);
+    CU_ASSERT_EQUAL(world.sealed.len, 0);
+    CU_ASSERT_TRUE(says(&world, "127.0.0.1"));
+    CU_ASSERT_EQUAL(ael_kms_health(world.kms, NULL, &world.err), AEL_E_UNREACHABLE);
+    world_end(&world);
+}
+
+static void test_kms_aws_decrypt__falls_back_to_the_other_region(void) {
+    struct world world;
+    struct ael_kms *west_alone = NULL;
+    world_begin(&world);
+    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    aws_kms_server_set(AWS_WEST, "shut");
+    CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
+    aws_kms_server_set(AWS_EAST, "shut");
+    CU_ASSERT_EQUAL(open_sealed(&world), AEL_E_UNREACHABLE);
+    aws_kms_server_reset();
+    aws_kms_server_say(AWS_WEST, "HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n<html>Log in.</html>\n");
+    CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
+    CU_ASSERT_EQUAL(aws_kms_new(1, NULL, &west_alone, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(open_with(&world, west_alone, ael_buf_view(&world.sealed), 0), AEL_E_BACKEND);
+    CU_ASSERT_TRUE(says(&world, "proxy"));
+    ael_kms_release(west_alone);
+    world_end(&world);
+}
+
+/* A kept connection that the server has closed is no failure. */
+static void test_kms_aws__connects_anew_when_the_server_has_closed(void) {
+    struct world world;
+    world_begin_with(&world, 1, NULL);
+    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    aws_kms_server_set(AWS_WEST, "shut");
+    aws_kms_server_set(AWS_WEST, "open");
+    CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
+    world_end(&world);
+}
+
+static void use_aliases(struct ael_kms_aws_options *options) {
+    static struct ael_kms_aws_region regions[AWS_REGIONS];
+    const struct aws_kms_server *server = aws_kms_server(false);
+    for (size_t i = 0; i < options->region_count; i++) {
+        regions[i] = (struct ael_kms_aws_region){NULL, server->places[i].alias, options->regions[i].endpoint};
+    }
+    options->regions = regions;
+}
+
+static void test_kms_aws_new__takes_aliases_whose_arn_names_the_region(void) {
+    struct world world;
+    world_begin_with(&world, 2, use_aliases);
+    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(regions_in(&world), 3);
+    CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
+    world_end(&world);
+}
+
+static void with_context(struct ael_kms_aws_options *options) {
+    static const struct ael_kms_aws_context k_context[] = {{"service", "orders"}, {"quote\"", "b\\c"}};
+    options->context = k_context;
+    options->context_count = 2;
+}
+
+static void test_kms_aws__binds_the_encryption_context(void) {
+    struct world world;
+    struct ael_kms *without = NULL;
+    world_begin_with(&world, 2, with_context);
+    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
+    CU_ASSERT_EQUAL(aws_kms_new(2, NULL, &without, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(open_with(&world, without, ael_buf_view(&world.sealed), 0), AEL_E_KMS);
+    CU_ASSERT_TRUE(says(&world, "encryption context"));
+    ael_kms_release(without);
+    world_end(&world);
+}
+
+/* ---- bad envelopes ---- */
+
+/* The sealed key with a part of another's. */
+static struct ael_buf mixed(struct ael_bytes one, struct ael_bytes other, bool west, bool east) {
+    struct ael_kms_aws_envelope a;
+    struct ael_kms_aws_envelope b;
+    struct ael_buf out = AEL_BUF_INIT;
+    CU_ASSERT_EQUAL_FATAL(ael_kms_aws_envelope_parse(one, &a, NULL), AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(ael_kms_aws_envelope_parse(other, &b, NULL), AEL_OK);
+    a.keks[0] = west ? b.keks[0] : a.keks[0];
+    a.keks[1] = east ? b.keks[1] : a.keks[1];
+    CU_ASSERT_EQUAL(ael_kms_aws_envelope_write(&a, &out), AEL_OK);
+    ael_kms_aws_envelope_clear(&a);
+    ael_kms_aws_envelope_clear(&b);
+    return out;
+}
+
+static void test_kms_aws_decrypt__goes_on_when_a_region_gives_another_keys_plaintext(void) {
+    struct world world;
+    struct ael_buf other = AEL_BUF_INIT;
+    world_begin(&world);
+    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(ael_kms_encrypt_key(world.kms, NULL, world.key, &other, NULL), AEL_OK);
+    struct ael_buf one = mixed(ael_buf_view(&world.sealed), ael_buf_view(&other), true, false);
+    CU_ASSERT_EQUAL(open_with(&world, world.kms, ael_buf_view(&one), 0), AEL_OK);
+    ael_buf_clear(&one);
+    one = mixed(ael_buf_view(&world.sealed), ael_buf_view(&other), true, true);
+    CU_ASSERT_EQUAL(open_with(&world, world.kms, ael_buf_view(&one), 0), AEL_E_KMS);
+    CU_ASSERT_TRUE(says(&world, "does not open the key"));
+    ael_buf_clear(&one);
+    ael_buf_clear(&other);
+    world_end(&world);
+}
+
+static void test_kms_aws_envelope_parse__refuses_what_is_none(void) {
+    static const char *const k_texts[] = {
+        "",
+        "{}",
+        "[]",
+        "null",
+        "{\"encryptedKey\":\"AAAA\"}",
+        "{\"kmsKeks\":[]}",
+        "{\"encryptedKey\":\"\",\"kmsKeks\":[]}",
+        "{\"encryptedKey\":\"AAA\",\"kmsKeks\":[]}",
+        "{\"encryptedKey\":\"AA=A\",\"kmsKeks\":[]}",
+        "{\"encryptedKey\":1,\"kmsKeks\":[]}",
+        "{\"encryptedKey\":\"AAAA\",\"kmsKeks\":{}}",
+        "{\"encryptedKey\":\"AAAA\",\"kmsKeks\":[{}]}",
+        "{\"encryptedKey\":\"AAAA\",\"kmsKeks\":[{\"region\":\"r\",\"arn\":\"a\"}]}",
+        "{\"encryptedKey\":\"AAAA\",\"kmsKeks\":[{\"region\":\"r\",\"arn\":\"a\",\"encryptedKek\":\"*\"}]}",
+        "{\"encryptedKey\":\"AAAA\",\"kmsKeks\":[]} ",
+        "{\"encryptedKey\":\"AAAA\",\"kmsKeks\":[],}",
+        "{\"encryptedKey\":\"AAAA\",\"encryptedKey\":\"AAAA\",\"kmsKeks\":[]}",
+    };
+    struct ael_kms_aws_envelope envelope;
+    struct ael_error err;
+    for (size_t i = 0; i < sizeof k_texts / sizeof k_texts[0]; i++) {
+        enum ael_status status = ael_kms_aws_envelope_parse(ael_bytes_from_text(k_texts[i]), &envelope, &err);
+        bool blank_end = i == 14; /* white space at the end is JSON */
+        CU_ASSERT_EQUAL(status, blank_end ? AEL_OK : AEL_E_KMS);
+        if (status == AEL_OK) {
+            ael_kms_aws_envelope_clear(&envelope);
+        }
+    }
+}
+
+static void test_kms_aws_decrypt__names_what_is_wrong_with_an_envelope(void) {
+    struct world world;
+    world_begin(&world);
+    static const char k_elsewhere[] =
+        "{\"encryptedKey\":"
+        "\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\","
+        "\"kmsKeks\":[{\"region\":\"eu-west-1\",\"arn\":\"a\",\"encryptedKek\":\"AAAA\"}]}";
+    CU_ASSERT_EQUAL(open_with(&world, world.kms, ael_bytes_from_text(k_elsewhere), 0), AEL_E_KMS);
+    CU_ASSERT_TRUE(says(&world, "eu-west-1"));
+    static const char k_short[] = "{\"encryptedKey\":\"AAAA\",\"kmsKeks\":[{\"region\":\"us-west-2\",\"arn\":"
+                                  "\"a\",\"encryptedKek\":\"AAAA\"}]}";
+    CU_ASSERT_EQUAL(open_with(&world, world.kms, ael_bytes_from_text(k_short), 0), AEL_E_KMS);
+    CU_ASSERT_TRUE(says(&world, "3 bytes instead of 60"));
+    world_end(&world);
+}
+
+/* ---- a service that is ill ---- */
+
+static void test_kms_aws__tries_again_so_often_and_opens_the_breaker(void) {
+    struct world world;
+    world_begin_with(&world, 1, NULL);
+    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    unsigned before = aws_kms_server_count(AWS_WEST, "Decrypt");
+    aws_kms_server_say(AWS_WEST, "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
+    CU_ASSERT_EQUAL(open_sealed(&world), AEL_E_UNREACHABLE);
+    CU_ASSERT_TRUE(says(&world, "503"));
+    CU_ASSERT_EQUAL(aws_kms_server_count(AWS_WEST, "Decrypt"), before + 3);
+    for (int i = 0; i < 4; i++) {
+        CU_ASSERT_EQUAL(open_sealed(&world), AEL_E_UNREACHABLE);
+    }
+    CU_ASSERT(atomic_load(&s_opened) >= 1);
+    world_end(&world);
+}
+
+static void with_short_tries(struct ael_kms_aws_options *options) {
+    options->try_timeout_ms = 300;
+}
+
+static void test_kms_aws__ends_with_its_deadline(void) {
+    struct world world;
+    world_begin_with(&world, 1, with_short_tries);
+    aws_kms_server_set(AWS_WEST, "hang");
+    CU_ASSERT_EQUAL(seal(&world), AEL_E_UNREACHABLE);
+    CU_ASSERT_TRUE(says(&world, "300 ms"));
+    ael_kms_release(world.kms);
+    CU_ASSERT_EQUAL_FATAL(aws_kms_new(1, NULL, &world.kms, NULL), AEL_OK);
+    struct ael_call call = AEL_CALL_INIT;
+    call.deadline_ns = ael_deadline_in_ms(200);
+    CU_ASSERT_EQUAL(
+        ael_kms_encrypt_key(world.kms, &call, world.key, &world.sealed, &world.err), AEL_E_TIMEOUT);
+    world_end(&world);
+}
+
+static void test_kms_aws__refuses_answers_without_a_key(void) {
+    static const struct {
+        const char *body;
+        enum ael_status status;
+    } k_answers[] = {
+        {"{\"KeyId\":\"a\"}", AEL_E_KMS},
+        {"{\"KeyId\":\"a\",\"Plaintext\":\"\"}", AEL_E_KMS},
+        {"{\"KeyId\":\"a\",\"Plaintext\":\"AAAA\"}", AEL_E_KMS},
+        {"{\"KeyId\":\"a\",\"Plaintext\":\"A\"}", AEL_E_BACKEND},
+        {"{\"KeyId\":\"a\",\"Plaintext\":\"****\"}", AEL_E_BACKEND},
+        {"{\"Plaintext\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\",\"Plaintext\":\"AAAA\"}",
+         AEL_E_BACKEND},
+        {"{\"Plaintext\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"", AEL_E_BACKEND},
+        {"not JSON", AEL_E_BACKEND},
+        {"", AEL_E_BACKEND},
+    };
+    struct world world;
+    char text[512];
+    for (size_t i = 0; i < sizeof k_answers / sizeof k_answers[0]; i++) {
+        world_begin_with(&world, 1, NULL);
+        CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+        (void)snprintf(
+            text, sizeof text, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s", strlen(k_answers[i].body),
+            k_answers[i].body);
+        aws_kms_server_say(AWS_WEST, text);
+        CU_ASSERT_EQUAL(open_sealed(&world), k_answers[i].status);
+        world_end(&world);
+    }
+}
+
+/* ---- hedging ---- */
+
+static void with_hedging(struct ael_kms_aws_options *options) {
+    options->no_hedging = false;
+    options->hedge_delay_ms = 50;
+}
+
+static void test_kms_aws_decrypt__asks_another_region_when_the_first_is_slow(void) {
+    struct world world;
+    world_begin_with(&world, 2, with_hedging);
+    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    aws_kms_server_set(AWS_WEST, "hang");
+    unsigned east = aws_kms_server_count(AWS_EAST, "Decrypt");
+    for (int i = 0; i < 3; i++) {
+        CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
+    }
+    CU_ASSERT_EQUAL(aws_kms_server_count(AWS_EAST, "Decrypt"), east + 3);
+    CU_ASSERT_EQUAL(atomic_load(&s_hedges), 3);
+    /* Put second: it gets one chance beside the other, and then none. */
+    unsigned west = aws_kms_server_count(AWS_WEST, "Decrypt");
+    for (int i = 0; i < 3; i++) {
+        CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
+    }
+    CU_ASSERT_EQUAL(aws_kms_server_count(AWS_EAST, "Decrypt"), east + 6);
+    CU_ASSERT(aws_kms_server_count(AWS_WEST, "Decrypt") >= west);
+    world_end(&world);
+}
+
+/* ---- set-up mistakes ---- */
+
+static struct ael_error refused(void (*more)(struct ael_kms_aws_options *options)) {
+    struct ael_kms *kms = NULL;
+    struct ael_error err = {.status = AEL_OK};
+    CU_ASSERT_PTR_NOT_NULL_FATAL(aws_kms_server(false));
+    CU_ASSERT_EQUAL(aws_kms_new(2, more, &kms, &err), AEL_E_ARGUMENT);
+    CU_ASSERT_PTR_NULL(kms);
+    return err;
+}
+
+static void other_size(struct ael_kms_aws_options *options) {
+    options->size--;
+}
+static void no_region(struct ael_kms_aws_options *options) {
+    options->region_count = 0;
+}
+static void no_preferred(struct ael_kms_aws_options *options) {
+    options->preferred_region = NULL;
+}
+static void strange_preferred(struct ael_kms_aws_options *options) {
+    options->preferred_region = "mars-1";
+}
+static void no_tries(struct ael_kms_aws_options *options) {
+    options->max_tries = 0;
+}
+static void empty_context(struct ael_kms_aws_options *options) {
+    static const struct ael_kms_aws_context k_context = {"", "x"};
+    options->context = &k_context;
+    options->context_count = 1;
+}
+static struct ael_kms_aws_region s_regions[2];
+static void copy_regions(struct ael_kms_aws_options *options) {
+    memcpy(s_regions, options->regions, sizeof s_regions);
+    options->regions = s_regions;
+}
+static void key_of_another_region(struct ael_kms_aws_options *options) {
+    copy_regions(options);
+    s_regions[0].key = s_regions[1].key;
+}
+static void no_key(struct ael_kms_aws_options *options) {
+    copy_regions(options);
+    s_regions[1].key = NULL;
+}
+static void nowhere(struct ael_kms_aws_options *options) {
+    copy_regions(options);
+    s_regions[1] = (struct ael_kms_aws_region){NULL, "alias/x", NULL};
+}
+static void twice(struct ael_kms_aws_options *options) {
+    copy_regions(options);
+    s_regions[1] = s_regions[0];
+}
+static void no_url(struct ael_kms_aws_options *options) {
+    copy_regions(options);
+    s_regions[1].endpoint = "kms.example.com";
+}
+
+static void test_kms_aws_new__names_the_option_that_is_wrong(void) {
+    static const struct {
+        void (*more)(struct ael_kms_aws_options *options);
+        const char *says;
+    } k_mistakes[] = {
+        {other_size, "INIT"},
+        {no_region, "1 to 16"},
+        {no_preferred, "preferred"},
+        {strange_preferred, "mars-1"},
+        {no_tries, "max_tries"},
+        {empty_context, "context"},
+        {key_of_another_region, "is of region us-east-1"},
+        {no_key, "no key"},
+        {nowhere, "no region"},
+        {twice, "twice"},
+        {no_url, "no URL"},
+    };
+    for (size_t i = 0; i < sizeof k_mistakes / sizeof k_mistakes[0]; i++) {
+        struct ael_error err = refused(k_mistakes[i].more);
+        CU_ASSERT_PTR_NOT_NULL(strstr(err.detail, k_mistakes[i].says));
+    }
+}
+
+static void wrong_key_id(struct ael_kms_aws_options *options) {
+    copy_regions(options);
+    s_regions[0].key = "alias/never-made";
+}
+
+static void test_kms_aws__names_a_key_that_is_not_there_and_a_wrong_secret(void) {
+    struct world world;
+    world_begin_with(&world, 1, wrong_key_id);
+    CU_ASSERT_EQUAL(seal(&world), AEL_E_KMS);
+    CU_ASSERT_TRUE(says(&world, "alias"));
+    world_end(&world);
+    setenv("AWS_SECRET_ACCESS_KEY", "another-secret-than-the-right-one", 1);
+    world_begin_with(&world, 1, NULL);
+    CU_ASSERT_EQUAL(seal(&world), AEL_E_KMS);
+    CU_ASSERT_TRUE(says(&world, "signature"));
+    CU_ASSERT_PTR_NULL(strstr(world.err.detail, "another-secret"));
+    world_end(&world);
+    setenv("AWS_SECRET_ACCESS_KEY", world.server->secret_key, 1);
+}
+
+static void test_kms_aws_refusal__knows_the_common_ones(void) {
+    static const struct {
+        int http_status;
+        const char *body;
+        enum ael_status status;
+        enum ael_kms_aws_remedy remedy;
+        const char *says;
+    } k_rows[] = {
+        {400, "{\"__type\":\"NotFoundException\"}", AEL_E_KMS, AEL_KMS_AWS_REMEDY_NONE, "another account"},
+        {400, "{\"__type\":\"com.amazonaws.kms#DisabledException\",\"message\":\"x\"}", AEL_E_KMS,
+         AEL_KMS_AWS_REMEDY_NONE, "disabled"},
+        {400, "{\"__type\":\"AccessDeniedException\"}", AEL_E_KMS, AEL_KMS_AWS_REMEDY_NONE, "kms:Decrypt"},
+        {400, "{\"__type\":\"ExpiredTokenException\"}", AEL_E_KMS, AEL_KMS_AWS_REMEDY_CREDENTIALS, "expired"},
+        {403, "<R><Error><Code>SignatureDoesNotMatch</Code></Error></R>", AEL_E_KMS, AEL_KMS_AWS_REMEDY_NONE,
+         "clock"},
+        {400, "{\"__type\":\"ThrottlingException\"}", AEL_E_UNREACHABLE, AEL_KMS_AWS_REMEDY_RETRY,
+         "too many"},
+        {429, "", AEL_E_UNREACHABLE, AEL_KMS_AWS_REMEDY_RETRY, "429"},
+        {500, "<html>", AEL_E_UNREACHABLE, AEL_KMS_AWS_REMEDY_RETRY, "ill"},
+        {407, "<html>", AEL_E_BACKEND, AEL_KMS_AWS_REMEDY_NONE, "proxy"},
+        {302, "", AEL_E_BACKEND, AEL_KMS_AWS_REMEDY_NONE, "302"},
+        {400, "{\"__type\":\"NewException\"}", AEL_E_KMS, AEL_KMS_AWS_REMEDY_NONE, "NewException"},
+        {400, "{\"__type\":\"<b>\\n\"}", AEL_E_KMS, AEL_KMS_AWS_REMEDY_NONE, "HTTP 400 :"},
+    };
+    for (size_t i = 0; i < sizeof k_rows / sizeof k_rows[0]; i++) {
+        struct ael_http_response response = {
+            .status = k_rows[i].http_status, .body = AEL_BUF_INIT, .headers = AEL_BUF_INIT};
+        struct ael_error err = {.status = AEL_OK};
+        enum ael_kms_aws_remedy remedy = AEL_KMS_AWS_REMEDY_NONE;
+        CU_ASSERT_EQUAL(ael_buf_append(&response.body, ael_bytes_from_text(k_rows[i].body)), AEL_OK);
+        CU_ASSERT_EQUAL(ael_kms_aws_refusal(&response, "us-west-2", &remedy, &err), k_rows[i].status);
+        CU_ASSERT_EQUAL(remedy, k_rows[i].remedy);
+        CU_ASSERT_PTR_NOT_NULL(strstr(err.detail, k_rows[i].says));
+        CU_ASSERT_PTR_NOT_NULL(strstr(err.detail, "us-west-2"));
+        ael_http_response_clear(&response);
+    }
+}
+
+/* ---- fork ---- */
+
+static struct world s_world;
+
+static int in_child(void) {
+    return open_sealed(&s_world) == AEL_OK && seal(&s_world) == AEL_OK && open_sealed(&s_world) == AEL_OK ? 0
+                                                                                                          : 1;
+}
+
+static void test_kms_aws__works_in_a_child_beside_its_parent(void) {
+    world_begin(&s_world);
+    CU_ASSERT_EQUAL(seal(&s_world), AEL_OK);
+    CU_ASSERT_EQUAL(child_run(in_child), 0);
+    CU_ASSERT_EQUAL(open_sealed(&s_world), AEL_OK);
+    world_end(&s_world);
+}
+
+static const struct test_case k_cases[] = {
+    {"sealed for each region",
+     test_kms_aws_encrypt__seals_for_each_region_and_asks_the_preferred_one_for_the_key},
+    {"a region that is down is left out", test_kms_aws_encrypt__leaves_out_a_region_that_is_down},
+    {"decrypt falls back", test_kms_aws_decrypt__falls_back_to_the_other_region},
+    {"a closed connection is made anew", test_kms_aws__connects_anew_when_the_server_has_closed},
+    {"aliases", test_kms_aws_new__takes_aliases_whose_arn_names_the_region},
+    {"the encryption context binds", test_kms_aws__binds_the_encryption_context},
+    {"another key's plaintext", test_kms_aws_decrypt__goes_on_when_a_region_gives_another_keys_plaintext},
+    {"envelopes that are none", test_kms_aws_envelope_parse__refuses_what_is_none},
+    {"what is wrong with an envelope is named", test_kms_aws_decrypt__names_what_is_wrong_with_an_envelope},
+    {"tries and breaker", test_kms_aws__tries_again_so_often_and_opens_the_breaker},
+    {"deadlines", test_kms_aws__ends_with_its_deadline},
+    {"answers without a key", test_kms_aws__refuses_answers_without_a_key},
+    {"a slow region is hedged", test_kms_aws_decrypt__asks_another_region_when_the_first_is_slow},
+    {"options that are wrong are named", test_kms_aws_new__names_the_option_that_is_wrong},
+    {"a key that is not there, a wrong secret",
+     test_kms_aws__names_a_key_that_is_not_there_and_a_wrong_secret},
+    {"refusals", test_kms_aws_refusal__knows_the_common_ones},
+    {"a child of fork", test_kms_aws__works_in_a_child_beside_its_parent},
+};
+
+TEST_SUITE_MAIN("kms aws", k_cases)
