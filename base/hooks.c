@@ -110,6 +110,11 @@ enum ael_status ael_hooks_set(const struct ael_hooks *hooks) {
 }
 
 /* see base/hooks.h */
+void ael_metric_event(const char *name) {
+    ael_metric_count(name, 1);
+}
+
+/* see base/hooks.h */
 enum ael_status ael_hooks_observe(ael_metric_observer_fn observer) {
     return replace(NULL, &observer);
 }

@@ -10,6 +10,8 @@
 #ifndef AEL_BASE_HOOKS_H
 #define AEL_BASE_HOOKS_H
 
+#include "base/component_api.h"
+
 #include <ael/hooks.h>
 
 #include <stdatomic.h>
@@ -54,6 +56,9 @@ static inline void ael_metric_timer(const char *name, int64_t start) {
         ael_metric_timer_heard(name, start);
     }
 }
+
+/** Counts one of what seldom happens, for components outside of the core too. name is static. Threads: any. */
+AEL_COMPONENT_API void ael_metric_event(const char *name);
 
 /** Reports a change of a counter. name is static. Threads: any. */
 static inline void ael_metric_count(const char *name, int64_t change) {

@@ -38,7 +38,7 @@ bool ael_breaker_begin(struct ael_breaker *breaker) {
     }
     ael_mutex_unlock(&breaker->lock);
     if (event != NULL) {
-        ael_metric_count(event, 1);
+        ael_metric_event(event);
     }
     return may;
 }
@@ -82,7 +82,7 @@ void ael_breaker_end(struct ael_breaker *breaker, enum ael_breaker_end how) {
     const char *event = note(breaker, how);
     ael_mutex_unlock(&breaker->lock);
     if (event != NULL) {
-        ael_metric_count(event, 1);
+        ael_metric_event(event);
     }
 }
 

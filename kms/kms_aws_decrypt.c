@@ -104,7 +104,7 @@ static void begin_what_is_due(struct race *race) {
             return;
         }
         if (slow && race->begun > 0) {
-            ael_metric_count("ael.kms.aws.hedge", 1);
+            ael_metric_event("ael.kms.aws.hedge");
         }
         begin_next(race);
     }
@@ -141,7 +141,7 @@ static void note_winner(struct race *race, size_t winner) {
     if (winner == 0 || race->ops[0].over) {
         return;
     }
-    ael_metric_count("ael.kms.aws.hedge_won", 1);
+    ael_metric_event("ael.kms.aws.hedge_won");
     (void)atomic_fetch_add_explicit(&race->regions[0]->lost_hedges, 1, memory_order_relaxed);
 }
 

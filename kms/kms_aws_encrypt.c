@@ -9,6 +9,8 @@
 #include "kms/key_wrap.h"
 #include "kms/kms_aws_envelope.h"
 
+#include <ael/sys/log.h>
+
 static const char k_component[] = "kms/aws";
 
 /* What is left for the others after one region has hung: half, each time. The last one gets all. */
@@ -47,8 +49,8 @@ static enum ael_status generate(
 }
 
 static void tell_left_out(const struct ael_kms_aws_op *op) {
-    ael_metric_count("ael.kms.aws.region_left_out", 1);
-    ael_log(
+    ael_metric_event("ael.kms.aws.region_left_out");
+    ael_sys_log(
         AEL_LOG_WARN, k_component, "a key was encrypted without region %s, which cannot decrypt it: %s",
         op->endpoint->region, op->err.detail);
 }

@@ -257,7 +257,7 @@ static bool retry_or_finish(struct ael_kms_aws_op *op, enum ael_status status) {
         !spend_budget(op->shared)) {
         return finish(op, status);
     }
-    ael_metric_count("ael.kms.aws.retry", 1);
+    ael_metric_event("ael.kms.aws.retry");
     op->not_before_ns = resume_ns;
     return false;
 }
