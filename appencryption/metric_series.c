@@ -39,6 +39,11 @@ const struct ael_metric_family_text ael_metric_families[AEL_FAMILIES] = {
         {"ael_cache_evictions_total", "Entries that a cache dropped.", {"cache", NULL}, false},
     [AEL_FAMILY_ERRORS] =
         {"ael_errors_total", "Failures, by what was asked for and the status.", {"source", "status"}, false},
+    [AEL_FAMILY_KMS_EVENTS] =
+        {"ael_kms_events_total",
+         "What happened beside calls of a KMS: breakers, retries, hedges.",
+         {"kms", "event"},
+         false},
 };
 
 const struct ael_metric_bucket ael_metric_buckets[AEL_METRIC_BUCKETS] = {
@@ -153,6 +158,9 @@ static bool read_name(enum ael_metric_kind kind, const char *name, struct meanin
         size_t len = strlen(k_prefixes[i].prefix);
         if (strncmp(name, k_prefixes[i].prefix, len) == 0) {
             meaning->family = k_prefixes[i].family;
+            if (meaning->family == AEL_FAMILY_KMS && kind == AEL_METRIC_COUNTER) {
+                meaning->family = AEL_FAMILY_KMS_EVENTS;
+            }
             bool is_read = read_labels(name + len, meaning);
             return is_read && ael_metric_families[meaning->family].is_timer == (kind == AEL_METRIC_TIMER_NS);
         }

@@ -24,6 +24,7 @@ enum ael_metric_family {
     AEL_FAMILY_LOOKUPS,
     AEL_FAMILY_EVICTIONS,
     AEL_FAMILY_ERRORS,
+    AEL_FAMILY_KMS_EVENTS,
     AEL_FAMILIES,
 };
 
