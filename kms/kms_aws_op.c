@@ -232,7 +232,7 @@ static bool finish_answer(struct ael_kms_aws_op *op, struct ael_bytes body) {
 /* Some time up to a bound that doubles ("full jitter"). */
 static int64_t pause_ns(unsigned tries) {
     uint32_t random = 0;
-    uint32_t bound_ms = FIRST_PAUSE_MS << (tries < 6 ? tries : 6);
+    uint32_t bound_ms = (uint32_t)FIRST_PAUSE_MS << (tries < 6 ? tries : 6);
     bound_ms = bound_ms > MOST_PAUSE_MS ? MOST_PAUSE_MS : bound_ms;
     if (ael_random_fill((uint8_t *)&random, sizeof random) != AEL_OK) {
         random = 1u << 31;

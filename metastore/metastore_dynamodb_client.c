@@ -49,7 +49,7 @@ enum ael_status ael_dynamodb_pause(const struct ael_call *call, uint32_t ms) {
 
 /* A random part of a bound that doubles. The clock is random enough to part callers who failed together. */
 static uint32_t pause_ms(uint32_t tries) {
-    uint32_t bound = FIRST_PAUSE_MS << (tries < 6 ? tries : 6);
+    uint32_t bound = (uint32_t)FIRST_PAUSE_MS << (tries < 6 ? tries : 6);
     uint64_t mixed = (uint64_t)ael_clock_boot_ns() ^ (uint64_t)(uintptr_t)&bound;
     mixed *= 0x9e3779b97f4a7c15u;
     return 1 + (uint32_t)(mixed >> 33) % (bound < LAST_PAUSE_MS ? bound : LAST_PAUSE_MS);

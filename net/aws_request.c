@@ -87,7 +87,7 @@ static enum ael_status send_once(
     const struct ael_aws_request *request,
     struct ael_http_response *response,
     struct ael_error *err) {
-    struct signed_request one = {.made = {{0}}};
+    struct signed_request one = {.made = {.date = ""}};
     enum ael_status status = sign(&one, call, request, NULL, err);
     if (status == AEL_OK) {
         status = ael_http_send(http, call, &one.to_send, response, err);
@@ -105,7 +105,7 @@ enum ael_status ael_aws_exchange_new(
     struct ael_http_exchange **exchange,
     struct ael_error *err) {
     char hash[AEL_HTTP_BODY_HASH_BYTES];
-    struct signed_request one = {.made = {{0}}};
+    struct signed_request one = {.made = {.date = ""}};
     *exchange = NULL;
     if (request->http.url == NULL || request->http.header_count > AEL_AWS_REQUEST_HEADERS) {
         return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "no URL, or too many headers");

@@ -74,8 +74,11 @@ answer(void *context, const struct http_server_request *request, struct http_ser
     reply->status = line->status;
     (void)snprintf(reply->body, sizeof reply->body, "%s", line->body == NULL ? "{}" : line->body);
     unsigned long crc = ael_crc32(ael_bytes_from_text(reply->body)) + (line->wrong_checksum ? 1 : 0);
-    (void)snprintf(
-        reply->headers, sizeof reply->headers, line->no_checksum ? "" : "x-amz-crc32: %lu\r\n", crc);
+    if (!line->no_checksum) {
+        (void)snprintf(reply->headers, sizeof reply->headers, "x-amz-crc32: %lu\r\n", crc);
+    } else {
+        reply->headers[0] = '\0';
+    }
     if (service->on_request != NULL) {
         service->on_request(service);
     }
