@@ -10,6 +10,7 @@
 #include "tests/support/sqlite_place.h"
 #include "tests/support/suite.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
@@ -118,9 +119,10 @@ static bool become_root(void) {
 }
 
 /* A file system of 1 MiB at the folder, which nobody but this child sees. */
+/* In a changed root there is no mount to be made private at "/": who made that root has taken care. */
 static bool mount_small_disk(void) {
     return (geteuid() == 0 || become_root()) && unshare(CLONE_NEWNS) == 0 &&
-           mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+           (mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0 || errno == EINVAL) &&
            mount("tmpfs", g_folder, "tmpfs", 0, "size=1m,mode=0700") == 0;
 }
 

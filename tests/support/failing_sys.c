@@ -4,6 +4,7 @@
 #include "securememory/sys_seam.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 
@@ -14,6 +15,8 @@ static atomic_uint g_nth; /* a warden may be making calls while these change */
 static atomic_int g_code;
 static atomic_bool g_repeat;
 static atomic_uint g_seen;
+static pthread_t g_owner;     /* who installed the table */
+static atomic_bool g_was_his; /* the call that failed last */
 static atomic_uint g_mprotect_calls;
 static atomic_size_t g_mapped;
 
@@ -26,6 +29,7 @@ static bool fails(enum failing_call kind) {
     if (number != nth && !(g_repeat && number > nth)) {
         return false;
     }
+    atomic_store(&g_was_his, pthread_equal(pthread_self(), g_owner) != 0);
     errno = g_code;
     return true;
 }
@@ -151,6 +155,8 @@ void failing_sys_install(enum failing_call kind, unsigned nth, int code, bool re
     if (ael_sys() != &k_table) {
         g_under = ael_sys();
     }
+    g_owner = pthread_self();
+    atomic_store(&g_was_his, false);
     g_kind = (int)kind;
     g_nth = nth;
     g_code = code;
@@ -171,6 +177,10 @@ bool failing_sys_disarm(void) {
 bool failing_sys_remove(void) {
     ael_sys_set_for_test(g_under);
     return failing_sys_disarm();
+}
+
+bool failing_sys_was_mine(void) {
+    return atomic_load(&g_was_his);
 }
 
 unsigned failing_sys_mprotect_calls(void) {

@@ -34,6 +34,9 @@ bool failing_sys_disarm(void);
 /** Puts that table back; tells whether a call was failed. */
 bool failing_sys_remove(void);
 
+/** Tells whether the call that failed last was of the thread that installed the table, not of a warden. */
+bool failing_sys_was_mine(void);
+
 /** Counts the calls of mprotect since failing_sys_install. */
 unsigned failing_sys_mprotect_calls(void);
 

@@ -227,11 +227,16 @@ static void sweep_set_up(enum ael_backing backing, int code) {
         enum ael_status status = ael_memory_configure(&options, &err);
         failed = failing_sys_remove();
         CU_ASSERT_TRUE(nth < 500);
-        CU_ASSERT_EQUAL(status != AEL_OK, failed && !goes_without_hot_keys(status));
+        bool was_mine = failing_sys_was_mine();
+        CU_ASSERT_EQUAL(status != AEL_OK, was_mine && !goes_without_hot_keys(status));
         CU_ASSERT_EQUAL(err.status, status);
         if (status != AEL_OK) {
             CU_ASSERT_EQUAL(failing_sys_mapped_bytes(), 0);
             CU_ASSERT_EQUAL(stats_now().locked_bytes, 0);
+        }
+        if (failed && !was_mine) { /* the warden's, which tries again: the same once more */
+            CU_ASSERT_EQUAL(ael_shutdown(0), AEL_OK);
+            nth--;
         }
     }
     check_round_trip();
@@ -310,7 +315,8 @@ static int works_in_64_kib(void) {
             }
         }
     }
-    if (ael_memory_stats(&stats) != AEL_OK || stats.locked_bytes > 60 * 1024 || stats.secret_slots != OPEN_AT_ONCE) {
+    if (ael_memory_stats(&stats) != AEL_OK || stats.locked_bytes > 60 * 1024 ||
+        stats.secret_slots != OPEN_AT_ONCE) {
         return 4;
     }
     if (secret_of(8192) != NULL) {
@@ -343,8 +349,8 @@ static int refused_with(enum ael_backing backing) {
     if (ael_memory_configure(&options, &err) != AEL_E_LOCK_LIMIT || err.status != AEL_E_LOCK_LIMIT) {
         return 1;
     }
-    if (strstr(err.detail, "RLIMIT_MEMLOCK is 0 bytes") == NULL || strstr(err.detail, needed_bytes()) == NULL ||
-        strstr(err.detail, "ulimit -l") == NULL) {
+    if (strstr(err.detail, "RLIMIT_MEMLOCK is 0 bytes") == NULL ||
+        strstr(err.detail, needed_bytes()) == NULL || strstr(err.detail, "ulimit -l") == NULL) {
         return 2;
     }
     return ael_secret_new(bytes, sizeof bytes, &secret) == AEL_E_LOCK_LIMIT && bytes[0] == 0 ? 0 : 3;
