@@ -81,8 +81,9 @@ static void fail_piece(struct batch *batch, struct ael_batch_piece *piece, enum 
 static bool have_same_key(const struct ael_batch_piece *a, const struct ael_batch_piece *b) {
     const struct ael_wanted_key *one = &a->wanted;
     const struct ael_wanted_key *other = &b->wanted;
-    return ael_session_keys(a->session) == ael_session_keys(b->session) && one->created_s == other->created_s
-           && one->id.len == other->id.len && memcmp(one->id.data, other->id.data, one->id.len) == 0;
+    return ael_session_keys(a->session) == ael_session_keys(b->session) &&
+           one->created_s == other->created_s && one->id.len == other->id.len &&
+           memcmp(one->id.data, other->id.data, one->id.len) == 0;
 }
 
 /* The pieces of a window that have the leader's key, itself first. */
@@ -98,7 +99,9 @@ static size_t gather(struct window *window, size_t leader, struct ael_batch_piec
 }
 
 static enum ael_status borrow_key(
-    struct batch *batch, const struct ael_batch_piece *leader, struct ael_session_call *begun,
+    struct batch *batch,
+    const struct ael_batch_piece *leader,
+    struct ael_session_call *begun,
     struct ael_key_loan *loan) {
     struct ael_error *err = err_of(batch);
     enum ael_status status = ael_session_begin_call(leader->session, &batch->call, begun, err);
@@ -111,7 +114,10 @@ static enum ael_status borrow_key(
 
 /* @return how many pieces have room for their output; they come first. */
 static size_t make_room(
-    struct batch *batch, struct ael_batch_piece **group, size_t count, const struct ael_cached_key *key,
+    struct batch *batch,
+    struct ael_batch_piece **group,
+    size_t count,
+    const struct ael_cached_key *key,
     int64_t now_s) {
     size_t left = 0;
     for (size_t i = 0; i < count; i++) {
@@ -127,7 +133,10 @@ static size_t make_room(
 
 /* In one slot. */
 static enum ael_status run_pieces(
-    struct batch *batch, struct ael_batch_piece **group, size_t count, struct ael_crypto_key *key,
+    struct batch *batch,
+    struct ael_batch_piece **group,
+    size_t count,
+    struct ael_crypto_key *key,
     const struct ael_call *call) {
     struct ael_envelope_run run;
     if (count >= MANY) {
@@ -181,7 +190,7 @@ static void run_group(struct batch *batch, struct ael_batch_piece **group, size_
 }
 
 static void run_window(struct batch *batch, struct window *window) {
-    struct ael_batch_piece *group[AEL_BATCH_RUN_ITEMS];
+    struct ael_batch_piece *group[AEL_BATCH_RUN_ITEMS] = {NULL};
     for (size_t i = 0; i < window->count; i++) {
         struct ael_batch_piece *piece = &window->pieces[i];
         begin_output(piece);
@@ -231,7 +240,9 @@ static struct ael_call with_deadline(const struct ael_call *given) {
 
 /* see appencryption/batch.h */
 enum ael_status ael_batch_run(
-    const struct ael_batch_kind *kind, const struct ael_batch_items *items, const struct ael_call *call,
+    const struct ael_batch_kind *kind,
+    const struct ael_batch_items *items,
+    const struct ael_call *call,
     struct ael_error *err) {
     struct batch batch = {kind, items, with_deadline(call), err, AEL_OK};
     struct window window;

@@ -16,7 +16,8 @@
 static const char k_component[] = "session";
 
 enum {
-    SESSION_HELD_BYTES = 320,    /* places in the cache, the allocator's share, and a key that has left its cache */
+    SESSION_HELD_BYTES =
+        320, /* places in the cache, the allocator's share, and a key that has left its cache */
     OWN_CACHE_HELD_BYTES = 4096, /* a key cache of the session's own, with its first key */
     SHOWN_ID_BYTES = 80,         /* of an id in a verbose error */
 };
@@ -36,8 +37,9 @@ static enum ael_status make_key_cache(struct ael_session *session) {
         return AEL_OK;
     }
     enum ael_status status = ael_key_cache_new(
-        rules, &rules->intermediate_keys, rules->cache_intermediate_keys, &factory->intermediate_key_counters, &own);
-    memcpy(session->id + session->link.own, &own, sizeof own);
+        rules, &rules->intermediate_keys, rules->cache_intermediate_keys, &factory->intermediate_key_counters,
+        &own);
+    memcpy(session->id + session->link.own, &own, sizeof(void *));
     return status;
 }
 
@@ -108,7 +110,8 @@ enum ael_status ael_session_check_process(struct ael_error *err) {
 enum ael_status ael_session_check_open(const struct ael_session *session, struct ael_error *err) {
     AEL_TRY(ael_session_check_process(err));
     bool closed = atomic_load_explicit(&session->factory->closed, memory_order_relaxed);
-    return closed ? ael_error_set(err, AEL_E_CLOSED, 0, k_component, "the session's factory was closed") : AEL_OK;
+    return closed ? ael_error_set(err, AEL_E_CLOSED, 0, k_component, "the session's factory was closed")
+                  : AEL_OK;
 }
 
 /* The last tick will do, but where the interval of checks is hardly longer than one. */
@@ -121,7 +124,9 @@ static struct ael_instant look_at_clocks(const struct ael_session *session) {
 
 /* see appencryption/session_parts.h */
 enum ael_status ael_session_begin_call(
-    const struct ael_session *session, const struct ael_call *call, struct ael_session_call *begun,
+    const struct ael_session *session,
+    const struct ael_call *call,
+    struct ael_session_call *begun,
     struct ael_error *err) {
     AEL_TRY(ael_session_check_open(session, err));
     struct ael_instant now = look_at_clocks(session);
@@ -131,7 +136,8 @@ enum ael_status ael_session_begin_call(
     begun->trial = NULL;
     if (call != NULL) {
         if (call->size != sizeof *call) {
-            return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "call's size is none; use AEL_CALL_INIT");
+            return ael_error_set(
+                err, AEL_E_ARGUMENT, 0, k_component, "call's size is none; use AEL_CALL_INIT");
         }
         begun->call = *call;
     }
@@ -147,8 +153,8 @@ enum ael_status ael_session_begin_call(
 }
 
 /* see appencryption/session_parts.h */
-enum ael_status ael_session_refuse(
-    const struct ael_session *session, enum ael_status status, struct ael_error *err) {
+enum ael_status
+ael_session_refuse(const struct ael_session *session, enum ael_status status, struct ael_error *err) {
     if (session->factory->verbose_errors) {
         return status;
     }
@@ -195,15 +201,19 @@ bool ael_session_is_payload(struct ael_bytes plain) {
 /* see ael/session.h */
 size_t ael_session_record_bound(const struct ael_session *session, size_t plain_len) {
     size_t bound = AEL_SEALED_OVERHEAD_BYTES + AEL_SEALED_KEY_BYTES;
-    bool fits = session != NULL && ael_add_size(bound, session->link.own, &bound)
-                && ael_add_size(bound, plain_len, &bound);
+    bool fits = session != NULL && ael_add_size(bound, session->link.own, &bound) &&
+                ael_add_size(bound, plain_len, &bound);
     return fits ? bound : SIZE_MAX;
 }
 
 /* see appencryption/session_parts.h */
 enum ael_status ael_session_lay_out(
-    const struct ael_session *session, const struct ael_cached_key *key, size_t plain_len, int64_t now_s,
-    struct ael_record_buf *out, struct ael_error *err) {
+    const struct ael_session *session,
+    const struct ael_cached_key *key,
+    size_t plain_len,
+    int64_t now_s,
+    struct ael_record_buf *out,
+    struct ael_error *err) {
     struct ael_bytes id = ael_session_id(session);
     size_t len = ael_session_record_bound(session, plain_len);
     enum ael_status status = ael_buf_reserve(&out->storage, len);
@@ -224,26 +234,30 @@ enum ael_status ael_session_lay_out(
 }
 
 static enum ael_status seal_record(
-    const struct ael_cached_key *key, struct ael_bytes plain, const struct ael_call *call, struct ael_record_buf *out,
+    const struct ael_cached_key *key,
+    struct ael_bytes plain,
+    const struct ael_call *call,
+    struct ael_record_buf *out,
     struct ael_error *err) {
     uint8_t *data = out->storage.data;
     enum ael_status status =
         ael_envelope_seal(key->key, plain, call, data, data + plain.len + AEL_SEALED_OVERHEAD_BYTES);
-    return status == AEL_OK
-               ? AEL_OK
-               : ael_error_set(err, status, 0, k_component, "the payload could not be encrypted: %s",
-                               ael_status_text(status));
+    return status == AEL_OK ? AEL_OK
+                            : ael_error_set(
+                                  err, status, 0, k_component, "the payload could not be encrypted: %s",
+                                  ael_status_text(status));
 }
 
 /* see appencryption/session_parts.h */
-enum ael_status ael_session_check_payload(
-    const struct ael_session *session, struct ael_bytes plain, struct ael_error *err) {
+enum ael_status
+ael_session_check_payload(const struct ael_session *session, struct ael_bytes plain, struct ael_error *err) {
     if (!ael_session_is_payload(plain)) {
         return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "plain has a length but no data");
     }
     if (plain.len > session->factory->rules.max_payload) {
         return ael_error_set(
-            err, AEL_E_TOO_LARGE, 0, k_component, "the payload is longer than the policy's max_payload, %zu bytes",
+            err, AEL_E_TOO_LARGE, 0, k_component,
+            "the payload is longer than the policy's max_payload, %zu bytes",
             session->factory->rules.max_payload);
     }
     return AEL_OK;
@@ -258,7 +272,10 @@ enum lent {
 
 /* Borrows the memo's key: the latest, or the one of that date. */
 static enum lent lend(
-    struct ael_session *session, const struct ael_session_call *call, bool latest, int64_t created_s,
+    struct ael_session *session,
+    const struct ael_session_call *call,
+    bool latest,
+    int64_t created_s,
     struct ael_key_loan *loan) {
     loan->key = ael_key_memo_borrow(&session->memo, &loan->place);
     if (loan->key == NULL) {
@@ -266,8 +283,8 @@ static enum lent lend(
     }
     enum lent lent = LENT_NOT;
     if (latest || ael_crypto_key_created_s(loan->key->key) == created_s) {
-        bool serves = ael_key_cache_lets_serve(
-            ael_session_keys(session), loan->key, latest, call->now_ns, call->now_s);
+        bool serves =
+            ael_key_cache_lets_serve(ael_session_keys(session), loan->key, latest, call->now_ns, call->now_s);
         lent = serves ? LENT : LENT_NOTHING;
     }
     if (lent != LENT) {
@@ -278,27 +295,37 @@ static enum lent lend(
 
 /* Asks the cache, which loads what it does not have; for a call that never waits, in the background. */
 static enum ael_status find_or_load(
-    struct ael_session *session, const struct ael_wanted_key *wanted, const struct ael_session_call *call,
-    struct ael_cached_key **key, struct ael_error *err) {
+    struct ael_session *session,
+    const struct ael_wanted_key *wanted,
+    const struct ael_session_call *call,
+    struct ael_cached_key **key,
+    struct ael_error *err) {
     return call->trial != NULL ? ael_trial_key(session, wanted, call, key, err)
                                : ael_session_load_key(session, wanted, &call->call, key, err);
 }
 
 /* see appencryption/session_parts.h */
 enum ael_status ael_session_load_key(
-    struct ael_session *session, const struct ael_wanted_key *wanted, const struct ael_call *call,
-    struct ael_cached_key **key, struct ael_error *err) {
+    struct ael_session *session,
+    const struct ael_wanted_key *wanted,
+    const struct ael_call *call,
+    struct ael_cached_key **key,
+    struct ael_error *err) {
     struct ael_key_loader *loader = &session->factory->loader;
-    return wanted->latest ? ael_key_loader_latest_intermediate(
-                                loader, ael_session_keys(session), wanted->id, call, key, err)
-                          : ael_key_loader_intermediate(
-                                loader, ael_session_keys(session), wanted->id, wanted->created_s, call, key, err);
+    return wanted->latest
+               ? ael_key_loader_latest_intermediate(
+                     loader, ael_session_keys(session), wanted->id, call, key, err)
+               : ael_key_loader_intermediate(
+                     loader, ael_session_keys(session), wanted->id, wanted->created_s, call, key, err);
 }
 
 /* Asks the cache: without its lock for a key that serves as it is. */
-static enum ael_status ask(
-    struct ael_session *session, const struct ael_wanted_key *wanted, struct ael_session_call *call,
-    struct ael_key_loan *loan, struct ael_error *err) {
+static enum ael_status
+ask(struct ael_session *session,
+    const struct ael_wanted_key *wanted,
+    struct ael_session_call *call,
+    struct ael_key_loan *loan,
+    struct ael_error *err) {
     const int64_t *created_s = wanted->latest ? NULL : &wanted->created_s;
     if (ael_key_cache_borrow(
             ael_session_keys(session), wanted->id, created_s, call->now_ns, call->now_s, loan)) {
@@ -311,8 +338,8 @@ static enum ael_status ask(
 }
 
 /* The memo gets a key where the cache has it, too, as what was wanted. */
-static void remember(
-    struct ael_session *session, const struct ael_wanted_key *wanted, const struct ael_key_loan *loan) {
+static void
+remember(struct ael_session *session, const struct ael_wanted_key *wanted, const struct ael_key_loan *loan) {
     if (ael_cached_key_standing(loan->key) >= (wanted->latest ? AEL_KEY_LATEST : AEL_KEY_DATED)) {
         ael_key_memo_set(&session->memo, loan->key);
     }
@@ -320,7 +347,10 @@ static void remember(
 
 /* see appencryption/session_parts.h */
 enum ael_status ael_session_latest_key(
-    struct ael_session *session, struct ael_session_call *call, struct ael_key_loan *loan, struct ael_error *err) {
+    struct ael_session *session,
+    struct ael_session_call *call,
+    struct ael_key_loan *loan,
+    struct ael_error *err) {
     struct ael_bytes id = ael_session_id(session);
     if (lend(session, call, true, 0, loan) == LENT) {
         return AEL_OK;
@@ -333,8 +363,11 @@ enum ael_status ael_session_latest_key(
 
 /* see appencryption/session_parts.h. A key of another id that the gate accepts goes to the cache. */
 enum ael_status ael_session_dated_key(
-    struct ael_session *session, const struct ael_record *record, struct ael_session_call *call,
-    struct ael_key_loan *loan, struct ael_error *err) {
+    struct ael_session *session,
+    const struct ael_record *record,
+    struct ael_session_call *call,
+    struct ael_key_loan *loan,
+    struct ael_error *err) {
     struct ael_bytes own = ael_session_id(session);
     struct ael_bytes id = record->parent_key_id;
     bool is_own = id.len == own.len && memcmp(id.data, own.data, own.len) == 0;
@@ -358,7 +391,10 @@ void ael_session_end_loan(const struct ael_key_loan *loan, enum ael_status statu
 
 /* see appencryption/session_parts.h */
 enum ael_status ael_session_seal_begun(
-    struct ael_session *session, struct ael_bytes plain, struct ael_record_buf *out, struct ael_session_call *begun,
+    struct ael_session *session,
+    struct ael_bytes plain,
+    struct ael_record_buf *out,
+    struct ael_session_call *begun,
     struct ael_error *err) {
     struct ael_key_loan loan;
     AEL_TRY(ael_session_latest_key(session, begun, &loan, err));
@@ -371,7 +407,10 @@ enum ael_status ael_session_seal_begun(
 }
 
 static enum ael_status encrypt(
-    struct ael_session *session, struct ael_bytes plain, struct ael_record_buf *out, const struct ael_call *call,
+    struct ael_session *session,
+    struct ael_bytes plain,
+    struct ael_record_buf *out,
+    const struct ael_call *call,
     struct ael_error *err) {
     struct ael_session_call begun;
     AEL_TRY(ael_session_check_payload(session, plain, err));
@@ -381,7 +420,10 @@ static enum ael_status encrypt(
 
 /* see ael/session.h */
 enum ael_status ael_session_encrypt(
-    struct ael_session *session, struct ael_bytes plain, struct ael_record_buf *out, const struct ael_call *call,
+    struct ael_session *session,
+    struct ael_bytes plain,
+    struct ael_record_buf *out,
+    const struct ael_call *call,
     struct ael_error *err) {
     if (session == NULL || out == NULL) {
         return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "session or out is NULL");
@@ -399,8 +441,8 @@ enum ael_status ael_session_encrypt(
     return status;
 }
 
-static enum ael_status refuse_partition(
-    const struct ael_session *session, struct ael_bytes id, struct ael_error *err) {
+static enum ael_status
+refuse_partition(const struct ael_session *session, struct ael_bytes id, struct ael_error *err) {
     bool shown =
         session->factory->verbose_errors && id.len > 0 && id.len <= SHOWN_ID_BYTES && ael_id_is_text(id);
     return ael_error_set(
@@ -411,14 +453,14 @@ static enum ael_status refuse_partition(
 /* A record has all its parts, in memory that is there. No id at all is one of another partition. */
 static bool is_whole(const struct ael_record *record) {
     const struct ael_bytes *id = &record->parent_key_id;
-    return record->has_parent && record->key.data != NULL && record->key.len == AEL_SEALED_KEY_BYTES
-           && record->data.data != NULL && record->data.len >= AEL_SEALED_OVERHEAD_BYTES
-           && (id->data != NULL || id->len == 0);
+    return record->has_parent && record->key.data != NULL && record->key.len == AEL_SEALED_KEY_BYTES &&
+           record->data.data != NULL && record->data.len >= AEL_SEALED_OVERHEAD_BYTES &&
+           (id->data != NULL || id->len == 0);
 }
 
 /* see appencryption/session_parts.h */
-enum ael_status ael_session_admit(
-    const struct ael_session *session, const struct ael_record *record, struct ael_error *err) {
+enum ael_status
+ael_session_admit(const struct ael_session *session, const struct ael_record *record, struct ael_error *err) {
     if (!is_whole(record)) {
         return ael_error_set(
             err, AEL_E_FORMAT, 0, k_component,
@@ -426,7 +468,8 @@ enum ael_status ael_session_admit(
     }
     if (record->data.len - AEL_SEALED_OVERHEAD_BYTES > session->factory->rules.max_payload) {
         return ael_error_set(
-            err, AEL_E_TOO_LARGE, 0, k_component, "the payload is longer than the policy's max_payload, %zu bytes",
+            err, AEL_E_TOO_LARGE, 0, k_component,
+            "the payload is longer than the policy's max_payload, %zu bytes",
             session->factory->rules.max_payload);
     }
     struct ael_bytes own = ael_session_id(session);
@@ -437,8 +480,11 @@ enum ael_status ael_session_admit(
 }
 
 static enum ael_status open_payload(
-    const struct ael_cached_key *key, const struct ael_record *record, const struct ael_call *call,
-    struct ael_buf *plain, struct ael_error *err) {
+    const struct ael_cached_key *key,
+    const struct ael_record *record,
+    const struct ael_call *call,
+    struct ael_buf *plain,
+    struct ael_error *err) {
     enum ael_status status = ael_envelope_open(key->key, record->key, record->data, call, plain->data);
     if (status != AEL_OK) {
         return ael_error_set(
@@ -452,14 +498,18 @@ static enum ael_status open_payload(
  * to. */
 enum ael_status ael_session_reserve_plain(struct ael_buf *plain, size_t len, struct ael_error *err) {
     enum ael_status status = ael_buf_reserve(plain, len > 0 || plain->fixed ? len : 1);
-    return status == AEL_OK ? AEL_OK
-                            : ael_error_set(err, status, 0, k_component, "the payload is %zu bytes long", len);
+    return status == AEL_OK
+               ? AEL_OK
+               : ael_error_set(err, status, 0, k_component, "the payload is %zu bytes long", len);
 }
 
 /* see appencryption/session_parts.h */
 enum ael_status ael_session_open_begun(
-    struct ael_session *session, const struct ael_record *record, struct ael_buf *plain,
-    struct ael_session_call *begun, struct ael_error *err) {
+    struct ael_session *session,
+    const struct ael_record *record,
+    struct ael_buf *plain,
+    struct ael_session_call *begun,
+    struct ael_error *err) {
     struct ael_key_loan loan;
     AEL_TRY(ael_session_admit(session, record, err));
     AEL_TRY(ael_session_reserve_plain(plain, record->data.len - AEL_SEALED_OVERHEAD_BYTES, err));
@@ -471,7 +521,10 @@ enum ael_status ael_session_open_begun(
 
 /* see appencryption/session_parts.h */
 enum ael_status ael_session_open_record(
-    struct ael_session *session, const struct ael_record *record, struct ael_buf *plain, const struct ael_call *call,
+    struct ael_session *session,
+    const struct ael_record *record,
+    struct ael_buf *plain,
+    const struct ael_call *call,
     struct ael_error *err) {
     struct ael_session_call begun;
     AEL_TRY(ael_session_begin_call(session, call, &begun, err));
@@ -480,7 +533,10 @@ enum ael_status ael_session_open_record(
 
 /* see ael/session.h */
 enum ael_status ael_session_decrypt(
-    struct ael_session *session, const struct ael_record *record, struct ael_buf *plain, const struct ael_call *call,
+    struct ael_session *session,
+    const struct ael_record *record,
+    struct ael_buf *plain,
+    const struct ael_call *call,
     struct ael_error *err) {
     if (session == NULL || record == NULL || plain == NULL) {
         if (plain != NULL) {

@@ -42,7 +42,8 @@ struct ael_session_factory {
 /* Immutable but for its memo, and for what is the session cache's. It is the cache's entry itself, with its id behind it:
  * one piece of memory. Ids are at most AEL_ID_MAX_BYTES long. */
 struct ael_session {
-    struct ael_pinned_link link; /* of the session cache, as what else says so; but its own word is the id's length */
+    struct ael_pinned_link
+        link; /* of the session cache, as what else says so; but its own word is the id's length */
     union {
         struct ael_eviction_node node; /* of the session cache, while it is in, under its lock */
         struct ael_retiree retired;    /* of the session cache, once it has left */
@@ -51,7 +52,8 @@ struct ael_session {
     struct ael_session_factory *factory;
     struct ael_key_memo memo; /* the key that it used last: the latest one, unless it only ever decrypts */
     struct ael_refcount count;
-    uint8_t id[]; /* of its intermediate key; and behind it the address of its own key cache, where the factory has none */
+    uint8_t id
+        []; /* of its intermediate key; and behind it the address of its own key cache, where the factory has none */
 };
 
 static inline struct ael_bytes ael_session_id(const struct ael_session *session) {
@@ -62,16 +64,16 @@ static inline struct ael_bytes ael_session_id(const struct ael_session *session)
 static inline struct ael_key_cache *ael_session_keys(const struct ael_session *session) {
     struct ael_key_cache *keys = session->factory->intermediate_keys;
     if (keys == NULL) {
-        memcpy(&keys, session->id + session->link.own, sizeof keys);
+        memcpy(&keys, session->id + session->link.own, sizeof(void *));
     }
     return keys;
 }
 
 /* One call of a session's. */
 struct ael_session_call {
-    struct ael_call call; /* with a deadline */
-    int64_t now_ns;       /* when it began, on the boot clock */
-    int64_t now_s;        /* and on the wall clock; later, if it had to load a key */
+    struct ael_call call;    /* with a deadline */
+    int64_t now_ns;          /* when it began, on the boot clock */
+    int64_t now_s;           /* and on the wall clock; later, if it had to load a key */
     struct ael_trial *trial; /* of a call that never waits (trial.h); NULL = of one that does */
 };
 
@@ -112,11 +114,12 @@ size_t ael_session_bytes(const struct ael_session *session);
 AEL_MUST_CHECK enum ael_status ael_session_check_process(struct ael_error *err);
 
 /** Refuses a session whose factory is closed. @return AEL_OK; AEL_E_CLOSED; AEL_E_FORKED. */
-AEL_MUST_CHECK enum ael_status ael_session_check_open(const struct ael_session *session, struct ael_error *err);
+AEL_MUST_CHECK enum ael_status
+ael_session_check_open(const struct ael_session *session, struct ael_error *err);
 
 /** Checks a payload before anything is done with it. @return AEL_OK; AEL_E_ARGUMENT; AEL_E_TOO_LARGE. */
-AEL_MUST_CHECK enum ael_status ael_session_check_payload(
-    const struct ael_session *session, struct ael_bytes plain, struct ael_error *err);
+AEL_MUST_CHECK enum ael_status
+ael_session_check_payload(const struct ael_session *session, struct ael_bytes plain, struct ael_error *err);
 
 /**
  * Lends the session's latest key, for encrypting, until ael_session_end_loan by the same thread. Without a lock, a
@@ -125,18 +128,27 @@ AEL_MUST_CHECK enum ael_status ael_session_check_payload(
  * @return as ael_key_loader_latest_intermediate.
  */
 AEL_MUST_CHECK enum ael_status ael_session_latest_key(
-    struct ael_session *session, struct ael_session_call *call, struct ael_key_loan *loan, struct ael_error *err);
+    struct ael_session *session,
+    struct ael_session_call *call,
+    struct ael_key_loan *loan,
+    struct ael_error *err);
 
 /** Lends the key that an admitted record names, as ael_session_latest_key. @return as ael_key_loader_intermediate. */
 AEL_MUST_CHECK enum ael_status ael_session_dated_key(
-    struct ael_session *session, const struct ael_record *record, struct ael_session_call *call,
-    struct ael_key_loan *loan, struct ael_error *err);
+    struct ael_session *session,
+    const struct ael_record *record,
+    struct ael_session_call *call,
+    struct ael_key_loan *loan,
+    struct ael_error *err);
 
 /** Gives a key from the session's cache, which loads it if need be. @param key  the caller releases it. @return as
  * ael_key_loader_latest_intermediate, ael_key_loader_intermediate. */
 AEL_MUST_CHECK enum ael_status ael_session_load_key(
-    struct ael_session *session, const struct ael_wanted_key *wanted, const struct ael_call *call,
-    struct ael_cached_key **key, struct ael_error *err);
+    struct ael_session *session,
+    const struct ael_wanted_key *wanted,
+    const struct ael_call *call,
+    struct ael_cached_key **key,
+    struct ael_error *err);
 
 /** Gives a loan back, and notes how the use of the key ended. */
 void ael_session_end_loan(const struct ael_key_loan *loan, enum ael_status status);
@@ -148,15 +160,17 @@ void ael_session_end_loan(const struct ael_key_loan *loan, enum ael_status statu
  * @return AEL_OK; AEL_E_CLOSED; AEL_E_ARGUMENT (a size that is none); AEL_E_TIMEOUT; AEL_E_CANCELLED.
  */
 AEL_MUST_CHECK enum ael_status ael_session_begin_call(
-    const struct ael_session *session, const struct ael_call *call, struct ael_session_call *begun,
+    const struct ael_session *session,
+    const struct ael_call *call,
+    struct ael_session_call *begun,
     struct ael_error *err);
 
 /**
  * Turns what is wrong with a record into what may be told: one status and one sentence for everything that tells
  * records apart, unless verbose_errors.
  */
-enum ael_status ael_session_refuse(
-    const struct ael_session *session, enum ael_status status, struct ael_error *err);
+enum ael_status
+ael_session_refuse(const struct ael_session *session, enum ael_status status, struct ael_error *err);
 
 /** Wipes a buffer's content and keeps its storage for the next. */
 void ael_session_empty(struct ael_buf *buf);
@@ -169,30 +183,43 @@ void ael_session_wipe_rest(struct ael_buf *buf, size_t held, enum ael_status sta
 
 /** The gate, and the sizes, before anything is allocated or loaded. @return AEL_OK; AEL_E_FORMAT; AEL_E_TOO_LARGE;
  * AEL_E_WRONG_PARTITION. */
-AEL_MUST_CHECK enum ael_status ael_session_admit(
-    const struct ael_session *session, const struct ael_record *record, struct ael_error *err);
+AEL_MUST_CHECK enum ael_status
+ael_session_admit(const struct ael_session *session, const struct ael_record *record, struct ael_error *err);
 
 /** Makes room for a payload. @return as ael_buf_reserve. */
-AEL_MUST_CHECK enum ael_status ael_session_reserve_plain(struct ael_buf *plain, size_t len, struct ael_error *err);
+AEL_MUST_CHECK enum ael_status
+ael_session_reserve_plain(struct ael_buf *plain, size_t len, struct ael_error *err);
 
 /** Lays the record's parts out in its storage: data, key, id of the parent. @return as ael_buf_reserve. */
 AEL_MUST_CHECK enum ael_status ael_session_lay_out(
-    const struct ael_session *session, const struct ael_cached_key *key, size_t plain_len, int64_t now_s,
-    struct ael_record_buf *out, struct ael_error *err);
+    const struct ael_session *session,
+    const struct ael_cached_key *key,
+    size_t plain_len,
+    int64_t now_s,
+    struct ael_record_buf *out,
+    struct ael_error *err);
 
 /** Makes room for the whole JSON, and for the ciphertext and the sealed key in work. @return AEL_OK; AEL_E_TOO_LARGE; or
  * as ael_buf_reserve. */
 AEL_MUST_CHECK enum ael_status ael_session_lay_out_json(
-    const struct ael_session *session, const struct ael_cached_key *key, size_t plain_len, int64_t now_s,
-    struct ael_buf *json, struct ael_json_work *work, struct ael_error *err);
+    const struct ael_session *session,
+    const struct ael_cached_key *key,
+    size_t plain_len,
+    int64_t now_s,
+    struct ael_buf *json,
+    struct ael_json_work *work,
+    struct ael_error *err);
 
 /** Writes the JSON when ciphertext and key are in work. @return as ael_record_to_json. */
-AEL_MUST_CHECK enum ael_status ael_session_write_json(
-    const struct ael_json_work *work, struct ael_buf *json, struct ael_error *err);
+AEL_MUST_CHECK enum ael_status
+ael_session_write_json(const struct ael_json_work *work, struct ael_buf *json, struct ael_error *err);
 
 /** Reads a record of the session's, within its limits. @return as ael_record_from_json. */
 AEL_MUST_CHECK enum ael_status ael_session_read_json(
-    const struct ael_session *session, struct ael_bytes json, struct ael_record_buf *record, struct ael_error *err);
+    const struct ael_session *session,
+    struct ael_bytes json,
+    struct ael_record_buf *record,
+    struct ael_error *err);
 
 /** True for bytes with a pointer, or none at all. */
 bool ael_session_is_payload(struct ael_bytes plain);
@@ -202,20 +229,32 @@ bool ael_session_is_payload(struct ael_bytes plain);
  * @return as ael_session_decrypt, before ael_session_refuse.
  */
 AEL_MUST_CHECK enum ael_status ael_session_open_record(
-    struct ael_session *session, const struct ael_record *record, struct ael_buf *plain, const struct ael_call *call,
+    struct ael_session *session,
+    const struct ael_record *record,
+    struct ael_buf *plain,
+    const struct ael_call *call,
     struct ael_error *err);
 
 /** The rest of an encrypt that has begun, its payload checked; out is empty. @return as ael_session_encrypt. */
 AEL_MUST_CHECK enum ael_status ael_session_seal_begun(
-    struct ael_session *session, struct ael_bytes plain, struct ael_record_buf *out, struct ael_session_call *begun,
+    struct ael_session *session,
+    struct ael_bytes plain,
+    struct ael_record_buf *out,
+    struct ael_session_call *begun,
     struct ael_error *err);
 AEL_MUST_CHECK enum ael_status ael_session_seal_json_begun(
-    struct ael_session *session, struct ael_bytes plain, struct ael_buf *json, struct ael_session_call *begun,
+    struct ael_session *session,
+    struct ael_bytes plain,
+    struct ael_buf *json,
+    struct ael_session_call *begun,
     struct ael_error *err);
 
 /** The rest of a decrypt that has begun, as ael_session_open_record. */
 AEL_MUST_CHECK enum ael_status ael_session_open_begun(
-    struct ael_session *session, const struct ael_record *record, struct ael_buf *plain,
-    struct ael_session_call *begun, struct ael_error *err);
+    struct ael_session *session,
+    const struct ael_record *record,
+    struct ael_buf *plain,
+    struct ael_session_call *begun,
+    struct ael_error *err);
 
 #endif /* AEL_APPENCRYPTION_SESSION_PARTS_H */

@@ -326,8 +326,8 @@ static const char k_safe_log_ins[] =
     "mysql_native_password,client_ed25519,caching_sha2_password,sha256_password";
 
 static int set_tls_options(MYSQL *my, const struct ael_my_address *address, const struct ael_my_host *host) {
-    my_bool encrypts = !host->is_local && address->tls != AEL_MY_TLS_OFF;
-    my_bool verifies = !host->is_local && address->tls == AEL_MY_TLS_VERIFY;
+    my_bool encrypts = (my_bool)(!host->is_local && address->tls != AEL_MY_TLS_OFF);
+    my_bool verifies = (my_bool)(!host->is_local && address->tls == AEL_MY_TLS_VERIFY);
     int failures = mysql_optionsv(my, MYSQL_OPT_SSL_ENFORCE, &encrypts);
     failures |= mysql_optionsv(my, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verifies);
     if (encrypts) {

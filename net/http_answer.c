@@ -211,7 +211,7 @@ static void read_trailer(struct ael_http_answer *self, uint8_t byte) {
 /* One byte between chunks. */
 static enum ael_status read_between(struct ael_http_answer *self, uint8_t byte) {
     self->extra++;
-    if (self->extra > EXTRA_MAX * 16 || (self->state == TRAILER && self->digits > EXTRA_MAX)) {
+    if (self->extra > (size_t)EXTRA_MAX * 16 || (self->state == TRAILER && self->digits > EXTRA_MAX)) {
         return AEL_E_BACKEND;
     }
     switch ((enum state)self->state) {
