@@ -12,7 +12,7 @@
 
 enum { MAX_CONNECTIONS = 64 };
 
-/* The members: lend a connection, do the work on it, take it back. self is the pool. */
+/* The members: lend a connection, do the work on it, take it back. self is the pool. Writers that gave way to a fork begin again. */
 
 static enum ael_status sqlite_load(
     void *self,
@@ -52,11 +52,16 @@ static enum ael_status sqlite_store(
     const struct ael_key_record *record,
     bool *stored,
     struct ael_error *err) {
-    struct ael_sqlite_conn *conn = NULL;
-    enum ael_status status = ael_sqlite_pool_borrow(self, call, &conn, err);
-    if (status == AEL_OK) {
+    enum ael_status status = AEL_OK;
+    bool again = true;
+    while (again) {
+        struct ael_sqlite_conn *conn = NULL;
+        status = ael_sqlite_pool_borrow(self, call, &conn, err);
+        if (status != AEL_OK) {
+            return status;
+        }
         status = ael_sqlite_row_store(conn, id, record, stored, err);
-        ael_sqlite_pool_return(self, conn);
+        again = ael_sqlite_pool_return(self, conn) && status == AEL_E_TIMEOUT;
     }
     return status;
 }
@@ -85,11 +90,16 @@ static enum ael_status sqlite_replace(
     const struct ael_key_record *desired,
     bool *replaced,
     struct ael_error *err) {
-    struct ael_sqlite_conn *conn = NULL;
-    enum ael_status status = ael_sqlite_pool_borrow(self, call, &conn, err);
-    if (status == AEL_OK) {
+    enum ael_status status = AEL_OK;
+    bool again = true;
+    while (again) {
+        struct ael_sqlite_conn *conn = NULL;
+        status = ael_sqlite_pool_borrow(self, call, &conn, err);
+        if (status != AEL_OK) {
+            return status;
+        }
         status = ael_sqlite_row_replace(conn, id, expected, desired, replaced, err);
-        ael_sqlite_pool_return(self, conn);
+        again = ael_sqlite_pool_return(self, conn) && status == AEL_E_TIMEOUT;
     }
     return status;
 }

@@ -53,6 +53,13 @@ static int64_t min_ms(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
+/* see metastore/metastore_sqlite_conn.h */
+bool ael_sqlite_conn_gives_way(struct ael_sqlite_conn *conn) {
+    bool gives_way = conn->forking != NULL && atomic_load(conn->forking);
+    conn->gave_way = conn->gave_way || gives_way;
+    return gives_way;
+}
+
 /* SQLite asks whether to go on waiting for a lock: until the call or the connection's own time-out is over. */
 static int on_busy(void *context, int tries) {
     struct ael_sqlite_conn *conn = context;
@@ -60,7 +67,7 @@ static int on_busy(void *context, int tries) {
         conn->busy_since_ms = now_ms();
     }
     int64_t left = conn->busy_timeout_ms - conn->turn_waited_ms - (now_ms() - conn->busy_since_ms);
-    if (left <= 0 || ael_call_check(conn->call) != AEL_OK) {
+    if (left <= 0 || ael_call_check(conn->call) != AEL_OK || ael_sqlite_conn_gives_way(conn)) {
         return 0;
     }
     left = min_ms(left, ael_call_remaining_ms(conn->call));
@@ -88,6 +95,10 @@ enum ael_status ael_sqlite_conn_take_turn(struct ael_sqlite_conn *conn, struct a
         if (status != AEL_OK) {
             return ael_error_set(
                 err, status, 0, AEL_SQLITE_COMPONENT, "the call was over before its turn to write");
+        }
+        if (ael_sqlite_conn_gives_way(conn)) {
+            return ael_error_set(
+                err, AEL_E_TIMEOUT, 0, AEL_SQLITE_COMPONENT, "a fork came before its turn to write");
         }
         nap(min_ms(
             limit - conn->turn_waited_ms,

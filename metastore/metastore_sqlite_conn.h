@@ -15,6 +15,7 @@
 #include <ael/sys/error.h>
 
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <sys/types.h>
 
 #define AEL_SQLITE_COMPONENT "metastore/sqlite"
@@ -36,8 +37,10 @@ struct ael_sqlite_conn {
     int64_t busy_since_ms;       /* when the present wait for a lock began */
     int64_t turn_waited_ms;      /* how long the present writer waited for its turn before that */
     struct ael_sqlite_turn turn;
-    pid_t pid;   /* of the process that opened it; a child leaves it alone */
-    bool broken; /* SQLite failed in a way after which it is closed, not kept */
+    const atomic_bool *forking; /* a fork waits for what is lent; NULL = of nobody */
+    bool gave_way;              /* the present writer ended its wait for a fork's sake: nothing was written */
+    pid_t pid;                  /* of the process that opened it; a child leaves it alone */
+    bool broken;                /* SQLite failed in a way after which it is closed, not kept */
     struct ael_sqlite_conn *next;
 };
 
@@ -68,6 +71,9 @@ bool ael_sqlite_conn_has_moved(struct ael_sqlite_conn *conn);
  * @return AEL_OK (whether it has the turn or not); AEL_E_TIMEOUT; AEL_E_CANCELLED.
  */
 AEL_MUST_CHECK enum ael_status ael_sqlite_conn_take_turn(struct ael_sqlite_conn *conn, struct ael_error *err);
+
+/** Tells whether a wait is to end for a fork's sake, and notes that it did. */
+bool ael_sqlite_conn_gives_way(struct ael_sqlite_conn *conn);
 
 /** Runs SQL without results. @return AEL_OK; or as ael_sqlite_failed. */
 AEL_MUST_CHECK enum ael_status

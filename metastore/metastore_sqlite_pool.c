@@ -22,9 +22,9 @@ struct ael_sqlite_pool {
     pid_t pid; /* whose connections these are; written before others see the pool, and in a child by its only
                   thread */
     pthread_mutex_t mutex;
-    pthread_cond_t changed;       /* on CLOCK_MONOTONIC */
-    bool forking;                 /* under mutex: lend nothing */
-    uint32_t lent;                /* under mutex */
+    pthread_cond_t changed; /* on CLOCK_MONOTONIC */
+    atomic_bool forking; /* set under mutex: lend nothing, and who waits for a lock of the file gives way */
+    uint32_t lent;       /* under mutex */
     struct ael_sqlite_conn *idle; /* under mutex */
 };
 
@@ -232,16 +232,20 @@ enum ael_status ael_sqlite_pool_borrow(
     status = make_usable(pool, call, conn, err);
     if (status != AEL_OK) {
         give_place_back(pool, NULL);
+        return status;
     }
-    return status;
+    (*conn)->forking = &pool->forking;
+    (*conn)->gave_way = false;
+    return AEL_OK;
 }
 
 /* see metastore/metastore_sqlite_pool.h */
-void ael_sqlite_pool_return(struct ael_sqlite_pool *pool, struct ael_sqlite_conn *conn) {
+bool ael_sqlite_pool_return(struct ael_sqlite_pool *pool, struct ael_sqlite_conn *conn) {
+    bool gave_way = conn->gave_way;
     if (conn->pid != getpid()) {
         conn->next = NULL;
         leave_alone(conn);
-        return;
+        return false;
     }
     ael_sqlite_rollback(conn);
     ael_sqlite_turn_give(&conn->turn);
@@ -252,6 +256,7 @@ void ael_sqlite_pool_return(struct ael_sqlite_pool *pool, struct ael_sqlite_conn
         conn = NULL;
     }
     give_place_back(pool, conn);
+    return gave_way;
 }
 
 /* ---- fork ---- */

@@ -45,8 +45,13 @@ AEL_MUST_CHECK enum ael_status ael_sqlite_pool_borrow(
     struct ael_sqlite_conn **conn,
     struct ael_error *err);
 
-/** Takes a connection back, ending what is open on it; a broken one is closed. */
-void ael_sqlite_pool_return(struct ael_sqlite_pool *pool, struct ael_sqlite_conn *conn);
+/**
+ * Takes a connection back, ending what is open on it; a broken one is closed.
+ *
+ * @return true: a wait for the file's lock was ended for a fork's sake. Where the status is AEL_E_TIMEOUT nothing was
+ *         written, and the call is to begin again, behind the fork.
+ */
+bool ael_sqlite_pool_return(struct ael_sqlite_pool *pool, struct ael_sqlite_conn *conn);
 
 /**
  * Waits until nothing is lent, but 5 s at most, closes every connection that is not, and lends none until one of the

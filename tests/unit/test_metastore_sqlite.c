@@ -892,6 +892,56 @@ static void test_sqlite_store__goes_on_in_a_child_that_was_told(void) {
     sqlite_place_remove(&place);
 }
 
+struct writer {
+    struct ael_metastore *store;
+    pthread_t thread;
+    char id[16];
+    enum ael_status status;
+    bool stored;
+};
+
+static void *write_when_it_can(void *context) {
+    struct writer *writer = context;
+    writer->status = store_key(writer->store, writer->id, CREATED, &writer->stored);
+    return NULL;
+}
+
+/* Another process has the file's lock all the while: the writers wait for it, and are in no fork's way. */
+static void test_sqlite_store__goes_on_in_a_child_though_writers_wait(void) {
+    struct sqlite_place place = sqlite_place_new();
+    struct ael_metastore *store = sqlite_place_open(&place);
+    struct writer writers[3] = {{.id = "a"}, {.id = "b"}, {.id = "c"}};
+    bool stored = false;
+    int release = -1;
+    CU_ASSERT_EQUAL(store_key(store, "id", CREATED, &stored), AEL_OK);
+    (void)fflush(stdout);
+    pid_t locker = start_locker(&place, &release);
+    for (size_t i = 0; i < 3; i++) {
+        writers[i].store = store;
+        CU_ASSERT_EQUAL_FATAL(pthread_create(&writers[i].thread, NULL, write_when_it_can, &writers[i]), 0);
+    }
+    for (int i = 0; i < 1000; i++) { /* until they wait; where one does not yet, the test asks for less */
+        (void)latest_status(store, "id");
+    }
+    pid_t child = fork();
+    if (child == 0) {
+        (void)close(release); /* the lock goes when the parent has closed its own */
+        _exit(use_in_child(store, true));
+    }
+    (void)close(release);
+    expect_clean_end(locker);
+    expect_clean_end(child);
+    for (size_t i = 0; i < 3; i++) {
+        (void)pthread_join(writers[i].thread, NULL);
+        CU_ASSERT_EQUAL(writers[i].status, AEL_OK);
+        CU_ASSERT_TRUE(writers[i].stored);
+        CU_ASSERT_EQUAL(latest_status(store, writers[i].id), AEL_OK);
+    }
+    CU_ASSERT_EQUAL(latest_status(store, "child"), AEL_OK);
+    ael_metastore_release(store);
+    sqlite_place_remove(&place);
+}
+
 static void test_sqlite_store__refuses_in_a_child_that_was_not_told(void) {
     struct sqlite_place place = sqlite_place_new();
     struct ael_metastore *store = sqlite_place_open(&place);
@@ -997,6 +1047,7 @@ static const struct test_case k_cases[] = {
     {"a store whose flush failed", test_sqlite_store__does_not_know_when_the_flush_failed},
     {"a replacement whose flush failed", test_sqlite_store__does_not_know_when_a_replacing_commit_failed},
     {"a child that was told", test_sqlite_store__goes_on_in_a_child_that_was_told},
+    {"a child, while writers wait", test_sqlite_store__goes_on_in_a_child_though_writers_wait},
     {"a fork inside a listing", test_sqlite_store__survives_a_fork_inside_a_listing},
     {"a child that was not told", test_sqlite_store__refuses_in_a_child_that_was_not_told},
 };
