@@ -8,6 +8,7 @@
 #include "tests/support/child.h"
 #include "tests/support/fixture.h"
 #include "tests/support/suite.h"
+#include "tests/support/under.h"
 
 #include <ael/hooks.h>
 
@@ -287,6 +288,10 @@ static int engines_after_a_want_of_memory(void) {
 
 /* In children, before this process knows its engines. */
 static void test_choose__asks_for_ipsec_mb_again_after_a_want_of_memory(void) {
+    if (under_valgrind()) {
+        CU_PASS("posix_memalign is valgrind's own there, and does not fail");
+        return;
+    }
     CU_ASSERT_EQUAL(child_run(engines_after_a_want_of_memory), child_run(engines_with_memory));
 }
 
