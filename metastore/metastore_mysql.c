@@ -475,28 +475,42 @@ make_pools(struct mysql *store, const struct ael_metastore_mysql_options *option
     return ael_sql_pool_new(&k_pool_ops, reads, &bounds, &reads->pool, err);
 }
 
-/* So that what is wrong with the string, the certificate, the log-in or the table is told at once. */
-static enum ael_status connect_first(struct mysql *store, struct ael_error *err) {
-    struct ael_call call = AEL_CALL_INIT;
+static enum ael_status
+look_at_table(struct mysql *store, const struct ael_call *call, struct ael_error *err) {
     struct ael_sql_conn *base = NULL;
-    struct ael_error problem = {0};
-    call.deadline_ns = ael_deadline_in_ms(ael_call_remaining_ms(NULL));
     struct ael_sql_pool *pool = pool_for(store, false);
-    enum ael_status status = ael_sql_pool_borrow(pool, &call, &base, err);
+    enum ael_status status = ael_sql_pool_borrow(pool, call, &base, err);
     if (status != AEL_OK) {
-        return status == AEL_E_TIMEOUT ? AEL_E_UNREACHABLE : status;
+        return status;
     }
     struct ael_my_conn *conn = (struct ael_my_conn *)base;
-    conn->call = &call;
-    status = ael_my_table_find(conn, &problem);
+    conn->call = call;
+    status = ael_my_table_find(conn, err);
     warn_of_table(store, &conn->table);
     bool is_missing = status == AEL_E_BACKEND && conn->table.is_missing;
     conn->call = NULL;
     ael_sql_pool_return(pool, base);
-    if (status == AEL_OK || is_missing) {
-        return AEL_OK;
+    return is_missing ? AEL_OK : status;
+}
+
+/*
+ * So that what is wrong with the string, the certificate, the log-in or the table is told at once. Once more where the
+ * connection was lost: it may have been ended with others, and the server be well.
+ */
+static enum ael_status connect_first(struct mysql *store, struct ael_error *err) {
+    struct ael_call call = AEL_CALL_INIT;
+    struct ael_error problem = {0};
+    call.deadline_ns = ael_deadline_in_ms(ael_call_remaining_ms(NULL));
+    enum ael_status status = look_at_table(store, &call, &problem);
+    if (status == AEL_E_UNREACHABLE) {
+        problem = (struct ael_error){0};
+        status = look_at_table(store, &call, &problem);
     }
-    if (err != NULL) {
+    if (status == AEL_E_TIMEOUT) {
+        status = AEL_E_UNREACHABLE;
+        problem.status = status;
+    }
+    if (err != NULL && status != AEL_OK) {
         *err = problem;
     }
     return status;

@@ -620,7 +620,8 @@ static void test_postgres_tables__with_further_columns_lose_no_key(void) {
     CU_ASSERT_EQUAL(latest_from(store, "_IK_b"), AEL_OK);
     sql("ALTER TABLE encryption_key ALTER made_by DROP DEFAULT");
     CU_ASSERT_EQUAL(
-        ael_metastore_store(store, NULL, ael_bytes_from_text("_IK_b"), &record, &stored, &err), AEL_E_BACKEND);
+        ael_metastore_store(store, NULL, ael_bytes_from_text("_IK_b"), &record, &stored, &err),
+        AEL_E_BACKEND);
     CU_ASSERT_FALSE(stored);
     CU_ASSERT_PTR_NOT_NULL(strstr(err.detail, "made_by"));
     CU_ASSERT_PTR_NULL(strstr(err.detail, "_IK_b")); /* the server's detail has the whole row */
@@ -869,7 +870,8 @@ static bool hand_on(int from, int to) {
 
 static int unix_socket(const char *path, struct sockaddr_un *address) {
     *address = (struct sockaddr_un){.sun_family = AF_UNIX};
-    (void)snprintf(address->sun_path, sizeof address->sun_path, "%s", path);
+    int len = snprintf(address->sun_path, sizeof address->sun_path, "%s", path);
+    CU_ASSERT_FATAL(len > 0 && len < (int)sizeof address->sun_path);
     return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 }
 
