@@ -77,13 +77,26 @@ static pid_t start_script(const struct mariadb_server *server, const char *scrip
     return pid;
 }
 
+static void print_end_of_log(const struct mariadb_server *server) {
+    char path[TEXT_BYTES];
+    char end[2 * TEXT_BYTES];
+    (void)snprintf(path, sizeof path, "%s/log", server->folder);
+    int log = open(path, O_RDONLY | O_CLOEXEC);
+    off_t bytes = log < 0 ? 0 : lseek(log, 0, SEEK_END);
+    ssize_t len =
+        log < 0 ? 0 : pread(log, end, sizeof end, bytes < (off_t)sizeof end ? 0 : bytes - (off_t)sizeof end);
+    printf("\n    mariadb server: its log ends with:\n%.*s\n", len < 0 ? 0 : (int)len, end);
+    (void)close(log);
+}
+
 static bool run_script(const struct mariadb_server *server, const char *script) {
     int status = -1;
     pid_t pid = start_script(server, script, NULL);
-    return (pid != 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0) ||
-           complain(
-               "its files cannot be made; is it installed (scripts/install-needs test)? The log is in",
-               server->folder);
+    if (pid != 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+        return true;
+    }
+    print_end_of_log(server);
+    return complain("its files cannot be made; is it installed (scripts/install-needs test)?", "");
 }
 
 /* ---- files ---- */
@@ -97,6 +110,12 @@ static bool make_folder(struct mariadb_server *server) {
     return geteuid() != 0 || (user != NULL && chown(server->folder, user->pw_uid, user->pw_gid) == 0) ||
            complain("there is no user", RUN_AS);
 }
+
+/*
+ * Each server has a folder of its own for temporary tables: at its start it deletes those that it finds, another's that
+ * runs beside it among them.
+ */
+#define TEMPORARY_FILES " --tmpdir=\"$1/tmp\""
 
 /* A CA, and certificates of it: for this host, for another, for a client; and one of this host that is over. */
 static const char k_certificates[] =
@@ -113,34 +132,33 @@ static const char k_certificates[] =
     "chmod 0600 *.key; chmod 0644 *.pem\n";
 
 static const char k_files[] =
-    "cd \"$1\"\n"
-    "mariadb-install-db --no-defaults --datadir=\"$1/data\""
+    "mkdir -m 0700 \"$1/tmp\"; cd \"$1\"\n"
+    "mariadb-install-db --no-defaults --datadir=\"$1/data\"" TEMPORARY_FILES
     " --auth-root-authentication-method=normal --skip-test-db --innodb-flush-log-at-trx-commit=0\n";
 
 static const char k_server[] =
     "cd \"$1\"\n"
-    "exec mariadbd --no-defaults --datadir=\"$1/data\" --socket=\"$1/socket\" --bind-address=127.0.0.1 "
-    "--port=$PORT"
-    " --skip-name-resolve --ssl-ca=\"$1/ca.pem\" --ssl-cert=\"$1/server.pem\" --ssl-key=\"$1/server.key\""
-    " --innodb-buffer-pool-size=32M --innodb-flush-method=nosync --max-connections=200 "
-    "--default-time-zone=+00:00"
+    "exec mariadbd --no-defaults --datadir=\"$1/data\" --socket=\"$1/socket\"" TEMPORARY_FILES
+    " --bind-address=127.0.0.1 --port=$PORT --skip-name-resolve"
+    " --ssl-ca=\"$1/ca.pem\" --ssl-cert=\"$1/server.pem\" --ssl-key=\"$1/server.key\""
+    " --innodb-buffer-pool-size=32M --innodb-flush-method=nosync --max-connections=200"
+    " --default-time-zone=+00:00"
     " $OPTIONS\n";
 
 static const char k_mysql_files[] =
-    "cd \"$1\"\n"
-    "\"$MYSQL/bin/mysqld\" --no-defaults --basedir=\"$MYSQL\" --datadir=\"$1/data\""
+    "mkdir -m 0700 \"$1/tmp\"; cd \"$1\"\n"
+    "\"$MYSQL/bin/mysqld\" --no-defaults --basedir=\"$MYSQL\" --datadir=\"$1/data\"" TEMPORARY_FILES
     " --initialize-insecure --innodb-redo-log-capacity=16M\n";
 
-static const char k_mysql_server[] = "cd \"$1\"\n"
-                                     "exec \"$MYSQL/bin/mysqld\" --no-defaults --basedir=\"$MYSQL\" "
-                                     "--datadir=\"$1/data\" --socket=\"$1/socket\""
-                                     " --pid-file=\"$1/pid\" --bind-address=127.0.0.1 --port=$PORT "
-                                     "--skip-name-resolve --mysqlx=OFF --skip-log-bin"
-                                     " --ssl-ca=\"$1/ca.pem\" --ssl-cert=\"$1/server.pem\" "
-                                     "--ssl-key=\"$1/server.key\" --performance-schema=OFF"
-                                     " --innodb-buffer-pool-size=32M --innodb-flush-method=nosync "
-                                     "--max-connections=200 --default-time-zone=+00:00"
-                                     " $OPTIONS\n";
+static const char k_mysql_server[] =
+    "cd \"$1\"\n"
+    "exec \"$MYSQL/bin/mysqld\" --no-defaults --basedir=\"$MYSQL\" --datadir=\"$1/data\""
+    " --socket=\"$1/socket\"" TEMPORARY_FILES
+    " --pid-file=\"$1/pid\" --bind-address=127.0.0.1 --port=$PORT --skip-name-resolve --mysqlx=OFF"
+    " --skip-log-bin --ssl-ca=\"$1/ca.pem\" --ssl-cert=\"$1/server.pem\" --ssl-key=\"$1/server.key\""
+    " --performance-schema=OFF --innodb-buffer-pool-size=32M --innodb-flush-method=nosync"
+    " --max-connections=200 --default-time-zone=+00:00"
+    " $OPTIONS\n";
 
 static bool is_free(int port) {
     struct sockaddr_in address = {
@@ -170,6 +188,13 @@ static int free_port(void) {
 
 /* ---- running ---- */
 
+/* Whether it ended without being told to. */
+static bool has_died(const struct mariadb_server *server) {
+    siginfo_t info = {0};
+    return server->pid != 0 && waitid(P_PID, (id_t)server->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid != 0;
+}
+
 /* As the superuser, who has no password and is let in over the socket alone. NULL when it does not answer. */
 static MYSQL *connect_admin(const struct mariadb_server *server, bool complains) {
     char path[TEXT_BYTES];
@@ -181,6 +206,9 @@ static MYSQL *connect_admin(const struct mariadb_server *server, bool complains)
     }
     if (complains) {
         (void)complain("it does not answer:", mysql_error(my));
+        if (has_died(server)) {
+            print_end_of_log(server);
+        }
     }
     mysql_close(my);
     return NULL;
@@ -217,7 +245,8 @@ bool mariadb_server_start(struct mariadb_server *server, const char *options) {
         mariadb_server_end(server, SIGKILL);
         (void)poll(NULL, 0, TRY_MS * 10);
     }
-    return complain("it does not start; its log is in", server->folder);
+    print_end_of_log(server);
+    return complain("it does not start", "");
 }
 
 static bool make_user(const struct mariadb_server *server) {
@@ -292,7 +321,8 @@ static bool wait_synced(const struct mariadb_server *node) {
         }
         (void)poll(NULL, 0, TRY_MS);
     }
-    return complain("a node does not join; its log is in", node->folder);
+    print_end_of_log(node);
+    return complain("a node does not join", "");
 }
 
 static bool start_node(struct mariadb_server *node, bool is_first) {
