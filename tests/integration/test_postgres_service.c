@@ -4,7 +4,7 @@
  *
  * Of every record for which encrypt said AEL_OK a fresh factory must make the payload again.
  *
- * Needs: libael, libael-postgres, CUnit, tests/support/fork_world.c, tests/support/postgres_server.c.
+ * Needs: libael, libael-postgres, CUnit, tests/support/sql_service.c, tests/support/postgres_server.c.
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -12,43 +12,28 @@
 #include <ael/metastore_postgres.h>
 #include <ael/sys/metastore_backend.h>
 
-#include "tests/support/fork_world.h"
 #include "tests/support/postgres_server.h"
-#include "tests/support/soak.h"
+#include "tests/support/service_load.h"
+#include "tests/support/sql_service.h"
 #include "tests/support/suite.h"
 
-#include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
-enum {
-    TEXT_BYTES = 1024,
-    WORKERS = 4,
-    THREADS = 4,
-    ROWS_BETWEEN = 60, /* new keys between two faults */
-    TRIES = 6000,
-    TRY_MS = 10,
-    WATCH_SECONDS = 250,
-    WATCH_SOAK_SECONDS = 7200,
-};
+enum { TEXT_BYTES = 1024 };
 
 static struct postgres_server g_server;
 static struct postgres_server g_standby;
 static char g_connection[TEXT_BYTES]; /* of the case under way */
 
-/* ---- stores ---- */
+/* ---- the server, and stores on it ---- */
 
 static bool open_store(struct ael_metastore **store) {
     struct ael_metastore_postgres_options options = AEL_METASTORE_POSTGRES_OPTIONS_INIT;
     struct ael_error err = {0};
     options.connection = g_connection;
-    options.max_connections = THREADS;
+    options.max_connections = SERVICE_LOAD_THREADS;
     options.connect_timeout_ms = 2000;
     if (ael_metastore_postgres_new(&options, store, &err) != AEL_OK) {
         printf("\n    %s", err.detail);
@@ -57,168 +42,35 @@ static bool open_store(struct ael_metastore **store) {
     return true;
 }
 
-static const struct fork_world k_world = {.sqlite = true, .carry = true, .open_store = open_store};
-
-/* An empty table on the server. */
-static void start_case(const char *connection) {
-    struct ael_metastore *store = NULL;
-    (void)snprintf(g_connection, sizeof g_connection, "%s", connection);
-    CU_ASSERT_TRUE_FATAL(postgres_server_sql(&g_server, "DROP TABLE IF EXISTS encryption_key") >= 0);
-    CU_ASSERT_TRUE_FATAL(open_store(&store));
-    CU_ASSERT_EQUAL(ael_metastore_ensure_schema(store, NULL, NULL), AEL_OK);
-    ael_metastore_release(store);
+static long run_sql(const void *server, const char *text) {
+    return postgres_server_sql(server, text);
 }
 
-static void start_local_case(void) {
-    char text[TEXT_BYTES];
-    start_case(postgres_server_local(&g_server, text, sizeof text));
+static bool value_of(const void *server, const char *text, char *out, size_t size) {
+    return postgres_server_value(server, text, out, size);
 }
 
-static long count_of(const struct postgres_server *server, const char *sql) {
-    char value[64];
-    return postgres_server_value(server, sql, value, sizeof value) ? strtol(value, NULL, 10) : -1;
+static void kill_server(void *server) {
+    postgres_server_end(server, SIGKILL);
 }
 
-static long rows(const struct postgres_server *server) {
-    return count_of(server, "SELECT count(*) FROM encryption_key");
+static bool start_server(void *server) {
+    return postgres_server_start(server, NULL);
 }
 
-/* Waits for so many more keys: the service works. */
-static bool wait_for_rows(const struct postgres_server *server, long more) {
-    long first = rows(server);
-    for (int i = 0; i < TRIES; i++) {
-        if (rows(server) >= first + more) {
-            return true;
-        }
-        (void)poll(NULL, 0, TRY_MS);
-    }
-    return false;
-}
-
-/* ---- workers: each record is of a new partition, so that it needs a key that was stored ---- */
-
-struct worker {
-    pid_t pid;
-    int stop; /* closed when it is to stop */
-    int from; /* its records */
+static const struct sql_service k_service = {
+    .open_store = open_store,
+    .server = &g_server,
+    .sql = run_sql,
+    .value = value_of,
+    .kill = kill_server,
+    .start = start_server,
+    .cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ael'",
 };
 
-struct job {
-    struct ael_session_factory *factory;
-    struct fork_ledger made;
-    int stop;
-    unsigned failed;
-    pthread_t thread;
-};
-
-static bool is_told_to_stop(int fd) {
-    struct pollfd descriptor = {.fd = fd, .events = POLLIN};
-    return poll(&descriptor, 1, 0) > 0;
-}
-
-/* What a service may be told while its database is away. */
-static bool is_outage(enum ael_status status) {
-    return status == AEL_E_UNREACHABLE || status == AEL_E_TIMEOUT || status == AEL_E_OUTCOME_UNKNOWN;
-}
-
-static void *make_records(void *context) {
-    struct job *job = context;
-    while (!is_told_to_stop(job->stop)) {
-        char partition[FORK_NAME_BYTES];
-        fork_new_partition(partition);
-        size_t before = job->made.count;
-        enum ael_status status = fork_encrypt(job->factory, partition, &job->made);
-        if (is_outage(status)) {
-            job->failed++;
-            (void)poll(NULL, 0, TRY_MS);
-            continue;
-        }
-        FORK_STATUS(status, AEL_OK);
-        for (size_t i = before; i < job->made.count; i++) {
-            FORK_STATUS(fork_decrypt(job->factory, &job->made.records[i]), AEL_OK);
-        }
-        (void)poll(NULL, 0, soak_count(TRY_MS, 0)); /* in every change's run a few records will do */
-    }
-    return NULL;
-}
-
-_Noreturn static void work(int stop, int to) {
-    struct fork_edges edges;
-    struct job jobs[THREADS];
-    (void)alarm((unsigned)soak_count(WATCH_SECONDS, WATCH_SOAK_SECONDS));
-    atomic_store(&fork_wrong, 0);
-    FORK_EXPECT(fork_edges_open(&k_world, &edges));
-    for (int i = 0; edges.factory != NULL && i < THREADS; i++) {
-        jobs[i] = (struct job){.factory = edges.factory, .stop = stop};
-        FORK_EXPECT(pthread_create(&jobs[i].thread, NULL, make_records, &jobs[i]) == 0);
-    }
-    for (int i = 0; edges.factory != NULL && i < THREADS; i++) {
-        (void)pthread_join(jobs[i].thread, NULL);
-        FORK_EXPECT(fork_ledger_send(to, &jobs[i].made));
-        fork_ledger_clear(&jobs[i].made);
-    }
-    fork_edges_close(&edges);
-    (void)close(to);
-    fork_leave();
-}
-
-static bool start_worker(struct worker *workers, int number) {
-    int stop[2];
-    int records[2];
-    if (pipe2(stop, O_CLOEXEC) != 0 || pipe2(records, O_CLOEXEC) != 0) {
-        return false;
-    }
-    (void)fflush(NULL);
-    pid_t pid = fork();
-    if (pid == 0) {
-        for (int i = 0; i < number; i++) {
-            (void)close(workers[i].stop);
-            (void)close(workers[i].from);
-        }
-        (void)close(stop[1]);
-        (void)close(records[0]);
-        work(stop[0], records[1]);
-    }
-    (void)close(stop[0]);
-    (void)close(records[1]);
-    workers[number] = (struct worker){pid, stop[1], records[0]};
-    return pid > 0;
-}
-
-static void start_workers(struct worker workers[WORKERS]) {
-    for (int i = 0; i < WORKERS; i++) {
-        CU_ASSERT_TRUE_FATAL(start_worker(workers, i));
-    }
-}
-
-/* Ends the workers and takes their records over. */
-static void stop_workers(struct worker workers[WORKERS], struct fork_ledger *ledger) {
-    for (int i = 0; i < WORKERS; i++) {
-        (void)close(workers[i].stop);
-    }
-    for (int i = 0; i < WORKERS; i++) {
-        int status = -1;
-        CU_ASSERT_TRUE(fork_ledger_receive(workers[i].from, ledger));
-        (void)close(workers[i].from);
-        CU_ASSERT_EQUAL(waitpid(workers[i].pid, &status, 0), workers[i].pid);
-        CU_ASSERT_EQUAL(status, 0);
-    }
-}
-
-/* A fresh factory opens every record. */
-static void expect_nothing_lost(struct fork_ledger *ledger, const char *what, int faults) {
-    struct fork_edges edges;
-    size_t lost = 0;
-    CU_ASSERT_TRUE_FATAL(fork_edges_open(&k_world, &edges));
-    for (size_t i = 0; i < ledger->count; i++) {
-        lost += fork_decrypt(edges.factory, &ledger->records[i]) != AEL_OK;
-    }
-    printf("%d %s, %zu records, %zu lost ", faults, what, ledger->count, lost);
-    CU_ASSERT_EQUAL(lost, 0);
-    CU_ASSERT_TRUE(ledger->count >= (size_t)faults * ROWS_BETWEEN / 2);
-    CU_ASSERT_EQUAL(fork_shared_nonces(ledger), 0);
-    fork_edges_close(&edges);
-    fork_ledger_clear(ledger);
+static void start_case(void) {
+    (void)postgres_server_local(&g_server, g_connection, sizeof g_connection);
+    sql_service_begin(&k_service);
 }
 
 /* ---- cases ---- */
@@ -227,265 +79,97 @@ static void test_postgres_server__starts(void) {
     CU_ASSERT_TRUE_FATAL(postgres_server_init(&g_server));
 }
 
-static void test_postgres_service__outlives_a_server_that_is_killed(void) {
-    struct worker workers[WORKERS];
-    struct fork_ledger ledger = {NULL, 0, 0};
-    int faults = soak_count(3, 100);
-    start_local_case();
-    start_workers(workers);
-    for (int i = 0; i < faults; i++) {
-        CU_ASSERT_TRUE(wait_for_rows(&g_server, ROWS_BETWEEN));
-        postgres_server_end(&g_server, SIGKILL);
-        CU_ASSERT_TRUE_FATAL(postgres_server_start(&g_server, NULL));
-    }
-    CU_ASSERT_TRUE(wait_for_rows(&g_server, ROWS_BETWEEN));
-    stop_workers(workers, &ledger);
-    expect_nothing_lost(&ledger, "kills", faults);
-}
-
-/* Every connection ends in the middle of what it does; some have just committed, and their service is not told. */
-static void test_postgres_service__outlives_connections_that_are_cut(void) {
-    struct worker workers[WORKERS];
-    struct fork_ledger ledger = {NULL, 0, 0};
-    int faults = soak_count(20, 1000);
-    start_local_case();
-    start_workers(workers);
-    for (int i = 0; i < faults; i++) {
-        CU_ASSERT_TRUE(wait_for_rows(&g_server, ROWS_BETWEEN / 10));
-        CU_ASSERT_TRUE(
-            postgres_server_sql(
-                &g_server,
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ael'") >=
-            0);
-    }
-    stop_workers(workers, &ledger);
-    printf("%d cuts, ", faults);
-    expect_nothing_lost(&ledger, "kills", 0);
-}
-
-/* With the database away, keys that are known go on past their interval: only an outage allows that. */
-static void test_postgres_service__goes_on_with_what_it_has_while_the_server_is_down(void) {
-    struct fork_edges edges;
-    struct fork_ledger ledger = {NULL, 0, 0};
-    struct ael_policy policy = AEL_POLICY_INIT;
-    struct ael_session_factory_options options = AEL_SESSION_FACTORY_OPTIONS_INIT;
-    struct ael_session_factory *factory = NULL;
-    start_local_case();
-    CU_ASSERT_TRUE_FATAL(fork_edges_open(&k_world, &edges));
-    policy.revoke_check_interval_s = 1;
-    policy.max_stale_s = 600;
-    options.service = "fork";
-    options.product = "outage";
-    options.metastore = edges.store;
-    options.kms = edges.kms;
-    options.policy = &policy;
-    CU_ASSERT_EQUAL_FATAL(ael_session_factory_new(&options, &factory, NULL), AEL_OK);
-    CU_ASSERT_EQUAL(fork_encrypt(factory, "warm", &ledger), AEL_OK);
-    postgres_server_end(&g_server, SIGKILL);
-    time_t until = time(NULL) + 4;
-    unsigned failed = 0;
-    size_t made = 0;
-    while (time(NULL) < until) {
-        fork_ledger_clear(&ledger);
-        failed += fork_encrypt(factory, "warm", &ledger) != AEL_OK;
-        failed += ledger.count == 0 || fork_decrypt(factory, &ledger.records[0]) != AEL_OK;
-        made++;
-    }
-    printf("%zu records, %u failed ", made, failed);
-    CU_ASSERT_EQUAL(failed, 0);
-    CU_ASSERT_NOT_EQUAL(fork_encrypt(factory, "cold", &ledger), AEL_OK);
-    CU_ASSERT_TRUE_FATAL(postgres_server_start(&g_server, NULL));
-    CU_ASSERT_EQUAL(fork_encrypt(factory, "cold", &ledger), AEL_OK);
-    fork_ledger_clear(&ledger);
-    ael_session_factory_free(factory);
-    fork_edges_close(&edges);
-}
-
-/* ---- processes that race ---- */
-
-enum { RACERS = 16, RACE_PARTITIONS = 8 };
-
-struct racer {
-    struct ael_session_factory *factory;
-    struct fork_ledger made;
-    pthread_t thread;
-    int gate;
-};
-
-static void *race(void *context) {
-    struct racer *racer = context;
-    struct pollfd descriptor = {.fd = racer->gate, .events = POLLIN};
-    (void)poll(&descriptor, 1, -1);
-    for (int i = 0; i < RACE_PARTITIONS; i++) {
-        char partition[16];
-        (void)snprintf(partition, sizeof partition, "raced-%d", i);
-        FORK_STATUS(fork_encrypt(racer->factory, partition, &racer->made), AEL_OK);
-    }
-    return NULL;
-}
-
-_Noreturn static void race_in_child(int gate, int to) {
-    struct fork_edges edges;
-    struct racer racers[RACERS];
-    (void)alarm(WATCH_SECONDS);
-    atomic_store(&fork_wrong, 0);
-    FORK_EXPECT(fork_edges_open(&k_world, &edges));
-    for (int i = 0; i < RACERS; i++) {
-        racers[i] = (struct racer){.factory = edges.factory, .gate = gate};
-        FORK_EXPECT(pthread_create(&racers[i].thread, NULL, race, &racers[i]) == 0);
-    }
-    for (int i = 0; i < RACERS; i++) {
-        (void)pthread_join(racers[i].thread, NULL);
-        FORK_EXPECT(fork_ledger_send(to, &racers[i].made));
-        fork_ledger_clear(&racers[i].made);
-    }
-    fork_edges_close(&edges);
-    (void)close(to);
-    fork_leave();
-}
-
-static void take_over(pid_t *children, int from, struct fork_ledger *ledger) {
-    CU_ASSERT_TRUE(fork_ledger_receive(from, ledger));
-    for (int i = 0; i < WORKERS; i++) {
-        int status = -1;
-        CU_ASSERT_EQUAL(waitpid(children[i], &status, 0), children[i]);
-        CU_ASSERT_EQUAL(status, 0);
-    }
-}
-
-/* 64 writers want the same keys at once: one row each. */
 static void test_postgres_service__stores_one_key_for_all_who_race(void) {
-    struct fork_ledger ledger = {NULL, 0, 0};
-    pid_t children[WORKERS];
-    int gate[2];
-    int records[2];
-    start_local_case();
-    CU_ASSERT_EQUAL_FATAL(pipe(gate), 0);
-    CU_ASSERT_EQUAL_FATAL(pipe(records), 0);
-    (void)fflush(NULL);
-    for (int i = 0; i < WORKERS; i++) {
-        children[i] = fork();
-        if (children[i] == 0) {
-            (void)close(gate[1]);
-            (void)close(records[0]);
-            race_in_child(gate[0], records[1]);
-        }
-    }
-    (void)close(gate[0]);
-    (void)close(records[1]);
-    (void)close(gate[1]); /* opens */
-    take_over(children, records[0], &ledger);
-    (void)close(records[0]);
-    CU_ASSERT_EQUAL(ledger.count, WORKERS * RACERS * RACE_PARTITIONS);
-    long most = count_of(
-        &g_server, "SELECT max(n) FROM (SELECT count(*) AS n FROM encryption_key GROUP BY id) AS ids");
-    long keys = rows(&g_server);
-    printf("%ld keys, %ld of an id at most, ", keys, most);
-    CU_ASSERT_TRUE(most == 1 || most == 2); /* two where the minute turned meanwhile */
-    CU_ASSERT_TRUE(keys <= most * (RACE_PARTITIONS + 1));
-    expect_nothing_lost(&ledger, "kills", 0);
+    start_case();
+    sql_service_stores_one_key_for_all_who_race(&k_service);
 }
 
-/* ---- fork ---- */
-
-static void fork_rounds(bool carry) {
-    struct fork_world world = {.sqlite = true, .carry = carry, .open_store = open_store};
-    int rounds = soak_count(10, 1000);
-    (void)alarm((unsigned)soak_count(WATCH_SECONDS, WATCH_SOAK_SECONDS));
-    atomic_store(&fork_wrong, 0);
-    fork_world_folder(&world);
-    fork_world_open(&world);
-    for (int i = 0; i < rounds; i++) {
-        struct fork_link link;
-        fork_start(&world, fork_child_works_and_ends, &link);
-        fork_exchange(&world, &link);
-    }
-    fork_world_close(&world);
-    (void)fflush(stdout);
-    exit(atomic_load(&fork_wrong) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+static void test_postgres_service__outlives_a_server_that_is_killed(void) {
+    start_case();
+    sql_service_outlives_kills(&k_service);
 }
 
-/* A child encrypts for a new and for an old partition and the parent decrypts, and the reverse. */
-static void fork_and_exchange(bool carry) {
-    int status = -1;
-    start_local_case();
-    (void)fflush(NULL);
-    pid_t actor = fork();
-    if (actor == 0) {
-        fork_rounds(carry);
-    }
-    CU_ASSERT_EQUAL(waitpid(actor, &status, 0), actor);
-    CU_ASSERT_EQUAL(status, 0);
+static void test_postgres_service__outlives_connections_that_are_cut(void) {
+    start_case();
+    sql_service_outlives_cuts(&k_service);
+}
+
+static void test_postgres_service__goes_on_with_what_it_has_while_the_server_is_down(void) {
+    start_case();
+    sql_service_goes_on_while_the_server_is_down(&k_service);
 }
 
 static void test_postgres_service__forks_with_its_keys(void) {
-    fork_and_exchange(true);
+    start_case();
+    sql_service_forks(&k_service, true);
 }
 
 static void test_postgres_service__forks_and_forgets(void) {
-    fork_and_exchange(false);
+    start_case();
+    sql_service_forks(&k_service, false);
 }
 
 /* ---- a standby ---- */
 
-static void list_both(char *out, size_t size, const char *attributes) {
+static void list_both(const char *attributes) {
     (void)snprintf(
-        out, size,
+        g_connection, sizeof g_connection,
         "postgres://%s:%s@127.0.0.1:%d,127.0.0.1:%d/postgres?sslmode=require&target_session_attrs=%s",
         POSTGRES_USER, POSTGRES_PASSWORD_URL, g_server.port, g_standby.port, attributes);
 }
 
 static void test_postgres_standby__streams(void) {
-    start_local_case();
+    start_case();
     CU_ASSERT_TRUE_FATAL(postgres_server_init_standby(&g_standby, &g_server));
-    for (int i = 0; i < TRIES; i++) {
-        if (count_of(&g_server, "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") == 1) {
+    for (int i = 0; i < SQL_SERVICE_TRIES; i++) {
+        if (sql_service_count(
+                &k_service, &g_server,
+                "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") == 1) {
             return;
         }
-        (void)poll(NULL, 0, TRY_MS);
+        (void)poll(NULL, 0, SQL_SERVICE_TRY_MS);
     }
     CU_FAIL_FATAL("the standby does not stream");
 }
 
 /* A key that a standby does not have yet is asked of the primary before it counts as absent. */
 static void test_postgres_service__reads_through_a_standby_that_lags(void) {
-    char both[TEXT_BYTES];
+    const struct fork_world world = sql_service_world(&k_service, true);
     struct fork_edges edges;
     struct fork_ledger ledger = {NULL, 0, 0};
-    list_both(both, sizeof both, "prefer-standby");
-    CU_ASSERT_TRUE(wait_for_rows(&g_standby, 0));
+    list_both("prefer-standby");
+    CU_ASSERT_TRUE(sql_service_wait_for_rows(&k_service, &g_standby, 0));
     CU_ASSERT_EQUAL(postgres_server_sql(&g_standby, "SELECT pg_wal_replay_pause()"), 1);
-    (void)snprintf(g_connection, sizeof g_connection, "%s", both);
-    CU_ASSERT_TRUE_FATAL(fork_edges_open(&k_world, &edges));
+    CU_ASSERT_TRUE_FATAL(fork_edges_open(&world, &edges));
     for (int i = 0; i < 10; i++) {
         char partition[FORK_NAME_BYTES];
         fork_new_partition(partition);
         CU_ASSERT_EQUAL(fork_encrypt(edges.factory, partition, &ledger), AEL_OK);
     }
-    CU_ASSERT_TRUE(rows(&g_server) >= 10);
-    CU_ASSERT_EQUAL(rows(&g_standby), 0);
+    CU_ASSERT_TRUE(sql_service_rows(&k_service, &g_server) >= 10);
+    CU_ASSERT_EQUAL(sql_service_rows(&k_service, &g_standby), 0);
     fork_edges_close(&edges);
-    expect_nothing_lost(&ledger, "kills", 0);
+    service_load_expect_nothing_lost(&world, &ledger, "kills", 0);
     CU_ASSERT_EQUAL(postgres_server_sql(&g_standby, "SELECT pg_wal_replay_resume()"), 1);
 }
 
 /* What was acknowledged is on the standby too: so the primary was told. */
 static void test_postgres_service__outlives_its_primary(void) {
-    struct worker workers[WORKERS];
+    const struct fork_world world = sql_service_world(&k_service, true);
+    struct service_load load;
     struct fork_ledger ledger = {NULL, 0, 0};
-    char both[TEXT_BYTES];
     CU_ASSERT_TRUE(postgres_server_sql(&g_server, "ALTER SYSTEM SET synchronous_standby_names = '*'") >= 0);
     CU_ASSERT_EQUAL(postgres_server_sql(&g_server, "SELECT pg_reload_conf()"), 1);
-    list_both(both, sizeof both, "read-write");
-    start_case(both);
-    start_workers(workers);
-    CU_ASSERT_TRUE(wait_for_rows(&g_server, ROWS_BETWEEN));
+    list_both("read-write");
+    sql_service_begin(&k_service);
+    service_load_start(&load, &world);
+    CU_ASSERT_TRUE(sql_service_wait_for_rows(&k_service, &g_server, SERVICE_LOAD_ROWS));
     postgres_server_end(&g_server, SIGKILL);
     CU_ASSERT_EQUAL(postgres_server_sql(&g_standby, "ALTER SYSTEM RESET synchronous_standby_names"), 0);
     CU_ASSERT_TRUE(postgres_server_promote(&g_standby));
-    CU_ASSERT_TRUE(wait_for_rows(&g_standby, ROWS_BETWEEN));
-    stop_workers(workers, &ledger);
-    expect_nothing_lost(&ledger, "promotion", 1);
+    CU_ASSERT_TRUE(sql_service_wait_for_rows(&k_service, &g_standby, SERVICE_LOAD_ROWS));
+    service_load_stop(&load, &ledger);
+    service_load_expect_nothing_lost(&world, &ledger, "promotion", 1);
 }
 
 static void test_postgres_server__ends(void) {

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/support/service_load.h"
+
+#include "tests/support/soak.h"
+
+#include <CUnit/CUnit.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { TRY_MS = 10, WATCH_SECONDS = 250, WATCH_SOAK_SECONDS = 7200 };
+
+/* see tests/support/service_load.h */
+unsigned service_load_watch_s(void) {
+    return (unsigned)soak_count(WATCH_SECONDS, WATCH_SOAK_SECONDS);
+}
+
+/* ---- in a worker ---- */
+
+struct job {
+    struct ael_session_factory *factory;
+    struct fork_ledger made;
+    int stop;
+    pthread_t thread;
+};
+
+static bool is_told_to_stop(int fd) {
+    struct pollfd descriptor = {.fd = fd, .events = POLLIN};
+    return poll(&descriptor, 1, 0) > 0;
+}
+
+/* What a service may be told while its database is away. */
+static bool is_outage(enum ael_status status) {
+    return status == AEL_E_UNREACHABLE || status == AEL_E_TIMEOUT || status == AEL_E_OUTCOME_UNKNOWN;
+}
+
+static void *make_records(void *context) {
+    struct job *job = context;
+    while (!is_told_to_stop(job->stop)) {
+        char partition[FORK_NAME_BYTES];
+        fork_new_partition(partition);
+        size_t before = job->made.count;
+        enum ael_status status = fork_encrypt(job->factory, partition, &job->made);
+        if (is_outage(status)) {
+            (void)poll(NULL, 0, TRY_MS);
+            continue;
+        }
+        FORK_STATUS(status, AEL_OK);
+        for (size_t i = before; i < job->made.count; i++) {
+            FORK_STATUS(fork_decrypt(job->factory, &job->made.records[i]), AEL_OK);
+        }
+        (void)poll(NULL, 0, soak_count(TRY_MS, 0)); /* in every change's run a few records will do */
+    }
+    return NULL;
+}
+
+_Noreturn static void work(const struct fork_world *world, int stop, int to) {
+    struct fork_edges edges;
+    struct job jobs[SERVICE_LOAD_THREADS];
+    (void)alarm(service_load_watch_s());
+    atomic_store(&fork_wrong, 0);
+    FORK_EXPECT(fork_edges_open(world, &edges));
+    for (int i = 0; edges.factory != NULL && i < SERVICE_LOAD_THREADS; i++) {
+        jobs[i] = (struct job){.factory = edges.factory, .stop = stop};
+        FORK_EXPECT(pthread_create(&jobs[i].thread, NULL, make_records, &jobs[i]) == 0);
+    }
+    for (int i = 0; edges.factory != NULL && i < SERVICE_LOAD_THREADS; i++) {
+        (void)pthread_join(jobs[i].thread, NULL);
+        FORK_EXPECT(fork_ledger_send(to, &jobs[i].made));
+        fork_ledger_clear(&jobs[i].made);
+    }
+    fork_edges_close(&edges);
+    (void)close(to);
+    fork_leave();
+}
+
+/* ---- in the test ---- */
+
+static bool start_worker(struct service_load_worker *workers, int number, const struct fork_world *world) {
+    int stop[2];
+    int records[2];
+    if (pipe2(stop, O_CLOEXEC) != 0 || pipe2(records, O_CLOEXEC) != 0) {
+        return false;
+    }
+    (void)fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        for (int i = 0; i < number; i++) {
+            (void)close(workers[i].stop);
+            (void)close(workers[i].from);
+        }
+        (void)close(stop[1]);
+        (void)close(records[0]);
+        work(world, stop[0], records[1]);
+    }
+    (void)close(stop[0]);
+    (void)close(records[1]);
+    workers[number] = (struct service_load_worker){pid, stop[1], records[0]};
+    return pid > 0;
+}
+
+/* see tests/support/service_load.h */
+void service_load_start(struct service_load *load, const struct fork_world *world) {
+    for (int i = 0; i < SERVICE_LOAD_WORKERS; i++) {
+        CU_ASSERT_TRUE_FATAL(start_worker(load->workers, i, world));
+    }
+}
+
+/* see tests/support/service_load.h */
+void service_load_stop(struct service_load *load, struct fork_ledger *ledger) {
+    for (int i = 0; i < SERVICE_LOAD_WORKERS; i++) {
+        (void)close(load->workers[i].stop);
+    }
+    for (int i = 0; i < SERVICE_LOAD_WORKERS; i++) {
+        const struct service_load_worker *worker = &load->workers[i];
+        int status = -1;
+        CU_ASSERT_TRUE(fork_ledger_receive(worker->from, ledger));
+        (void)close(worker->from);
+        CU_ASSERT_EQUAL(waitpid(worker->pid, &status, 0), worker->pid);
+        CU_ASSERT_EQUAL(status, 0);
+    }
+}
+
+/* see tests/support/service_load.h */
+void service_load_expect_nothing_lost(
+    const struct fork_world *world, struct fork_ledger *ledger, const char *what, int faults) {
+    struct fork_edges edges;
+    size_t lost = 0;
+    CU_ASSERT_TRUE_FATAL(fork_edges_open(world, &edges));
+    for (size_t i = 0; i < ledger->count; i++) {
+        lost += fork_decrypt(edges.factory, &ledger->records[i]) != AEL_OK;
+    }
+    printf("%d %s, %zu records, %zu lost ", faults, what, ledger->count, lost);
+    CU_ASSERT_EQUAL(lost, 0);
+    CU_ASSERT_TRUE(ledger->count >= (size_t)faults * SERVICE_LOAD_ROWS / 2);
+    CU_ASSERT_EQUAL(fork_shared_nonces(ledger), 0);
+    fork_edges_close(&edges);
+    fork_ledger_clear(ledger);
+}
