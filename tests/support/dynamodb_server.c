@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/support/dynamodb_server.h"
 
-#include "tests/support/http_server.h"
+#include "tests/support/free_port.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -91,7 +91,7 @@ bool dynamodb_server_start(struct dynamodb_server *server) {
 bool dynamodb_server_init(struct dynamodb_server *server, const char *kind) {
     memset(server, 0, sizeof *server);
     server->kind = kind;
-    server->port = http_server_free_port();
+    server->port = free_port();
     (void)snprintf(server->url, sizeof server->url, "http://127.0.0.1:%d", server->port);
     (void)snprintf(server->log, sizeof server->log, "/tmp/ael-dynamodb-XXXXXX");
     int descriptor = mkstemp(server->log);

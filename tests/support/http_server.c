@@ -253,9 +253,3 @@ http_server_header(const struct http_server_request *request, const char *name, 
     }
     return value;
 }
-
-int http_server_free_port(void) {
-    int port = 0;
-    (void)close(listen_at_any_port(&port));
-    return port;
-}

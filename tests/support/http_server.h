@@ -57,7 +57,4 @@ http_server_header(const struct http_server_request *request, const char *name, 
  * see. */
 void http_server_sync(void);
 
-/** Returns a port of 127.0.0.1 at which nobody listens. */
-int http_server_free_port(void);
-
 #endif /* TESTS_SUPPORT_HTTP_SERVER_H */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/support/postgres_server.h"
 
-#include <arpa/inet.h>
+#include "tests/support/free_port.h"
+
 #include <fcntl.h>
 #include <glob.h>
 #include <poll.h>
@@ -11,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -167,19 +167,6 @@ static bool make_database(const struct postgres_server *server) {
                        "127.0.0.1/32 scram-sha-256\\n"
                        "local replication all trust\\n' > \"$1/data/pg_hba.conf\"") &&
            run_script(server, k_certificates);
-}
-
-static int free_port(void) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof address;
-    int port = 0;
-    int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (descriptor >= 0 && bind(descriptor, (struct sockaddr *)&address, len) == 0 &&
-        getsockname(descriptor, (struct sockaddr *)&address, &len) == 0) {
-        port = ntohs(address.sin_port);
-    }
-    (void)close(descriptor);
-    return port;
 }
 
 /* ---- running ---- */

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "tests/support/child.h"
+#include "tests/support/free_port.h"
 #include "tests/support/http_server.h"
 #include "tests/support/suite.h"
 
@@ -241,7 +242,7 @@ static void test_http_send__tells_servers_that_are_not_there_or_go_away(void) {
     char url[64];
     struct ael_http_request request = {.method = "GET", .url = url};
     world_begin(&world, 2);
-    (void)snprintf(url, sizeof url, "http://127.0.0.1:%d/secret?token=s3cret", http_server_free_port());
+    (void)snprintf(url, sizeof url, "http://127.0.0.1:%d/secret?token=s3cret", free_port());
     CU_ASSERT_EQUAL(exchange(&world, NULL, &request), AEL_E_UNREACHABLE);
     CU_ASSERT(!world.response.sent && strstr(world.err.detail, "secret") == NULL);
     CU_ASSERT_PTR_NOT_NULL(strstr(world.err.detail, "http://127.0.0.1:"));
@@ -318,7 +319,7 @@ static void test_http_send__takes_the_proxy_of_the_environment(void) {
     char url[64];
     struct ael_http_request request = {.method = "GET", .url = url};
     world_begin(&world, 1);
-    (void)snprintf(url, sizeof url, "http://127.0.0.1:%d/x", http_server_free_port());
+    (void)snprintf(url, sizeof url, "http://127.0.0.1:%d/x", free_port());
     CU_ASSERT_FATAL(setenv("http_proxy", http_server_url(world.server), 1) == 0);
     CU_ASSERT_EQUAL(exchange(&world, NULL, &request), AEL_OK);
     CU_ASSERT_STRING_EQUAL(s_last.target, url);
@@ -532,7 +533,7 @@ static bool port_answers(int port) {
 static const struct tls_server *s_server_of_child;
 
 static struct tls_server tls_start(const char *name, bool demand_client) {
-    struct tls_server server = {.port = http_server_free_port()};
+    struct tls_server server = {.port = free_port()};
     char command[512];
     (void)snprintf(
         command, sizeof command,

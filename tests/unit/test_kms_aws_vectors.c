@@ -4,6 +4,7 @@
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "tests/support/free_port.h"
 #include "tests/support/hex.h"
 #include "tests/support/http_server.h"
 #include "tests/support/suite.h"
@@ -77,7 +78,7 @@ static void world_begin(struct world *world) {
         world->regions[i] = (struct ael_kms_aws_region){
             names[i], text_of(arns, names[i]), http_server_url(world->servers[i])};
     }
-    (void)snprintf(world->gone, sizeof world->gone, "http://127.0.0.1:%d", http_server_free_port());
+    (void)snprintf(world->gone, sizeof world->gone, "http://127.0.0.1:%d", free_port());
 }
 
 static void world_end(struct world *world) {

@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "net/crc32.h"
 #include "tests/support/dynamodb_server.h"
+#include "tests/support/free_port.h"
 #include "tests/support/http_server.h"
 #include "tests/support/suite.h"
 #include "tests/support/vectors.h"
@@ -498,7 +499,7 @@ static void test_dynamodb_store__is_not_begun_without_a_server(void) {
     const struct ael_key_record record = sample();
     char url[64];
     bool stored = true;
-    (void)snprintf(url, sizeof url, "http://127.0.0.1:%d", http_server_free_port());
+    (void)snprintf(url, sizeof url, "http://127.0.0.1:%d", free_port());
     options.region = "eu-west-1";
     options.endpoint = url;
     CU_ASSERT_EQUAL_FATAL(ael_metastore_dynamodb_new(&options, &nobody, NULL), AEL_OK);
