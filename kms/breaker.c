@@ -4,11 +4,11 @@
 #include "base/clock.h"
 #include "base/hooks.h"
 
-enum { MS_NS = 1000000, TRIAL_MS = 60000 };
+enum { MS_NS = 1000000, TRIAL_MS = 60000, NO_TRIAL = 1 /* the number of all calls while it is closed */ };
 
 /* see kms/breaker.h */
 enum ael_status ael_breaker_init(struct ael_breaker *breaker, const struct ael_breaker_names *names) {
-    *breaker = (struct ael_breaker){.names = names, .state = AEL_BREAKER_CLOSED};
+    *breaker = (struct ael_breaker){.names = names, .state = AEL_BREAKER_CLOSED, .trial = NO_TRIAL};
     return ael_mutex_init(&breaker->lock);
 }
 
@@ -18,29 +18,30 @@ void ael_breaker_clear(struct ael_breaker *breaker) {
 }
 
 /* One call tries; a trial of which nobody hears, as in a child of fork, does not hold others back for ever. */
-static bool may_try(struct ael_breaker *breaker, int64_t now_ns) {
+static uint32_t try_once(struct ael_breaker *breaker, int64_t now_ns) {
     if (now_ns < breaker->until_ns) {
-        return false;
+        return 0;
     }
     breaker->state = AEL_BREAKER_HALF_OPEN;
     breaker->until_ns = now_ns + (int64_t)TRIAL_MS * MS_NS;
-    return true;
+    breaker->trial = breaker->trial == UINT32_MAX ? NO_TRIAL + 1 : breaker->trial + 1;
+    return breaker->trial;
 }
 
 /* see kms/breaker.h */
-bool ael_breaker_begin(struct ael_breaker *breaker) {
+uint32_t ael_breaker_begin(struct ael_breaker *breaker) {
     const char *event = NULL;
-    bool may = true;
+    uint32_t number = NO_TRIAL;
     ael_mutex_lock(&breaker->lock);
     if (breaker->state != AEL_BREAKER_CLOSED) {
-        may = may_try(breaker, ael_clock_boot_ns());
-        event = may ? breaker->names->half_opened : NULL;
+        number = try_once(breaker, ael_clock_boot_ns());
+        event = number != 0 ? breaker->names->half_opened : NULL;
     }
     ael_mutex_unlock(&breaker->lock);
     if (event != NULL) {
         ael_metric_event(event);
     }
-    return may;
+    return number;
 }
 
 static void open_again(struct ael_breaker *breaker) {
@@ -52,8 +53,9 @@ static void open_again(struct ael_breaker *breaker) {
 }
 
 /* With the lock held; returns the event to tell, or NULL. */
-static const char *note(struct ael_breaker *breaker, enum ael_breaker_end how) {
+static const char *note(struct ael_breaker *breaker, uint32_t number, enum ael_breaker_end how) {
     bool was_open = breaker->state != AEL_BREAKER_CLOSED;
+    bool is_trial = breaker->state == AEL_BREAKER_HALF_OPEN && number == breaker->trial;
     if (how == AEL_BREAKER_GOOD) {
         breaker->state = AEL_BREAKER_CLOSED;
         breaker->failures = 0;
@@ -61,25 +63,24 @@ static const char *note(struct ael_breaker *breaker, enum ael_breaker_end how) {
         return was_open ? breaker->names->closed : NULL;
     }
     if (how == AEL_BREAKER_GIVEN_UP) {
-        if (breaker->state == AEL_BREAKER_HALF_OPEN) { /* nothing is known: the next one tries */
+        if (is_trial) { /* nothing is known: the next one tries */
             breaker->state = AEL_BREAKER_OPEN;
             breaker->until_ns = 0;
         }
         return NULL;
     }
     breaker->failures++;
-    if (breaker->state == AEL_BREAKER_OPEN ||
-        (breaker->state == AEL_BREAKER_CLOSED && breaker->failures < AEL_BREAKER_FAILURES)) {
-        return NULL; /* one that began before it opened */
+    if (was_open ? !is_trial /* it began earlier */ : breaker->failures < AEL_BREAKER_FAILURES) {
+        return NULL;
     }
     open_again(breaker);
     return breaker->names->opened;
 }
 
 /* see kms/breaker.h */
-void ael_breaker_end(struct ael_breaker *breaker, enum ael_breaker_end how) {
+void ael_breaker_end(struct ael_breaker *breaker, uint32_t number, enum ael_breaker_end how) {
     ael_mutex_lock(&breaker->lock);
-    const char *event = note(breaker, how);
+    const char *event = note(breaker, number, how);
     ael_mutex_unlock(&breaker->lock);
     if (event != NULL) {
         ael_metric_event(event);

@@ -5,7 +5,8 @@
  *        ^------------------------- it succeeds -------------------------'   |
  *                                open again, twice as long  <--- it fails ---'
  *
- * A call that was let through ends in one of good, bad or given up.
+ * A call that was let through has a number, and ends in one of good, bad or given up. What a call that began earlier ends
+ * in does not end the trial: nothing but its own end does, or an answer to whichever call.
  * Layer: kms. Threads: any; a lock inside, held for some instructions. Zeroed after ael_breaker_init.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -32,6 +33,7 @@ struct ael_breaker {
     const struct ael_breaker_names *names;
     enum ael_breaker_state state;
     unsigned failures; /* in a row */
+    uint32_t trial;    /* the number of the last one */
     int64_t wait_ns;
     int64_t until_ns; /* open until then; half-open: its call counts as lost then */
 };
@@ -41,9 +43,9 @@ AEL_MUST_CHECK enum ael_status
 ael_breaker_init(struct ael_breaker *breaker, const struct ael_breaker_names *names);
 void ael_breaker_clear(struct ael_breaker *breaker);
 
-/** Asks whether a call may go; true: ael_breaker_end must follow. */
-AEL_MUST_CHECK bool ael_breaker_begin(struct ael_breaker *breaker);
-void ael_breaker_end(struct ael_breaker *breaker, enum ael_breaker_end how);
+/** Asks whether a call may go. @return its number: ael_breaker_end must follow; 0 = it may not. */
+AEL_MUST_CHECK uint32_t ael_breaker_begin(struct ael_breaker *breaker);
+void ael_breaker_end(struct ael_breaker *breaker, uint32_t number, enum ael_breaker_end how);
 
 enum ael_breaker_state ael_breaker_state(struct ael_breaker *breaker);
 

@@ -156,9 +156,9 @@ static enum ael_breaker_end end_of(const struct ael_kms_aws_op *op) {
 static bool finish(struct ael_kms_aws_op *op, enum ael_status status) {
     op->status = status;
     op->over = true;
-    if (op->passed) {
-        ael_breaker_end(&op->endpoint->breaker, end_of(op));
-        op->passed = false;
+    if (op->passed != 0) {
+        ael_breaker_end(&op->endpoint->breaker, op->passed, end_of(op));
+        op->passed = 0;
     }
     if (status == AEL_OK && op->action == AEL_KMS_AWS_DECRYPT) {
         ael_kms_aws_endpoint_note(op->endpoint, ael_clock_boot_ns() - op->begun_ns);
@@ -307,9 +307,9 @@ static bool conclude(struct ael_kms_aws_op *op) {
 
 /* False: it is over. */
 static bool begin_try(struct ael_kms_aws_op *op) {
-    if (!op->passed) {
+    if (op->passed == 0) {
         op->passed = ael_breaker_begin(&op->endpoint->breaker);
-        if (!op->passed) {
+        if (op->passed == 0) {
             (void)finish_with(
                 op, AEL_E_UNREACHABLE,
                 "not asked, because it failed again and again; it is tried every some seconds");
@@ -384,9 +384,9 @@ void ael_kms_aws_op_wait(struct ael_kms_aws_op *ops, size_t count, int64_t until
 /* see kms/kms_aws_op.h */
 void ael_kms_aws_op_clear(struct ael_kms_aws_op *op) {
     end_try(op);
-    if (op->passed) {
-        ael_breaker_end(&op->endpoint->breaker, AEL_BREAKER_GIVEN_UP);
-        op->passed = false;
+    if (op->passed != 0) {
+        ael_breaker_end(&op->endpoint->breaker, op->passed, AEL_BREAKER_GIVEN_UP);
+        op->passed = 0;
     }
     ael_secret_release(op->key);
     op->key = NULL;

@@ -51,7 +51,7 @@ struct ael_kms_aws_op {
     struct ael_buf body;
     struct ael_http_secrets secrets;
     unsigned tries;
-    bool passed;       /* the breaker let it through */
+    uint32_t passed;   /* its number at the breaker, which let it through; 0 = it did not */
     bool asked;        /* a request was made */
     bool clock_mended; /* once is enough */
     bool asked_anew;   /* for credentials; likewise */

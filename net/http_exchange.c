@@ -12,7 +12,7 @@
 #include "securememory/scratch.h"
 #include "securememory/sealed_key.h"
 
-#include <openssl/ssl.h>
+#include <openssl/crypto.h>
 #include <poll.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -30,6 +30,9 @@ enum {
     SLICE_NS = 2000000, /* while several connect, or wait for a place: each is looked at this often */
     WAIT_MOST_MS = 1000,
     LIST_MAX = 32,
+    /* Head, trailers and what frames a body have bounds of their own; heads that say "wait" and a secret that is dropped
+     * for its length have none. */
+    AROUND_BODY_MAX = 4 * AEL_HTTP_MAX_HEADER_BYTES,
 };
 
 _Static_assert((int)AEL_JSON_SECRET_MAX <= (int)RECEIVE_AT, "the secret's text");
@@ -49,7 +52,8 @@ struct ael_http_exchange {
     bool added;  /* the place's handle is in its multi handle */
     bool reused; /* the connection was there before */
     bool any_sent;
-    size_t at; /* how much of all three parts was sent */
+    size_t at;       /* how much of all three parts was sent */
+    size_t received; /* bytes, whatever they are */
     struct ael_http_answer answer;
     struct ael_http_response response;
     struct ael_json_secret json;
@@ -65,23 +69,13 @@ struct ael_http_exchange {
 /* see net/http_exchange.h */
 enum ael_status ael_http_exchange_supported(struct ael_error *err) {
     const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
-    unsigned major = OPENSSL_version_major();
-    char prefix[32];
-    (void)snprintf(prefix, sizeof prefix, "OpenSSL/%u.", major);
-    if (info->ssl_version == NULL || strncmp(info->ssl_version, prefix, strlen(prefix)) != 0) {
+    if (!ael_http_tls_is_ours()) {
         return ael_error_set(
             err, AEL_E_UNSUPPORTED, 0, k_component,
             "this libcurl has TLS of %.40s; keys need one that uses OpenSSL %u (libcurl4)",
-            info->ssl_version == NULL ? "nobody" : info->ssl_version, major);
+            info->ssl_version == NULL ? "nobody" : info->ssl_version, OPENSSL_version_major());
     }
     return AEL_OK;
-}
-
-static CURLcode cleanse(CURL *easy, void *context, void *unused) {
-    (void)easy;
-    (void)unused;
-    (void)SSL_CTX_set_options((SSL_CTX *)context, SSL_OP_CLEANSE_PLAINTEXT | SSL_OP_NO_RENEGOTIATION);
-    return CURLE_OK;
 }
 
 /* ---- the text of a request ---- */
@@ -322,7 +316,7 @@ static bool begin_connect(struct ael_http_exchange *self) {
     ael_mutex_lock(&self->place->inside);
     ael_http_transport_set(self->place);
     (void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, self->words);
-    (void)curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, cleanse);
+    (void)curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, ael_http_tls_for_keys);
     (void)curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
     if (self->no_proxy) {
         (void)curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
@@ -522,6 +516,10 @@ receive_in_slot(struct ael_http_exchange *self, uint8_t *slot, CURLcode *code, s
     ael_mutex_unlock(&self->place->inside);
     if (*code != CURLE_OK || *len == 0) {
         return AEL_OK;
+    }
+    self->received += *len;
+    if (self->received > self->max_bytes + AROUND_BODY_MAX) {
+        return AEL_E_TOO_LARGE;
     }
     size_t before = self->json.len;
     AEL_TRY(open_part(self, slot));

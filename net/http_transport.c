@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/http_transport.h"
 
+#include <openssl/ssl.h>
 #include <pthread.h>
+#include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 static void set_text(CURL *easy, CURLoption option, const char *text) {
@@ -30,6 +33,39 @@ static void leave_look_ups(CURL *easy) {
     (void)easy;
 }
 #endif
+
+/* ---- OpenSSL's own ---- */
+
+/* see net/http_transport.h */
+bool ael_http_tls_is_ours(void) {
+    const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+    char prefix[32];
+    (void)snprintf(prefix, sizeof prefix, "OpenSSL/%u.", OPENSSL_version_major());
+    return info->ssl_version != NULL && strncmp(info->ssl_version, prefix, strlen(prefix)) == 0;
+}
+
+/* Called when libcurl has set all that it wants: what would log the secrets of TLS, too. */
+static CURLcode log_no_secrets(CURL *easy, void *context, void *unused) {
+    (void)easy;
+    (void)unused;
+    SSL_CTX_set_keylog_callback(context, NULL);
+    return CURLE_OK;
+}
+
+/* see net/http_transport.h */
+CURLcode ael_http_tls_for_keys(CURL *easy, void *context, void *unused) {
+    (void)SSL_CTX_set_options((SSL_CTX *)context, SSL_OP_CLEANSE_PLAINTEXT | SSL_OP_NO_RENEGOTIATION);
+    (void)SSL_CTX_set_mode((SSL_CTX *)context, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    return log_no_secrets(easy, context, unused);
+}
+
+static void keep_secrets_of_tls(CURL *easy) {
+    if (ael_http_tls_is_ours()) {
+        (void)curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, log_no_secrets);
+    }
+}
+
+/* ---- options ---- */
 
 /* One that is given stands for itself: without this libcurl's own default of the other would count, too. */
 static void set_authorities(CURL *easy, const struct ael_http *http) {
@@ -60,6 +96,7 @@ void ael_http_transport_set(struct ael_http_place *place) {
     set_authorities(easy, http);
     set_text(easy, CURLOPT_SSLCERT, http->client_cert);
     set_text(easy, CURLOPT_SSLKEY, http->client_key);
+    keep_secrets_of_tls(easy);
 }
 
 /* see net/http_transport.h */

@@ -38,8 +38,9 @@ static void end(struct ael_breaker *breaker, const char *events) {
 }
 
 static void call(struct ael_breaker *breaker, enum ael_breaker_end how) {
-    CU_ASSERT_TRUE(ael_breaker_begin(breaker));
-    ael_breaker_end(breaker, how);
+    uint32_t number = ael_breaker_begin(breaker);
+    CU_ASSERT_NOT_EQUAL(number, 0);
+    ael_breaker_end(breaker, number, how);
 }
 
 static void fail_until_open(struct ael_breaker *breaker) {
@@ -48,7 +49,7 @@ static void fail_until_open(struct ael_breaker *breaker) {
         call(breaker, AEL_BREAKER_BAD);
     }
     CU_ASSERT_EQUAL(ael_breaker_state(breaker), AEL_BREAKER_OPEN);
-    CU_ASSERT_FALSE(ael_breaker_begin(breaker));
+    CU_ASSERT_TRUE(ael_breaker_begin(breaker) == 0);
 }
 
 static void test_breaker__opens_after_failures_in_a_row_alone(void) {
@@ -70,10 +71,11 @@ static void test_breaker__lets_one_try_and_closes_when_that_is_good(void) {
     begin(&breaker);
     fail_until_open(&breaker);
     ael_clock_advance_for_test(1);
-    CU_ASSERT_TRUE(ael_breaker_begin(&breaker));
+    uint32_t number = ael_breaker_begin(&breaker);
+    CU_ASSERT_NOT_EQUAL(number, 0);
     CU_ASSERT_EQUAL(ael_breaker_state(&breaker), AEL_BREAKER_HALF_OPEN);
-    CU_ASSERT_FALSE(ael_breaker_begin(&breaker));
-    ael_breaker_end(&breaker, AEL_BREAKER_GOOD);
+    CU_ASSERT_TRUE(ael_breaker_begin(&breaker) == 0);
+    ael_breaker_end(&breaker, number, AEL_BREAKER_GOOD);
     CU_ASSERT_EQUAL(ael_breaker_state(&breaker), AEL_BREAKER_CLOSED);
     fail_until_open(&breaker);
     end(&breaker, "ohco");
@@ -85,12 +87,12 @@ static void test_breaker__waits_longer_each_time_it_is_bad_again(void) {
     fail_until_open(&breaker);
     for (int wait_s = 1; wait_s <= 16; wait_s *= 2) {
         ael_clock_advance_for_test(wait_s - 1);
-        CU_ASSERT(wait_s == 1 || !ael_breaker_begin(&breaker));
+        CU_ASSERT(wait_s == 1 || ael_breaker_begin(&breaker) == 0);
         ael_clock_advance_for_test(1);
         call(&breaker, AEL_BREAKER_BAD);
     }
     ael_clock_advance_for_test(29);
-    CU_ASSERT_FALSE(ael_breaker_begin(&breaker));
+    CU_ASSERT_TRUE(ael_breaker_begin(&breaker) == 0);
     ael_clock_advance_for_test(1);
     call(&breaker, AEL_BREAKER_BAD);
     ael_clock_advance_for_test(30);
@@ -105,17 +107,45 @@ static void test_breaker__does_not_wait_for_a_trial_that_was_given_up(void) {
     fail_until_open(&breaker);
     ael_clock_advance_for_test(1);
     call(&breaker, AEL_BREAKER_GIVEN_UP);
-    CU_ASSERT_TRUE(ael_breaker_begin(&breaker)); /* and this one is never heard of */
-    CU_ASSERT_FALSE(ael_breaker_begin(&breaker));
+    CU_ASSERT_TRUE(ael_breaker_begin(&breaker) != 0); /* and this one is never heard of */
+    CU_ASSERT_TRUE(ael_breaker_begin(&breaker) == 0);
     ael_clock_advance_for_test(60);
-    CU_ASSERT_TRUE(ael_breaker_begin(&breaker));
+    CU_ASSERT_TRUE(ael_breaker_begin(&breaker) != 0);
     end(&breaker, "ohhh");
+}
+
+/* Callers of before it opened end while the trial is under way. */
+static void test_breaker__leaves_the_trial_alone_when_earlier_calls_end(void) {
+    struct ael_breaker breaker;
+    begin(&breaker);
+    uint32_t earlier[3];
+    for (int i = 0; i < 3; i++) {
+        earlier[i] = ael_breaker_begin(&breaker);
+    }
+    fail_until_open(&breaker);
+    ael_clock_advance_for_test(1);
+    uint32_t trial = ael_breaker_begin(&breaker);
+    CU_ASSERT_NOT_EQUAL(trial, 0);
+    ael_breaker_end(&breaker, earlier[0], AEL_BREAKER_GIVEN_UP);
+    CU_ASSERT_TRUE(ael_breaker_begin(&breaker) == 0);
+    ael_breaker_end(&breaker, earlier[1], AEL_BREAKER_BAD);
+    CU_ASSERT_EQUAL(ael_breaker_state(&breaker), AEL_BREAKER_HALF_OPEN);
+    ael_breaker_end(&breaker, trial, AEL_BREAKER_BAD);
+    CU_ASSERT_EQUAL(ael_breaker_state(&breaker), AEL_BREAKER_OPEN);
+    ael_clock_advance_for_test(2);
+    CU_ASSERT_TRUE(ael_breaker_begin(&breaker) != 0);
+    ael_breaker_end(&breaker, trial, AEL_BREAKER_GIVEN_UP); /* an older trial is no other call's */
+    CU_ASSERT_TRUE(ael_breaker_begin(&breaker) == 0);
+    ael_breaker_end(&breaker, earlier[2], AEL_BREAKER_GOOD); /* it lives */
+    CU_ASSERT_EQUAL(ael_breaker_state(&breaker), AEL_BREAKER_CLOSED);
+    end(&breaker, "ohohc");
 }
 
 static const struct test_case k_cases[] = {
     {"it opens after failures in a row alone", test_breaker__opens_after_failures_in_a_row_alone},
     {"one call tries, and closes it", test_breaker__lets_one_try_and_closes_when_that_is_good},
     {"it waits longer each time", test_breaker__waits_longer_each_time_it_is_bad_again},
+    {"earlier calls leave the trial alone", test_breaker__leaves_the_trial_alone_when_earlier_calls_end},
     {"a trial that was given up", test_breaker__does_not_wait_for_a_trial_that_was_given_up},
 };
 
