@@ -98,6 +98,7 @@ static void aws_destroy(void *self) {
     for (size_t i = 0; i < kms->count; i++) {
         ael_kms_aws_endpoint_clear(&kms->endpoints[i]);
     }
+    ael_decrypt_flights_clear(&kms->flights);
     ael_credentials_cache_free(kms->shared.credentials);
     ael_credentials_chain_free(kms->chain);
     ael_http_free(kms->http);
@@ -257,6 +258,10 @@ set_up(struct ael_kms_aws *self, const struct ael_kms_aws_options *options, stru
     atomic_init(&self->shared.budget, AEL_KMS_AWS_BUDGET);
     self->hedging = !options->no_hedging;
     self->hedge_delay_ns = (int64_t)options->hedge_delay_ms * 1000000;
+    enum ael_status status = ael_decrypt_flights_init(&self->flights, "ael.kms.aws.decrypt_joined");
+    if (status != AEL_OK) {
+        return ael_error_set(err, status, 0, k_component, "no memory or mutex for a KMS");
+    }
     AEL_TRY(set_context(self, options, err));
     AEL_TRY(add_endpoints(self, options, err));
     return set_credentials(self, options, err);

@@ -33,12 +33,12 @@ struct race {
 
 /* ---- the order ---- */
 
-static bool is_put_second(const struct race *race) {
-    return race->count > 1 && race->kms->hedging &&
-           atomic_load_explicit(&race->regions[0]->lost_hedges, memory_order_relaxed) >= LOST_HEDGES_MOST;
+static bool is_slow(const struct ael_kms_aws *kms, const struct ael_kms_aws_endpoint *endpoint) {
+    return kms->hedging &&
+           atomic_load_explicit(&endpoint->lost_hedges, memory_order_relaxed) >= LOST_HEDGES_MOST;
 }
 
-/* Once in a while the region that was put second is asked at the same time, to see whether it is well again. */
+/* Once in a while a region that was put behind is asked at the same time, to see whether it is well again. */
 static bool is_time_to_probe(struct ael_kms_aws *kms) {
     int64_t now_ns = ael_clock_boot_ns();
     int64_t last_ns = atomic_load_explicit(&kms->probed_ns, memory_order_relaxed);
@@ -47,18 +47,37 @@ static bool is_time_to_probe(struct ael_kms_aws *kms) {
                &kms->probed_ns, &last_ns, now_ns, memory_order_relaxed, memory_order_relaxed);
 }
 
-static void set_order(struct race *race) {
+static void add_regions(struct race *race, const bool slow[], bool which) {
     for (size_t i = 0; i < race->kms->count; i++) {
         struct ael_kms_aws_endpoint *endpoint = &race->kms->endpoints[i];
-        if (ael_kms_aws_envelope_find(race->envelope, endpoint->region) != NULL) {
+        if (slow[i] == which && ael_kms_aws_envelope_find(race->envelope, endpoint->region) != NULL) {
             race->regions[race->count++] = endpoint;
         }
     }
-    if (is_put_second(race)) {
-        struct ael_kms_aws_endpoint *slow = race->regions[0];
-        race->regions[0] = race->regions[1];
-        race->regions[1] = slow;
-        race->probing = is_time_to_probe(race->kms);
+}
+
+/* One of those behind the first `quick` ones comes right behind the first; of several each in its turn. */
+static void probe_one(struct race *race, size_t quick) {
+    size_t turn = (size_t)(ael_clock_boot_ns() / PROBE_EVERY_NS) % (race->count - quick);
+    struct ael_kms_aws_endpoint *probed = race->regions[quick + turn];
+    for (size_t i = quick + turn; i > 1; i--) {
+        race->regions[i] = race->regions[i - 1];
+    }
+    race->regions[1] = probed;
+    race->probing = true;
+}
+
+/* As they were given, but slow ones behind the others. */
+static void set_order(struct race *race) {
+    bool slow[AEL_KMS_AWS_MAX_REGIONS] = {false}; /* looked at once: other callers change it */
+    for (size_t i = 0; i < race->kms->count; i++) {
+        slow[i] = is_slow(race->kms, &race->kms->endpoints[i]);
+    }
+    add_regions(race, slow, false);
+    size_t quick = race->count;
+    add_regions(race, slow, true);
+    if (quick > 0 && quick < race->count && is_time_to_probe(race->kms)) {
+        probe_one(race, quick);
     }
 }
 
@@ -135,14 +154,19 @@ static enum ael_status open_with(struct race *race, struct ael_kms_aws_op *op, s
     return status;
 }
 
-/* Who was asked first, and was still silent when another answered, has lost. */
+/* Who was asked earlier, and was still silent when another answered, has lost; a probe is asked at the same time. */
 static void note_winner(struct race *race, size_t winner) {
+    size_t losers = 0;
     atomic_store_explicit(&race->regions[winner]->lost_hedges, 0, memory_order_relaxed);
-    if (winner == 0 || race->ops[0].over) {
-        return;
+    for (size_t i = 0; i < winner; i++) {
+        if (!race->ops[i].over && !(race->probing && winner == 1)) {
+            losers++;
+            (void)atomic_fetch_add_explicit(&race->regions[i]->lost_hedges, 1, memory_order_relaxed);
+        }
     }
-    ael_metric_event("ael.kms.aws.hedge_won");
-    (void)atomic_fetch_add_explicit(&race->regions[0]->lost_hedges, 1, memory_order_relaxed);
+    if (losers > 0) {
+        ael_metric_event("ael.kms.aws.hedge_won");
+    }
 }
 
 /* Goes on with each; true when the key is there, or cannot be opened here. */
@@ -238,21 +262,16 @@ static enum ael_status decrypt_envelope(
     return status;
 }
 
-/* see kms/kms_aws_state.h */
-enum ael_status ael_kms_aws_decrypt_key(
+/* The call that is made for all who want this key now. */
+static enum ael_status decrypt_key(
     void *self,
     const struct ael_call *call,
     struct ael_bytes encrypted,
     struct ael_secret **key,
     struct ael_error *err) {
     struct ael_kms_aws_envelope envelope;
-    struct ael_call limited = ael_kms_aws_limit(call, ALL_PERCENT);
     *key = NULL;
-    enum ael_status status = ael_call_check(&limited);
-    if (status != AEL_OK) {
-        return ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
-    }
-    status = ael_kms_aws_envelope_parse(encrypted, &envelope, err);
+    enum ael_status status = ael_kms_aws_envelope_parse(encrypted, &envelope, err);
     if (status != AEL_OK) {
         return status;
     }
@@ -261,8 +280,25 @@ enum ael_status ael_kms_aws_decrypt_key(
             err, AEL_E_KMS, 0, k_component, "the encrypted key has %zu bytes instead of %d; it is damaged",
             envelope.encrypted_key.len, (int)AEL_WRAPPED_KEY_BYTES);
     } else {
-        status = decrypt_envelope(self, &limited, &envelope, key, err);
+        status = decrypt_envelope(self, call, &envelope, key, err);
     }
     ael_kms_aws_envelope_clear(&envelope);
     return status;
+}
+
+/* see kms/kms_aws_state.h */
+enum ael_status ael_kms_aws_decrypt_key(
+    void *self,
+    const struct ael_call *call,
+    struct ael_bytes encrypted,
+    struct ael_secret **key,
+    struct ael_error *err) {
+    struct ael_kms_aws *kms = self;
+    struct ael_call limited = ael_kms_aws_limit(call, ALL_PERCENT);
+    *key = NULL;
+    enum ael_status status = ael_call_check(&limited);
+    if (status != AEL_OK) {
+        return ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
+    }
+    return ael_decrypt_flights_run(&kms->flights, &limited, encrypted, decrypt_key, kms, key, err);
 }

@@ -7,6 +7,7 @@
 #ifndef AEL_KMS_KMS_AWS_STATE_H
 #define AEL_KMS_KMS_AWS_STATE_H
 
+#include "kms/decrypt_flights.h"
 #include "kms/kms_aws_op.h"
 #include "net/credentials_chain.h"
 
@@ -14,6 +15,7 @@ struct ael_kms_aws {
     struct ael_kms_aws_shared shared;
     struct ael_http *http; /* of the credentials' sources */
     struct ael_credentials_chain *chain;
+    struct ael_decrypt_flights flights;
     bool hedging;
     int64_t hedge_delay_ns;
     atomic_int_least64_t

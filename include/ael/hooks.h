@@ -31,7 +31,8 @@ typedef void (*ael_log_fn)(void *context, enum ael_log_level level, const char *
  * ael.cache.{sk,ik}.load (a load that a cache asked for, edges and waits included), secret.alloctimer. Counters:
  * secret.allocated, secret.inuse, ael.cache.{sk,ik,session}.{hit,miss,stale,evict}, and failures by what was asked for:
  * ael.error.{encrypt,decrypt,metastore,kms}.<name of the status> (a key that a metastore does not have is none).
- * Counters of AWS KMS: ael.kms.aws.{breaker_opened,breaker_half_opened,breaker_closed,retry,hedge,hedge_won,region_left_out}.
+ * Counters of AWS KMS: ael.kms.aws.{breaker_opened,breaker_half_opened,breaker_closed,retry,hedge,hedge_won,region_left_out,
+ * decrypt_joined}.
  * ael/metrics.h has a ready-made collector of them, which goes beside a hook of the host's.
  */
 typedef void (*ael_metric_fn)(void *context, enum ael_metric_kind kind, const char *name, int64_t value);

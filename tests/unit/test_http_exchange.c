@@ -81,7 +81,11 @@ static void flood_stop(const struct flood *flood) {
 static enum ael_status ask(const char *url, const char *ca_file, int *http_status, struct ael_error *err) {
     const struct ael_http_secrets secrets = {.taken = "Plaintext"};
     const struct ael_http_request request = {
-        .method = "POST", .url = url, .body = ael_bytes_from_text("{}"), .max_bytes = MAX_BYTES, .no_proxy = true};
+        .method = "POST",
+        .url = url,
+        .body = ael_bytes_from_text("{}"),
+        .max_bytes = MAX_BYTES,
+        .no_proxy = true};
     struct ael_http_options options = AEL_HTTP_OPTIONS_INIT;
     struct ael_http_exchange *exchange = NULL;
     struct ael_http_response response;

@@ -1,0 +1,369 @@
+/*
+ * tests/threads/test_kms_aws_threads.c - many callers of one KMS over AWS KMS: what is asked for at once is asked once, whoever
+ * asks; what tells of one caller alone is nobody else's.
+ * Layer: tests.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "tests/support/aws_kms_server.h"
+#include "tests/support/child.h"
+#include "tests/support/soak.h"
+#include "tests/support/suite.h"
+
+#include <ael/ael.h>
+#include <ael/hooks.h>
+#include <ael/sys/kms_backend.h>
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { FACTORIES = 8, STACK_BYTES = 256 << 10 };
+
+/* ---- a world: one region, a sealed key ---- */
+
+static atomic_int s_joined;
+static atomic_int s_good;
+static atomic_int s_bad;
+
+static void hear(void *context, enum ael_metric_kind kind, const char *name, int64_t value) {
+    (void)context;
+    (void)kind;
+    (void)value;
+    atomic_fetch_add(&s_joined, strcmp(name, "ael.kms.aws.decrypt_joined") == 0 ? 1 : 0);
+}
+
+static struct ael_kms *s_kms;
+static struct ael_secret *s_key;
+static struct ael_buf s_sealed = AEL_BUF_INIT;
+static unsigned s_decrypts;
+
+static void world_begin(void) {
+    struct ael_hooks hooks = AEL_HOOKS_INIT;
+    hooks.metric = hear;
+    CU_ASSERT_FATAL(aws_kms_server(false) != NULL);
+    aws_kms_server_reset();
+    atomic_store(&s_joined, 0);
+    atomic_store(&s_good, 0);
+    atomic_store(&s_bad, 0);
+    CU_ASSERT_FATAL(ael_hooks_set(&hooks) == AEL_OK);
+    CU_ASSERT_FATAL(aws_kms_new(1, NULL, &s_kms, NULL) == AEL_OK);
+    CU_ASSERT_FATAL(ael_secret_new_random(32, &s_key) == AEL_OK);
+    CU_ASSERT_FATAL(ael_kms_encrypt_key(s_kms, NULL, s_key, &s_sealed, NULL) == AEL_OK);
+    s_decrypts = aws_kms_server_count(AWS_WEST, "Decrypt");
+}
+
+static void world_end(void) {
+    aws_kms_server_reset();
+    ael_buf_clear(&s_sealed);
+    ael_secret_release(s_key);
+    ael_kms_release(s_kms);
+    CU_ASSERT_EQUAL(ael_hooks_set(NULL), AEL_OK);
+}
+
+static unsigned decrypts(void) {
+    return aws_kms_server_count(AWS_WEST, "Decrypt") - s_decrypts;
+}
+
+static void wait_for_decrypts(unsigned count) {
+    while (decrypts() < count) {
+        (void)sched_yield();
+    }
+}
+
+static void wait_for_joined(int count) {
+    while (atomic_load(&s_joined) < count) {
+        (void)sched_yield();
+    }
+}
+
+static bool is_our_key(struct ael_secret *back) {
+    struct ael_secret_access one;
+    struct ael_secret_access two;
+    bool equal = back != NULL && ael_secret_access_begin(s_key, &one) == AEL_OK;
+    if (equal) {
+        equal =
+            ael_secret_access_begin(back, &two) == AEL_OK && memcmp(one.bytes.data, two.bytes.data, 32) == 0;
+        equal = ael_secret_access_end(&two) == AEL_OK && equal;
+        equal = ael_secret_access_end(&one) == AEL_OK && equal;
+    }
+    return equal;
+}
+
+static enum ael_status open_sealed(const struct ael_call *call) {
+    struct ael_secret *back = NULL;
+    enum ael_status status = ael_kms_decrypt_key(s_kms, call, ael_buf_view(&s_sealed), &back, NULL);
+    bool good = status == AEL_OK && is_our_key(back) && ael_secret_close(back) == AEL_OK;
+    atomic_fetch_add(good ? &s_good : &s_bad, 1);
+    ael_secret_release(back);
+    return status;
+}
+
+/* ---- threads ---- */
+
+static void *open_on_thread(void *status) {
+    *(enum ael_status *)status = open_sealed(NULL);
+    return NULL;
+}
+
+struct crowd {
+    pthread_t *threads;
+    enum ael_status *statuses;
+    int count;
+};
+
+static void crowd_begin(struct crowd *crowd, int count, void *(*run)(void *)) {
+    pthread_attr_t attributes;
+    crowd->threads = calloc((size_t)count, sizeof *crowd->threads);
+    crowd->statuses = calloc((size_t)count, sizeof *crowd->statuses);
+    CU_ASSERT_FATAL(crowd->threads != NULL && crowd->statuses != NULL);
+    CU_ASSERT_FATAL(
+        pthread_attr_init(&attributes) == 0 && pthread_attr_setstacksize(&attributes, STACK_BYTES) == 0);
+    for (crowd->count = 0; crowd->count < count; crowd->count++) {
+        int i = crowd->count;
+        CU_ASSERT_FATAL(pthread_create(&crowd->threads[i], &attributes, run, &crowd->statuses[i]) == 0);
+    }
+    (void)pthread_attr_destroy(&attributes);
+}
+
+/* Returns how many ended with this status. */
+static int crowd_end(struct crowd *crowd, enum ael_status status) {
+    int found = 0;
+    for (int i = 0; i < crowd->count; i++) {
+        (void)pthread_join(crowd->threads[i], NULL);
+        found += crowd->statuses[i] == status ? 1 : 0;
+    }
+    free(crowd->threads);
+    free(crowd->statuses);
+    return found;
+}
+
+/* ---- equal decrypts ---- */
+
+static void test_kms_aws_decrypt__is_one_call_for_all_who_want_a_key_at_once(void) {
+    struct crowd crowd;
+    int count = soak_count(200, 10000);
+    world_begin();
+    aws_kms_server_set(AWS_WEST, "hang");
+    crowd_begin(&crowd, count, open_on_thread);
+    wait_for_joined(count - 1);
+    aws_kms_server_set(AWS_WEST, "open");
+    CU_ASSERT_EQUAL(crowd_end(&crowd, AEL_OK), count);
+    CU_ASSERT_EQUAL(atomic_load(&s_good), count);
+    CU_ASSERT_EQUAL(atomic_load(&s_joined), count - 1);
+    CU_ASSERT_EQUAL(decrypts(), 1);
+    CU_ASSERT_EQUAL(open_sealed(NULL), AEL_OK); /* later ones call again */
+    CU_ASSERT_EQUAL(decrypts(), 2);
+    world_end();
+}
+
+static void test_kms_aws_decrypt__fails_for_all_when_the_kms_refuses(void) {
+    struct crowd crowd;
+    world_begin();
+    aws_kms_server_set(AWS_WEST, "hang");
+    crowd_begin(&crowd, 8, open_on_thread);
+    wait_for_joined(7);
+    wait_for_decrypts(1);
+    aws_kms_server_say(
+        AWS_WEST, "HTTP/1.1 400 Bad\r\nContent-Length: 34\r\n\r\n{\"__type\":\"AccessDeniedException\"}");
+    CU_ASSERT_EQUAL(crowd_end(&crowd, AEL_E_KMS), 8);
+    CU_ASSERT_EQUAL(decrypts(), 1);
+    world_end();
+}
+
+struct cancelled {
+    struct ael_cancel *cancel;
+    enum ael_status status;
+};
+
+static void *open_with_token(void *context) {
+    struct cancelled *cancelled = context;
+    struct ael_call call = AEL_CALL_INIT;
+    call.cancel = cancelled->cancel;
+    cancelled->status = open_sealed(&call);
+    return NULL;
+}
+
+static void test_kms_aws_decrypt__goes_on_for_others_when_the_caller_is_cancelled(void) {
+    struct cancelled first = {.status = AEL_OK};
+    struct crowd crowd;
+    pthread_t thread;
+    world_begin();
+    CU_ASSERT_FATAL(ael_cancel_new(&first.cancel) == AEL_OK);
+    aws_kms_server_set(AWS_WEST, "hang");
+    CU_ASSERT_FATAL(pthread_create(&thread, NULL, open_with_token, &first) == 0);
+    wait_for_decrypts(1);
+    crowd_begin(&crowd, 8, open_on_thread);
+    wait_for_joined(8);
+    ael_cancel_trigger(first.cancel);
+    (void)pthread_join(thread, NULL);
+    CU_ASSERT_EQUAL(first.status, AEL_E_CANCELLED);
+    wait_for_decrypts(2);
+    aws_kms_server_set(AWS_WEST, "open");
+    CU_ASSERT_EQUAL(crowd_end(&crowd, AEL_OK), 8);
+    CU_ASSERT(decrypts() >= 2);
+    ael_cancel_free(first.cancel);
+    world_end();
+}
+
+static void test_kms_aws_decrypt__lets_who_waits_go_at_his_deadline(void) {
+    struct ael_call call = AEL_CALL_INIT;
+    enum ael_status status = AEL_OK;
+    pthread_t thread;
+    world_begin();
+    aws_kms_server_set(AWS_WEST, "hang");
+    CU_ASSERT_FATAL(pthread_create(&thread, NULL, open_on_thread, &status) == 0);
+    wait_for_decrypts(1);
+    call.deadline_ns = ael_deadline_in_ms(50);
+    CU_ASSERT_EQUAL(open_sealed(&call), AEL_E_TIMEOUT);
+    CU_ASSERT_EQUAL(decrypts(), 1);
+    aws_kms_server_set(AWS_WEST, "open");
+    (void)pthread_join(thread, NULL);
+    CU_ASSERT_EQUAL(status, AEL_OK);
+    world_end();
+}
+
+static int in_child(void *unused) {
+    (void)unused;
+    return open_sealed(NULL) == AEL_OK ? 0 : 1;
+}
+
+static void test_kms_aws_decrypt__does_not_wait_in_a_child_for_its_parents_call(void) {
+    enum ael_status status = AEL_OK;
+    pthread_t thread;
+    world_begin();
+    aws_kms_server_set(AWS_WEST, "hang");
+    CU_ASSERT_FATAL(pthread_create(&thread, NULL, open_on_thread, &status) == 0);
+    wait_for_decrypts(1);
+    pid_t child = child_start(in_child, NULL);
+    wait_for_decrypts(2);
+    aws_kms_server_set(AWS_WEST, "open");
+    CU_ASSERT_EQUAL(child_wait(child), 0);
+    (void)pthread_join(thread, NULL);
+    CU_ASSERT_EQUAL(status, AEL_OK);
+    world_end();
+}
+
+/* ---- through session factories ---- */
+
+static struct ael_metastore *s_metastore;
+static struct ael_session_factory *s_factories[FACTORIES];
+static struct ael_buf s_record = AEL_BUF_INIT;
+static atomic_int s_turn;
+
+static void factories_begin(size_t count) {
+    struct ael_session_factory_options options = AEL_SESSION_FACTORY_OPTIONS_INIT;
+    options.service = "service";
+    options.product = "product";
+    options.kms = s_kms;
+    options.metastore = s_metastore;
+    for (size_t i = 0; i < count; i++) {
+        CU_ASSERT_FATAL(ael_session_factory_new(&options, &s_factories[i], NULL) == AEL_OK);
+    }
+}
+
+static void factories_end(void) {
+    for (size_t i = 0; i < FACTORIES; i++) {
+        ael_session_factory_free(s_factories[i]);
+        s_factories[i] = NULL;
+    }
+}
+
+/* Encrypts, or decrypts the record if there is one. */
+static enum ael_status use(struct ael_session_factory *factory, const struct ael_call *call) {
+    struct ael_session *session = NULL;
+    struct ael_buf out = AEL_BUF_INIT;
+    struct ael_bytes payload = ael_bytes_from_text("payload");
+    enum ael_status status = ael_session_acquire(factory, "partition", &session, NULL);
+    if (status == AEL_OK) {
+        status = s_record.len == 0
+                     ? ael_session_encrypt_json(session, payload, &out, call, NULL)
+                     : ael_session_decrypt_json(session, ael_buf_view(&s_record), &out, call, NULL);
+    }
+    ael_buf_clear(&out);
+    ael_session_release(session);
+    return status;
+}
+
+static void *use_on_thread(void *status) {
+    size_t turn = (size_t)atomic_fetch_add(&s_turn, 1);
+    size_t count = 0;
+    while (count < FACTORIES && s_factories[count] != NULL) {
+        count++;
+    }
+    *(enum ael_status *)status = use(s_factories[turn % count], NULL);
+    return NULL;
+}
+
+static void make_record(void) {
+    struct ael_session *session = NULL;
+    CU_ASSERT_FATAL(ael_session_acquire(s_factories[0], "partition", &session, NULL) == AEL_OK);
+    CU_ASSERT_FATAL(
+        ael_session_encrypt_json(session, ael_bytes_from_text("payload"), &s_record, NULL, NULL) == AEL_OK);
+    ael_session_release(session);
+}
+
+static void test_session__asks_aws_kms_once_for_a_cold_key_on_many_threads(void) {
+    struct crowd crowd;
+    int count = soak_count(200, 10000);
+    world_begin();
+    CU_ASSERT_FATAL(ael_metastore_memory_new(&s_metastore) == AEL_OK);
+    unsigned generated = aws_kms_server_count(AWS_WEST, "GenerateDataKey");
+    factories_begin(1);
+    aws_kms_server_set(AWS_WEST, "hang");
+    crowd_begin(&crowd, count, use_on_thread);
+    while (aws_kms_server_count(AWS_WEST, "GenerateDataKey") == generated) {
+        (void)sched_yield();
+    }
+    aws_kms_server_set(AWS_WEST, "open");
+    CU_ASSERT_EQUAL(crowd_end(&crowd, AEL_OK), count);
+    CU_ASSERT_EQUAL(aws_kms_server_count(AWS_WEST, "GenerateDataKey"), generated + 1);
+    CU_ASSERT_EQUAL(decrypts(), 0);
+    make_record();
+    factories_end();
+    factories_begin(FACTORIES); /* none of them has the key */
+    aws_kms_server_set(AWS_WEST, "hang");
+    crowd_begin(&crowd, count, use_on_thread);
+    wait_for_joined(FACTORIES - 1);
+    aws_kms_server_set(AWS_WEST, "open");
+    CU_ASSERT_EQUAL(crowd_end(&crowd, AEL_OK), count);
+    CU_ASSERT_EQUAL(aws_kms_server_count(AWS_WEST, "GenerateDataKey"), generated + 1);
+    CU_ASSERT_EQUAL(decrypts(), 1);
+    factories_end();
+    ael_buf_clear(&s_record);
+    ael_metastore_release(s_metastore);
+    world_end();
+}
+
+static void test_session__goes_on_warm_while_aws_kms_is_dead_and_answers_cold_in_time(void) {
+    struct ael_call call = AEL_CALL_INIT;
+    world_begin();
+    CU_ASSERT_FATAL(ael_metastore_memory_new(&s_metastore) == AEL_OK);
+    factories_begin(2);
+    make_record();
+    aws_kms_server_set(AWS_WEST, "shut");
+    for (int i = 0; i < 10; i++) { /* the breaker opens on the way */
+        call.deadline_ns = ael_deadline_in_ms(20000);
+        CU_ASSERT_EQUAL(use(s_factories[1], &call), AEL_E_UNREACHABLE);
+        CU_ASSERT(call.deadline_ns > ael_deadline_in_ms(0));
+        CU_ASSERT_EQUAL(use(s_factories[0], NULL), AEL_OK);
+    }
+    factories_end();
+    ael_buf_clear(&s_record);
+    ael_metastore_release(s_metastore);
+    world_end();
+}
+
+static const struct test_case k_cases[] = {
+    {"equal decrypts are one call", test_kms_aws_decrypt__is_one_call_for_all_who_want_a_key_at_once},
+    {"a refusal is everybody's", test_kms_aws_decrypt__fails_for_all_when_the_kms_refuses},
+    {"a cancelled caller is alone", test_kms_aws_decrypt__goes_on_for_others_when_the_caller_is_cancelled},
+    {"who waits has his own deadline", test_kms_aws_decrypt__lets_who_waits_go_at_his_deadline},
+    {"a child does not wait for its parent's",
+     test_kms_aws_decrypt__does_not_wait_in_a_child_for_its_parents_call},
+    {"a cold key on many threads", test_session__asks_aws_kms_once_for_a_cold_key_on_many_threads},
+    {"a dead KMS, warm and cold", test_session__goes_on_warm_while_aws_kms_is_dead_and_answers_cold_in_time},
+};
+
+TEST_SUITE_MAIN("kms_aws_threads", k_cases)
