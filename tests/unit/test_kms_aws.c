@@ -261,6 +261,33 @@ static void test_kms_aws_decrypt__goes_on_when_a_region_gives_another_keys_plain
     world_end(&world);
 }
 
+/* The data keys of two regions, each under the other's name; and a region that is there twice. */
+static void test_kms_aws_decrypt__refuses_data_keys_that_were_exchanged(void) {
+    struct ael_kms_aws_envelope envelope;
+    struct ael_buf made = AEL_BUF_INIT;
+    struct world world;
+    world_begin(&world);
+    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(ael_kms_aws_envelope_parse(ael_buf_view(&world.sealed), &envelope, NULL), AEL_OK);
+    struct ael_bytes first = envelope.keks[0].encrypted;
+    envelope.keks[0].encrypted = envelope.keks[1].encrypted;
+    envelope.keks[1].encrypted = first;
+    CU_ASSERT_EQUAL(ael_kms_aws_envelope_write(&envelope, &made), AEL_OK);
+    CU_ASSERT_EQUAL(open_with(&world, world.kms, ael_buf_view(&made), 0), AEL_E_KMS);
+    envelope.keks[envelope.kek_count++] = (struct ael_kms_aws_kek){
+        .region = ael_bytes_from_text("us-west-2"), .arn = ael_bytes_from_text("a"), .encrypted = first};
+    ael_buf_clear(&made);
+    CU_ASSERT_EQUAL(ael_kms_aws_envelope_write(&envelope, &made), AEL_OK);
+    CU_ASSERT_EQUAL(open_with(&world, world.kms, ael_buf_view(&made), 0), AEL_E_KMS); /* the first counts */
+    envelope.keks[0].encrypted = first;
+    ael_buf_clear(&made);
+    CU_ASSERT_EQUAL(ael_kms_aws_envelope_write(&envelope, &made), AEL_OK);
+    CU_ASSERT_EQUAL(open_with(&world, world.kms, ael_buf_view(&made), 0), AEL_OK);
+    ael_buf_clear(&made);
+    ael_kms_aws_envelope_clear(&envelope);
+    world_end(&world);
+}
+
 static void test_kms_aws_envelope_parse__refuses_what_is_none(void) {
     static const char *const k_texts[] = {
         "",
@@ -568,6 +595,7 @@ static const struct test_case k_cases[] = {
     {"aliases", test_kms_aws_new__takes_aliases_whose_arn_names_the_region},
     {"the encryption context binds", test_kms_aws__binds_the_encryption_context},
     {"another key's plaintext", test_kms_aws_decrypt__goes_on_when_a_region_gives_another_keys_plaintext},
+    {"data keys that were exchanged", test_kms_aws_decrypt__refuses_data_keys_that_were_exchanged},
     {"envelopes that are none", test_kms_aws_envelope_parse__refuses_what_is_none},
     {"what is wrong with an envelope is named", test_kms_aws_decrypt__names_what_is_wrong_with_an_envelope},
     {"tries and breaker", test_kms_aws__tries_again_so_often_and_opens_the_breaker},
