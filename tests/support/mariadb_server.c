@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/support/mariadb_server.h"
 
-#include <arpa/inet.h>
+#include "tests/support/free_port.h"
+
 #include <fcntl.h>
 #include <mysql.h>
 #include <poll.h>
@@ -11,9 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { TEXT_BYTES = 2048, ARGUMENTS = 16, READY_TRIES = 6000, START_TRIES = 20, TRY_MS = 10 };
@@ -159,32 +158,6 @@ static const char k_mysql_server[] =
     " --performance-schema=OFF --innodb-buffer-pool-size=32M --innodb-flush-method=nosync"
     " --max-connections=200 --default-time-zone=+00:00"
     " $OPTIONS\n";
-
-static bool is_free(int port) {
-    struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool free = descriptor >= 0 && bind(descriptor, (struct sockaddr *)&address, sizeof address) == 0;
-    (void)close(descriptor);
-    return free;
-}
-
-/*
- * Below those that the kernel gives to who connects. Among them a client that tries again and again while the server is
- * down would once connect to itself, and the server would find its port taken.
- */
-static int free_port(void) {
-    static unsigned s_tries;
-    struct timespec now = {0};
-    int port = 0;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    do {
-        unsigned mixed = (unsigned)getpid() * 2654435761u + (unsigned)now.tv_nsec + s_tries * 7919u;
-        port = 12000 + (int)(mixed % 20000);
-        s_tries++;
-    } while (!is_free(port));
-    return port;
-}
 
 /* ---- running ---- */
 
