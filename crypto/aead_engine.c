@@ -4,8 +4,8 @@
 #include "base/hooks.h"
 #include "base/sync.h"
 #include "crypto/aead_self_test.h"
+#include "securememory/fips.h"
 
-#include <openssl/evp.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -49,12 +49,9 @@ static struct place {
 enum { ANY = ENGINES, UNKNOWN };
 static atomic_int s_allowed = UNKNOWN;
 
-/* In FIPS mode OpenSSL's provider alone does cryptography. The question may read OpenSSL's configuration: a thread
- * cancelled there would keep our slot. */
+/* In FIPS mode OpenSSL's provider alone does cryptography. */
 static int ask_for_fips(void) {
-    int cancel = ael_cancel_disable();
-    int allowed = EVP_default_properties_is_fips_enabled(NULL) == 1 ? EVP : ANY;
-    ael_cancel_restore(cancel);
+    int allowed = ael_fips_is_on() ? EVP : ANY;
     atomic_store_explicit(&s_allowed, allowed, memory_order_relaxed);
     return allowed;
 }
@@ -172,6 +169,7 @@ bool ael_aead_force_for_test(const char *name) {
     if (number == ENGINES || (number < ENGINES && !s_places[number].engine->is_available())) {
         return false;
     }
+    ael_fips_ask_again_for_test();
     atomic_store(&s_allowed, number);
     return true;
 }

@@ -4,6 +4,7 @@
 #include "base/system.h"
 #include "base/thread_entry.h"
 #include "base/wipe.h"
+#include "securememory/fips.h"
 #include "securememory/process.h"
 #include "securememory/protected.h"
 #include "securememory/signals.h"
@@ -48,8 +49,10 @@ enum ael_status ael_random_fill_in_scratch(uint8_t *out, size_t len) {
         ael_wipe(out, len);
         return status;
     }
-    status = ael_generator_fill(
-        &ael_protected()->generator, present_shard(), ael_random_origin(), out, len);
+    status =
+        ael_fips_is_on()
+            ? ael_fips_random_fill(ael_random_origin(), out, len)
+            : ael_generator_fill(&ael_protected()->generator, present_shard(), ael_random_origin(), out, len);
     ael_protected_leave();
     return status;
 }

@@ -1,7 +1,7 @@
 /*
  * securememory/random.h - the generator of keys and nonces: fast key erasure over libsodium's ChaCha20 stream, state
  * in protected memory of its own, sharded by CPU, reseeded from the kernel every 1 MiB, every 60 s (with the next block
- * of 480 bytes), after fork and by ael_reseed.
+ * of 480 bytes), after fork and by ael_reseed. In FIPS mode OpenSSL's DRBG does it (securememory/fips.h).
  *
  * In this folder, below crypto/, because sealing secrets and filling random ones needs it.
  * Layer: securememory.
@@ -19,7 +19,7 @@
 /**
  * Fills out with random bytes. For keys, out lies in protected memory.
  *
- * @return AEL_OK; AEL_E_RANDOM (the kernel gave no seed: out zeroed); AEL_E_FORKED; AEL_E_SYSTEM; or the failure of
+ * @return AEL_OK; AEL_E_RANDOM (the kernel gave no seed, or in FIPS mode OpenSSL no numbers: out zeroed); AEL_E_FORKED; AEL_E_SYSTEM; or the failure of
  *         setting up protected memory. Threads: any.
  */
 AEL_COMPONENT_API AEL_MUST_CHECK enum ael_status ael_random_fill(uint8_t *out, size_t len);

@@ -7,6 +7,7 @@
 #include <ael/metastore_sqlite.h>
 
 #include <openssl/evp.h>
+#include <openssl/rand.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -237,11 +238,15 @@ static const struct ael_metastore_vtable k_store = {
 
 /* -- opening and closing -- */
 
-/* With its cipher fetched, OpenSSL is told that FIPS mode is on: the library then uses no other engine. */
+/*
+ * OpenSSL is told that FIPS mode is on: the library then uses no other engine and OpenSSL's random numbers. No provider
+ * for it is here, so the cipher was fetched before, and the generators are let off.
+ */
 static bool force_evp(void) {
     static const uint8_t k_zero[AEL_AEAD_KEY_BYTES];
     uint8_t tag[AEL_AEAD_TAG_BYTES];
     return ael_aead_evp.seal(k_zero, NULL, k_zero, NULL, 0, tag, tag) == AEL_OK &&
+           RAND_set_DRBG_type(NULL, "CTR-DRBG", "-fips", "AES-256-CTR", NULL) == 1 &&
            EVP_default_properties_enable_fips(NULL, 1) == 1 && strcmp(ael_aead_engine_name(1), "evp") == 0;
 }
 

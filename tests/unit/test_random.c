@@ -2,6 +2,7 @@
 #include "securememory/random.h"
 
 #include "base/clock.h"
+#include "securememory/fips.h"
 #include "securememory/generator.h"
 #include "tests/support/child.h"
 #include "tests/support/failing_sys.h"
@@ -10,6 +11,10 @@
 #include <ael/memory.h>
 
 #include <errno.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -130,12 +135,70 @@ static void test_random_fill__differs_in_a_child(void) {
     (void)close(g_pipe[1]);
 }
 
+/* ---- FIPS mode: no provider for it is here, so it is turned on when OpenSSL has made its generators already ---- */
+
+static bool is_zero(const uint8_t *out, size_t len) {
+    return memcmp(out, k_zero, len) == 0;
+}
+
+/* Our own generator could draw nothing: the kernel's seeds are refused to it. */
+static int draw_in_fips_mode(void) {
+    uint8_t out[2][70000];
+    memset(out, 0, sizeof out);
+    if (ael_random_fill(out[0], 1) != AEL_OK || RAND_priv_bytes(out[0], 1) != 1 ||
+        EVP_default_properties_enable_fips(NULL, 1) != 1) {
+        return 1;
+    }
+    ael_fips_ask_again_for_test();
+    failing_sys_install(FAIL_GETRANDOM, 1, ENOSYS, true);
+    for (int i = 0; i < 2; i++) {
+        ael_reseed();
+        if (ael_random_fill(out[i], sizeof out[i]) != AEL_OK || is_zero(out[i] + sizeof out[i] - 32, 32)) {
+            return 2;
+        }
+    }
+    return memcmp(out[0], out[1], sizeof out[0]) != 0 && !failing_sys_remove() ? 0 : 3;
+}
+
+static void test_random_fill__is_openssls_in_fips_mode(void) {
+    CU_ASSERT_EQUAL(child_run(draw_in_fips_mode), 0);
+}
+
+/* The thread that draws has no generator of OpenSSL's yet, and none can be made. */
+static void *draw_without_provider(void *context) {
+    uint8_t out[32] = {1};
+    enum ael_status *status = context;
+    *status = ael_random_fill(out, sizeof out);
+    *status = is_zero(out, sizeof out) && ERR_peek_error() == 0 ? *status : AEL_E_CORRUPTED;
+    return NULL;
+}
+
+static int fail_without_provider(void) {
+    enum ael_status status = AEL_OK;
+    pthread_t thread;
+    if (EVP_default_properties_enable_fips(NULL, 1) != 1) {
+        return 1;
+    }
+    ael_fips_ask_again_for_test();
+    if (pthread_create(&thread, NULL, draw_without_provider, &status) != 0 ||
+        pthread_join(thread, NULL) != 0) {
+        return 2;
+    }
+    return status == AEL_E_RANDOM ? 0 : 3;
+}
+
+static void test_random_fill__is_refused_without_openssls_generator(void) {
+    CU_ASSERT_EQUAL(child_run(fail_without_provider), 0);
+}
+
 static const struct test_case k_cases[] = {
     {"never repeats", test_random_fill__never_repeats},
     {"every length", test_random_fill__fills_every_length},
     {"reseeds", test_generator_fill__reseeds_after_a_mebibyte_and_a_minute},
     {"a reseed that was asked for", test_reseed__asks_the_kernel_before_the_next_draw},
     {"failing calls", test_generator__reports_failing_calls},
+    {"OpenSSL's numbers in FIPS mode", test_random_fill__is_openssls_in_fips_mode},
+    {"FIPS mode without a generator", test_random_fill__is_refused_without_openssls_generator},
     {"differs in a child", test_random_fill__differs_in_a_child},
 };
 
