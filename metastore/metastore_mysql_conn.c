@@ -54,7 +54,7 @@ static enum ael_status
 wait_for(const struct ael_my_conn *conn, int descriptor, short events, int64_t until_ms) {
     struct pollfd polled = {.fd = descriptor, .events = events};
     for (;;) {
-        enum ael_status status = ael_call_check(conn->call);
+        enum ael_status status = ael_call_check(conn->base.call);
         if (status != AEL_OK) {
             return status;
         }
@@ -62,7 +62,7 @@ wait_for(const struct ael_my_conn *conn, int descriptor, short events, int64_t u
         if (left <= 0) {
             return AEL_E_UNREACHABLE;
         }
-        int64_t slice = ael_call_remaining_ms(conn->call) + (int64_t)1;
+        int64_t slice = ael_call_remaining_ms(conn->base.call) + (int64_t)1;
         slice = slice > WAIT_SLICE_MS ? WAIT_SLICE_MS : slice;
         int ready = poll(&polled, 1, (int)(left < slice ? left : slice));
         if (ready > 0 || (ready < 0 && errno != EINTR)) {
@@ -198,7 +198,7 @@ say(const struct ael_my_conn *conn, const struct ael_my_address *address, char l
 static enum ael_status given_up(struct ael_my_conn *conn, struct ael_error *err) {
     conn->base.broken = true;
     if (conn->stopped == AEL_E_UNREACHABLE) {
-        conn->retry = true;
+        conn->base.retry = true;
         return ael_error_set(
             err, conn->stopped, 0, AEL_MY_COMPONENT, "the server did not answer for %u ms",
             conn->answer_timeout_ms);
@@ -221,8 +221,9 @@ static enum ael_status failed(struct ael_my_conn *conn, struct ael_error *err) {
     }
     bool is_lost = number == 0 || is_of_client(number) || is_ending(number);
     conn->base.broken = is_lost || is_passing(number);
-    conn->retry = conn->base.broken || number == ER_LOCK_DEADLOCK;
-    conn->sent = conn->sent && is_lost; /* else an error of the server's undid the statement for certain */
+    conn->base.retry = conn->base.broken || number == ER_LOCK_DEADLOCK;
+    conn->base.sent =
+        conn->base.sent && is_lost; /* else an error of the server's undid the statement for certain */
     return ael_error_set(err, status, (int32_t)number, AEL_MY_COMPONENT, "%u: %s", number, line);
 }
 
@@ -235,15 +236,15 @@ unsigned ael_my_error_number(const struct ael_my_conn *conn) {
 
 /* When not all was sent, the server has no whole statement to execute. */
 static enum ael_status send_statement(struct ael_my_conn *conn, struct ael_bytes sql, struct ael_error *err) {
-    conn->retry = false;
-    conn->sent = false;
+    conn->base.retry = false;
+    conn->base.sent = false;
     conn->is_sending = true;
     int failure = mysql_send_query(conn->my, (const char *)sql.data, (unsigned long)sql.len);
     conn->is_sending = false;
     if (failure != 0) {
         return failed(conn, err);
     }
-    conn->sent = true;
+    conn->base.sent = true;
     return mysql_read_query_result(conn->my) == 0 ? AEL_OK : failed(conn, err);
 }
 
@@ -419,7 +420,7 @@ enum ael_status ael_my_conn_open(
     uint32_t budget_ms,
     const struct ael_call *call,
     struct ael_error *err) {
-    conn->call = call;
+    conn->base.call = call;
     conn->descriptor = -1;
     conn->my = mysql_init(NULL);
     if (conn->my == NULL) {

@@ -40,14 +40,11 @@ struct ael_my_table {
 struct ael_my_conn {
     struct ael_sql_conn base;
     MYSQL *my;
-    const struct ael_call *call; /* of the one who has it at present */
     uint32_t answer_timeout_ms;
     int64_t open_until_ms;   /* while it is opened; else 0 */
     enum ael_status stopped; /* why the last wait was given up; AEL_OK = it was not */
     int descriptor;          /* -1 = none */
     bool is_sending;
-    bool sent;       /* the last statement may have been executed */
-    bool retry;      /* the last failure says nothing of other connections, and nothing was done */
     MYSQL_RES *left; /* in a child: rows of its parent's, which cannot be freed without reading them */
     struct ael_my_table table;
 };
@@ -84,7 +81,7 @@ bool ael_my_conn_is_there(const struct ael_my_conn *conn);
  *
  * @param result  receives the rows, all of them, or NULL when the statement gives none; mysql_free_result it.
  * @return AEL_OK; AEL_E_UNREACHABLE (lost, silent, not taking writes); AEL_E_TIMEOUT; AEL_E_CANCELLED; AEL_E_TOO_LARGE;
- *         AEL_E_NO_MEMORY; AEL_E_BACKEND, and err->native_code is the server's number. conn->base.broken, conn->sent and
+ *         AEL_E_NO_MEMORY; AEL_E_BACKEND, and err->native_code is the server's number. conn->base.broken, sent and
  *         conn->retry tell the rest.
  */
 AEL_MUST_CHECK enum ael_status

@@ -2,6 +2,7 @@
 #include "metastore/metastore_mysql_rows.h"
 
 #include "metastore/metastore_mysql_table.h"
+#include "metastore/sql_store.h"
 
 #include <ael/record.h>
 
@@ -305,7 +306,7 @@ static bool list_row(void *context, const MYSQL_ROW row, const unsigned long *le
     struct ael_key_record_buf record = AEL_KEY_RECORD_BUF_INIT;
     struct ael_bytes id = {(const uint8_t *)row[COLUMN_ID], lengths[COLUMN_ID]};
     bool more = true;
-    listing->status = ael_call_check(listing->conn->call);
+    listing->status = ael_call_check(listing->conn->base.call);
     if (listing->status == AEL_OK) {
         listing->status = row[COLUMN_ID] == NULL ? not_a_key("id is no UTF-8", listing->err)
                                                  : read_row(row, lengths, NULL, &record, listing->err);
@@ -372,15 +373,6 @@ check_created(const struct ael_my_table *table, int64_t created_s, struct ael_er
         table->is_timestamp ? ": a TIMESTAMP ends in January 2038; make it DATETIME" : "");
 }
 
-/* A statement that writes and is not known to have been undone. */
-static enum ael_status outcome_unknown(struct ael_error *err) {
-    char why[sizeof(err->detail)] = "";
-    if (err != NULL) {
-        (void)snprintf(why, sizeof(why), "%s", err->detail);
-    }
-    return ael_error_set(err, AEL_E_OUTCOME_UNKNOWN, 0, AEL_MY_COMPONENT, "while storing: %s", why);
-}
-
 /* Runs a statement that writes; *written tells whether it changed a row. */
 static enum ael_status write_row(
     struct ael_my_conn *conn,
@@ -389,13 +381,12 @@ static enum ael_status write_row(
     bool *written,
     struct ael_error *err) {
     MYSQL_RES *rows = NULL;
-    conn->sent = false;
+    conn->base.sent = false;
     enum ael_status status = run(conn, format, values, &rows, err);
     if (status == AEL_OK) {
         *written = ael_my_changed_rows(conn) == 1;
-    } else if (conn->sent) {
-        conn->retry = false;
-        status = outcome_unknown(err);
+    } else {
+        status = ael_sql_write_failed(&conn->base, status, AEL_MY_COMPONENT, err);
     }
     mysql_free_result(rows);
     return status;

@@ -27,7 +27,7 @@ static int64_t now_ms(void) {
 static enum ael_status wait_for(struct ael_pg_conn *conn, short events, int64_t until_ms) {
     struct pollfd descriptor = {.fd = PQsocket(conn->pg), .events = events};
     for (;;) {
-        enum ael_status status = ael_call_check(conn->call);
+        enum ael_status status = ael_call_check(conn->base.call);
         if (status != AEL_OK) {
             return status;
         }
@@ -35,7 +35,7 @@ static enum ael_status wait_for(struct ael_pg_conn *conn, short events, int64_t 
         if (left <= 0) {
             return AEL_E_UNREACHABLE;
         }
-        int64_t slice = ael_call_remaining_ms(conn->call) + (int64_t)1;
+        int64_t slice = ael_call_remaining_ms(conn->base.call) + (int64_t)1;
         slice = slice > WAIT_SLICE_MS ? WAIT_SLICE_MS : slice;
         int ready = poll(&descriptor, 1, (int)(left < slice ? left : slice));
         if (ready > 0 || (ready < 0 && errno != EINTR)) {
@@ -137,7 +137,7 @@ static enum ael_status lost(struct ael_pg_conn *conn, struct ael_error *err) {
     char line[SENTENCE_BYTES];
     first_line(PQerrorMessage(conn->pg), line);
     conn->base.broken = true;
-    conn->retry = true;
+    conn->base.retry = true;
     return ael_error_set(err, AEL_E_UNREACHABLE, 0, AEL_PG_COMPONENT, "the connection was lost: %s", line);
 }
 
@@ -152,10 +152,10 @@ static enum ael_status failed(struct ael_pg_conn *conn, const PGresult *result, 
     char line[SENTENCE_BYTES];
     first_line(sentence, line);
     bool is_fatal = severity != NULL && strcmp(severity, "ERROR") != 0;
-    conn->retry = is_of_this_connection(state);
-    conn->base.broken = conn->base.broken || is_fatal || conn->retry;
+    conn->base.retry = is_of_this_connection(state);
+    conn->base.broken = conn->base.broken || is_fatal || conn->base.retry;
     if (!is_fatal && strcmp(state, "40003") != 0) {
-        conn->sent = false; /* an ERROR undid the statement for certain */
+        conn->base.sent = false; /* an ERROR undid the statement for certain */
     }
     return ael_error_set(err, status_of_state(state), 0, AEL_PG_COMPONENT, "%s: %s", state, line);
 }
@@ -211,8 +211,8 @@ static bool is_good(const PGresult *result) {
 
 static enum ael_status
 send_statement(struct ael_pg_conn *conn, const struct ael_pg_statement *statement, struct ael_error *err) {
-    conn->retry = false;
-    conn->sent = false;
+    conn->base.retry = false;
+    conn->base.sent = false;
     int ok = statement->name == NULL
                  ? PQsendQueryParams(
                        conn->pg, statement->sql, statement->count, NULL, statement->values, NULL, NULL, 0)
@@ -221,7 +221,7 @@ send_statement(struct ael_pg_conn *conn, const struct ael_pg_statement *statemen
     if (ok == 0) {
         return lost(conn, err);
     }
-    conn->sent = true;
+    conn->base.sent = true;
     return AEL_OK;
 }
 
@@ -288,8 +288,8 @@ enum ael_status ael_pg_run(
 enum ael_status
 ael_pg_prepare(struct ael_pg_conn *conn, const struct ael_pg_statement *statement, struct ael_error *err) {
     PGresult *result = NULL;
-    conn->retry = false;
-    conn->sent = false;
+    conn->base.retry = false;
+    conn->base.sent = false;
     if (PQsendPrepare(conn->pg, statement->name, statement->sql, statement->count, NULL) == 0) {
         return lost(conn, err);
     }
@@ -451,7 +451,7 @@ enum ael_status ael_pg_conn_open(
     const struct ael_call *call,
     struct ael_error *err) {
     bool prefers = strcmp(target_session_attrs, "prefer-standby") == 0;
-    conn->call = call;
+    conn->base.call = call;
     enum ael_status status =
         open_some_host(conn, address, prefers ? "standby" : target_session_attrs, connect_timeout_ms, err);
     if (prefers && !is_over(status)) {

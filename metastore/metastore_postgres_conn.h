@@ -35,10 +35,7 @@ struct ael_pg_table {
 struct ael_pg_conn {
     struct ael_sql_conn base;
     PGconn *pg;
-    const struct ael_call *call; /* of the one who has it at present */
     uint32_t answer_timeout_ms;
-    bool sent;         /* the last statement may have reached the server */
-    bool retry;        /* the last failure says nothing of other connections, and nothing was done */
     bool ended;        /* the server said between two statements that it ends the connection */
     unsigned prepared; /* a bit a statement (metastore_postgres_rows.c) */
     struct ael_pg_table table;

@@ -2,6 +2,7 @@
 #include "metastore/metastore_postgres_rows.h"
 
 #include "metastore/metastore_postgres_table.h"
+#include "metastore/sql_store.h"
 
 #include <ael/record.h>
 
@@ -261,7 +262,7 @@ static bool list_row(void *context, const PGresult *row) {
     struct ael_bytes id = {
         (const uint8_t *)PQgetvalue(row, 0, COLUMN_ID), (size_t)PQgetlength(row, 0, COLUMN_ID)};
     bool more = true;
-    listing->status = ael_call_check(listing->conn->call);
+    listing->status = ael_call_check(listing->conn->base.call);
     if (listing->status == AEL_OK) {
         listing->status = read_row(row, NULL, &record, listing->err);
     }
@@ -329,15 +330,6 @@ json_text(const struct ael_key_record *record, struct ael_buf *json, struct ael_
                             : ael_error_set(err, status, 0, AEL_PG_COMPONENT, "the record has no JSON");
 }
 
-/* A statement that writes and is not known to have been undone. */
-static enum ael_status outcome_unknown(struct ael_error *err) {
-    char why[sizeof(err->detail)] = "";
-    if (err != NULL) {
-        (void)snprintf(why, sizeof(why), "%s", err->detail);
-    }
-    return ael_error_set(err, AEL_E_OUTCOME_UNKNOWN, 0, AEL_PG_COMPONENT, "while storing: %s", why);
-}
-
 /* Runs a prepared statement that writes; *written tells whether it changed a row. */
 static enum ael_status write_row(
     struct ael_pg_conn *conn,
@@ -348,9 +340,8 @@ static enum ael_status write_row(
     enum ael_status status = ael_pg_run(conn, statement, &result, err);
     if (status == AEL_OK) {
         *written = strcmp(PQcmdTuples(result), "1") == 0;
-    } else if (conn->sent) {
-        conn->retry = false;
-        status = outcome_unknown(err);
+    } else {
+        status = ael_sql_write_failed(&conn->base, status, AEL_PG_COMPONENT, err);
     }
     PQclear(result);
     return status;

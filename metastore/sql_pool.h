@@ -19,7 +19,10 @@
 
 /* The first member of a backend's connection. */
 struct ael_sql_conn {
-    bool broken; /* set by the backend: to be closed when it is returned */
+    const struct ael_call *call; /* of the one who has it at present */
+    bool broken;                 /* set by the backend: to be closed when it is returned */
+    bool sent;                   /* so, too: the last statement may have been executed */
+    bool retry; /* so, too: its failure says nothing of other connections, and nothing was done */
 
     /* The pool's own. */
     struct ael_sql_conn *next; /* of all */
