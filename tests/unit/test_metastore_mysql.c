@@ -9,51 +9,26 @@
 #include <ael/sys/metastore_backend.h>
 
 #include "tests/support/mariadb_server.h"
+#include "tests/support/store_calls.h"
 #include "tests/support/suite.h"
+#include "tests/support/watch_log.h"
 
 #include <arpa/inet.h>
 #include <mysql.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TEXT_BYTES = 1024, CREATED = 1700000040, TRIES = 3000, TRY_MS = 10, PATIENT_MS = 60000 };
+enum { TEXT_BYTES = 1024, TRIES = 3000, TRY_MS = 10 };
 
 #define CREATED_TEXT "2023-11-14 22:14:00"
 
 static struct mariadb_server g_server;
-
-/* ---- log lines ---- */
-
-static char g_log[4096];
-static pthread_mutex_t g_log_mutex = PTHREAD_MUTEX_INITIALIZER;
-
-static void keep_line(void *context, enum ael_log_level level, const char *component, const char *message) {
-    (void)context;
-    (void)level;
-    (void)component;
-    (void)pthread_mutex_lock(&g_log_mutex);
-    (void)strncat(g_log, message, sizeof g_log - strlen(g_log) - 1);
-    (void)strncat(g_log, "\n", sizeof g_log - strlen(g_log) - 1);
-    (void)pthread_mutex_unlock(&g_log_mutex);
-}
-
-static void watch_log(void) {
-    struct ael_hooks hooks = AEL_HOOKS_INIT;
-    g_log[0] = '\0';
-    hooks.log = keep_line;
-    CU_ASSERT_EQUAL(ael_hooks_set(&hooks), AEL_OK);
-}
-
-static bool was_logged(const char *piece) {
-    return strstr(g_log, piece) != NULL;
-}
 
 /* ---- stores ---- */
 
@@ -116,54 +91,6 @@ static struct ael_metastore *open_fresh(void) {
     struct ael_metastore *store = open_store();
     CU_ASSERT_EQUAL(ael_metastore_ensure_schema(store, NULL, NULL), AEL_OK);
     return store;
-}
-
-static struct ael_key_record record_of(const char *key, int64_t created_s) {
-    struct ael_key_record record = {.created_s = created_s, .key = ael_bytes_from_text(key)};
-    return record;
-}
-
-static enum ael_status store_err(
-    struct ael_metastore *store,
-    const char *id,
-    int64_t created_s,
-    const struct ael_call *call,
-    struct ael_error *err) {
-    struct ael_key_record record = record_of("key", created_s);
-    bool stored = false;
-    enum ael_status status = ael_metastore_store(store, call, ael_bytes_from_text(id), &record, &stored, err);
-    CU_ASSERT_EQUAL(stored, status == AEL_OK);
-    return status;
-}
-
-static enum ael_status
-store_in(struct ael_metastore *store, const char *id, int64_t created_s, const struct ael_call *call) {
-    return store_err(store, id, created_s, call, NULL);
-}
-
-static enum ael_status load_from(
-    struct ael_metastore *store,
-    const char *id,
-    int64_t created_s,
-    const struct ael_call *call,
-    struct ael_error *err) {
-    struct ael_key_record_buf out = AEL_KEY_RECORD_BUF_INIT;
-    enum ael_status status = ael_metastore_load(store, call, ael_bytes_from_text(id), created_s, &out, err);
-    ael_key_record_buf_clear(&out);
-    return status;
-}
-
-static enum ael_status latest_from(struct ael_metastore *store, const char *id) {
-    struct ael_key_record_buf out = AEL_KEY_RECORD_BUF_INIT;
-    enum ael_status status = ael_metastore_load_latest(store, NULL, ael_bytes_from_text(id), &out, NULL);
-    ael_key_record_buf_clear(&out);
-    return status;
-}
-
-static struct ael_call call_for(uint32_t ms) {
-    struct ael_call call = AEL_CALL_INIT;
-    call.deadline_ns = ael_deadline_in_ms(ms);
-    return call;
 }
 
 /* ---- the server ---- */
@@ -323,7 +250,7 @@ static void test_mysql_new__tells_what_is_wrong_with_the_log_in(void) {
 static void test_mysql_new__warns_of_what_may_lose_keys(void) {
     watch_log();
     ael_metastore_release(open_fresh());
-    CU_ASSERT_STRING_EQUAL(g_log, "");
+    CU_ASSERT_STRING_EQUAL(logged_lines(), "");
     sql("SET GLOBAL innodb_flush_log_at_trx_commit = 2");
     sql("SET GLOBAL time_zone = '+02:00'");
     ael_metastore_release(open_store());
@@ -453,17 +380,6 @@ static void expect_readable(struct ael_metastore *store, const char *id) {
     CU_ASSERT_EQUAL(latest_from(store, id), AEL_OK);
 }
 
-static void store_parented(struct ael_metastore *store, const char *id) {
-    struct ael_key_record record = record_of("key", CREATED);
-    bool stored = false;
-    record.has_parent = true;
-    record.parent_id = ael_bytes_from_text("_SK_s_p");
-    record.parent_created_s = 1700000000;
-    CU_ASSERT_EQUAL(
-        ael_metastore_store(store, NULL, ael_bytes_from_text(id), &record, &stored, NULL), AEL_OK);
-    CU_ASSERT_TRUE(stored);
-}
-
 static void expect_value(const char *text, const char *wanted) {
     char value[TEXT_BYTES];
     CU_ASSERT_TRUE(mariadb_server_value(&g_server, text, value, sizeof value));
@@ -477,7 +393,7 @@ static void exchange_with_go(const char *created, const char *key_record) {
     sql("INSERT INTO encryption_key (id, created, key_record) VALUES ('_IK_g_s_p', '" CREATED_TEXT
         "', '" GO_JSON "')");
     expect_readable(store, "_IK_g_s_p");
-    store_parented(store, "_IK_a_s_p");
+    store_parented(store, "_IK_a_s_p", 1700000000);
     expect_value(
         "SELECT COUNT(*) FROM encryption_key WHERE id = '_IK_a_s_p' AND created = '" CREATED_TEXT "'", "1");
     expect_value(
@@ -514,7 +430,7 @@ static void test_mysql_rows__are_shared_in_another_time_zone(void) {
     (void)snprintf(zone, sizeof connection - (size_t)(zone - connection), "='-05:00'");
     store = open_with(&options);
     expect_readable(store, "_IK_g_s_p");
-    store_parented(store, "_IK_a_s_p");
+    store_parented(store, "_IK_a_s_p", 1700000000);
     expect_value(
         "SELECT COUNT(*) FROM encryption_key WHERE id = '_IK_a_s_p' AND created = '" CREATED_TEXT "'", "1");
     ael_metastore_release(store);
@@ -530,21 +446,6 @@ static void insert_bad(const char *created, const char *json) {
         text, sizeof text, "INSERT INTO encryption_key (id, created, key_record) VALUES ('_IK_b', %s, %s)",
         created, json);
     sql(text);
-}
-
-static bool
-count_row(void *context, struct ael_bytes id, int64_t created_s, const struct ael_key_record *record) {
-    (void)id;
-    (void)created_s;
-    (void)record;
-    return ++*(int *)context < 1000000;
-}
-
-static int rows_listed(struct ael_metastore *store) {
-    int rows = 0;
-    CU_ASSERT_EQUAL(
-        ael_metastore_list(store, NULL, ael_bytes_from_text("_IK_"), count_row, &rows, NULL), AEL_OK);
-    return rows;
 }
 
 static void test_mysql_rows__that_are_no_keys_are_told(void) {
@@ -783,20 +684,6 @@ static void test_mysql_calls__end_with_their_deadline(void) {
     ael_metastore_release(store);
 }
 
-struct waiter {
-    struct ael_metastore *store;
-    const struct ael_call *call;
-    bool stores;
-    enum ael_status status;
-};
-
-static void *wait_in_call(void *context) {
-    struct waiter *waiter = context;
-    waiter->status = waiter->stores ? store_in(waiter->store, "_IK_y", CREATED, waiter->call)
-                                    : load_from(waiter->store, "_IK_x", CREATED, waiter->call, NULL);
-    return NULL;
-}
-
 static void test_mysql_calls__end_when_they_are_cancelled(void) {
     struct ael_metastore *store = open_fresh();
     struct ael_cancel *cancel = NULL;
@@ -831,28 +718,12 @@ static void test_mysql_calls__take_a_silent_server_for_unreachable(void) {
     ael_metastore_release(store);
 }
 
-static bool
-load_meanwhile(void *context, struct ael_bytes id, int64_t created_s, const struct ael_key_record *record) {
-    struct waiter *waiter = context;
-    (void)id;
-    (void)created_s;
-    (void)record;
-    struct ael_call call = call_for(50);
-    waiter->status = load_from(waiter->store, "_IK_x", CREATED, &call, NULL);
-    return true;
-}
-
 static void test_mysql_pool__that_is_exhausted_is_waited_for(void) {
     struct ael_metastore_mysql_options options = AEL_METASTORE_MYSQL_OPTIONS_INIT;
     ael_metastore_release(open_fresh());
     options.max_connections = 1;
     struct ael_metastore *store = open_with(&options);
-    CU_ASSERT_EQUAL(store_in(store, "_IK_x", CREATED, NULL), AEL_OK);
-    struct waiter waiter = {.store = store, .status = AEL_OK};
-    CU_ASSERT_EQUAL(
-        ael_metastore_list(store, NULL, ael_bytes_from_text(""), load_meanwhile, &waiter, NULL), AEL_OK);
-    CU_ASSERT_EQUAL(waiter.status, AEL_E_TIMEOUT);
-    CU_ASSERT_EQUAL(load_from(store, "_IK_x", CREATED, NULL, NULL), AEL_OK);
+    expect_a_lent_connection_to_be_waited_for(store);
     ael_metastore_release(store);
 }
 
@@ -866,22 +737,10 @@ static void test_mysql_list__may_use_the_store_meanwhile(void) {
     ael_metastore_release(store);
 }
 
-enum { CROWD = 64, CROWD_ROUNDS = 5, CROWD_CONNECTIONS = 5 };
-static atomic_int g_crowd_failed;
-
-static void *crowd(void *context) {
-    for (int i = 0; i < CROWD_ROUNDS; i++) {
-        struct ael_call call = call_for(2 * PATIENT_MS);
-        if (load_from(context, "_IK_x", CREATED, &call, NULL) != AEL_OK) {
-            atomic_fetch_add(&g_crowd_failed, 1);
-        }
-    }
-    return NULL;
-}
+enum { CROWD_CONNECTIONS = 5 };
 
 static void test_mysql_pool__keeps_its_bound_under_64_threads(void) {
     struct ael_metastore_mysql_options options = AEL_METASTORE_MYSQL_OPTIONS_INIT;
-    pthread_t threads[CROWD];
     char value[32];
     ael_metastore_release(open_fresh());
     CU_ASSERT_TRUE(wait_until("SELECT COUNT(*) " OURS, "0"));
@@ -890,13 +749,7 @@ static void test_mysql_pool__keeps_its_bound_under_64_threads(void) {
     options.answer_timeout_ms = PATIENT_MS;
     struct ael_metastore *store = open_with(&options);
     CU_ASSERT_EQUAL(store_in(store, "_IK_x", CREATED, NULL), AEL_OK);
-    for (int i = 0; i < CROWD; i++) {
-        CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[i], NULL, crowd, store), 0);
-    }
-    for (int i = 0; i < CROWD; i++) {
-        (void)pthread_join(threads[i], NULL);
-    }
-    CU_ASSERT_EQUAL(atomic_load(&g_crowd_failed), 0);
+    load_in_a_crowd(store);
     CU_ASSERT_TRUE(mariadb_server_value(&g_server, "SELECT COUNT(*) " OURS, value, sizeof value));
     long open = strtol(value, NULL, 10);
     CU_ASSERT_TRUE(open >= 1 && open <= CROWD_CONNECTIONS);
@@ -1127,13 +980,6 @@ static void test_mysql_new__asks_readers_of_aurora_for_their_consistency(void) {
 
 #define OUR_IDS "SELECT GROUP_CONCAT(ID ORDER BY ID) " OURS
 
-static int work_in_child(struct ael_metastore *store) {
-    int wrong = load_from(store, "_IK_x", CREATED, NULL, NULL) != AEL_OK;
-    wrong += store_in(store, "_IK_child", CREATED, NULL) != AEL_OK;
-    ael_metastore_release(store);
-    return wrong;
-}
-
 static void fork_over(struct ael_metastore *store) {
     char before[TEXT_BYTES];
     char after[TEXT_BYTES];
@@ -1168,30 +1014,9 @@ static void test_mysql_fork__leaves_the_parents_connections_alone(void) {
     fork_over(open_with(&options)); /* a farewell over TLS would end the parent's, too */
 }
 
-static bool
-fork_meanwhile(void *context, struct ael_bytes id, int64_t created_s, const struct ael_key_record *record) {
-    (void)id;
-    (void)created_s;
-    (void)record;
-    *(pid_t *)context = fork();
-    return true;
-}
-
-/* The listing of the parent goes on; that of the child is over, and the store works there. */
 static void test_mysql_fork__in_the_middle_of_a_listing(void) {
     struct ael_metastore *store = open_fresh();
-    pid_t child = -1;
-    int status = -1;
-    CU_ASSERT_EQUAL(store_in(store, "_IK_x", CREATED, NULL), AEL_OK);
-    enum ael_status listed =
-        ael_metastore_list(store, NULL, ael_bytes_from_text(""), fork_meanwhile, &child, NULL);
-    if (child == 0) {
-        _exit((listed != AEL_E_FORKED) + work_in_child(store));
-    }
-    CU_ASSERT_EQUAL(listed, AEL_OK);
-    CU_ASSERT_EQUAL(waitpid(child, &status, 0), child);
-    CU_ASSERT_EQUAL(status, 0);
-    CU_ASSERT_EQUAL(load_from(store, "_IK_child", CREATED, NULL, NULL), AEL_OK);
+    fork_in_the_middle_of_a_listing(store);
     ael_metastore_release(store);
 }
 

@@ -9,11 +9,12 @@
 #include <ael/sys/metastore_backend.h>
 
 #include "tests/support/postgres_server.h"
+#include "tests/support/store_calls.h"
 #include "tests/support/suite.h"
+#include "tests/support/watch_log.h"
 
 #include <poll.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <signal.h>
@@ -23,35 +24,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TEXT_BYTES = 512, CREATED = 1700000040, TRIES = 3000, TRY_MS = 10, PATIENT_MS = 60000 };
+enum { TEXT_BYTES = 512, TRIES = 3000, TRY_MS = 10 };
 
 static struct postgres_server g_server;
-
-/* ---- log lines ---- */
-
-static char g_log[4096];
-static pthread_mutex_t g_log_mutex = PTHREAD_MUTEX_INITIALIZER;
-
-static void keep_line(void *context, enum ael_log_level level, const char *component, const char *message) {
-    (void)context;
-    (void)level;
-    (void)component;
-    (void)pthread_mutex_lock(&g_log_mutex);
-    (void)strncat(g_log, message, sizeof g_log - strlen(g_log) - 1);
-    (void)strncat(g_log, "\n", sizeof g_log - strlen(g_log) - 1);
-    (void)pthread_mutex_unlock(&g_log_mutex);
-}
-
-static void watch_log(void) {
-    struct ael_hooks hooks = AEL_HOOKS_INIT;
-    g_log[0] = '\0';
-    hooks.log = keep_line;
-    CU_ASSERT_EQUAL(ael_hooks_set(&hooks), AEL_OK);
-}
-
-static bool was_logged(const char *piece) {
-    return strstr(g_log, piece) != NULL;
-}
 
 /* ---- stores ---- */
 
@@ -103,46 +78,6 @@ static struct ael_metastore *open_fresh(void) {
     struct ael_metastore *store = open_store();
     CU_ASSERT_EQUAL(ael_metastore_ensure_schema(store, NULL, NULL), AEL_OK);
     return store;
-}
-
-static struct ael_key_record record_of(const char *key, int64_t created_s) {
-    struct ael_key_record record = {.created_s = created_s, .key = ael_bytes_from_text(key)};
-    return record;
-}
-
-static enum ael_status
-store_in(struct ael_metastore *store, const char *id, int64_t created_s, const struct ael_call *call) {
-    struct ael_key_record record = record_of("key", created_s);
-    bool stored = false;
-    enum ael_status status =
-        ael_metastore_store(store, call, ael_bytes_from_text(id), &record, &stored, NULL);
-    CU_ASSERT_EQUAL(stored, status == AEL_OK);
-    return status;
-}
-
-static enum ael_status load_from(
-    struct ael_metastore *store,
-    const char *id,
-    int64_t created_s,
-    const struct ael_call *call,
-    struct ael_error *err) {
-    struct ael_key_record_buf out = AEL_KEY_RECORD_BUF_INIT;
-    enum ael_status status = ael_metastore_load(store, call, ael_bytes_from_text(id), created_s, &out, err);
-    ael_key_record_buf_clear(&out);
-    return status;
-}
-
-static enum ael_status latest_from(struct ael_metastore *store, const char *id) {
-    struct ael_key_record_buf out = AEL_KEY_RECORD_BUF_INIT;
-    enum ael_status status = ael_metastore_load_latest(store, NULL, ael_bytes_from_text(id), &out, NULL);
-    ael_key_record_buf_clear(&out);
-    return status;
-}
-
-static struct ael_call call_for(uint32_t ms) {
-    struct ael_call call = AEL_CALL_INIT;
-    call.deadline_ns = ael_deadline_in_ms(ms);
-    return call;
 }
 
 /* ---- the server ---- */
@@ -444,16 +379,9 @@ static void test_postgres_rows__of_the_rust_sdk_are_read(void) {
     expect_readable("_IK_p_s_p");
 }
 
-static void store_parented(const char *id) {
+static void store_one_parented(const char *id) {
     struct ael_metastore *store = open_store();
-    struct ael_key_record record = record_of("key", CREATED);
-    bool stored = false;
-    record.has_parent = true;
-    record.parent_id = ael_bytes_from_text("_SK_s_p");
-    record.parent_created_s = CREATED;
-    CU_ASSERT_EQUAL(
-        ael_metastore_store(store, NULL, ael_bytes_from_text(id), &record, &stored, NULL), AEL_OK);
-    CU_ASSERT_TRUE(stored);
+    store_parented(store, id, CREATED);
     ael_metastore_release(store);
 }
 
@@ -467,12 +395,12 @@ static void expect_value(const char *text, const char *wanted) {
 static void test_postgres_rows__are_found_by_the_other_sdks(void) {
     sql("ALTER ROLE ael SET TimeZone = 'Asia/Tokyo'");
     sql(k_go_table);
-    store_parented("_IK_p_s_p");
+    store_one_parented("_IK_p_s_p");
     expect_value(
         "SELECT key_record FROM encryption_key WHERE id = '_IK_p_s_p' AND created = '2023-11-14 22:14:00Z'",
         GO_JSON);
     sql(k_rust_table);
-    store_parented("_IK_p_s_p");
+    store_one_parented("_IK_p_s_p");
     sql("ALTER ROLE ael SET TimeZone = 'UTC'");
     expect_value(
         "SELECT (key_record = '" GO_JSON "'::jsonb)::text FROM encryption_key WHERE id = '_IK_p_s_p' AND"
@@ -480,7 +408,7 @@ static void test_postgres_rows__are_found_by_the_other_sdks(void) {
         "true");
     ael_metastore_release(open_fresh());
     sql("ALTER ROLE ael SET TimeZone = 'America/New_York'");
-    store_parented("_IK_p_s_p");
+    store_one_parented("_IK_p_s_p");
     expect_value(
         "SELECT key_record::text FROM encryption_key WHERE id = '_IK_p_s_p' AND created ="
         " to_timestamp(1700000040::float8)",
@@ -532,21 +460,6 @@ static void insert_bad(const char *created, const char *json) {
         text, sizeof text, "INSERT INTO encryption_key (id, created, key_record) VALUES ('_IK_b', %s, %s)",
         created, json);
     sql(text);
-}
-
-static bool
-count_row(void *context, struct ael_bytes id, int64_t created_s, const struct ael_key_record *record) {
-    (void)id;
-    (void)created_s;
-    (void)record;
-    return ++*(int *)context < 1000000;
-}
-
-static int rows_listed(struct ael_metastore *store) {
-    int rows = 0;
-    CU_ASSERT_EQUAL(
-        ael_metastore_list(store, NULL, ael_bytes_from_text("_IK_"), count_row, &rows, NULL), AEL_OK);
-    return rows;
 }
 
 static void test_postgres_rows__that_are_no_keys_are_told(void) {
@@ -716,20 +629,6 @@ static void test_postgres_calls__end_with_their_deadline(void) {
     ael_metastore_release(store);
 }
 
-struct waiter {
-    struct ael_metastore *store;
-    const struct ael_call *call;
-    bool stores;
-    enum ael_status status;
-};
-
-static void *wait_in_call(void *context) {
-    struct waiter *waiter = context;
-    waiter->status = waiter->stores ? store_in(waiter->store, "_IK_y", CREATED, waiter->call)
-                                    : load_from(waiter->store, "_IK_x", CREATED, waiter->call, NULL);
-    return NULL;
-}
-
 static void test_postgres_calls__end_when_they_are_cancelled(void) {
     struct ael_metastore *store = open_fresh();
     struct ael_cancel *cancel = NULL;
@@ -769,47 +668,19 @@ static void test_postgres_calls__take_a_silent_server_for_unreachable(void) {
     ael_metastore_release(store);
 }
 
-static bool
-load_meanwhile(void *context, struct ael_bytes id, int64_t created_s, const struct ael_key_record *record) {
-    struct waiter *waiter = context;
-    (void)id;
-    (void)created_s;
-    (void)record;
-    struct ael_call call = call_for(50);
-    waiter->status = load_from(waiter->store, "_IK_x", CREATED, &call, NULL);
-    return true;
-}
-
 static void test_postgres_pool__that_is_exhausted_is_waited_for(void) {
     struct ael_metastore_postgres_options options = AEL_METASTORE_POSTGRES_OPTIONS_INIT;
     ael_metastore_release(open_fresh());
     options.max_connections = 1;
     struct ael_metastore *store = open_with(&options);
-    CU_ASSERT_EQUAL(store_in(store, "_IK_x", CREATED, NULL), AEL_OK);
-    struct waiter waiter = {.store = store, .status = AEL_OK};
-    CU_ASSERT_EQUAL(
-        ael_metastore_list(store, NULL, ael_bytes_from_text(""), load_meanwhile, &waiter, NULL), AEL_OK);
-    CU_ASSERT_EQUAL(waiter.status, AEL_E_TIMEOUT);
-    CU_ASSERT_EQUAL(load_from(store, "_IK_x", CREATED, NULL, NULL), AEL_OK);
+    expect_a_lent_connection_to_be_waited_for(store);
     ael_metastore_release(store);
 }
 
-enum { CROWD = 64, CROWD_ROUNDS = 5, CROWD_CONNECTIONS = 5 };
-static atomic_int g_crowd_failed;
-
-static void *crowd(void *context) {
-    for (int i = 0; i < CROWD_ROUNDS; i++) {
-        struct ael_call call = call_for(2 * PATIENT_MS);
-        if (load_from(context, "_IK_x", CREATED, &call, NULL) != AEL_OK) {
-            atomic_fetch_add(&g_crowd_failed, 1);
-        }
-    }
-    return NULL;
-}
+enum { CROWD_CONNECTIONS = 5 };
 
 static void test_postgres_pool__keeps_its_bound_under_64_threads(void) {
     struct ael_metastore_postgres_options options = AEL_METASTORE_POSTGRES_OPTIONS_INIT;
-    pthread_t threads[CROWD];
     char value[32];
     ael_metastore_release(open_fresh());
     CU_ASSERT_TRUE(wait_until("SELECT count(*) " OURS, "0"));
@@ -818,13 +689,7 @@ static void test_postgres_pool__keeps_its_bound_under_64_threads(void) {
     options.answer_timeout_ms = PATIENT_MS;
     struct ael_metastore *store = open_with(&options);
     CU_ASSERT_EQUAL(store_in(store, "_IK_x", CREATED, NULL), AEL_OK);
-    for (int i = 0; i < CROWD; i++) {
-        CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[i], NULL, crowd, store), 0);
-    }
-    for (int i = 0; i < CROWD; i++) {
-        (void)pthread_join(threads[i], NULL);
-    }
-    CU_ASSERT_EQUAL(atomic_load(&g_crowd_failed), 0);
+    load_in_a_crowd(store);
     CU_ASSERT_TRUE(postgres_server_value(&g_server, "SELECT count(*) " OURS, value, sizeof value));
     long open = strtol(value, NULL, 10);
     CU_ASSERT_TRUE(open >= 1 && open <= CROWD_CONNECTIONS);
@@ -990,13 +855,6 @@ static void test_postgres_store__is_refused_by_what_takes_no_writes(void) {
 
 #define OUR_PIDS "SELECT string_agg(pid::text, ',' ORDER BY pid) " OURS
 
-static int work_in_child(struct ael_metastore *store) {
-    int wrong = load_from(store, "_IK_x", CREATED, NULL, NULL) != AEL_OK;
-    wrong += store_in(store, "_IK_child", CREATED, NULL) != AEL_OK;
-    ael_metastore_release(store);
-    return wrong;
-}
-
 static void test_postgres_fork__leaves_the_parents_connections_alone(void) {
     struct ael_metastore *store = open_fresh();
     char before[TEXT_BYTES];
@@ -1020,30 +878,9 @@ static void test_postgres_fork__leaves_the_parents_connections_alone(void) {
     ael_metastore_release(store);
 }
 
-static bool
-fork_meanwhile(void *context, struct ael_bytes id, int64_t created_s, const struct ael_key_record *record) {
-    (void)id;
-    (void)created_s;
-    (void)record;
-    *(pid_t *)context = fork();
-    return true;
-}
-
-/* The listing of the parent goes on; that of the child is over, and the store works there. */
 static void test_postgres_fork__in_the_middle_of_a_listing(void) {
     struct ael_metastore *store = open_fresh();
-    pid_t child = -1;
-    int status = -1;
-    CU_ASSERT_EQUAL(store_in(store, "_IK_x", CREATED, NULL), AEL_OK);
-    enum ael_status listed =
-        ael_metastore_list(store, NULL, ael_bytes_from_text(""), fork_meanwhile, &child, NULL);
-    if (child == 0) {
-        _exit((listed != AEL_E_FORKED) + work_in_child(store));
-    }
-    CU_ASSERT_EQUAL(listed, AEL_OK);
-    CU_ASSERT_EQUAL(waitpid(child, &status, 0), child);
-    CU_ASSERT_EQUAL(status, 0);
-    CU_ASSERT_EQUAL(load_from(store, "_IK_child", CREATED, NULL, NULL), AEL_OK);
+    fork_in_the_middle_of_a_listing(store);
     ael_metastore_release(store);
 }
 
