@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli.h"
 
+#include "cli_kms_aws.h"
+
 #include <ael/metastore_dynamodb.h>
 #include <ael/metastore_mysql.h>
 #include <ael/metastore_postgres.h>
@@ -163,7 +165,12 @@ enum ael_status cli_open_kms(const char *name, struct ael_kms **kms, struct ael_
     if (file != NULL) {
         return ael_kms_static_from_file(file, 0, kms, err);
     }
-    return ael_error_set(err, AEL_E_ARGUMENT, 0, "cli", "a KMS is `static:FILE`, not \"%s\"", name);
+    const char *keys = after_kind(name, "aws");
+    if (keys != NULL) {
+        return cli_open_kms_aws(keys, kms, err);
+    }
+    return ael_error_set(
+        err, AEL_E_ARGUMENT, 0, "cli", "a KMS is `static:FILE` or `aws:KEY`, not \"%.60s\"", name);
 }
 
 static int io_error(const char *what) {

@@ -3,7 +3,7 @@
  * reads and writes of file descriptors.
  *
  * Edges are named <kind>:<rest>: metastores `memory`, `sqlite:FILE`, postgres:// and mysql:// URLs, dynamodb://TABLE
- * (endpoint, region and credentials as the environment says), KMS `static:FILE`.
+ * (endpoint, region and credentials as the environment says), KMS `static:FILE`, `aws:KEY,...` (cli_kms_aws.h).
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef AEL_EXAMPLES_CLI_H

@@ -65,7 +65,11 @@ static double mean_ns(const struct histogram *histogram) {
 }
 
 static const char *kms_of(const struct tuning_report *report) {
-    return report->options->kms != NULL ? "static" : "random";
+    const char *kms = report->options->kms;
+    if (kms == NULL) {
+        return "random";
+    }
+    return strncmp(kms, "aws:", 4) == 0 ? "aws" : "static";
 }
 
 static const char *metastore_of(const struct tuning_report *report) {

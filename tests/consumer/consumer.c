@@ -15,6 +15,9 @@
 #ifdef WANT_DYNAMODB
 #include <ael/metastore_dynamodb.h>
 #endif
+#ifdef WANT_KMS_AWS
+#include <ael/kms_aws.h>
+#endif
 
 #include <stdio.h>
 #include <string.h>
@@ -66,6 +69,25 @@ static enum ael_status try_dynamodb(void) {
     options.endpoint = NULL;
     enum ael_status status = ael_metastore_dynamodb_new(&options, &metastore, NULL);
     ael_metastore_release(metastore);
+    return status;
+#else
+    return AEL_OK;
+#endif
+}
+
+static enum ael_status try_kms_aws(void) {
+#ifdef WANT_KMS_AWS
+    static const struct ael_kms_aws_region k_region = {
+        NULL, "arn:aws:kms:us-west-2:111122223333:alias/consumer", NULL};
+    struct ael_kms_aws_options options = AEL_KMS_AWS_OPTIONS_INIT;
+    struct ael_kms *kms = NULL;
+    if (ael_kms_aws_new(&options, &kms, NULL) != AEL_E_ARGUMENT) {
+        return AEL_E_STATE;
+    }
+    options.regions = &k_region;
+    options.region_count = 1;
+    enum ael_status status = ael_kms_aws_new(&options, &kms, NULL);
+    ael_kms_release(kms);
     return status;
 #else
     return AEL_OK;
@@ -124,6 +146,9 @@ int main(int argc, char **argv) {
     }
     if (status == AEL_OK) {
         status = try_dynamodb();
+    }
+    if (status == AEL_OK) {
+        status = try_kms_aws();
     }
     ael_session_release(session);
     ael_session_factory_free(factory);

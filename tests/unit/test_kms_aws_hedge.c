@@ -103,8 +103,10 @@ struct course {
     unsigned east_before;
 };
 
+/* Not for ever: what is not asked for in a minute is missed by the test, which then fails. */
 static void wait_for_more(int place, unsigned before) {
-    while (decrypts(place) == before) {
+    time_t give_up = time(NULL) + 60;
+    while (decrypts(place) == before && time(NULL) < give_up) {
         (void)sched_yield();
     }
 }
@@ -118,6 +120,9 @@ static void *run_course(void *context) {
     wait_for_more(AWS_EAST, course->east_before);
     pass_ms(course->east_ms);
     aws_kms_server_set(AWS_EAST, "open");
+    if (decrypts(AWS_EAST) == course->east_before) {
+        aws_kms_server_set(AWS_WEST, "open");
+    }
     return NULL;
 }
 

@@ -1,0 +1,84 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# tests/integration/test_examples_kms_aws.sh <folder of the built examples>
+#
+# Runs performance_tuning and encrypt_decrypt over AWS KMS in two regions (tests/support/aws_kms_server.py), as a user would.
+set -uo pipefail
+
+bin=${1:?usage: test_examples_kms_aws.sh <folder of the built examples>}
+server=$(cd "$(dirname "$0")/../support" && pwd)/aws_kms_server.py
+here=$(mktemp -d "${TMPDIR:-/tmp}/ael-examples.XXXXXX") || exit 1
+trap 'rm -rf "$here"' EXIT
+cd "$here" || exit 1
+failures=0 checks=0
+
+# expect <exit code> <what> <command>...: standard output to out, standard error to err.
+expect() {
+    local want=$1 what=$2 got=0
+    shift 2
+    "$@" >out 2>err || got=$?
+    checks=$((checks + 1))
+    if [ "$got" != "$want" ]; then
+        failures=$((failures + 1))
+        echo "FAILED: $what: exit code $got instead of $want; standard error: $(head -c 400 err)" >&2
+    fi
+}
+
+# says <what> <words> <file>
+says() {
+    checks=$((checks + 1))
+    if ! grep -qF -- "$2" "$3"; then
+        failures=$((failures + 1))
+        echo "FAILED: $1: no \"$2\" in $(head -c 400 "$3")" >&2
+    fi
+}
+
+declare -A told
+coproc SERVER { exec python3 "$server" "$here"; }
+while read -r name value <&"${SERVER[0]}"; do
+    told[$name]=$value
+    [ "$name" != ready ] || break
+done
+if [ -z "${told[ready]:-}" ]; then
+    echo "FAILED: the stand-in of AWS KMS does not start: is there python3, with venv and pip or moto?" >&2
+    exit 1
+fi
+# Answers a command.
+tell() {
+    echo "$*" >&"${SERVER[1]}"
+    read -r answer <&"${SERVER[0]}"
+}
+export AWS_ACCESS_KEY_ID=${told[access_key]} AWS_SECRET_ACCESS_KEY=${told[secret_key]}
+unset AWS_SESSION_TOKEN AWS_PROFILE AWS_ENDPOINT_URL AWS_ENDPOINT_URL_KMS
+west=${told[key_us-west-2]}@${told[url_us-west-2]}
+east=us-east-1=alias/asherah@${told[url_us-east-1]}
+
+expect 0 "two regions" "$bin/performance_tuning" --json --kms "aws:$west,$east" --metastore sqlite:keys.db --operations 64
+says "two regions" '"kms":"aws"' out
+says "two regions" '"kms_calls":{"encrypt":1,' out
+tell count us-west-2 GenerateDataKey
+checks=$((checks + 1))
+[ "$answer" = 1 ] || { failures=$((failures + 1)) && echo "FAILED: $answer data keys of the first region" >&2; }
+tell shut us-west-2
+expect 0 "the first region is down" "$bin/performance_tuning" --json --kms "aws:$west,$east" --metastore sqlite:keys.db \
+    --operations 64
+says "the key is read" '"kms_calls":{"encrypt":0,"decrypt":1}' out
+tell open us-west-2
+expect 14 "a key that is not there" "$bin/performance_tuning" --kms "aws:us-east-1=alias/none@${told[url_us-east-1]}"
+says "a key that is not there" "no such key or alias" err
+expect 11 "no region" "$bin/performance_tuning" --kms aws:alias/asherah
+says "no region" "no region" err
+expect 11 "an unknown KMS" "$bin/performance_tuning" --kms paper:x
+says "an unknown KMS" "aws:KEY" err
+echo secret >plain
+expect 0 "encrypt_decrypt" "$bin/encrypt_decrypt" --service s --product p --partition i --metastore sqlite:keys.db \
+    --kms "aws:$east" encrypt <plain
+mv out record.json
+expect 0 "encrypt_decrypt back" "$bin/encrypt_decrypt" --service s --product p --partition i --metastore sqlite:keys.db \
+    --kms "aws:$west,$east" decrypt <record.json
+says "encrypt_decrypt back" secret out
+
+eval "exec ${SERVER[1]}>&-" # its standard input: it ends
+wait
+echo "test_examples_kms_aws: $checks checks, $failures failed"
+[ "$failures" = 0 ]
