@@ -1,6 +1,7 @@
 /*
  * test_kms_aws.c - after encrypting and decrypting over AWS KMS, data keys and keys are nowhere outside protected memory:
- * not in libcurl's buffers, nor in OpenSSL's, nor on the stack; connections open or closed.
+ * not in libcurl's buffers, nor in OpenSSL's, nor on the stack; connections open or closed, calls that were given up for a
+ * region that answered before, and callers that joined another's call.
  *
  * The scanned process is this program, started anew, which gets no key from its parent. It tells what it encrypted; the
  * parent has the stand-in of AWS KMS reveal the data keys, and looks for them.
@@ -17,6 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <sodium.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -26,7 +28,7 @@
 
 extern char **environ;
 
-enum { KEYS = 4 };
+enum { PLAIN_KEYS = 3, HEDGED_KEYS = 3, KEYS = PLAIN_KEYS + HEDGED_KEYS + 1, THREADS = 4 };
 
 /* ---- the scanned process: url key url key ---- */
 
@@ -54,6 +56,43 @@ static bool round_trip(struct ael_kms *kms, bool plant) {
     return good;
 }
 
+struct joiner {
+    struct ael_kms *kms;
+    struct ael_bytes sealed;
+    bool good;
+};
+
+static void *decrypt_too(void *context) {
+    struct joiner *joiner = context;
+    struct ael_secret *back = NULL;
+    joiner->good = ael_kms_decrypt_key(joiner->kms, NULL, joiner->sealed, &back, NULL) == AEL_OK;
+    ael_secret_release(back);
+    return NULL;
+}
+
+/* Several threads want the key at once; both regions are asked, and one of them is given up. */
+static bool round_trip_of_many(struct ael_kms *kms) {
+    pthread_t threads[THREADS];
+    struct joiner joiners[THREADS];
+    struct ael_secret *key = NULL;
+    struct ael_buf sealed = AEL_BUF_INIT;
+    bool good = ael_secret_new_random(32, &key) == AEL_OK &&
+                ael_kms_encrypt_key(kms, NULL, key, &sealed, NULL) == AEL_OK;
+    if (good) {
+        printf("%.*s\n", (int)sealed.len, (const char *)sealed.data);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        joiners[i] = (struct joiner){kms, ael_buf_view(&sealed), false};
+        good = pthread_create(&threads[i], NULL, decrypt_too, &joiners[i]) == 0 && good;
+    }
+    for (int i = 0; i < THREADS; i++) {
+        good = pthread_join(threads[i], NULL) == 0 && joiners[i].good && good;
+    }
+    ael_secret_release(key);
+    ael_buf_clear(&sealed);
+    return good;
+}
+
 /* Stands still until the parent says a word; false at the end. */
 static bool stand_still(const char *where) {
     char line[16];
@@ -67,6 +106,7 @@ static int be_scanned(char **words) {
         {"us-west-2", words[1], words[0]}, {"us-east-1", words[3], words[2]}};
     struct ael_kms_aws_options options = AEL_KMS_AWS_OPTIONS_INIT;
     struct ael_kms *kms = NULL;
+    struct ael_kms *hedged = NULL;
     options.regions = regions;
     options.region_count = 2;
     options.preferred_region = regions[0].region;
@@ -74,11 +114,18 @@ static int be_scanned(char **words) {
     options.no_hedging = true;
     options.try_timeout_ms = 20000;
     bool good = ael_kms_aws_new(&options, &kms, NULL) == AEL_OK;
-    for (int i = 0; good && i < KEYS - 1; i++) {
+    options.no_hedging = false;
+    options.hedge_delay_ms = 0; /* both are asked at once */
+    good = good && ael_kms_aws_new(&options, &hedged, NULL) == AEL_OK;
+    for (int i = 0; good && i < PLAIN_KEYS; i++) {
         good = round_trip(kms, false);
+    }
+    for (int i = 0; good && i < HEDGED_KEYS; i++) {
+        good = round_trip_of_many(hedged);
     }
     good = good && stand_still("open") && round_trip(kms, true) && stand_still("planted");
     ael_kms_release(kms);
+    ael_kms_release(hedged);
     memset(s_planted == NULL ? (uint8_t[32]){0} : s_planted, 0, 32);
     good = good && stand_still("closed");
     free(s_planted);
