@@ -45,7 +45,8 @@ endfunction()
 function(ael_export_to_components target)
   set(names "")
   file(GLOB headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/base/*.h ${PROJECT_SOURCE_DIR}/crypto/*.h
-    ${PROJECT_SOURCE_DIR}/securememory/*.h ${PROJECT_SOURCE_DIR}/kms/key_wrap.h)
+    ${PROJECT_SOURCE_DIR}/securememory/*.h ${PROJECT_SOURCE_DIR}/kms/key_wrap.h
+    ${PROJECT_SOURCE_DIR}/kms/kms_backend.h)
   foreach(header ${headers})
     file(READ ${header} text)
     string(REGEX MATCHALL "\nAEL_COMPONENT_API [^;(]*[ *\n]ael_[a-z0-9_]+\\(" marked "${text}")

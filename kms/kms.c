@@ -12,6 +12,7 @@
 #include "base/sync.h"
 #include "base/vtable.h"
 #include "base/wipe.h"
+#include "kms/kms_backend.h"
 #include "securememory/process.h"
 #include "securememory/scratch.h"
 #include "securememory/sealed_key.h"
@@ -312,6 +313,27 @@ enum ael_status ael_kms_health(struct ael_kms *kms, const struct ael_call *call,
     }
     struct backend_call backend = begin_call();
     enum ael_status status = kms->vtable->health(kms->self, call_or_default(call), &said);
+    end_call(&backend);
+    return status == AEL_OK ? AEL_OK : fail(err, &said, status);
+}
+
+/* see kms/kms_backend.h */
+enum ael_status ael_kms_backend_call(
+    struct ael_kms *kms,
+    const struct ael_kms_vtable *vtable,
+    const struct ael_call *call,
+    ael_kms_backend_fn fn,
+    void *context,
+    struct ael_error *err) {
+    struct ael_error said = {.status = AEL_OK};
+    if (kms == NULL || kms->vtable != vtable) {
+        return fail(err, &said, AEL_E_ARGUMENT);
+    }
+    if (ael_process_is_lost()) {
+        return fail(err, &said, AEL_E_FORKED);
+    }
+    struct backend_call backend = begin_call();
+    enum ael_status status = fn(kms->self, call_or_default(call), context, &said);
     end_call(&backend);
     return status == AEL_OK ? AEL_OK : fail(err, &said, status);
 }

@@ -24,10 +24,7 @@ enum state { TAKE, CONNECT, SEND, RECEIVE, OVER };
 
 enum {
     SECRET_TEXT_BYTES = 96, /* base64 of AEL_HTTP_SECRET_BYTES, and its end */
-    /* In a scratch slot: the secret's text, then what is received. */
-    RECEIVE_AT = 128,
-    RECEIVE_BYTES = AEL_SCRATCH_BYTES - RECEIVE_AT,
-    SLICE_NS = 2000000, /* while several connect, or wait for a place: each is looked at this often */
+    SLICE_NS = 2000000,     /* while several connect, or wait for a place: each is looked at this often */
     WAIT_MOST_MS = 1000,
     LIST_MAX = 32,
     /* Head, trailers and what frames a body have bounds of their own; heads that say "wait" and a secret that is dropped
@@ -35,24 +32,34 @@ enum {
     AROUND_BODY_MAX = 4 * AEL_HTTP_MAX_HEADER_BYTES,
 };
 
-_Static_assert((int)AEL_JSON_SECRET_MAX <= (int)RECEIVE_AT, "the secret's text");
+/* In a scratch slot: the secret's text, then what is received. */
+_Static_assert((int)AEL_HTTP_TEXT_TAKEN_BYTES + 256 <= (int)AEL_SCRATCH_BYTES, "room to receive");
+
+/* A stretch of the request that anybody may see, and the secret behind it. */
+struct part {
+    struct ael_buf open;
+    struct ael_secret *secret; /* NULL = none */
+    size_t secret_len;         /* characters of it */
+    bool is_text;              /* else it goes as base64 */
+};
+
+/* The head up to the bearer; the body up to its secret; further pieces of that; the rest. */
+enum { HEAD = 0, BODY = 1, REST = BODY + AEL_HTTP_TEXT_PIECES, PARTS = REST + 1 };
 
 struct ael_http_exchange {
     struct ael_http *http;
     const char *url;
     bool no_proxy;
     size_t max_bytes;
-    struct ael_buf before; /* head, and body up to the secret */
-    struct ael_buf after;  /* the rest of it */
-    struct ael_secret *sent;
-    size_t sent_len; /* characters of it */
+    struct part parts[PARTS];
+    bool taken_is_text;
     enum state state;
     struct ael_http_place *place;
     int fd;
     bool added;  /* the place's handle is in its multi handle */
     bool reused; /* the connection was there before */
     bool any_sent;
-    size_t at;       /* how much of all three parts was sent */
+    size_t at;       /* how much of all parts was sent */
     size_t received; /* bytes, whatever they are */
     struct ael_http_answer answer;
     struct ael_http_response response;
@@ -138,40 +145,80 @@ static enum ael_status put_headers(struct ael_buf *out, const struct ael_http_re
     return put_text(out, "\r\n");
 }
 
-static enum ael_status
-put_head(struct ael_buf *out, const struct ael_http_request *request, size_t body_len) {
+/* The head, cut in two where the bearer's text stands. */
+static enum ael_status put_head(
+    struct ael_http_exchange *self,
+    const struct ael_http_request *request,
+    const struct ael_http_secrets *secrets,
+    size_t body_len) {
     struct ael_bytes host;
     char length[48];
+    struct ael_buf *out = &self->parts[HEAD].open;
     AEL_TRY(put_text(out, request->method));
     AEL_TRY(put_text(out, " "));
     AEL_TRY(put_text(out, target_of(request->url, &host)));
     AEL_TRY(put_text(out, " HTTP/1.1\r\n"));
     AEL_TRY(put_headers(out, request));
-    (void)snprintf(length, sizeof length, "Content-Length: %zu\r\n\r\n", body_len);
-    return put_text(out, length);
+    if (secrets->bearer != NULL) {
+        AEL_TRY(put_text(out, secrets->bearer_before));
+    }
+    (void)snprintf(
+        length, sizeof length, "%sContent-Length: %zu\r\n\r\n", secrets->bearer != NULL ? "\r\n" : "",
+        body_len);
+    return put_text(&self->parts[BODY].open, length);
 }
 
-static size_t text_len_of(const struct ael_secret *secret) {
+static size_t base64_len_of(const struct ael_secret *secret) {
     return secret == NULL
                ? 0
                : sodium_base64_ENCODED_LEN(ael_secret_len(secret), sodium_base64_VARIANT_ORIGINAL) - 1;
+}
+
+static bool hold_text(struct part *part, struct ael_secret *secret) {
+    part->secret = ael_secret_acquire(secret);
+    part->secret_len = ael_secret_len(secret);
+    part->is_text = true;
+    return part->secret_len <= AEL_HTTP_TEXT_BYTES;
+}
+
+static bool hold_key(struct part *part, struct ael_secret *secret) {
+    part->secret = ael_secret_acquire(secret);
+    part->secret_len = base64_len_of(secret);
+    return ael_secret_len(secret) <= AEL_HTTP_SECRET_BYTES;
+}
+
+/* Takes the secrets; len: characters of those in the body. */
+static bool
+hold_secrets(struct ael_http_exchange *self, const struct ael_http_secrets *secrets, size_t *len) {
+    bool good = hold_text(&self->parts[HEAD], secrets->bearer);
+    if (secrets->sent != NULL) {
+        *len = base64_len_of(secrets->sent);
+        return hold_key(&self->parts[BODY], secrets->sent) && good;
+    }
+    *len = 0;
+    for (size_t i = 0; i < AEL_HTTP_TEXT_PIECES; i++) {
+        good = hold_text(&self->parts[BODY + i], secrets->sent_text.pieces[i]) && good;
+        *len += self->parts[BODY + i].secret_len;
+    }
+    return good;
 }
 
 static enum ael_status put_request(
     struct ael_http_exchange *self,
     const struct ael_http_request *request,
     const struct ael_http_secrets *secrets) {
-    size_t at = secrets->sent == NULL ? request->body.len : secrets->sent_at;
-    self->sent_len = text_len_of(secrets->sent);
-    if (at > request->body.len || ael_secret_len(secrets->sent) > AEL_HTTP_SECRET_BYTES) {
+    bool none = secrets->sent == NULL && secrets->sent_text.pieces[0] == NULL;
+    size_t at = none ? request->body.len : secrets->sent_at;
+    size_t secret_len = 0;
+    if (!hold_secrets(self, secrets, &secret_len) || at > request->body.len) {
         return AEL_E_ARGUMENT;
     }
-    AEL_TRY(put_head(&self->before, request, request->body.len + self->sent_len));
+    AEL_TRY(put_head(self, request, secrets, request->body.len + secret_len));
     if (request->body.len == 0) {
         return AEL_OK;
     }
-    AEL_TRY(put(&self->before, (struct ael_bytes){request->body.data, at}));
-    return put(&self->after, (struct ael_bytes){request->body.data + at, request->body.len - at});
+    AEL_TRY(put(&self->parts[BODY].open, (struct ael_bytes){request->body.data, at}));
+    return put(&self->parts[REST].open, (struct ael_bytes){request->body.data + at, request->body.len - at});
 }
 
 static void free_exchange(struct ael_http_exchange *self);
@@ -192,10 +239,12 @@ enum ael_status ael_http_exchange_new(
     self->url = request->url;
     self->no_proxy = request->no_proxy;
     self->max_bytes = request->max_bytes != 0 ? request->max_bytes : AEL_HTTP_MAX_BYTES_DEFAULT;
-    self->before = (struct ael_buf)AEL_BUF_INIT;
-    self->after = (struct ael_buf)AEL_BUF_INIT;
-    self->sent = ael_secret_acquire(secrets->sent);
+    for (size_t i = 0; i < PARTS; i++) {
+        self->parts[i].open = (struct ael_buf)AEL_BUF_INIT;
+    }
+    self->taken_is_text = secrets->taken_is_text;
     self->json.name = secrets->taken;
+    self->json.max = secrets->taken_is_text ? AEL_HTTP_TEXT_TAKEN_BYTES : AEL_JSON_SECRET_MAX;
     self->response = (struct ael_http_response){.body = AEL_BUF_INIT, .headers = AEL_BUF_INIT};
     self->fd = -1;
     enum ael_status status = put_request(self, request, secrets);
@@ -257,7 +306,7 @@ enum ael_status ael_http_exchange_hash(
     AEL_TRY(ael_scratch_begin(&scratch, NULL));
     enum ael_status status = secrets->sent == NULL ? AEL_OK : put_secret_text(secrets->sent, scratch.bytes);
     if (status == AEL_OK) {
-        hash_in_slot(scratch.bytes, body, at, text_len_of(secrets->sent), hash);
+        hash_in_slot(scratch.bytes, body, at, base64_len_of(secrets->sent), hash);
     }
     enum ael_status ended = ael_scratch_end(&scratch);
     return status == AEL_OK ? ended : status;
@@ -424,14 +473,32 @@ static CURLcode send_some(struct ael_http_exchange *self, const uint8_t *bytes, 
     return code;
 }
 
-static CURLcode send_secret(struct ael_http_exchange *self, size_t from) {
+static bool is_plain_text(const uint8_t *text, size_t len) {
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] <= ' ' || text[i] >= 0x7f || text[i] == '"' || text[i] == '\\') {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* As it goes over the wire, at the beginning of the slot. */
+static enum ael_status write_secret(const struct part *part, uint8_t *slot) {
+    if (!part->is_text) {
+        return put_secret_text(part->secret, slot);
+    }
+    AEL_TRY(ael_secret_open_into(part->secret, slot, AEL_HTTP_TEXT_BYTES));
+    return is_plain_text(slot, part->secret_len) ? AEL_OK : AEL_E_ARGUMENT;
+}
+
+static CURLcode send_secret(struct ael_http_exchange *self, const struct part *part, size_t from) {
     struct ael_scratch scratch;
     CURLcode code = CURLE_OUT_OF_MEMORY;
     enum ael_status status = ael_scratch_begin(&scratch, NULL);
     if (status == AEL_OK) {
-        status = put_secret_text(self->sent, scratch.bytes);
+        status = write_secret(part, scratch.bytes);
         if (status == AEL_OK) {
-            code = send_some(self, scratch.bytes + from, self->sent_len - from);
+            code = send_some(self, scratch.bytes + from, part->secret_len - from);
         }
         enum ael_status ended = ael_scratch_end(&scratch);
         status = status == AEL_OK ? ended : status;
@@ -440,17 +507,29 @@ static CURLcode send_secret(struct ael_http_exchange *self, size_t from) {
     return code;
 }
 
+/* Goes on in the part that is under way. */
 static CURLcode send_next(struct ael_http_exchange *self) {
     size_t at = self->at;
-    if (at < self->before.len) {
-        return send_some(self, self->before.data + at, self->before.len - at);
+    for (size_t i = 0; i < PARTS; i++) {
+        const struct part *part = &self->parts[i];
+        if (at < part->open.len) {
+            return send_some(self, part->open.data + at, part->open.len - at);
+        }
+        at -= part->open.len;
+        if (at < part->secret_len) {
+            return send_secret(self, part, at);
+        }
+        at -= part->secret_len;
     }
-    at -= self->before.len;
-    if (at < self->sent_len) {
-        return send_secret(self, at);
+    return CURLE_OK;
+}
+
+static size_t request_len(const struct ael_http_exchange *self) {
+    size_t len = 0;
+    for (size_t i = 0; i < PARTS; i++) {
+        len += self->parts[i].open.len + self->parts[i].secret_len;
     }
-    at -= self->sent_len;
-    return send_some(self, self->after.data + at, self->after.len - at);
+    return len;
 }
 
 static void begin_answer(struct ael_http_exchange *self) {
@@ -461,13 +540,16 @@ static void begin_answer(struct ael_http_exchange *self) {
 }
 
 static bool step_send(struct ael_http_exchange *self) {
-    if (self->at == self->before.len + self->sent_len + self->after.len) {
+    if (self->at == request_len(self)) {
         begin_answer(self);
         return true;
     }
     CURLcode code = send_next(self);
     if (self->status != AEL_OK) {
-        return fail_with(self, self->status, "protected memory is not to be had");
+        return fail_with(
+            self, self->status,
+            self->status == AEL_E_ARGUMENT ? "a token or password holds characters that cannot be sent"
+                                           : "protected memory is not to be had");
     }
     if (code == CURLE_AGAIN) {
         return false;
@@ -497,7 +579,7 @@ static enum ael_status read_bytes(struct ael_http_exchange *self, uint8_t *slot,
 
 /* Opens what came of the secret, or keeps what is in the slot by now. */
 static enum ael_status open_part(struct ael_http_exchange *self, uint8_t *slot) {
-    return self->part == NULL ? AEL_OK : ael_secret_open_into(self->part, slot, AEL_JSON_SECRET_MAX);
+    return self->part == NULL ? AEL_OK : ael_secret_open_into(self->part, slot, self->json.max);
 }
 
 static enum ael_status keep_part(struct ael_http_exchange *self, uint8_t *slot, size_t before) {
@@ -512,7 +594,7 @@ static enum ael_status keep_part(struct ael_http_exchange *self, uint8_t *slot, 
 static enum ael_status
 receive_in_slot(struct ael_http_exchange *self, uint8_t *slot, CURLcode *code, size_t *len) {
     ael_mutex_lock(&self->place->inside);
-    *code = curl_easy_recv(self->place->easy, slot + RECEIVE_AT, RECEIVE_BYTES, len);
+    *code = curl_easy_recv(self->place->easy, slot + self->json.max, AEL_SCRATCH_BYTES - self->json.max, len);
     ael_mutex_unlock(&self->place->inside);
     if (*code != CURLE_OK || *len == 0) {
         return AEL_OK;
@@ -523,7 +605,7 @@ receive_in_slot(struct ael_http_exchange *self, uint8_t *slot, CURLcode *code, s
     }
     size_t before = self->json.len;
     AEL_TRY(open_part(self, slot));
-    enum ael_status status = read_bytes(self, slot, (struct ael_bytes){slot + RECEIVE_AT, *len});
+    enum ael_status status = read_bytes(self, slot, (struct ael_bytes){slot + self->json.max, *len});
     return status == AEL_OK ? keep_part(self, slot, before) : status;
 }
 
@@ -568,6 +650,11 @@ static enum ael_status decode_secret(struct ael_http_exchange *self) {
     if (self->json.bad) {
         return AEL_E_BACKEND;
     }
+    if (self->taken_is_text) {
+        self->taken = self->part;
+        self->part = NULL;
+        return AEL_OK;
+    }
     AEL_TRY(ael_scratch_begin(&scratch, NULL));
     enum ael_status status = decode_in_slot(self, scratch.bytes);
     enum ael_status ended = ael_scratch_end(&scratch);
@@ -579,8 +666,10 @@ static bool finish(struct ael_http_exchange *self) {
     if (status != AEL_OK) {
         return fail_with(
             self, status,
-            status == AEL_E_BACKEND ? "the key in the answer is not base64 of a key"
-                                    : ael_status_text(status));
+            status == AEL_E_BACKEND
+                ? (self->taken_is_text ? "the token in the answer is too long, or there twice"
+                                       : "the key in the answer is not base64 of a key")
+                : ael_status_text(status));
     }
     self->response.status = self->answer.status;
     self->state = OVER;
@@ -695,10 +784,11 @@ void ael_http_exchange_wait(struct ael_http_exchange *const *exchanges, size_t c
 
 static void free_exchange(struct ael_http_exchange *self) {
     give_back(self, false);
-    ael_buf_clear(&self->before);
-    ael_buf_clear(&self->after);
+    for (size_t i = 0; i < PARTS; i++) {
+        ael_buf_clear(&self->parts[i].open);
+        ael_secret_release(self->parts[i].secret);
+    }
     ael_http_response_clear(&self->response);
-    ael_secret_release(self->sent);
     ael_secret_release(self->part);
     ael_secret_release(self->taken);
     ael_free(self);

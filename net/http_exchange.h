@@ -24,23 +24,40 @@
 
 #include <ael/secret.h>
 
-/* What of a request and its answer is secret. */
+enum {
+    AEL_HTTP_SECRET_BYTES = 64,
+    AEL_HTTP_TEXT_BYTES = 960, /* of a piece; a scratch slot has room for it on each machine */
+    AEL_HTTP_TEXT_PIECES = 4,
+    AEL_HTTP_TEXT_TAKEN_BYTES = 704,
+    AEL_HTTP_BODY_HASH_BYTES = 65
+};
+
+/* A token or password, in pieces of 1 .. AEL_HTTP_TEXT_BYTES; those behind the last are NULL. It is of printable ASCII without
+ * blank, quote and backslash, so that it can stand in a header and in JSON. */
+struct ael_http_text {
+    struct ael_secret *pieces[AEL_HTTP_TEXT_PIECES];
+};
+
+/* What of a request and its answer is secret: keys, which go over the wire as base64, and texts, which go as they are. */
 struct ael_http_secrets {
     struct ael_secret
         *sent; /* 1 .. AEL_HTTP_SECRET_BYTES; its base64 stands in the body behind body_before; NULL = none */
-    size_t sent_at; /* offset in the request's body at which it is put in */
+    size_t sent_at; /* offset in the request's body at which it is put in, or sent_text */
     const char
         *taken; /* name of the member of the JSON answer that holds base64 of a secret; NULL = none. Static */
+    struct ael_http_text sent_text; /* instead of sent */
+    bool taken_is_text;             /* taken holds a text, of at most AEL_HTTP_TEXT_TAKEN_BYTES */
+    const char *bearer_before;      /* what stands before bearer in a header's line: "X-Token: " */
+    struct ael_secret *bearer;      /* a text in one piece; NULL = none */
 };
-
-enum { AEL_HTTP_SECRET_BYTES = 64, AEL_HTTP_BODY_HASH_BYTES = 65 };
 
 struct ael_http_exchange;
 
 /** AEL_OK; AEL_E_UNSUPPORTED when libcurl's TLS is not the OpenSSL that this library is linked with. */
 AEL_MUST_CHECK enum ael_status ael_http_exchange_supported(struct ael_error *err);
 
-/** SHA-256 of the body with the secret in it, as hexadecimal digits; to sign it. @return as ael_scratch_begin. */
+/** SHA-256 of the body with the key `sent` in it as hexadecimal digits; to sign it. @return as
+ * ael_scratch_begin. */
 AEL_MUST_CHECK enum ael_status ael_http_exchange_hash(
     struct ael_bytes body,
     const struct ael_http_secrets *secrets,
@@ -50,7 +67,7 @@ AEL_MUST_CHECK enum ael_status ael_http_exchange_hash(
  * Makes an exchange. Nothing is sent yet.
  *
  * @param request  copied, but for its URL, which outlives the exchange; timeout_ms and no_proxy count as in ael_http_send.
- * @param secrets  copied; `sent` is held.
+ * @param secrets  copied; the secrets in it are held.
  * @return AEL_OK; AEL_E_ARGUMENT; AEL_E_NO_MEMORY.
  */
 AEL_MUST_CHECK enum ael_status ael_http_exchange_new(

@@ -49,7 +49,7 @@ static void behind_colon(struct ael_json_secret *self, uint8_t byte) {
 }
 
 static void take(struct ael_json_secret *self, uint8_t byte, uint8_t *value) {
-    if (self->len == AEL_JSON_SECRET_MAX || self->bad) {
+    if (self->len == self->max || self->bad) {
         self->bad = true;
         return;
     }

@@ -12,10 +12,11 @@
 
 #include <ael/bytes.h>
 
-enum { AEL_JSON_SECRET_MAX = 128 };
+enum { AEL_JSON_SECRET_MAX = 128 }; /* enough for base64 of a key */
 
 struct ael_json_secret {
-    const char *name; /* of the member; set this alone and zero the rest */
+    const char *name; /* of the member; set this and max, and zero the rest */
+    size_t max;       /* characters of the secret */
     uint8_t state;
     bool is_name;   /* the text so far is the name's beginning */
     bool bad;       /* too long, another escape, or there twice */
@@ -27,7 +28,7 @@ struct ael_json_secret {
 /**
  * Passes a piece.
  *
- * @param value  AEL_JSON_SECRET_MAX bytes in protected memory: what came of the secret so far (self->len characters), and
+ * @param value  max bytes in protected memory: what came of the secret so far (self->len characters), and
  *               receives what more of it is in the piece.
  * @param rest   what is not of the secret is appended.
  * @return as ael_buf_append.

@@ -19,7 +19,7 @@ struct outcome {
 static void feed(struct outcome *outcome, const char *text, size_t cut) {
     size_t len = strlen(text);
     size_t step = cut > len ? 1 : cut;
-    *outcome = (struct outcome){.json = {.name = "Plaintext"}, .rest = AEL_BUF_INIT};
+    *outcome = (struct outcome){.json = {.name = "Plaintext", .max = AEL_JSON_SECRET_MAX}, .rest = AEL_BUF_INIT};
     for (size_t at = 0; at<len; at += step, step = cut> len ? 1 : len - at) {
         struct ael_bytes piece = {(const uint8_t *)text + at, step};
         if (step == 0) {

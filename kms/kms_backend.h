@@ -1,0 +1,30 @@
+/*
+ * kms/kms_backend.h - a backend's own calls through its handle, beside those of the table.
+ * Layer: kms.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef AEL_KMS_KMS_BACKEND_H
+#define AEL_KMS_KMS_BACKEND_H
+
+#include "base/component_api.h"
+
+#include <ael/sys/kms_backend.h>
+
+typedef enum ael_status (*ael_kms_backend_fn)(
+    void *self, const struct ael_call *call, void *context, struct ael_error *err);
+
+/**
+ * Calls fn with the backend, as ael_kms_encrypt_key calls its member.
+ *
+ * @param vtable  of the backend that fn is for. @param call NULL = the default.
+ * @return what fn returned; AEL_E_ARGUMENT (no handle, or one of another backend); AEL_E_FORKED. Threads: any.
+ */
+AEL_COMPONENT_API AEL_MUST_CHECK enum ael_status ael_kms_backend_call(
+    struct ael_kms *kms,
+    const struct ael_kms_vtable *vtable,
+    const struct ael_call *call,
+    ael_kms_backend_fn fn,
+    void *context,
+    struct ael_error *err);
+
+#endif /* AEL_KMS_KMS_BACKEND_H */

@@ -1,0 +1,442 @@
+/*
+ * kms/kms_vault.c - the KMS over Vault's Transit: options, table, and its three requests.
+ *
+ *     POST <mount>/encrypt/<key>   {"plaintext":"<base64>"}        {"data":{"ciphertext":"vault:v1:..."}}
+ *     POST <mount>/decrypt/<key>   {"ciphertext":"vault:v1:..."}   {"data":{"plaintext":"<base64>"}}
+ *     POST <mount>/rewrap/<key>    {"ciphertext":"vault:v1:..."}   {"data":{"ciphertext":"vault:v2:..."}}
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "base/alloc.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/wipe.h"
+#include "kms/decrypt_flights.h"
+#include "kms/kms_backend.h"
+#include "kms/kms_vault_names.h"
+#include "kms/kms_vault_token.h"
+
+#include <ael/sys/kms_backend.h>
+
+#include <stdio.h>
+#include <string.h>
+
+static const char k_component[] = "kms/vault";
+
+enum { PATH_BYTES = 512, CIPHERTEXT_MAX = 4096, KEY_BYTES = 32 };
+
+enum action { ENCRYPT, DECRYPT, REWRAP };
+
+enum { ACTIONS = REWRAP + 1 };
+
+struct ael_kms_vault {
+    struct ael_kms_vault_server server;
+    struct ael_kms_vault_login login;
+    struct ael_kms_vault_tokens tokens;
+    struct ael_decrypt_flights flights;
+    uint32_t key_version;
+    char paths[ACTIONS][PATH_BYTES];
+};
+
+/* ---- one request, with a token ---- */
+
+static struct ael_call limit(const struct ael_call *call) {
+    struct ael_call limited = *call;
+    if (limited.deadline_ns == 0) {
+        limited.deadline_ns = ael_deadline_in_ms(ael_call_remaining_ms(NULL));
+    }
+    return limited;
+}
+
+static enum ael_status ask_once(
+    struct ael_kms_vault *self,
+    const struct ael_call *call,
+    struct ael_kms_vault_request *request,
+    struct ael_kms_vault_answer *answer,
+    bool *again,
+    struct ael_error *err) {
+    struct ael_secret *token = NULL;
+    *answer = (struct ael_kms_vault_answer){.body = AEL_BUF_INIT};
+    *again = false;
+    AEL_TRY(ael_kms_vault_tokens_get(&self->tokens, call, &token, err));
+    request->token = token;
+    enum ael_status status = ael_kms_vault_ask(&self->server, call, request, answer, err);
+    /* A token from before a fork may be out of a child's reach: it logs in itself. */
+    bool certain = answer->remedy == AEL_KMS_VAULT_REMEDY_LOGIN || status == AEL_E_FORKED;
+    if (status != AEL_OK && (certain || answer->remedy == AEL_KMS_VAULT_REMEDY_MAYBE_LOGIN)) {
+        *again = ael_kms_vault_tokens_refused(&self->tokens, token, certain);
+    }
+    ael_secret_release(token);
+    return status;
+}
+
+/* Twice when the token was the trouble. */
+static enum ael_status
+ask(struct ael_kms_vault *self,
+    const struct ael_call *call,
+    struct ael_kms_vault_request *request,
+    struct ael_kms_vault_answer *answer,
+    struct ael_error *err) {
+    bool again = false;
+    enum ael_status status = ask_once(self, call, request, answer, &again, err);
+    if (status != AEL_OK && again) {
+        ael_kms_vault_answer_clear(answer);
+        status = ask_once(self, call, request, answer, &again, err);
+    }
+    return status;
+}
+
+/* ---- texts ---- */
+
+static bool is_of_base64(uint8_t byte) {
+    return (byte >= 'A' && byte <= 'Z') || (byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') ||
+           byte == '+' || byte == '/' || byte == '=';
+}
+
+/* "vault:v<version>:<base64>", which needs no escape in JSON. */
+static bool is_ciphertext(struct ael_bytes text) {
+    static const char k_prefix[] = "vault:v";
+    size_t at = sizeof k_prefix - 1;
+    if (text.len <= at || text.len > CIPHERTEXT_MAX || memcmp(text.data, k_prefix, at) != 0) {
+        return false;
+    }
+    size_t digits = at;
+    while (digits < text.len && text.data[digits] >= '0' && text.data[digits] <= '9') {
+        digits++;
+    }
+    if (digits == at || digits + 1 >= text.len || text.data[digits] != ':' || text.data[at] == '0') {
+        return false;
+    }
+    for (size_t i = digits + 1; i < text.len; i++) {
+        if (!is_of_base64(text.data[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum ael_status refuse_ciphertext(struct ael_error *err) {
+    return ael_error_set(
+        err, AEL_E_KMS, 0, k_component,
+        "the encrypted key is none of Vault's Transit (vault:v1:...); it is damaged, or of another KMS");
+}
+
+/* {"ciphertext":"...","key_version":2} */
+static enum ael_status write_body(
+    const struct ael_kms_vault *self, struct ael_bytes ciphertext, bool with_version, struct ael_buf *body) {
+    char version[40] = "}";
+    if (with_version && self->key_version != 0) {
+        (void)snprintf(version, sizeof version, ",\"key_version\":%u}", (unsigned)self->key_version);
+    }
+    AEL_TRY(ael_buf_append(
+        body, ael_bytes_from_text(ciphertext.data == NULL ? "{\"plaintext\":\"" : "{\"ciphertext\":\"")));
+    AEL_TRY(ael_buf_append(body, ciphertext));
+    AEL_TRY(ael_buf_append(body, ael_bytes_from_text("\"")));
+    return ael_buf_append(body, ael_bytes_from_text(version));
+}
+
+static void read_data(struct ael_json_reader *reader, struct ael_bytes *ciphertext) {
+    static const char *const k_names[] = {"ciphertext"};
+    size_t index = 0;
+    unsigned seen = 0;
+    int which = -1;
+    ael_json_enter_object(reader);
+    while (ael_json_next_member(reader, &index, k_names, 1, &seen, &which)) {
+        if (which == 0) {
+            *ciphertext = ael_json_read_raw_string(reader);
+        } else {
+            ael_json_skip_value(reader);
+        }
+    }
+}
+
+/* {"data":{"ciphertext":"vault:v1:...","key_version":1},...}; a decrypted key is not in it any more. */
+static bool read_answer(struct ael_bytes body, struct ael_bytes *ciphertext) {
+    static const char *const k_names[] = {"data"};
+    struct ael_json_reader reader;
+    size_t index = 0;
+    unsigned seen = 0;
+    int which = -1;
+    ael_json_reader_init(&reader, body);
+    ael_json_enter_object(&reader);
+    while (ael_json_next_member(&reader, &index, k_names, 1, &seen, &which)) {
+        if (which == 0) {
+            read_data(&reader, ciphertext);
+        } else {
+            ael_json_skip_value(&reader);
+        }
+    }
+    return ael_json_finish(&reader) == AEL_OK && seen != 0;
+}
+
+static enum ael_status no_answer(const char *path, struct ael_error *err) {
+    return ael_error_set(
+        err, AEL_E_BACKEND, 0, k_component,
+        "%.80s: the answer is none of Vault's; is a proxy in the way, or the address another's?", path);
+}
+
+/* ---- encrypting, rewrapping ---- */
+
+/* Appends the ciphertext that the answer holds. */
+static enum ael_status
+take_ciphertext(struct ael_bytes body, const char *path, struct ael_buf *out, struct ael_error *err) {
+    struct ael_bytes ciphertext = {NULL, 0};
+    if (!read_answer(body, &ciphertext) || !is_ciphertext(ciphertext)) {
+        return no_answer(path, err);
+    }
+    enum ael_status status = ael_buf_append(out, ciphertext);
+    return status == AEL_OK ? AEL_OK
+                            : ael_error_set(err, status, 0, k_component, "no room for the encrypted key");
+}
+
+/* key: what to encrypt, or NULL; ciphertext: what to rewrap. */
+static enum ael_status make_ciphertext(
+    struct ael_kms_vault *self,
+    const struct ael_call *call,
+    struct ael_secret *key,
+    struct ael_bytes ciphertext,
+    struct ael_buf *out,
+    struct ael_error *err) {
+    static const char k_head[] = "{\"plaintext\":\"";
+    struct ael_buf body = AEL_BUF_INIT;
+    struct ael_kms_vault_answer answer = {.body = AEL_BUF_INIT};
+    enum ael_status status = write_body(self, ciphertext, true, &body);
+    if (status != AEL_OK) {
+        (void)ael_error_set(err, status, 0, k_component, "no memory for a request");
+        goto done;
+    }
+    struct ael_kms_vault_request request = {
+        .path = self->paths[key != NULL ? ENCRYPT : REWRAP],
+        .body = ael_buf_view(&body),
+        .secrets = {.sent = key, .sent_at = sizeof k_head - 1},
+    };
+    status = ask(self, call, &request, &answer, err);
+    if (status == AEL_OK) {
+        status = take_ciphertext(ael_buf_view(&answer.body), request.path, out, err);
+    }
+
+done:
+    ael_kms_vault_answer_clear(&answer);
+    ael_buf_clear(&body);
+    return status;
+}
+
+static enum ael_status vault_encrypt_key(
+    void *self,
+    const struct ael_call *call,
+    struct ael_secret *key,
+    struct ael_buf *out,
+    struct ael_error *err) {
+    struct ael_call limited = limit(call);
+    return make_ciphertext(self, &limited, key, (struct ael_bytes){NULL, 0}, out, err);
+}
+
+/* ---- decrypting ---- */
+
+static enum ael_status take_key(
+    struct ael_kms_vault_answer *answer, const char *path, struct ael_secret **key, struct ael_error *err) {
+    struct ael_bytes none = {NULL, 0};
+    if (answer->taken == NULL || !read_answer(ael_buf_view(&answer->body), &none)) {
+        return no_answer(path, err);
+    }
+    if (ael_secret_len(answer->taken) != KEY_BYTES) {
+        return ael_error_set(
+            err, AEL_E_KMS, 0, k_component,
+            "%.80s: what came is not 32 bytes long; is it a key of another system?", path);
+    }
+    *key = answer->taken;
+    answer->taken = NULL;
+    return AEL_OK;
+}
+
+/* The call that is made for all who want this key now. */
+static enum ael_status decrypt_key(
+    void *self,
+    const struct ael_call *call,
+    struct ael_bytes encrypted,
+    struct ael_secret **key,
+    struct ael_error *err) {
+    struct ael_kms_vault *vault = self;
+    struct ael_buf body = AEL_BUF_INIT;
+    struct ael_kms_vault_answer answer = {.body = AEL_BUF_INIT};
+    *key = NULL;
+    enum ael_status status = write_body(vault, encrypted, false, &body);
+    if (status != AEL_OK) {
+        (void)ael_error_set(err, status, 0, k_component, "no memory for a request");
+        goto done;
+    }
+    struct ael_kms_vault_request request = {
+        .path = vault->paths[DECRYPT],
+        .body = ael_buf_view(&body),
+        .secrets = {.taken = "plaintext"},
+    };
+    status = ask(vault, call, &request, &answer, err);
+    if (status == AEL_OK) {
+        status = take_key(&answer, request.path, key, err);
+    }
+
+done:
+    ael_kms_vault_answer_clear(&answer);
+    ael_buf_clear(&body);
+    return status;
+}
+
+static enum ael_status vault_decrypt_key(
+    void *self,
+    const struct ael_call *call,
+    struct ael_bytes encrypted,
+    struct ael_secret **key,
+    struct ael_error *err) {
+    struct ael_kms_vault *vault = self;
+    struct ael_call limited = limit(call);
+    *key = NULL;
+    enum ael_status status = ael_call_check(&limited);
+    if (status != AEL_OK) {
+        return ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
+    }
+    if (!is_ciphertext(encrypted)) {
+        return refuse_ciphertext(err);
+    }
+    return ael_decrypt_flights_run(&vault->flights, &limited, encrypted, decrypt_key, vault, key, err);
+}
+
+/* ---- making and ending ---- */
+
+static void vault_destroy(void *self) {
+    struct ael_kms_vault *vault = self;
+    ael_decrypt_flights_clear(&vault->flights);
+    ael_kms_vault_tokens_clear(&vault->tokens);
+    ael_kms_vault_login_clear(&vault->login);
+    ael_kms_vault_server_clear(&vault->server);
+    ael_free(vault);
+}
+
+/* Without a health member: a round trip with a random key is what tells. */
+static const struct ael_kms_vtable k_vault_vtable = {
+    .vt_size = sizeof(struct ael_kms_vtable),
+    .contract = AEL_KMS_CONTRACT,
+    .name = "vault",
+    .encrypt_key = vault_encrypt_key,
+    .decrypt_key = vault_decrypt_key,
+    .destroy = vault_destroy,
+};
+
+static enum ael_status refuse(struct ael_error *err, const char *why) {
+    return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "%s", why);
+}
+
+static enum ael_status check_options(const struct ael_kms_vault_options *options, struct ael_error *err) {
+    if (options->size != sizeof *options) {
+        return refuse(err, "options are of another size; use AEL_KMS_VAULT_OPTIONS_INIT");
+    }
+    if (options->key == NULL || !ael_kms_vault_is_name(options->key)) {
+        return refuse(err, "give the name of the key of Transit: letters, digits and . _ -");
+    }
+    if (options->max_connections == 0 || options->max_connections > AEL_HTTP_MAX_CONNECTIONS ||
+        options->try_timeout_ms == 0 || options->max_tries == 0 || options->max_tries > 10) {
+        return refuse(err, "max_connections is 1 to 256, try_timeout_ms at least 1, max_tries 1 to 10");
+    }
+    return AEL_OK;
+}
+
+static enum ael_status
+set_paths(struct ael_kms_vault *self, const struct ael_kms_vault_options *options, struct ael_error *err) {
+    static const char *const k_actions[ACTIONS] = {"encrypt", "decrypt", "rewrap"};
+    struct ael_bytes mount = ael_kms_vault_mount(options->mount != NULL ? options->mount : "transit");
+    if (mount.len == 0) {
+        return refuse(
+            err, "the mount of Transit is a path of letters, digits and . _ - with slashes between");
+    }
+    for (size_t i = 0; i < ACTIONS; i++) {
+        (void)snprintf(
+            self->paths[i], PATH_BYTES, "%.*s/%s/%s", (int)mount.len, (const char *)mount.data, k_actions[i],
+            options->key);
+    }
+    return AEL_OK;
+}
+
+static enum ael_status
+set_up(struct ael_kms_vault *self, const struct ael_kms_vault_options *options, struct ael_error *err) {
+    self->key_version = options->key_version;
+    AEL_TRY(set_paths(self, options, err));
+    AEL_TRY(ael_kms_vault_login_init(&self->login, options, err));
+    AEL_TRY(ael_kms_vault_server_init(&self->server, options, err));
+    enum ael_status status = ael_kms_vault_tokens_init(&self->tokens, &self->login, &self->server);
+    if (status == AEL_OK) {
+        status = ael_decrypt_flights_init(&self->flights, "ael.kms.vault.decrypt_joined");
+    }
+    return status == AEL_OK ? AEL_OK
+                            : ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
+}
+
+static enum ael_status
+make(const struct ael_kms_vault_options *options, struct ael_kms **kms, struct ael_error *err) {
+    AEL_TRY(check_options(options, err));
+    AEL_TRY(ael_http_exchange_supported(err));
+    struct ael_kms_vault *self = ael_alloc(sizeof *self);
+    if (self == NULL) {
+        return ael_error_set(err, AEL_E_NO_MEMORY, 0, k_component, "no memory for a KMS");
+    }
+    enum ael_status status = set_up(self, options, err);
+    if (status == AEL_OK) {
+        status = ael_kms_new(&k_vault_vtable, self, kms);
+        if (status != AEL_OK) {
+            (void)ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
+        }
+    }
+    if (status != AEL_OK) {
+        vault_destroy(self);
+    }
+    return status;
+}
+
+static void wipe_text(char *text) {
+    if (text != NULL) {
+        ael_wipe(text, strlen(text)); /* one that became a secret is zeros by now */
+    }
+}
+
+/* see ael/kms_vault.h */
+enum ael_status
+ael_kms_vault_new(const struct ael_kms_vault_options *options, struct ael_kms **kms, struct ael_error *err) {
+    if (options == NULL || kms == NULL) {
+        return refuse(err, "options, or a place for the handle, are missing");
+    }
+    *kms = NULL;
+    enum ael_status status = make(options, kms, err);
+    if (options->size == sizeof *options) {
+        wipe_text(options->token);
+        wipe_text(options->secret_id);
+    }
+    return status;
+}
+
+/* ---- rewrapping ---- */
+
+struct rewrap {
+    struct ael_bytes encrypted;
+    struct ael_buf *out;
+};
+
+static enum ael_status rewrap(void *self, const struct ael_call *call, void *context, struct ael_error *err) {
+    const struct rewrap *what = context;
+    struct ael_call limited = limit(call);
+    if (!is_ciphertext(what->encrypted)) {
+        return refuse_ciphertext(err);
+    }
+    return make_ciphertext(self, &limited, NULL, what->encrypted, what->out, err);
+}
+
+/* see ael/kms_vault.h */
+enum ael_status ael_kms_vault_rewrap(
+    struct ael_kms *kms,
+    const struct ael_call *call,
+    struct ael_bytes encrypted,
+    struct ael_buf *out,
+    struct ael_error *err) {
+    struct rewrap what = {encrypted, out};
+    if (out == NULL || (encrypted.data == NULL && encrypted.len > 0)) {
+        return refuse(err, "nothing to rewrap, or nowhere to put it");
+    }
+    return ael_kms_backend_call(kms, &k_vault_vtable, call, rewrap, &what, err);
+}

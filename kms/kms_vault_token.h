@@ -1,0 +1,76 @@
+/*
+ * kms/kms_vault_token.h - a token that is ready when a request needs it.
+ *
+ *     granted        two thirds of the lease          the end
+ *        |---- given ----|---- given; one renews ----|---- all wait for the one who logs in ----
+ *
+ * The caller who comes first behind two thirds renews the token, in half of what its own call has left, or logs in where it cannot
+ * be renewed any more (or only for less than half of what the log-in gave: its longest life is near). The others go on with what
+ * there is. If that fails they all do, it too, until the end; the next try comes a tenth of the lease later. After the end those
+ * who come while somebody logs in wait for that, and share its failure; but not one that is a call's own, its deadline or token.
+ *
+ * A token that Vault refuses (revoked, or ended by its clock) is dropped: the next caller logs in.
+ * Layer: kms. Threads: any; locks inside, none of them held while Vault is asked. In a child of fork somebody else's log-in is
+ * over.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef AEL_KMS_KMS_VAULT_TOKEN_H
+#define AEL_KMS_KMS_VAULT_TOKEN_H
+
+#include "base/fork.h"
+#include "base/sync.h"
+#include "kms/kms_vault_login.h"
+
+struct ael_kms_vault_tokens {
+    const struct ael_kms_vault_login *login;
+    struct ael_kms_vault_server *server;
+    struct ael_fork_part fork;
+    bool is_set_up;
+    struct ael_mutex lock; /* guards what follows */
+    struct ael_cond changed;
+    struct ael_secret *token; /* NULL = none yet */
+    int64_t login_lease_s;    /* what the last log-in gave */
+    int64_t since_ns;         /* of the boot clock, as the next two */
+    int64_t renew_at_ns;
+    int64_t ends_ns; /* INT64_MAX = not known */
+    int64_t retry_after_ns;
+    bool renewable;
+    bool refused;
+    bool fetching;
+    uint64_t failures;         /* counted, so that who waits knows a new one */
+    struct ael_error last_err; /* of the last failure */
+};
+
+/** @param login and server outlive it. @return AEL_OK; AEL_E_NO_MEMORY; AEL_E_SYSTEM. */
+AEL_MUST_CHECK enum ael_status ael_kms_vault_tokens_init(
+    struct ael_kms_vault_tokens *tokens,
+    const struct ael_kms_vault_login *login,
+    struct ael_kms_vault_server *server);
+
+/** Nobody uses it any more; a zeroed one is accepted. */
+void ael_kms_vault_tokens_clear(struct ael_kms_vault_tokens *tokens);
+
+/**
+ * Gives a token that has not ended.
+ *
+ * @param call   bounds both waiting and asking; its deadline is set.
+ * @param token  the caller's to release; NULL on failure.
+ * @return AEL_OK; AEL_E_TIMEOUT; AEL_E_CANCELLED; or as ael_kms_vault_login_run.
+ */
+AEL_MUST_CHECK enum ael_status ael_kms_vault_tokens_get(
+    struct ael_kms_vault_tokens *tokens,
+    const struct ael_call *call,
+    struct ael_secret **token,
+    struct ael_error *err);
+
+/**
+ * Tells that Vault refused this one.
+ *
+ * @param certain  it said that the token is none; else it may be the token's policies, and a token that was granted just now is
+ *                 not given up for that.
+ * @return whether asking again, with another token, may help.
+ */
+bool ael_kms_vault_tokens_refused(
+    struct ael_kms_vault_tokens *tokens, const struct ael_secret *token, bool certain);
+
+#endif /* AEL_KMS_KMS_VAULT_TOKEN_H */

@@ -1,0 +1,26 @@
+/*
+ * net/secret_file.h - reads a token or password from a file straight into protected memory.
+ * Layer: net.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef AEL_NET_SECRET_FILE_H
+#define AEL_NET_SECRET_FILE_H
+
+#include "net/http_exchange.h"
+
+/**
+ * Reads a regular file, also by way of links: tokens are mounted so. Line ends and blanks at its end, as editors leave them,
+ * are not of the text.
+ *
+ * @param what  static: "the token file"; for the sentence. @param max_pieces 1 .. AEL_HTTP_TEXT_PIECES.
+ * @param text  zeroed; receives the pieces. To be cleared when it is AEL_OK.
+ * @return AEL_OK; AEL_E_KEY_FILE (missing, cannot be read, no regular file, empty, too long, or with blanks inside; the sentence
+ *         names the path and the remedy); or as ael_scratch_begin and ael_secret_new.
+ */
+AEL_MUST_CHECK enum ael_status ael_secret_file_read(
+    const char *path, const char *what, size_t max_pieces, struct ael_http_text *text, struct ael_error *err);
+
+/** Releases the pieces; may be repeated. */
+void ael_http_text_clear(struct ael_http_text *text);
+
+#endif /* AEL_NET_SECRET_FILE_H */
