@@ -23,6 +23,13 @@ if(TARGET ael_kms_aws_static AND NOT AEL_SANITIZE AND NOT AEL_COVERAGE)
   ael_add_test(residency.kms_aws residency $<TARGET_FILE:residency_kms_aws>)
 endif()
 
+if(TARGET ael_vault_static AND NOT AEL_SANITIZE AND NOT AEL_COVERAGE)
+  ael_residency(kms_vault residency/test_kms_vault.c support/left_out.c)
+  target_link_libraries(residency_kms_vault PRIVATE test_support_static)
+  ael_add_test(residency.kms_vault residency $<TARGET_FILE:residency_kms_vault>)
+  set_tests_properties(residency.kms_vault PROPERTIES FIXTURES_REQUIRED vault)
+endif()
+
 # AddressSanitizer makes frames larger than what the library wipes of the stack (docs/residency.md).
 if(AEL_SQLITE AND NOT AEL_SANITIZE AND NOT AEL_COVERAGE)
   file(GLOB matrix CONFIGURE_DEPENDS residency/*.c)

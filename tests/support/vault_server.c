@@ -144,6 +144,13 @@ unsigned vault_server_count(const char *path) {
     return (unsigned)strtoul(line, NULL, 10);
 }
 
+/* see tests/support/vault_server.h */
+void vault_server_last_token(char token[static 1024]) {
+    (void)snprintf(token, 1024, "token\n");
+    tell(token, token, 1024);
+    token[strcspn(token, "\n")] = '\0';
+}
+
 static void tell_word(const char *word) {
     char line[64];
     (void)snprintf(line, sizeof line, "%s\n", word);

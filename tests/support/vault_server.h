@@ -36,6 +36,9 @@ bool vault_server_member(const char *answer, const char *name, char *value, size
 /** Requests to paths that begin so, until now. */
 unsigned vault_server_count(const char *path);
 
+/** The token that came with the last request. */
+void vault_server_last_token(char token[static 1024]);
+
 void vault_server_seal(void);
 void vault_server_unseal(void);
 

@@ -6,7 +6,8 @@
 //
 // Prints "name value" lines (url; wrong_name_url, the same server with a certificate for another name; root; role_id;
 // secret_id; jwt), then "ready". Then takes lines on standard input and answers each with one: "api METHOD PATH [JSON]" (as
-// root: "STATUS BODY"), "count PREFIX" (requests to paths that begin so), "seal", "unseal". Ends with its standard input.
+// root: "STATUS BODY"), "count PREFIX" (requests to paths that begin so), "token" (that came with the last request), "seal",
+// "unseal". Ends with its standard input.
 // FOLDER receives ca.pem, and client.pem with client.key for log-in by certificate.
 //
 // There: transit/ with the keys "asherah" and "other"; approle/, kubernetes/ and cert/, each with a role "asherah" whose
@@ -173,6 +174,7 @@ type server struct {
 	root    string
 	lock    sync.Mutex
 	paths   []string // of all requests so far
+	token   string   // of the last that had one
 }
 
 func newServer() *server {
@@ -201,6 +203,9 @@ func (s *server) unseal() {
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.lock.Lock()
 	s.paths = append(s.paths, strings.TrimPrefix(r.URL.Path, "/v1/"))
+	if token := r.Header.Get("X-Vault-Token"); token != "" {
+		s.token = token
+	}
 	s.lock.Unlock()
 	s.handler.ServeHTTP(w, r)
 }
@@ -271,6 +276,10 @@ func (s *server) answer(line string) string {
 		return fmt.Sprintf("%d %s", code, strings.ReplaceAll(text, "\n", " "))
 	case words[0] == "count" && len(words) == 2:
 		return fmt.Sprint(s.count(words[1]))
+	case words[0] == "token":
+		s.lock.Lock()
+		defer s.lock.Unlock()
+		return s.token
 	case words[0] == "seal":
 		check(s.core.Seal(s.root))
 		return "sealed"

@@ -1,0 +1,542 @@
+/*
+ * tests/unit/test_kms_vault_refusals.c - ael/kms_vault.h before servers that are not Vault, ill, or hostile; options.
+ * Layer: tests.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "base/clock.h"
+#include "net/secret_file.h"
+#include "tests/support/http_server.h"
+#include "tests/support/suite.h"
+
+#include <ael/kms_vault.h>
+#include <ael/sys/kms_backend.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- a server that answers what it is told to, and a KMS over it ---- */
+
+struct stub {
+    struct http_server *server;
+    struct http_server_reply reply;  /* to what is asked of Transit */
+    struct http_server_reply log_in; /* to a log-in */
+    bool renewal_hangs;
+    atomic_uint transit;
+    atomic_uint renewals;
+    struct http_server_request last;
+};
+
+struct world {
+    struct stub stub;
+    struct ael_kms *kms;
+    struct ael_secret *key;
+    struct ael_buf sealed;
+    struct ael_error err;
+};
+
+#define GOOD_ENCRYPT "{\"data\":{\"ciphertext\":\"vault:v1:AAAA\",\"key_version\":1}}"
+#define GOOD_DECRYPT "{\"data\":{\"plaintext\":\"MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\"}}"
+#define GOOD_LOGIN   "{\"auth\":{\"client_token\":\"hvs.token\",\"lease_duration\":3600,\"renewable\":true}}"
+
+static void
+answer(void *context, const struct http_server_request *request, struct http_server_reply *reply) {
+    struct stub *stub = context;
+    if (strstr(request->target, "renew-self") != NULL) {
+        *reply = stub->log_in;
+        reply->how = stub->renewal_hangs ? HTTP_SERVER_HANGS : HTTP_SERVER_ANSWERS;
+        (void)atomic_fetch_add(&stub->renewals, 1);
+    } else if (strstr(request->target, "/login") != NULL) {
+        *reply = stub->log_in;
+    } else {
+        *reply = stub->reply;
+        (void)atomic_fetch_add(&stub->transit, 1);
+    }
+    stub->last = *request;
+    http_server_sync();
+}
+
+static void world_begin(struct world *world, void (*more)(struct ael_kms_vault_options *options)) {
+    struct ael_kms_vault_options options = AEL_KMS_VAULT_OPTIONS_INIT;
+    char token[] = "hvs.token";
+    char address[96];
+    memset(world, 0, sizeof *world);
+    world->sealed = (struct ael_buf)AEL_BUF_INIT;
+    world->stub.server = http_server_start(answer, &world->stub);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(world->stub.server);
+    (void)snprintf(address, sizeof address, "%s/", http_server_url(world->stub.server));
+    (void)snprintf(world->stub.log_in.body, sizeof world->stub.log_in.body, "%s", GOOD_LOGIN);
+    options.address = address;
+    options.key = "orders";
+    options.token = token;
+    options.max_tries = 1;
+    options.try_timeout_ms = 20000;
+    if (more != NULL) {
+        more(&options);
+    }
+    CU_ASSERT_EQUAL_FATAL(ael_kms_vault_new(&options, &world->kms, &world->err), AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(ael_secret_new_random(32, &world->key), AEL_OK);
+}
+
+static void world_end(struct world *world) {
+    ael_buf_clear(&world->sealed);
+    ael_secret_release(world->key);
+    ael_kms_release(world->kms);
+    http_server_stop(world->stub.server);
+}
+
+static void set_reply(struct world *world, int status, const char *body) {
+    world->stub.reply.status = status;
+    (void)snprintf(world->stub.reply.body, sizeof world->stub.reply.body, "%s", body);
+    http_server_sync();
+}
+
+static enum ael_status seal(struct world *world) {
+    enum ael_status status = ael_kms_encrypt_key(world->kms, NULL, world->key, &world->sealed, &world->err);
+    CU_ASSERT(status == AEL_OK || world->sealed.len == 0);
+    http_server_sync();
+    return status;
+}
+
+static enum ael_status open_for(struct world *world, uint32_t timeout_ms) {
+    struct ael_call call = AEL_CALL_INIT;
+    struct ael_secret *back = NULL;
+    call.deadline_ns = timeout_ms == 0 ? 0 : ael_deadline_in_ms(timeout_ms);
+    enum ael_status status =
+        ael_kms_decrypt_key(world->kms, &call, ael_bytes_from_text("vault:v1:AAAA"), &back, &world->err);
+    CU_ASSERT_EQUAL(status == AEL_OK, back != NULL);
+    ael_secret_release(back);
+    http_server_sync();
+    return status;
+}
+
+static bool says(const struct world *world, const char *words) {
+    bool found = strstr(world->err.detail, words) != NULL;
+    if (!found) {
+        printf("\n    not \"%s\": %s", words, world->err.detail);
+    }
+    return found;
+}
+
+/* ---- what is sent ---- */
+
+static void use_namespace(struct ael_kms_vault_options *options) {
+    options->vault_namespace = "team/a";
+    options->mount = "engines/transit";
+}
+
+static void test_kms_vault__sends_what_vault_asks_for(void) {
+    struct world world;
+    char value[4096];
+    world_begin(&world, use_namespace);
+    set_reply(&world, 200, GOOD_ENCRYPT);
+    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_STRING_EQUAL(world.stub.last.target, "/v1/engines/transit/encrypt/orders");
+    CU_ASSERT_STRING_EQUAL(world.stub.last.method, "POST");
+    CU_ASSERT_STRING_EQUAL(http_server_header(&world.stub.last, "X-Vault-Token", value), "hvs.token");
+    CU_ASSERT_STRING_EQUAL(http_server_header(&world.stub.last, "X-Vault-Namespace", value), "team/a");
+    CU_ASSERT_STRING_EQUAL(http_server_header(&world.stub.last, "X-Vault-Request", value), "true");
+    CU_ASSERT_EQUAL(world.stub.last.body_len, strlen("{\"plaintext\":\"\"}") + 44);
+    set_reply(&world, 200, GOOD_DECRYPT);
+    CU_ASSERT_EQUAL(open_for(&world, 0), AEL_OK);
+    CU_ASSERT_STRING_EQUAL(world.stub.last.target, "/v1/engines/transit/decrypt/orders");
+    CU_ASSERT_STRING_EQUAL(world.stub.last.body, "{\"ciphertext\":\"vault:v1:AAAA\"}");
+    world_end(&world);
+}
+
+/* ---- what comes instead of an answer ---- */
+
+static void test_kms_vault__refuses_answers_that_are_none_of_vaults(void) {
+    static const char *const k_bodies[] = {
+        "",
+        "<html>Welcome to the hotel's network</html>",
+        "[]",
+        "{\"data\":{}}",
+        "{\"data\":{\"ciphertext\":\"\"}}",
+        "{\"data\":{\"ciphertext\":\"vault:v1:AA\\\"A\"}}",
+        "{\"data\":{\"ciphertext\":\"vault:v1:AAAA\"}",
+        "{\"data\":{\"ciphertext\":7}}",
+        "{\"ciphertext\":\"vault:v1:AAAA\"}",
+    };
+    struct world world;
+    world_begin(&world, NULL);
+    for (size_t i = 0; i < sizeof k_bodies / sizeof k_bodies[0]; i++) {
+        set_reply(&world, 200, k_bodies[i]);
+        CU_ASSERT_EQUAL(seal(&world), AEL_E_BACKEND);
+        CU_ASSERT(says(&world, "none of Vault's"));
+        CU_ASSERT_EQUAL(open_for(&world, 0), AEL_E_BACKEND);
+    }
+    world_end(&world);
+}
+
+static void test_kms_vault_decrypt__refuses_keys_that_are_none(void) {
+    static const struct {
+        const char *body;
+        enum ael_status status;
+    } k_cases_of_bodies[] = {
+        {"{\"data\":{\"plaintext\":\"MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MA==\"}}", AEL_E_KMS},
+        {"{\"data\":{\"plaintext\":\"MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDEy\"}}", AEL_E_KMS},
+        {"{\"data\":{\"plaintext\":\"no base64!\"}}", AEL_E_BACKEND},
+        {"{\"data\":{\"plaintext\":\"MDEy\",\"plaintext\":\"MDEy\"}}", AEL_E_BACKEND},
+        {"{\"data\":{\"plaintext\":\"MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\"}", AEL_E_BACKEND},
+        {"{\"data\":{\"plaintext\":\"MDEyMzQ1Njc4", AEL_E_BACKEND},
+    };
+    struct world world;
+    world_begin(&world, NULL);
+    for (size_t i = 0; i < sizeof k_cases_of_bodies / sizeof k_cases_of_bodies[0]; i++) {
+        set_reply(&world, 200, k_cases_of_bodies[i].body);
+        CU_ASSERT_EQUAL(open_for(&world, 0), k_cases_of_bodies[i].status);
+    }
+    world_end(&world);
+}
+
+static void use_three_tries(struct ael_kms_vault_options *options) {
+    options->max_tries = 3;
+}
+
+static void test_kms_vault__asks_again_when_it_may_pass(void) {
+    static const int k_statuses[] = {500, 502, 429, 412, 307, 473};
+    struct world world;
+    for (size_t i = 0; i < sizeof k_statuses / sizeof k_statuses[0]; i++) {
+        world_begin(&world, use_three_tries);
+        set_reply(&world, k_statuses[i], "{\"errors\":[\"not now\"]}");
+        CU_ASSERT_EQUAL(seal(&world), AEL_E_UNREACHABLE);
+        CU_ASSERT_EQUAL(atomic_load(&world.stub.transit), 3);
+        set_reply(&world, 200, GOOD_ENCRYPT);
+        CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+        world_end(&world);
+    }
+}
+
+static void test_kms_vault__does_not_repeat_what_a_server_says(void) {
+    static const int k_statuses[] = {400, 403, 404, 500};
+    struct world world;
+    world_begin(&world, NULL);
+    for (size_t i = 0; i < sizeof k_statuses / sizeof k_statuses[0]; i++) {
+        set_reply(&world, k_statuses[i], "{\"errors\":[\"you sent hvs.token\"]}");
+        CU_ASSERT_NOT_EQUAL(seal(&world), AEL_OK);
+        CU_ASSERT_PTR_NULL(strstr(world.err.detail, "hvs."));
+    }
+    set_reply(&world, 400, "<html>you sent hvs.token</html>");
+    CU_ASSERT_EQUAL(seal(&world), AEL_E_BACKEND);
+    CU_ASSERT_PTR_NULL(strstr(world.err.detail, "hvs."));
+    world_end(&world);
+}
+
+static void use_short_tries(struct ael_kms_vault_options *options) {
+    options->try_timeout_ms = 50;
+}
+
+static void test_kms_vault__ends_in_time_when_nothing_comes(void) {
+    struct world world;
+    world_begin(&world, NULL);
+    set_reply(&world, 200, GOOD_DECRYPT);
+    CU_ASSERT_EQUAL(open_for(&world, 0), AEL_OK);
+    world.stub.reply.how = HTTP_SERVER_HANGS;
+    http_server_sync();
+    CU_ASSERT_EQUAL(open_for(&world, 50), AEL_E_TIMEOUT);
+    world_end(&world);
+    world_begin(&world, use_short_tries);
+    world.stub.reply.how = HTTP_SERVER_HANGS;
+    http_server_sync();
+    CU_ASSERT_EQUAL(open_for(&world, 0), AEL_E_UNREACHABLE);
+    world_end(&world);
+}
+
+static void test_kms_vault__refuses_a_body_without_an_end(void) {
+    struct world world;
+    world_begin(&world, NULL);
+    set_reply(&world, 200, "{\"data\":{\"a\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}}");
+    world.stub.reply.repeat = 100000;
+    http_server_sync();
+    CU_ASSERT_EQUAL(open_for(&world, 0), AEL_E_BACKEND);
+    CU_ASSERT(says(&world, "longer than it may be"));
+    world_end(&world);
+}
+
+static void test_kms_vault__sees_connections_that_are_lost(void) {
+    static const enum http_server_how k_hows[] = {HTTP_SERVER_CLOSES, HTTP_SERVER_CUTS};
+    struct world world;
+    world_begin(&world, NULL);
+    for (size_t i = 0; i < sizeof k_hows / sizeof k_hows[0]; i++) {
+        set_reply(&world, 200, GOOD_DECRYPT);
+        world.stub.reply.how = k_hows[i];
+        http_server_sync();
+        CU_ASSERT_EQUAL(open_for(&world, 0), AEL_E_UNREACHABLE);
+    }
+    world_end(&world);
+}
+
+static void test_kms_vault__does_not_ask_a_server_that_fails_again_and_again(void) {
+    struct world world;
+    world_begin(&world, NULL);
+    set_reply(&world, 500, "");
+    for (int i = 0; i < 5; i++) {
+        CU_ASSERT_EQUAL(seal(&world), AEL_E_UNREACHABLE);
+    }
+    unsigned asked = atomic_load(&world.stub.transit);
+    CU_ASSERT_EQUAL(seal(&world), AEL_E_UNREACHABLE);
+    CU_ASSERT(says(&world, "not asked"));
+    CU_ASSERT_EQUAL(atomic_load(&world.stub.transit), asked);
+    world_end(&world);
+}
+
+/* ---- tokens ---- */
+
+static void use_role(struct ael_kms_vault_options *options) {
+    options->token = NULL;
+    options->auth = AEL_KMS_VAULT_APPROLE;
+    options->role_id = "role";
+}
+
+static void set_token(struct world *world, size_t len, char filling) {
+    char token[1024];
+    memset(token, filling, len);
+    token[len] = '\0';
+    (void)snprintf(
+        world->stub.log_in.body, sizeof world->stub.log_in.body,
+        "{\"auth\":{\"client_token\":\"%s\",\"lease_duration\":3600,\"renewable\":false}}", token);
+    http_server_sync();
+}
+
+static void test_kms_vault__takes_tokens_up_to_a_length(void) {
+    struct world world;
+    char value[4096];
+    world_begin(&world, use_role);
+    set_reply(&world, 200, GOOD_ENCRYPT);
+    set_token(&world, AEL_KMS_VAULT_MAX_TOKEN + 1, 'x');
+    CU_ASSERT_EQUAL(seal(&world), AEL_E_BACKEND);
+    CU_ASSERT(says(&world, "too long"));
+    set_token(&world, AEL_KMS_VAULT_MAX_TOKEN, 'x');
+    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(
+        strlen(http_server_header(&world.stub.last, "X-Vault-Token", value)), AEL_KMS_VAULT_MAX_TOKEN);
+    world_end(&world);
+}
+
+static void test_kms_vault__refuses_tokens_that_no_header_may_hold(void) {
+    static const char k_fillings[] = {' ', '\n', '\r', '\x7f', '\x01'};
+    for (size_t i = 0; i < sizeof k_fillings; i++) {
+        struct world world;
+        world_begin(&world, use_role);
+        set_reply(&world, 200, GOOD_ENCRYPT);
+        set_token(&world, 10, k_fillings[i]);
+        CU_ASSERT_NOT_EQUAL(seal(&world), AEL_OK);
+        CU_ASSERT_EQUAL(atomic_load(&world.stub.transit), 0);
+        world_end(&world);
+    }
+}
+
+static void test_kms_vault__refuses_log_ins_without_a_token(void) {
+    static const char *const k_bodies[] = {
+        "",
+        "{}",
+        "{\"auth\":null}",
+        "{\"auth\":{}}",
+        "{\"auth\":{\"client_token\":\"\"}}",
+        "{\"auth\":{\"client_token\":\"t\",\"lease_duration\":-1}}",
+        "<html></html>"};
+    struct world world;
+    world_begin(&world, use_role);
+    set_reply(&world, 200, GOOD_ENCRYPT);
+    for (size_t i = 0; i < sizeof k_bodies / sizeof k_bodies[0]; i++) {
+        (void)snprintf(world.stub.log_in.body, sizeof world.stub.log_in.body, "%s", k_bodies[i]);
+        http_server_sync();
+        CU_ASSERT_EQUAL(seal(&world), AEL_E_BACKEND);
+        CU_ASSERT(says(&world, "holds no token"));
+    }
+    CU_ASSERT_EQUAL(atomic_load(&world.stub.transit), 0);
+    world_end(&world);
+}
+
+struct renewing {
+    struct world *world;
+    struct ael_cancel *cancel;
+    enum ael_status status;
+};
+
+static void *open_and_renew(void *argument) {
+    struct renewing *renewing = argument;
+    struct ael_call call = AEL_CALL_INIT;
+    struct ael_secret *back = NULL;
+    call.cancel = renewing->cancel;
+    renewing->status =
+        ael_kms_decrypt_key(renewing->world->kms, &call, ael_bytes_from_text("vault:v1:BBBB"), &back, NULL);
+    ael_secret_release(back);
+    return NULL;
+}
+
+static void test_kms_vault__lets_others_go_on_while_one_renews(void) {
+    struct world world;
+    pthread_t thread;
+    struct renewing renewing = {.world = &world};
+    CU_ASSERT_EQUAL_FATAL(ael_cancel_new(&renewing.cancel), AEL_OK);
+    ael_clock_set_for_test(ael_clock_wall_s(), ael_clock_boot_ns());
+    world_begin(&world, NULL);
+    set_reply(&world, 200, GOOD_DECRYPT);
+    CU_ASSERT_EQUAL(open_for(&world, 0), AEL_OK);
+    CU_ASSERT_EQUAL(atomic_load(&world.stub.renewals), 1);
+    ael_clock_advance_for_test(2500);
+    world.stub.renewal_hangs = true;
+    http_server_sync();
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, open_and_renew, &renewing), 0);
+    while (atomic_load(&world.stub.renewals) < 2) {
+        (void)sched_yield();
+    }
+    for (int i = 0; i < 3; i++) {
+        CU_ASSERT_EQUAL(open_for(&world, 0), AEL_OK);
+    }
+    CU_ASSERT_EQUAL(atomic_load(&world.stub.renewals), 2);
+    ael_cancel_trigger(renewing.cancel);
+    (void)pthread_join(thread, NULL);
+    CU_ASSERT_EQUAL(renewing.status, AEL_E_CANCELLED);
+    CU_ASSERT_EQUAL(open_for(&world, 0), AEL_OK); /* the next try comes later */
+    CU_ASSERT_EQUAL(atomic_load(&world.stub.renewals), 2);
+    world_end(&world);
+    ael_clock_reset_for_test();
+    ael_cancel_free(renewing.cancel);
+}
+
+/* ---- options ---- */
+
+static void give_no_address(struct ael_kms_vault_options *options) {
+    options->address = NULL;
+}
+static void give_no_url(struct ael_kms_vault_options *options) {
+    options->address = "vault.internal:8200";
+}
+static void give_a_name_in_the_url(struct ael_kms_vault_options *options) {
+    options->address = "https://me:secret@vault.internal";
+}
+static void give_no_key(struct ael_kms_vault_options *options) {
+    options->key = NULL;
+}
+static void give_a_path_as_key(struct ael_kms_vault_options *options) {
+    options->key = "../sys/seal";
+}
+static void give_dots_as_mount(struct ael_kms_vault_options *options) {
+    options->mount = "transit/../sys";
+}
+static void give_a_line_end(struct ael_kms_vault_options *options) {
+    options->vault_namespace = "a\r\nX-Vault-Token: b";
+}
+static void give_no_token(struct ael_kms_vault_options *options) {
+    options->token = NULL;
+}
+static void give_no_role(struct ael_kms_vault_options *options) {
+    options->auth = AEL_KMS_VAULT_KUBERNETES;
+}
+static void give_a_quote(struct ael_kms_vault_options *options) {
+    options->auth = AEL_KMS_VAULT_KUBERNETES;
+    options->role = "a\",\"b\":\"";
+}
+static void give_no_role_id(struct ael_kms_vault_options *options) {
+    options->auth = AEL_KMS_VAULT_APPROLE;
+}
+static void give_no_certificate(struct ael_kms_vault_options *options) {
+    options->auth = AEL_KMS_VAULT_CERT;
+}
+static void give_another_way(struct ael_kms_vault_options *options) {
+    options->auth = (enum ael_kms_vault_auth)9;
+}
+static void give_no_connections(struct ael_kms_vault_options *options) {
+    options->max_connections = 0;
+}
+
+static void test_kms_vault_new__refuses_bad_options_and_wipes_the_token(void) {
+    void (*const ways[])(struct ael_kms_vault_options * options) = {
+        give_no_address,    give_no_url,        give_a_name_in_the_url, give_no_key,
+        give_a_path_as_key, give_dots_as_mount, give_a_line_end,        give_no_token,
+        give_no_role,       give_a_quote,       give_no_role_id,        give_no_certificate,
+        give_another_way,   give_no_connections};
+    (void)unsetenv("VAULT_ADDR");
+    (void)unsetenv("VAULT_TOKEN");
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        struct ael_kms_vault_options options = AEL_KMS_VAULT_OPTIONS_INIT;
+        struct ael_kms *kms = NULL;
+        struct ael_error err = {.status = AEL_OK};
+        char token[] = "hvs.token";
+        char *given = token;
+        options.address = "https://127.0.0.1:8200";
+        options.key = "orders";
+        options.token = token;
+        ways[i](&options);
+        given = options.token;
+        CU_ASSERT_EQUAL(ael_kms_vault_new(&options, &kms, &err), AEL_E_ARGUMENT);
+        CU_ASSERT_PTR_NULL(kms);
+        CU_ASSERT(strlen(err.detail) > 10);
+        CU_ASSERT_PTR_NULL(strstr(err.detail, "secret@"));
+        CU_ASSERT(given == NULL || (token[0] == '\0' && token[8] == '\0'));
+        ael_kms_release(kms);
+    }
+    CU_ASSERT_EQUAL(ael_kms_vault_new(NULL, NULL, NULL), AEL_E_ARGUMENT);
+}
+
+/* ---- files ---- */
+
+static enum ael_status read_text(const char *content, size_t len, size_t pieces, size_t lens[static 4]) {
+    char path[] = "/tmp/ael-vault-text-XXXXXX";
+    struct ael_http_text text = {{NULL}};
+    struct ael_error err;
+    int fd = mkstemp(path);
+    CU_ASSERT_FATAL(fd >= 0 && write(fd, content, len) == (ssize_t)len);
+    (void)close(fd);
+    enum ael_status status = ael_secret_file_read(path, "the file", pieces, &text, &err);
+    for (size_t i = 0; i < 4; i++) {
+        lens[i] = ael_secret_len(text.pieces[i]);
+    }
+    ael_http_text_clear(&text);
+    (void)unlink(path);
+    return status;
+}
+
+static void test_secret_file_read__takes_one_text_and_nothing_else(void) {
+    static char content[5000];
+    size_t lens[4];
+    memset(content, 'x', sizeof content);
+    CU_ASSERT_EQUAL(read_text("token\n", 6, 1, lens), AEL_OK);
+    CU_ASSERT_EQUAL(lens[0], 5);
+    CU_ASSERT_EQUAL(read_text("", 0, 1, lens), AEL_E_KEY_FILE);
+    CU_ASSERT_EQUAL(read_text(" \n", 2, 1, lens), AEL_E_KEY_FILE);
+    CU_ASSERT_EQUAL(read_text("a b", 3, 1, lens), AEL_E_KEY_FILE);
+    CU_ASSERT_EQUAL(read_text(content, 960, 1, lens), AEL_OK);
+    CU_ASSERT_EQUAL(lens[0], 960);
+    CU_ASSERT_EQUAL(read_text(content, 961, 1, lens), AEL_E_KEY_FILE);
+    CU_ASSERT_EQUAL(read_text(content, 3840, 4, lens), AEL_OK);
+    CU_ASSERT_EQUAL(lens[0] + lens[1] + lens[2] + lens[3], 3840);
+    CU_ASSERT_EQUAL(read_text(content, 3841, 4, lens), AEL_E_KEY_FILE);
+    CU_ASSERT_EQUAL(lens[0], 0);
+    content[960] = '\n';
+    CU_ASSERT_EQUAL(read_text(content, 961, 1, lens), AEL_OK);
+    CU_ASSERT_EQUAL(read_text(content, 2000, 4, lens), AEL_E_KEY_FILE);
+    content[960] = 'x';
+    memset(content + 959, '\n', 2000);
+    CU_ASSERT_EQUAL(read_text(content, 2000, 4, lens), AEL_OK);
+    CU_ASSERT_EQUAL(lens[0], 959);
+    CU_ASSERT_EQUAL(read_text(content, 2960, 4, lens), AEL_E_KEY_FILE);
+    struct ael_http_text text = {{NULL}};
+    CU_ASSERT_EQUAL(ael_secret_file_read("/nowhere/token", "the file", 1, &text, NULL), AEL_E_KEY_FILE);
+    CU_ASSERT_EQUAL(ael_secret_file_read("/tmp", "the file", 1, &text, NULL), AEL_E_KEY_FILE);
+}
+
+static const struct test_case k_cases[] = {
+    {"it sends what Vault asks for", test_kms_vault__sends_what_vault_asks_for},
+    {"it refuses answers that are none of Vault's", test_kms_vault__refuses_answers_that_are_none_of_vaults},
+    {"decrypt refuses keys that are none", test_kms_vault_decrypt__refuses_keys_that_are_none},
+    {"it asks again when it may pass", test_kms_vault__asks_again_when_it_may_pass},
+    {"it does not repeat what a server says", test_kms_vault__does_not_repeat_what_a_server_says},
+    {"it ends in time when nothing comes", test_kms_vault__ends_in_time_when_nothing_comes},
+    {"it refuses a body without an end", test_kms_vault__refuses_a_body_without_an_end},
+    {"it sees connections that are lost", test_kms_vault__sees_connections_that_are_lost},
+    {"it does not ask a server that fails", test_kms_vault__does_not_ask_a_server_that_fails_again_and_again},
+    {"it takes tokens up to a length", test_kms_vault__takes_tokens_up_to_a_length},
+    {"it refuses tokens that no header may hold", test_kms_vault__refuses_tokens_that_no_header_may_hold},
+    {"it refuses log-ins without a token", test_kms_vault__refuses_log_ins_without_a_token},
+    {"it lets others go on while one renews", test_kms_vault__lets_others_go_on_while_one_renews},
+    {"new refuses bad options", test_kms_vault_new__refuses_bad_options_and_wipes_the_token},
+    {"a file holds one text", test_secret_file_read__takes_one_text_and_nothing_else},
+};
+
+TEST_SUITE_MAIN("kms: vault, refusals", k_cases)
