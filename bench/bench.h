@@ -26,7 +26,7 @@
 #include <ael/ael.h>
 
 enum {
-    BENCH_THREADS_MAX = 16,
+    BENCH_THREADS_MAX = 64,
     BENCH_NAME_BYTES = 64,
     BENCH_ROUNDS = 7,
     BENCH_QUICK_ROUNDS = 5,
@@ -58,7 +58,7 @@ struct bench_entry {
 struct bench {
     bool json, quick, help, driven;
     const char *prefix; /* "" = every case */
-    struct bench_entry entries[160];
+    struct bench_entry entries[192];
     int count;
     bool overflow; /* more were added than fit: bench_run fails */
 };

@@ -137,10 +137,10 @@ enum { SIZES = 5, KINDS_PER_SIZE = 4 };
 /* One payload size, and which kinds and how many threads it is measured with. */
 static const struct size_row {
     size_t payload;
-    unsigned threads_max; /* of 1, 2, 16 */
+    unsigned threads_max; /* of 1, 2, 16, 64 */
     const struct kind *kinds[KINDS_PER_SIZE];
 } k_rows[SIZES] = {
-    {64, 16, {&k_encrypt, &k_decrypt, &k_encrypt_json, &k_decrypt_json}},
+    {64, 64, {&k_encrypt, &k_decrypt, &k_encrypt_json, &k_decrypt_json}},
     {1024, 16, {&k_encrypt, &k_decrypt, &k_encrypt_json, &k_decrypt_json}},
     {8192, 2, {&k_encrypt, &k_encrypt_json, &k_decrypt_json, NULL}},
     {65536, 2, {&k_encrypt, &k_decrypt, NULL, NULL}},
@@ -171,7 +171,7 @@ add_case(struct bench *bench, struct fixture *fixture, const struct kind *kind, 
 }
 
 static enum ael_status add_row(struct bench *bench, struct fixture *fixture, const struct size_row *row) {
-    static const unsigned k_threads[] = {1, 2, 16};
+    static const unsigned k_threads[] = {1, 2, 16, 64};
     for (size_t i = 0; i < sizeof k_threads / sizeof k_threads[0]; i++) {
         for (size_t kind = 0; kind < KINDS_PER_SIZE && k_threads[i] <= row->threads_max; kind++) {
             if (row->kinds[kind] != NULL) {

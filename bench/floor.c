@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { KEY = 32, NONCE = 12, TAG = 16, DRAWN = KEY + NONCE + NONCE, POOL = 4096, FLOORS_MAX = 128 };
+enum { KEY = 32, NONCE = 12, TAG = 16, DRAWN = KEY + NONCE + NONCE, POOL = 4096, FLOORS_MAX = 160 };
 
 static bool sodium_has_aes(void) {
     return sodium_init() >= 0 && crypto_aead_aes256gcm_is_available() == 1;

@@ -35,7 +35,7 @@ struct ael_scratch {
 };
 
 /**
- * Takes a slot; waiters are served in the order they came.
+ * Takes a slot. Who finds none looks again for some 30 ms, and then stands in a queue that is served in the order they came.
  *
  * @param call  its deadline and token; NULL = 30 s.
  * @return AEL_OK; AEL_E_TIMEOUT; AEL_E_CANCELLED; AEL_E_FORKED; AEL_E_CLOSED (shut down meanwhile); or the failure

@@ -3,7 +3,9 @@
 
 #include "base/barrier.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/corruption.h"
+#include "base/system.h"
 #include "base/thread_entry.h"
 #include "base/wipe.h"
 #include "securememory/sys_seam.h"
@@ -12,7 +14,8 @@
 
 enum {
     DEFAULT_TIMEOUT_MS = 30000,
-    APART = 5, /* slots between those of threads that came one after the other: they have no canary in common */
+    APART =
+        5, /* slots between those of threads that came one after the other: they have no canary in common */
 };
 
 _Static_assert(AEL_SCRATCH_STRIDE % 64 == 0, "every slot is aligned");
@@ -43,8 +46,8 @@ enum ael_status ael_scratch_pool_init(
     struct ael_scratch_pool *pool, const struct ael_region_policy *policy, struct ael_error *err) {
     memset(pool, 0, sizeof *pool);
     AEL_TRY(ael_mutex_init(&pool->lock));
-    enum ael_status status = ael_region_init(
-        &pool->region, AEL_LEASE_OF_SCRATCH, AEL_SCRATCH_ALL_BYTES, policy, err);
+    enum ael_status status =
+        ael_region_init(&pool->region, AEL_LEASE_OF_SCRATCH, AEL_SCRATCH_ALL_BYTES, policy, err);
     if (status == AEL_OK) {
         status = write_canaries(pool);
     }
@@ -97,7 +100,8 @@ static bool take_free(struct ael_scratch_pool *pool, uint32_t *slot) {
 
 /* Either this thread sees a slot that is given back meanwhile, or the giver sees that somebody waits: the heavy barrier is
  * between the two here, the light one there. */
-static enum ael_status take_or_wait(struct ael_scratch_pool *pool, const struct ael_call *call, uint32_t *slot) {
+static enum ael_status
+take_or_wait(struct ael_scratch_pool *pool, const struct ael_call *call, uint32_t *slot) {
     enum ael_status status = AEL_OK;
     ael_mutex_lock(&pool->lock);
     atomic_store(&pool->has_waiters, true);
@@ -110,8 +114,33 @@ static enum ael_status take_or_wait(struct ael_scratch_pool *pool, const struct 
     return status;
 }
 
+static bool take_unqueued(struct ael_scratch_pool *pool, uint32_t *slot) {
+    return !atomic_load(&pool->has_waiters) && take_free(pool, slot);
+}
+
+/* False when the call ends before. */
+static bool nap(const struct ael_call *call, long ns) {
+    const struct timespec pause = {0, ns};
+    atomic_uint never_changes = 0;
+    bool has_time = call == NULL || call->deadline_ns == 0 || ael_clock_boot_ns() + ns < call->deadline_ns;
+    if (!has_time || ael_call_check(call) != AEL_OK) {
+        return false;
+    }
+    ael_system_sleep_while(&never_changes, 0, &pause);
+    return true;
+}
+
+/*
+ * A queue makes everybody queue: each operation then ends with a hand-over and begins with a wait, for a hundred times its
+ * own time, and where there are more threads than processors it would not end before they do. So who finds no slot sleeps
+ * a little and looks again, and queues when that was in vain for some 30 ms.
+ */
 static enum ael_status take_slot(struct ael_scratch_pool *pool, const struct ael_call *call, uint32_t *slot) {
-    bool taken = !atomic_load(&pool->has_waiters) && take_free(pool, slot);
+    static const long k_naps_ns[] = {20000, 100000, 500000, 1000000, 2000000, 4000000, 8000000, 16000000};
+    bool taken = take_unqueued(pool, slot);
+    for (size_t i = 0; !taken && i < sizeof k_naps_ns / sizeof k_naps_ns[0] && nap(call, k_naps_ns[i]); i++) {
+        taken = take_unqueued(pool, slot);
+    }
     return taken ? AEL_OK : take_or_wait(pool, call, slot);
 }
 
