@@ -42,7 +42,7 @@ void aws_kms_server_set(int place, const char *mode);
 void aws_kms_server_delay(int place, unsigned ms);
 /** Answers with these bytes from now on, and closes. */
 void aws_kms_server_say(int place, const char *bytes);
-/** Requests of an action ("Decrypt") that a region got so far. */
+/** Requests of an action ("Decrypt") that a region got so far; of "connections", how many were made. */
 unsigned aws_kms_server_count(int place, const char *action);
 
 /** Asks for the plaintext of an encrypted data key, given in base64. */

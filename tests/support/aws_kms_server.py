@@ -8,7 +8,7 @@ usage: aws_kms_server.py FOLDER [tls]
 Prints "name value" lines: access_key, secret_key, and for each region url_<region>, key_<region> (an ARN),
 alias_<region> (an ARN), other_<region> (another key); then "ready". Then takes lines on standard input and answers each with
 one: "open R", "shut R" (connections are refused), "hang R" (nothing is answered), "delay R MS", "say R FILE" (these bytes
-instead of an answer), "count R ACTION" (requests so far), "reveal R BLOB" (the plaintext of an encrypted data key, in
+instead of an answer), "count R ACTION" (requests so far; of "connections": those that were made), "reveal R BLOB" (the plaintext of an encrypted data key, in
 hexadecimal digits). Ends with its standard input. With tls the doors speak TLS with the certificate
 FOLDER/server.pem for 127.0.0.1, whose CA is FOLDER/ca.pem.
 """
@@ -57,7 +57,7 @@ def make_certificates(folder):
 
 
 class Door:
-    """Relays whole requests to moto, one after the other on each connection."""
+    """Relays whole requests to moto, one after the other on each connection, which stays open as those of AWS do."""
 
     def __init__(self, port, context):
         self.upstream_port = port
@@ -118,6 +118,7 @@ class Door:
             if self.context is not None:
                 client = self.context.wrap_socket(client, server_side=True)
             self.live.add(client)
+            self.counts["connections"] = self.counts.get("connections", 0) + 1
             self.relay(client)
         except (OSError, ValueError):
             pass
@@ -125,28 +126,32 @@ class Door:
             self.live.discard(client)
             client.close()
 
-    def relay(self, client):
-        stream = client.makefile("rb")
+    def forward(self, request):
+        """moto's server closes after each answer, and says so."""
         with socket.create_connection(("127.0.0.1", self.upstream_port)) as upstream:
             upstream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            answers = upstream.makefile("rb")
-            while (request := self.read(stream)) is not None:
-                action = request.partition(b"TrentService.")[2].partition(b"\r")[0].decode()
-                self.counts[action] = self.counts.get(action, 0) + 1
-                if self.delay:
-                    time.sleep(self.delay)
-                while self.mode == "hang":
-                    time.sleep(0.01)
-                if self.mode == "shut":
-                    return
-                if self.mode == "say":
-                    client.sendall(self.bytes)
-                    return
-                upstream.sendall(request)
-                answer = self.read(answers)
-                if answer is None:
-                    return
-                client.sendall(answer)
+            upstream.sendall(request)
+            answer = self.read(upstream.makefile("rb"))
+        return answer and answer.replace(b"\r\nConnection: close\r\n", b"\r\n", 1)
+
+    def relay(self, client):
+        stream = client.makefile("rb")
+        while (request := self.read(stream)) is not None:
+            action = request.partition(b"TrentService.")[2].partition(b"\r")[0].decode()
+            self.counts[action] = self.counts.get(action, 0) + 1
+            if self.delay:
+                time.sleep(self.delay)
+            while self.mode == "hang":
+                time.sleep(0.01)
+            if self.mode == "shut":
+                return
+            if self.mode == "say":
+                client.sendall(self.bytes)
+                return
+            answer = self.forward(request)
+            if answer is None:
+                return
+            client.sendall(answer)
 
 
 def free_port():

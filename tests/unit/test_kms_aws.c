@@ -190,6 +190,18 @@ static void test_kms_aws__connects_anew_when_the_server_has_closed(void) {
     world_end(&world);
 }
 
+static void test_kms_aws__keeps_its_connection(void) {
+    struct world world;
+    world_begin_with(&world, 1, NULL);
+    unsigned before = aws_kms_server_count(AWS_WEST, "connections");
+    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    for (int i = 0; i < 5; i++) {
+        CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
+    }
+    CU_ASSERT_EQUAL(aws_kms_server_count(AWS_WEST, "connections"), before + 1);
+    world_end(&world);
+}
+
 static void use_aliases(struct ael_kms_aws_options *options) {
     static struct ael_kms_aws_region regions[AWS_REGIONS];
     const struct aws_kms_server *server = aws_kms_server(false);
@@ -592,6 +604,7 @@ static const struct test_case k_cases[] = {
     {"a region that is down is left out", test_kms_aws_encrypt__leaves_out_a_region_that_is_down},
     {"decrypt falls back", test_kms_aws_decrypt__falls_back_to_the_other_region},
     {"a closed connection is made anew", test_kms_aws__connects_anew_when_the_server_has_closed},
+    {"a connection is kept", test_kms_aws__keeps_its_connection},
     {"aliases", test_kms_aws_new__takes_aliases_whose_arn_names_the_region},
     {"the encryption context binds", test_kms_aws__binds_the_encryption_context},
     {"another key's plaintext", test_kms_aws_decrypt__goes_on_when_a_region_gives_another_keys_plaintext},
