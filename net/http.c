@@ -130,7 +130,9 @@ void ael_http_free(struct ael_http *http) {
     if (http == NULL || http->pid != getpid()) {
         return; /* of a child made without the handlers: its locks may be held for ever */
     }
+    struct ael_http_pipe_guard guard = ael_http_pipe_guard_begin(); /* TLS says good-bye */
     ael_http_pool_clear(http);
+    ael_http_pipe_guard_end(&guard);
     free_texts(http);
     stop_libcurl();
 }

@@ -783,7 +783,11 @@ void ael_http_exchange_wait(struct ael_http_exchange *const *exchanges, size_t c
 /* ---- the end ---- */
 
 static void free_exchange(struct ael_http_exchange *self) {
-    give_back(self, false);
+    if (self->place != NULL) { /* given up: TLS says good-bye, to a server that may be gone */
+        struct ael_http_pipe_guard guard = ael_http_pipe_guard_begin();
+        give_back(self, false);
+        ael_http_pipe_guard_end(&guard);
+    }
     for (size_t i = 0; i < PARTS; i++) {
         ael_buf_clear(&self->parts[i].open);
         ael_secret_release(self->parts[i].secret);
