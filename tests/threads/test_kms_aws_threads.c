@@ -8,6 +8,7 @@
 #include "tests/support/child.h"
 #include "tests/support/soak.h"
 #include "tests/support/suite.h"
+#include "tests/support/under.h"
 
 #include <ael/ael.h>
 #include <ael/hooks.h>
@@ -229,6 +230,7 @@ static int in_child(void *unused) {
     return open_sealed(NULL) == AEL_OK ? 0 : 1;
 }
 
+/* To valgrind what the parent's thread had allocated is lost in the child, whose exit code is then valgrind's: not looked at. */
 static void test_kms_aws_decrypt__does_not_wait_in_a_child_for_its_parents_call(void) {
     enum ael_status status = AEL_OK;
     pthread_t thread;
@@ -239,7 +241,8 @@ static void test_kms_aws_decrypt__does_not_wait_in_a_child_for_its_parents_call(
     pid_t child = child_start(in_child, NULL);
     wait_for_decrypts(2);
     aws_kms_server_set(AWS_WEST, "open");
-    CU_ASSERT_EQUAL(child_wait(child), 0);
+    int exit_code = child_wait(child);
+    CU_ASSERT(exit_code == 0 || under_valgrind());
     (void)pthread_join(thread, NULL);
     CU_ASSERT_EQUAL(status, AEL_OK);
     world_end();
