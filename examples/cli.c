@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include "cli_kms_aws.h"
+#include "cli_kms_vault.h"
 
 #include <ael/metastore_dynamodb.h>
 #include <ael/metastore_mysql.h>
@@ -169,8 +170,13 @@ enum ael_status cli_open_kms(const char *name, struct ael_kms **kms, struct ael_
     if (keys != NULL) {
         return cli_open_kms_aws(keys, kms, err);
     }
+    const char *key = after_kind(name, "vault");
+    if (key != NULL) {
+        return cli_open_kms_vault(key, kms, err);
+    }
     return ael_error_set(
-        err, AEL_E_ARGUMENT, 0, "cli", "a KMS is `static:FILE` or `aws:KEY`, not \"%.60s\"", name);
+        err, AEL_E_ARGUMENT, 0, "cli", "a KMS is `static:FILE`, `aws:KEY` or `vault:KEY`, not \"%.60s\"",
+        name);
 }
 
 static int io_error(const char *what) {

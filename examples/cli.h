@@ -3,7 +3,8 @@
  * reads and writes of file descriptors.
  *
  * Edges are named <kind>:<rest>: metastores `memory`, `sqlite:FILE`, postgres:// and mysql:// URLs, dynamodb://TABLE
- * (endpoint, region and credentials as the environment says), KMS `static:FILE`, `aws:KEY,...` (cli_kms_aws.h).
+ * (endpoint, region and credentials as the environment says), KMS `static:FILE`, `aws:KEY,...` (cli_kms_aws.h),
+ * `vault:KEY` (cli_kms_vault.h).
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef AEL_EXAMPLES_CLI_H

@@ -69,6 +69,9 @@ static const char *kms_of(const struct tuning_report *report) {
     if (kms == NULL) {
         return "random";
     }
+    if (strncmp(kms, "vault:", 6) == 0) {
+        return "vault";
+    }
     return strncmp(kms, "aws:", 4) == 0 ? "aws" : "static";
 }
 

@@ -19,6 +19,12 @@ if(AEL_PYTHON AND TARGET encrypt_decrypt AND TARGET ael_sqlite_shared AND NOT AE
       COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_examples_kms_aws.sh $<TARGET_FILE_DIR:encrypt_decrypt>)
     set_tests_properties(integration.examples_kms_aws PROPERTIES LABELS integration TIMEOUT ${AEL_TEST_TIMEOUT})
   endif()
+  if(TARGET ael_vault_shared)
+    add_test(NAME integration.examples_kms_vault
+      COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_examples_kms_vault.sh $<TARGET_FILE_DIR:encrypt_decrypt>)
+    set_tests_properties(integration.examples_kms_vault PROPERTIES LABELS integration TIMEOUT ${AEL_TEST_TIMEOUT}
+      FIXTURES_REQUIRED vault)
+  endif()
 endif()
 
 if(AEL_SANITIZE OR AEL_COVERAGE OR AEL_FUZZ OR AEL_TEST_LAUNCHER)
@@ -60,7 +66,7 @@ foreach(way cmake pkgconfig)
         ${PROJECT_BINARY_DIR}/consumer_${way}_${kind})
     set_tests_properties(consumer.${way}_${kind} PROPERTIES LABELS consumer TIMEOUT 120
       FIXTURES_REQUIRED installed
-      ENVIRONMENT "CC=${CMAKE_C_COMPILER};AEL_CONSUMER_SQLITE=$<BOOL:${AEL_SQLITE}>;AEL_CONSUMER_POSTGRES=$<TARGET_EXISTS:ael_postgres_shared>;AEL_CONSUMER_DYNAMODB=$<TARGET_EXISTS:ael_dynamodb_shared>;AEL_CONSUMER_KMS_AWS=$<TARGET_EXISTS:ael_kms_aws_shared>;AEL_CONSUMER_MYSQL=$<TARGET_EXISTS:ael_mysql_shared>")
+      ENVIRONMENT "CC=${CMAKE_C_COMPILER};AEL_CONSUMER_SQLITE=$<BOOL:${AEL_SQLITE}>;AEL_CONSUMER_POSTGRES=$<TARGET_EXISTS:ael_postgres_shared>;AEL_CONSUMER_DYNAMODB=$<TARGET_EXISTS:ael_dynamodb_shared>;AEL_CONSUMER_KMS_AWS=$<TARGET_EXISTS:ael_kms_aws_shared>;AEL_CONSUMER_VAULT=$<TARGET_EXISTS:ael_vault_shared>;AEL_CONSUMER_MYSQL=$<TARGET_EXISTS:ael_mysql_shared>")
   endforeach()
 endforeach()
 

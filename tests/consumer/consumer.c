@@ -18,6 +18,9 @@
 #ifdef WANT_KMS_AWS
 #include <ael/kms_aws.h>
 #endif
+#ifdef WANT_VAULT
+#include <ael/kms_vault.h>
+#endif
 
 #include <stdio.h>
 #include <string.h>
@@ -94,6 +97,25 @@ static enum ael_status try_kms_aws(void) {
 #endif
 }
 
+static enum ael_status try_vault(void) {
+#ifdef WANT_VAULT
+    struct ael_kms_vault_options options = AEL_KMS_VAULT_OPTIONS_INIT;
+    struct ael_kms *kms = NULL;
+    char token[] = "hvs.consumer";
+    options.address = "https://127.0.0.1:8200";
+    if (ael_kms_vault_new(&options, &kms, NULL) != AEL_E_ARGUMENT) {
+        return AEL_E_STATE;
+    }
+    options.key = "consumer";
+    options.token = token;
+    enum ael_status status = ael_kms_vault_new(&options, &kms, NULL);
+    ael_kms_release(kms);
+    return status;
+#else
+    return AEL_OK;
+#endif
+}
+
 static enum ael_status round_trip(struct ael_session *session, struct ael_error *err) {
     static const char text[] = "a stranger's payload";
     struct ael_buf json = AEL_BUF_INIT;
@@ -149,6 +171,9 @@ int main(int argc, char **argv) {
     }
     if (status == AEL_OK) {
         status = try_kms_aws();
+    }
+    if (status == AEL_OK) {
+        status = try_vault();
     }
     ael_session_release(session);
     ael_session_factory_free(factory);

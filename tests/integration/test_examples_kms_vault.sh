@@ -1,0 +1,72 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# tests/integration/test_examples_kms_vault.sh <folder of the built examples>
+#
+# Runs performance_tuning and encrypt_decrypt over Vault (tests/support/vault), as a user would.
+set -uo pipefail
+
+bin=${1:?usage: test_examples_kms_vault.sh <folder of the built examples>}
+engine=$(cd "$(dirname "$0")/../support/vault" && pwd)/engine
+here=$(mktemp -d "${TMPDIR:-/tmp}/ael-examples.XXXXXX") || exit 1
+trap 'rm -rf "$here"' EXIT
+cd "$here" || exit 1
+failures=0 checks=0
+
+# expect <exit code> <what> <command>...: standard output to out, standard error to err.
+expect() {
+    local want=$1 what=$2 got=0
+    shift 2
+    "$@" >out 2>err || got=$?
+    checks=$((checks + 1))
+    if [ "$got" != "$want" ]; then
+        failures=$((failures + 1))
+        echo "FAILED: $what: exit code $got instead of $want; standard error: $(head -c 400 err)" >&2
+    fi
+}
+
+# says <what> <words> <file>
+says() {
+    checks=$((checks + 1))
+    if ! grep -qF -- "$2" "$3"; then
+        failures=$((failures + 1))
+        echo "FAILED: $1: no \"$2\" in $(head -c 400 "$3")" >&2
+    fi
+}
+
+declare -A told
+coproc SERVER { exec "$engine" start "$here"; }
+while read -r name value <&"${SERVER[0]}"; do
+    told[$name]=$value
+    [ "$name" != ready ] || break
+done
+if [ -z "${told[ready]:-}" ]; then
+    echo "FAILED: Vault does not start: is it built (tests/support/vault/engine install)?" >&2
+    exit 1
+fi
+unset VAULT_NAMESPACE VAULT_CAPATH
+export VAULT_ADDR=${told[url]} VAULT_TOKEN=${told[root]} VAULT_CACERT=$here/ca.pem
+
+expect 0 "a key" "$bin/performance_tuning" --json --kms vault:asherah --metastore sqlite:keys.db --operations 64
+says "a key" '"kms":"vault"' out
+says "a key" '"kms_calls":{"encrypt":1,' out
+expect 0 "the key is read" "$bin/performance_tuning" --json --kms "vault:transit/asherah@${told[url]}" \
+    --metastore sqlite:keys.db --operations 64
+says "the key is read" '"kms_calls":{"encrypt":0,"decrypt":1}' out
+expect 14 "another mount" "$bin/performance_tuning" --kms vault:elsewhere/asherah
+says "another mount" "check the mount" err
+expect 11 "no key" "$bin/performance_tuning" --kms vault:
+says "no key" "vault:KEY" err
+echo secret >plain
+expect 0 "encrypt_decrypt" "$bin/encrypt_decrypt" --service s --product p --partition i --metastore sqlite:keys.db \
+    --kms vault:asherah encrypt <plain
+mv out record.json
+expect 0 "encrypt_decrypt back" "$bin/encrypt_decrypt" --service s --product p --partition i --metastore sqlite:keys.db \
+    --kms vault:asherah decrypt <record.json
+says "encrypt_decrypt back" secret out
+VAULT_TOKEN=hvs.nobodys expect 14 "a token of nobody's" "$bin/performance_tuning" --kms vault:asherah
+says "a token of nobody's" "token" err
+
+eval "exec ${SERVER[1]}>&-" # its standard input: it ends
+wait
+echo "test_examples_kms_vault: $checks checks, $failures failed"
+[ "$failures" = 0 ]
