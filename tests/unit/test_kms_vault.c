@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "base/clock.h"
+#include "tests/support/child.h"
 #include "tests/support/suite.h"
 #include "tests/support/vault_server.h"
 
@@ -528,6 +529,24 @@ static void test_kms_vault_encrypt__uses_the_version_that_is_given(void) {
     world_end(&world);
 }
 
+/* ---- fork ---- */
+
+static int in_child(void) {
+    bool good = open_sealed(&s_shared) == AEL_OK && seal(&s_shared) == AEL_OK;
+    return good && open_sealed(&s_shared) == AEL_OK ? 0 : 1;
+}
+
+static void test_kms_vault__works_in_a_child_beside_its_parent(void) {
+    void (*const ways[])(struct ael_kms_vault_options * options) = {use_approle, use_token_file, NULL};
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        world_begin(&s_shared, ways[i]);
+        CU_ASSERT_EQUAL(seal(&s_shared), AEL_OK);
+        CU_ASSERT_EQUAL(child_run(in_child), 0);
+        CU_ASSERT_EQUAL(open_sealed(&s_shared), AEL_OK);
+        world_end(&s_shared);
+    }
+}
+
 static const struct test_case k_cases[] = {
     {"it logs in once through AppRole", test_kms_vault__logs_in_once_through_approle},
     {"it logs in with the token of a service account",
@@ -552,6 +571,7 @@ static const struct test_case k_cases[] = {
     {"it refuses another's certificate", test_kms_vault__refuses_a_certificate_that_is_not_the_servers},
     {"rewrap moves a key to the newest version", test_kms_vault_rewrap__moves_a_key_to_the_newest_version},
     {"rewrap refuses what it cannot move", test_kms_vault_rewrap__refuses_what_it_cannot_move},
+    {"a child of fork", test_kms_vault__works_in_a_child_beside_its_parent},
     {"encrypt uses the version that is given", test_kms_vault_encrypt__uses_the_version_that_is_given},
 };
 

@@ -26,6 +26,7 @@ struct stub {
     bool renewal_hangs;
     atomic_uint transit;
     atomic_uint renewals;
+    atomic_uint log_ins;
     struct http_server_request last;
 };
 
@@ -50,6 +51,7 @@ answer(void *context, const struct http_server_request *request, struct http_ser
         (void)atomic_fetch_add(&stub->renewals, 1);
     } else if (strstr(request->target, "/login") != NULL) {
         *reply = stub->log_in;
+        (void)atomic_fetch_add(&stub->log_ins, 1);
     } else {
         *reply = stub->reply;
         (void)atomic_fetch_add(&stub->transit, 1);
@@ -399,6 +401,57 @@ static void test_kms_vault__lets_others_go_on_while_one_renews(void) {
     ael_cancel_free(renewing.cancel);
 }
 
+static void set_lease(struct world *world, int status, int lease_s) {
+    world->stub.log_in.status = status;
+    (void)snprintf(
+        world->stub.log_in.body, sizeof world->stub.log_in.body,
+        "{\"auth\":{\"client_token\":\"hvs.token\",\"lease_duration\":%d,\"renewable\":true}}", lease_s);
+    http_server_sync();
+}
+
+static void test_kms_vault__logs_in_anew_when_a_renewal_gives_little(void) {
+    struct world world;
+    ael_clock_set_for_test(ael_clock_wall_s(), ael_clock_boot_ns());
+    world_begin(&world, use_role);
+    set_reply(&world, 200, GOOD_DECRYPT);
+    set_lease(&world, 200, 3600);
+    CU_ASSERT_EQUAL(open_for(&world, 0), AEL_OK);
+    ael_clock_advance_for_test(2500);
+    set_lease(&world, 200, 1800); /* half is enough */
+    CU_ASSERT_EQUAL(open_for(&world, 0), AEL_OK);
+    CU_ASSERT_EQUAL(atomic_load(&world.stub.log_ins), 1);
+    ael_clock_advance_for_test(1300);
+    set_lease(&world, 200, 1799);
+    CU_ASSERT_EQUAL(open_for(&world, 0), AEL_OK);
+    CU_ASSERT_EQUAL(atomic_load(&world.stub.renewals), 2);
+    CU_ASSERT_EQUAL(atomic_load(&world.stub.log_ins), 2);
+    world_end(&world);
+    ael_clock_reset_for_test();
+}
+
+static void test_kms_vault__goes_on_to_the_end_of_a_lease_that_nobody_renews(void) {
+    struct world world;
+    ael_clock_set_for_test(ael_clock_wall_s(), ael_clock_boot_ns());
+    world_begin(&world, use_role);
+    set_reply(&world, 200, GOOD_DECRYPT);
+    set_lease(&world, 200, 3600);
+    CU_ASSERT_EQUAL(open_for(&world, 0), AEL_OK);
+    set_lease(&world, 500, 3600);
+    ael_clock_advance_for_test(2500);
+    CU_ASSERT_EQUAL(open_for(&world, 0), AEL_OK);
+    CU_ASSERT_EQUAL(open_for(&world, 0), AEL_OK);
+    CU_ASSERT_EQUAL(atomic_load(&world.stub.renewals), 1);
+    ael_clock_advance_for_test(400); /* a tenth later once more */
+    CU_ASSERT_EQUAL(open_for(&world, 0), AEL_OK);
+    CU_ASSERT_EQUAL(atomic_load(&world.stub.renewals), 2);
+    ael_clock_advance_for_test(1000);
+    CU_ASSERT_EQUAL(open_for(&world, 0), AEL_E_UNREACHABLE);
+    set_lease(&world, 200, 3600);
+    CU_ASSERT_EQUAL(open_for(&world, 0), AEL_OK);
+    world_end(&world);
+    ael_clock_reset_for_test();
+}
+
 /* ---- options ---- */
 
 static void give_no_address(struct ael_kms_vault_options *options) {
@@ -535,6 +588,8 @@ static const struct test_case k_cases[] = {
     {"it refuses tokens that no header may hold", test_kms_vault__refuses_tokens_that_no_header_may_hold},
     {"it refuses log-ins without a token", test_kms_vault__refuses_log_ins_without_a_token},
     {"it lets others go on while one renews", test_kms_vault__lets_others_go_on_while_one_renews},
+    {"it logs in anew when a renewal gives little", test_kms_vault__logs_in_anew_when_a_renewal_gives_little},
+    {"it goes on to the end of a lease", test_kms_vault__goes_on_to_the_end_of_a_lease_that_nobody_renews},
     {"new refuses bad options", test_kms_vault_new__refuses_bad_options_and_wipes_the_token},
     {"a file holds one text", test_secret_file_read__takes_one_text_and_nothing_else},
 };
