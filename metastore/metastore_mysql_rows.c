@@ -2,7 +2,7 @@
 #include "metastore/metastore_mysql_rows.h"
 
 #include "metastore/metastore_mysql_table.h"
-#include "metastore/sql_store.h"
+#include "metastore/sql_rows.h"
 
 #include <ael/record.h>
 
@@ -154,10 +154,6 @@ run(struct ael_my_conn *conn,
 
 /* ---- reading ---- */
 
-static enum ael_status not_a_key(const char *why, struct ael_error *err) {
-    return ael_error_set(err, AEL_E_BACKEND_DATA, 0, AEL_MY_COMPONENT, "a row is not a key record: %s", why);
-}
-
 static enum ael_status no_such_row(struct ael_error *err) {
     return ael_error_set(err, AEL_E_KEY_NOT_FOUND, 0, AEL_MY_COMPONENT, "no such row");
 }
@@ -179,23 +175,20 @@ static enum ael_status read_row(
     struct ael_key_record_buf *out,
     struct ael_error *err) {
     if (row[COLUMN_RECORD] == NULL) {
-        return not_a_key("key_record is NULL", err);
+        return ael_sql_not_a_key("key_record is NULL", AEL_MY_COMPONENT, err);
     }
     struct ael_bytes json = {(const uint8_t *)row[COLUMN_RECORD], lengths[COLUMN_RECORD]};
-    struct ael_error problem = {0};
-    enum ael_status status = ael_key_record_from_json(json, out, &problem);
-    if (status == AEL_E_NO_MEMORY) {
-        return ael_error_set(err, status, 0, AEL_MY_COMPONENT, "no memory for a key record");
-    }
+    enum ael_status status = ael_sql_record_read(json, out, AEL_MY_COMPONENT, err);
     if (status != AEL_OK) {
-        return not_a_key(problem.detail, err);
+        return status;
     }
     if (asked_s != NULL) {
         out->record.created_s = *asked_s;
     } else if (!is_date(row, out->record.created_s)) {
         ael_key_record_buf_clear(out);
-        return not_a_key(
-            "the column created is not Created in key_record; are all writers' sessions in UTC?", err);
+        return ael_sql_not_a_key(
+            "the column created is not Created in key_record; are all writers' sessions in UTC?",
+            AEL_MY_COMPONENT, err);
     }
     return AEL_OK;
 }
@@ -292,35 +285,17 @@ enum ael_status ael_my_rows_check(struct ael_my_conn *conn, struct ael_error *er
 
 /* ---- listing ---- */
 
-struct listing {
-    struct ael_my_conn *conn;
-    ael_metastore_visit_fn visit;
-    void *context;
-    enum ael_status status;
-    struct ael_error *err;
-};
-
-/* One row; one that is no key record is passed over. After a fork inside visit nothing is left to go on with. */
 static bool list_row(void *context, const MYSQL_ROW row, const unsigned long *lengths) {
-    struct listing *listing = context;
+    struct ael_sql_listing *listing = context;
     struct ael_key_record_buf record = AEL_KEY_RECORD_BUF_INIT;
     struct ael_bytes id = {(const uint8_t *)row[COLUMN_ID], lengths[COLUMN_ID]};
-    bool more = true;
-    listing->status = ael_call_check(listing->conn->base.call);
-    if (listing->status == AEL_OK) {
-        listing->status = row[COLUMN_ID] == NULL ? not_a_key("id is no UTF-8", listing->err)
-                                                 : read_row(row, lengths, NULL, &record, listing->err);
+    if (!ael_sql_listing_goes_on(listing)) {
+        return false;
     }
-    if (listing->status == AEL_OK) {
-        more = listing->visit(listing->context, id, record.record.created_s, &record.record);
-    } else if (listing->status == AEL_E_BACKEND_DATA) {
-        listing->status = AEL_OK;
-    }
-    ael_key_record_buf_clear(&record);
-    if (ael_sql_conn_is_lost(&listing->conn->base)) {
-        listing->status = AEL_E_FORKED;
-    }
-    return more && listing->status == AEL_OK;
+    enum ael_status status = row[COLUMN_ID] == NULL
+                                 ? ael_sql_not_a_key("id is no UTF-8", AEL_MY_COMPONENT, listing->err)
+                                 : read_row(row, lengths, NULL, &record, listing->err);
+    return ael_sql_listing_hand_on(listing, status, id, &record);
 }
 
 /* see metastore/metastore_mysql_rows.h. By bytes, whatever the collation. */
@@ -333,7 +308,7 @@ enum ael_status ael_my_rows_list(
     static const char k_list[] = "SELECT " RECORD ", " DATE ", CONVERT(id USING utf8mb4) FROM encryption_key"
                                  " WHERE LEFT(" BYTES ", %n) = %b ORDER BY " BYTES ", created";
     const struct values values = {.id = prefix};
-    struct listing listing = {conn, visit, context, AEL_OK, err};
+    struct ael_sql_listing listing = {&conn->base, visit, context, AEL_OK, err};
     struct ael_buf sql = AEL_BUF_INIT;
     enum ael_status status = ael_my_table_find(conn, err);
     if (status == AEL_OK) {
@@ -347,21 +322,6 @@ enum ael_status ael_my_rows_list(
 }
 
 /* ---- writing ---- */
-
-/* Characters of UTF-8. */
-static enum ael_status
-check_id(const struct ael_my_table *table, struct ael_bytes id, struct ael_error *err) {
-    size_t chars = 0;
-    for (size_t i = 0; i < id.len; i++) {
-        chars += (id.data[i] & 0xc0) != 0x80;
-    }
-    if (table->id_max_chars != 0 && chars > (size_t)table->id_max_chars) {
-        return ael_error_set(
-            err, AEL_E_TOO_LARGE, 0, AEL_MY_COMPONENT, "the column id holds %d characters; make it longer",
-            table->id_max_chars);
-    }
-    return AEL_OK;
-}
 
 static enum ael_status
 check_created(const struct ael_my_table *table, int64_t created_s, struct ael_error *err) {
@@ -444,7 +404,7 @@ enum ael_status ael_my_row_store(
         status = check_created(&conn->table, record->created_s, err);
     }
     if (status == AEL_OK) {
-        status = check_id(&conn->table, id, err);
+        status = ael_sql_id_check(id, conn->table.id_max_chars, "make it longer", AEL_MY_COMPONENT, err);
     }
     if (status == AEL_OK) {
         status = json_of(record, &json, err);

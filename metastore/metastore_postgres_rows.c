@@ -2,7 +2,7 @@
 #include "metastore/metastore_postgres_rows.h"
 
 #include "metastore/metastore_postgres_table.h"
-#include "metastore/sql_store.h"
+#include "metastore/sql_rows.h"
 
 #include <ael/record.h>
 
@@ -114,10 +114,6 @@ static void set_parameters(struct parameters *out, int which, struct ael_bytes i
 
 /* ---- reading ---- */
 
-static enum ael_status not_a_key(const char *why, struct ael_error *err) {
-    return ael_error_set(err, AEL_E_BACKEND_DATA, 0, AEL_PG_COMPONENT, "a row is not a key record: %s", why);
-}
-
 /* "1700000040", "1700000040.000000"; anything else is no instant that this library writes. */
 static bool is_date(const char *text, int64_t created_s) {
     char *end = NULL;
@@ -137,26 +133,23 @@ static bool is_date(const char *text, int64_t created_s) {
 static enum ael_status read_row(
     const PGresult *result, const int64_t *asked_s, struct ael_key_record_buf *out, struct ael_error *err) {
     if (PQgetisnull(result, 0, COLUMN_RECORD)) {
-        return not_a_key("key_record is NULL", err);
+        return ael_sql_not_a_key("key_record is NULL", AEL_PG_COMPONENT, err);
     }
     struct ael_bytes json = {
         (const uint8_t *)PQgetvalue(result, 0, COLUMN_RECORD),
         (size_t)PQgetlength(result, 0, COLUMN_RECORD),
     };
-    struct ael_error problem = {0};
-    enum ael_status status = ael_key_record_from_json(json, out, &problem);
-    if (status == AEL_E_NO_MEMORY) {
-        return ael_error_set(err, status, 0, AEL_PG_COMPONENT, "no memory for a key record");
-    }
+    enum ael_status status = ael_sql_record_read(json, out, AEL_PG_COMPONENT, err);
     if (status != AEL_OK) {
-        return not_a_key(problem.detail, err);
+        return status;
     }
     if (asked_s != NULL) {
         out->record.created_s = *asked_s;
     } else if (!is_date(PQgetvalue(result, 0, COLUMN_DATE), out->record.created_s)) {
         ael_key_record_buf_clear(out);
-        return not_a_key(
-            "the column created is not Created in key_record; are all writers' clocks in UTC?", err);
+        return ael_sql_not_a_key(
+            "the column created is not Created in key_record; are all writers' clocks in UTC?",
+            AEL_PG_COMPONENT, err);
     }
     return AEL_OK;
 }
@@ -247,35 +240,16 @@ enum ael_status ael_pg_rows_check(struct ael_pg_conn *conn, struct ael_error *er
 
 /* ---- listing ---- */
 
-struct listing {
-    struct ael_pg_conn *conn;
-    ael_metastore_visit_fn visit;
-    void *context;
-    enum ael_status status;
-    struct ael_error *err;
-};
-
-/* One row; one that is no key record is passed over. After a fork inside visit nothing is left to go on with. */
 static bool list_row(void *context, const PGresult *row) {
-    struct listing *listing = context;
+    struct ael_sql_listing *listing = context;
     struct ael_key_record_buf record = AEL_KEY_RECORD_BUF_INIT;
     struct ael_bytes id = {
         (const uint8_t *)PQgetvalue(row, 0, COLUMN_ID), (size_t)PQgetlength(row, 0, COLUMN_ID)};
-    bool more = true;
-    listing->status = ael_call_check(listing->conn->base.call);
-    if (listing->status == AEL_OK) {
-        listing->status = read_row(row, NULL, &record, listing->err);
+    if (!ael_sql_listing_goes_on(listing)) {
+        return false;
     }
-    if (listing->status == AEL_OK) {
-        more = listing->visit(listing->context, id, record.record.created_s, &record.record);
-    } else if (listing->status == AEL_E_BACKEND_DATA) {
-        listing->status = AEL_OK;
-    }
-    ael_key_record_buf_clear(&record);
-    if (ael_sql_conn_is_lost(&listing->conn->base)) {
-        listing->status = AEL_E_FORKED;
-    }
-    return more && listing->status == AEL_OK;
+    enum ael_status status = read_row(row, NULL, &record, listing->err);
+    return ael_sql_listing_hand_on(listing, status, id, &record);
 }
 
 /* see metastore/metastore_postgres_rows.h */
@@ -286,7 +260,7 @@ enum ael_status ael_pg_rows_list(
     void *context,
     struct ael_error *err) {
     struct parameters parameters;
-    struct listing listing = {conn, visit, context, AEL_OK, err};
+    struct ael_sql_listing listing = {&conn->base, visit, context, AEL_OK, err};
     enum ael_status status = prepare(conn, LIST, err);
     if (status != AEL_OK) {
         return status;
@@ -297,20 +271,6 @@ enum ael_status ael_pg_rows_list(
 }
 
 /* ---- writing ---- */
-
-/* Characters of UTF-8. A column would silently cut off blanks that are too many. */
-static enum ael_status check_id(const struct ael_pg_conn *conn, struct ael_bytes id, struct ael_error *err) {
-    size_t chars = 0;
-    for (size_t i = 0; i < id.len; i++) {
-        chars += (id.data[i] & 0xc0) != 0x80;
-    }
-    if (conn->table.id_max_chars != 0 && chars > (size_t)conn->table.id_max_chars) {
-        return ael_error_set(
-            err, AEL_E_TOO_LARGE, 0, AEL_PG_COMPONENT, "the column id holds %d characters; make it TEXT",
-            conn->table.id_max_chars);
-    }
-    return AEL_OK;
-}
 
 static enum ael_status check_created(int64_t created_s, struct ael_error *err) {
     if (created_s > k_created_max_s) {
@@ -361,7 +321,8 @@ enum ael_status ael_pg_row_store(
         status = prepare(conn, STORE, err);
     }
     if (status == AEL_OK) {
-        status = check_id(conn, id, err);
+        /* a column would silently cut off blanks that are too many */
+        status = ael_sql_id_check(id, conn->table.id_max_chars, "make it TEXT", AEL_PG_COMPONENT, err);
     }
     if (status == AEL_OK) {
         status = json_text(record, &json, err);

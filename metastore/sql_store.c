@@ -3,8 +3,6 @@
 
 #include <ael/sys/log.h>
 
-#include <stdio.h>
-
 enum {
     MAX_CONNECTIONS = 1024,
     MAX_TIMEOUT_MS = 86400000,
@@ -181,20 +179,6 @@ enum ael_status ael_sql_store_ensure_schema(void *self, const struct ael_call *c
     struct ael_sql_store *store = self;
     const struct ael_sql_work work = {.begun = NULL};
     return do_work(store, true, call, store->ops->ensure_table, &work, err);
-}
-
-/* see metastore/sql_store.h */
-enum ael_status ael_sql_write_failed(
-    struct ael_sql_conn *conn, enum ael_status status, const char *component, struct ael_error *err) {
-    char why[sizeof(err->detail)] = "";
-    if (!conn->sent) {
-        return status;
-    }
-    conn->retry = false;
-    if (err != NULL) {
-        (void)snprintf(why, sizeof(why), "%s", err->detail);
-    }
-    return ael_error_set(err, AEL_E_OUTCOME_UNKNOWN, 0, component, "while storing: %s", why);
 }
 
 /* ---- life ---- */

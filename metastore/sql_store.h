@@ -168,13 +168,4 @@ void ael_sql_store_after_fork_child(void *self);
 void ael_sql_store_warn_once(
     const struct ael_sql_store *store, atomic_bool *told, bool holds, const char *sentence);
 
-/**
- * Ends a statement that writes, failed with status and is described by err: where it was sent and is not known to have
- * been undone its outcome is unknown, and it is not done again.
- *
- * @return AEL_E_OUTCOME_UNKNOWN, or status.
- */
-AEL_MUST_CHECK enum ael_status ael_sql_write_failed(
-    struct ael_sql_conn *conn, enum ael_status status, const char *component, struct ael_error *err);
-
 #endif /* AEL_METASTORE_SQL_STORE_H */

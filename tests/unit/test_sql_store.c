@@ -250,21 +250,6 @@ static void test_sql_store_is_alive__looks_and_asks_when_it_pays(void) {
     CU_ASSERT_EQUAL(backend.asked, 1);
 }
 
-static void test_sql_write_failed__is_unknown_once_it_was_sent(void) {
-    struct ael_sql_conn conn = {.retry = true};
-    struct ael_error err = {0};
-    (void)ael_error_set(&err, AEL_E_UNREACHABLE, 0, "test", "it was lost");
-    CU_ASSERT_EQUAL(ael_sql_write_failed(&conn, AEL_E_UNREACHABLE, "test", &err), AEL_E_UNREACHABLE);
-    CU_ASSERT_EQUAL(err.status, AEL_E_UNREACHABLE);
-    CU_ASSERT_TRUE(conn.retry);
-    conn.sent = true;
-    CU_ASSERT_EQUAL(ael_sql_write_failed(&conn, AEL_E_UNREACHABLE, "test", &err), AEL_E_OUTCOME_UNKNOWN);
-    CU_ASSERT_EQUAL(err.status, AEL_E_OUTCOME_UNKNOWN);
-    CU_ASSERT_PTR_NOT_NULL(strstr(err.detail, "it was lost"));
-    CU_ASSERT_FALSE(conn.retry);
-    CU_ASSERT_EQUAL(ael_sql_write_failed(&conn, AEL_E_TIMEOUT, "test", NULL), AEL_E_OUTCOME_UNKNOWN);
-}
-
 /* ---- opening ---- */
 
 static void destroy(void *self) {
@@ -396,7 +381,6 @@ static const struct test_case k_cases[] = {
     {"a listing is not begun again after a row", test_sql_store_list__is_not_begun_again_after_a_row},
     {"it reads elsewhere where that will do", test_sql_store__reads_elsewhere_only_where_that_will_do},
     {"idle connections are looked at and asked", test_sql_store_is_alive__looks_and_asks_when_it_pays},
-    {"a write that was sent is unknown", test_sql_write_failed__is_unknown_once_it_was_sent},
     {"a first connection that was lost", test_sql_store_open__connects_once_more_where_it_was_lost},
     {"a table that is missing, or wrong", test_sql_store_open__needs_no_table_but_no_wrong_one},
     {"a first connection that takes too long", test_sql_store_open__takes_a_timeout_for_unreachable},
