@@ -210,6 +210,12 @@ static enum ael_status check_id(struct ael_bytes id, struct ael_error *err) {
     return AEL_OK;
 }
 
+/* What lies between may answer 200 with a page of its own: a row is stored when the service itself says so. */
+static bool is_from_dynamodb(const struct ael_dynamodb_answer *answer) {
+    struct page page;
+    return read_page(answer, &page, NULL) == AEL_OK;
+}
+
 static enum ael_status do_write(
     struct ael_dynamodb_client *client,
     const struct ael_call *call,
@@ -221,6 +227,12 @@ static enum ael_status do_write(
     struct ael_dynamodb_answer answer;
     enum ael_status status = do_text(client, call, &request, text, &answer, err);
     *done = status == AEL_OK && answer.outcome == AEL_DYNAMODB_DONE;
+    if (*done && !is_from_dynamodb(&answer)) {
+        *done = false;
+        status = ael_error_set(
+            err, AEL_E_OUTCOME_UNKNOWN, 0, AEL_DYNAMODB_COMPONENT,
+            "while storing: the answer is no JSON; is this endpoint DynamoDB?");
+    }
     ael_dynamodb_answer_clear(&answer);
     return status;
 }

@@ -475,6 +475,8 @@ static void test_dynamodb_store__is_unknown_when_its_answer_is_lost(void) {
         {.how = HTTP_SERVER_CUTS, .body = GOT},
         {.body = "{}", .wrong_checksum = true},
         {.status = 400, .body = LOCAL("ConditionalCheckFailedException"), .wrong_checksum = true},
+        {.body = "<html>Please log in</html>", .no_checksum = true}, /* of a proxy, not of the service */
+        {.body = "", .no_checksum = true},
     };
     service_start(&g_service);
     for (size_t i = 0; i < sizeof k_lines / sizeof k_lines[0]; i++) {
