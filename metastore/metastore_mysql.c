@@ -11,6 +11,8 @@
 
 #include <string.h>
 
+enum { ASK_EACH_MS = 1000 }; /* a server that takes no writes any more may be behind the one that does */
+
 struct mysql {
     struct ael_sql_store base;
     struct ael_my_address address;
@@ -66,6 +68,7 @@ init_session(const struct ael_sql_group *group, struct ael_my_conn *conn, struct
         return ael_error_set(
             err, AEL_E_UNREACHABLE, 0, AEL_MY_COMPONENT, "the server takes no writes (read_only)");
     }
+    conn->ask_again_ns = ael_deadline_in_ms(ASK_EACH_MS);
     warn_of_server(store, &server);
     return AEL_OK;
 }
@@ -147,12 +150,22 @@ static bool is_there(struct ael_sql_conn *conn) {
     return ael_my_conn_is_there((struct ael_my_conn *)conn);
 }
 
-static bool answers(struct ael_sql_conn *conn) {
+static bool is_due(const struct ael_sql_conn *conn) {
+    return ael_deadline_in_ms(0) >= ((const struct ael_my_conn *)conn)->ask_again_ns;
+}
+
+/* One that was made a replica keeps its connections, and answers on them with what it has so far. */
+static bool still_takes_writes(struct ael_sql_store *store, struct ael_sql_conn *base) {
+    static const char k_ask[] = "SELECT @@global.read_only OR @@global.innodb_read_only";
+    struct ael_my_conn *conn = (struct ael_my_conn *)base;
     MYSQL_RES *rows = NULL;
-    enum ael_status status =
-        ael_my_run((struct ael_my_conn *)conn, ael_bytes_from_text("SELECT 1"), &rows, NULL);
+    conn->ask_again_ns = ael_deadline_in_ms(ASK_EACH_MS);
+    enum ael_status status = ael_my_run(conn, ael_bytes_from_text(k_ask), &rows, NULL);
+    MYSQL_ROW row = rows == NULL ? NULL : mysql_fetch_row(rows);
+    bool takes = ((const struct mysql *)store)->forwards_writes ||
+                 (row != NULL && row[0] != NULL && strcmp(row[0], "0") == 0);
     mysql_free_result(rows);
-    return status == AEL_OK;
+    return status == AEL_OK && takes;
 }
 
 static void pool_close(void *self, struct ael_sql_conn *base) {
@@ -226,7 +239,8 @@ static const struct ael_sql_store_ops k_ops = {
             .drop = pool_drop,
         },
     .is_there = is_there,
-    .answers = answers,
+    .is_due = is_due,
+    .answers = still_takes_writes,
     .load = work_load,
     .load_latest = work_load_latest,
     .store = work_store,

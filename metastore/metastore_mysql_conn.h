@@ -42,6 +42,7 @@ struct ael_my_conn {
     MYSQL *my;
     uint32_t answer_timeout_ms;
     int64_t open_until_ms;   /* while it is opened; else 0 */
+    int64_t ask_again_ns;    /* whether the server still takes writes */
     enum ael_status stopped; /* why the last wait was given up; AEL_OK = it was not */
     int descriptor;          /* -1 = none */
     bool is_sending;

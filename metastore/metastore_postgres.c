@@ -52,9 +52,10 @@ static bool is_there(struct ael_sql_conn *conn) {
     return ael_pg_conn_is_there((struct ael_pg_conn *)conn);
 }
 
-static bool answers(struct ael_sql_conn *conn) {
+static bool answers(struct ael_sql_store *store, struct ael_sql_conn *conn) {
     const struct ael_pg_statement statement = {.sql = "SELECT 1"};
     PGresult *result = NULL;
+    (void)store;
     enum ael_status status = ael_pg_run((struct ael_pg_conn *)conn, &statement, &result, NULL);
     PQclear(result);
     return status == AEL_OK;

@@ -31,11 +31,11 @@ bool ael_sql_store_is_alive(
     if (idle_ms >= LOOK_AFTER_IDLE_MS && !ops->is_there(conn)) {
         return false;
     }
-    if (idle_ms < ASK_AFTER_IDLE_MS) {
+    if (idle_ms < ASK_AFTER_IDLE_MS && (ops->is_due == NULL || !ops->is_due(conn))) {
         return true;
     }
     conn->call = call;
-    return ops->answers(conn);
+    return ops->answers(group->store, conn);
 }
 
 /* ---- calls ---- */

@@ -43,9 +43,12 @@ struct ael_sql_store;
 struct ael_sql_store_ops {
     struct ael_sql_pool_ops pool; /* self is a struct ael_sql_group; is_alive is ael_sql_store_is_alive */
 
-    /* Tells without asking the server whether an idle connection is still there; asks it. */
+    /* Tells without asking the server whether an idle connection is still there. */
     bool (*is_there)(struct ael_sql_conn *conn);
-    bool (*answers)(struct ael_sql_conn *conn);
+
+    /* Asks the server whether it may be lent: after it idled for long, and when it is due (NULL = it never is). */
+    bool (*answers)(struct ael_sql_store *store, struct ael_sql_conn *conn);
+    bool (*is_due)(const struct ael_sql_conn *conn);
 
     /* Statuses and outputs as those of the members of struct ael_metastore_vtable. */
     ael_sql_work_fn load;
@@ -118,7 +121,7 @@ AEL_MUST_CHECK enum ael_status ael_sql_store_open(
 /** Frees the pools. */
 void ael_sql_store_clear(struct ael_sql_store *store);
 
-/** Tells whether an idle connection may be lent, by is_there and answers. */
+/** Tells whether an idle connection may be lent, by is_there, is_due and answers. */
 bool ael_sql_store_is_alive(
     void *self, struct ael_sql_conn *conn, int64_t idle_ms, const struct ael_call *call);
 

@@ -913,6 +913,32 @@ static void test_mysql_hosts__that_take_no_writes_are_passed_over(void) {
     mariadb_server_clear(&other);
 }
 
+/* It keeps the connections that it has; what it answers on them is of the time before. */
+static void test_mysql_hosts__that_take_no_writes_any_more_are_left(void) {
+    char connection[TEXT_BYTES];
+    struct mariadb_server other;
+    struct ael_metastore *store = NULL;
+    enum ael_status status = AEL_OK;
+    ael_metastore_release(open_fresh());
+    CU_ASSERT_TRUE_FATAL(mariadb_server_init(&other));
+    list_hosts(connection, sizeof connection, g_server.port, other.port, "tls=false");
+    CU_ASSERT_EQUAL_FATAL(open_at(connection, &store, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(store_in(store, "_IK_x", CREATED, NULL), AEL_OK);
+    sql("SET GLOBAL read_only = 1");
+    CU_ASSERT_TRUE(
+        mariadb_server_sql(
+            &other, "CREATE TABLE encryption_key (id VARCHAR(255), created DATETIME,"
+                    " key_record TEXT, PRIMARY KEY (id, created))") >= 0);
+    for (int i = 0; i < 300 && status == AEL_OK; i++) {
+        status = load_from(store, "_IK_x", CREATED, NULL, NULL);
+        (void)poll(NULL, 0, 10);
+    }
+    CU_ASSERT_EQUAL(status, AEL_E_KEY_NOT_FOUND); /* the other's answer */
+    sql("SET GLOBAL read_only = 0");
+    ael_metastore_release(store);
+    mariadb_server_clear(&other);
+}
+
 /* Hands the server's first words on and then says nothing: a TLS handshake that never ends. */
 static void *greet_and_stall(void *context) {
     int listening = *(int *)context;
@@ -1052,6 +1078,7 @@ static const struct test_case k_cases[] = {
     {"hosts are tried in turn", test_mysql_hosts__are_tried_in_turn},
     {"silent hosts leave time for others", test_mysql_hosts__that_are_silent_leave_time_for_others},
     {"hosts that take no writes are passed over", test_mysql_hosts__that_take_no_writes_are_passed_over},
+    {"hosts that take no writes any more are left", test_mysql_hosts__that_take_no_writes_any_more_are_left},
     {"calls end in a handshake that stalls", test_mysql_calls__end_in_a_handshake_that_stalls},
     {"readers of Aurora are asked for their consistency",
      test_mysql_new__asks_readers_of_aurora_for_their_consistency},

@@ -29,6 +29,7 @@ struct backend {
     int asked;
     int destroyed;
     bool is_gone; /* idle connections */
+    bool is_due;
     bool is_missing;
     const char *servers; /* of the connection that worked last */
     const struct ael_call *call;
@@ -67,10 +68,15 @@ static bool is_there(struct ael_sql_conn *conn) {
     return !backend->is_gone;
 }
 
-static bool answers(struct ael_sql_conn *conn) {
-    struct backend *backend = ((struct conn *)conn)->backend;
+static bool answers(struct ael_sql_store *store, struct ael_sql_conn *conn) {
+    struct backend *backend = (struct backend *)store;
+    (void)conn;
     backend->asked++;
     return !backend->is_gone;
+}
+
+static bool is_due(const struct ael_sql_conn *conn) {
+    return ((const struct conn *)conn)->backend->is_due;
 }
 
 static const struct step *next_step(struct ael_sql_conn *base, struct ael_error *err) {
@@ -120,6 +126,7 @@ static const struct ael_sql_store_ops k_ops = {
     .pool = {"test", sizeof(struct conn), open_conn, ael_sql_store_is_alive, close_conn, drop_conn},
     .is_there = is_there,
     .answers = answers,
+    .is_due = is_due,
     .load = do_step,
     .load_latest = do_step,
     .store = do_step,
@@ -244,10 +251,14 @@ static void test_sql_store_is_alive__looks_and_asks_when_it_pays(void) {
     CU_ASSERT_TRUE(ael_sql_store_is_alive(&group, &conn.base, INT64_MAX, &call));
     CU_ASSERT_TRUE(backend.looked == 2 && backend.asked == 1);
     CU_ASSERT_PTR_EQUAL(conn.base.call, &call);
+    backend.is_due = true;
+    CU_ASSERT_TRUE(ael_sql_store_is_alive(&group, &conn.base, 0, &call));
+    CU_ASSERT_TRUE(backend.looked == 2 && backend.asked == 2);
+    backend.is_due = false;
     backend.is_gone = true;
     CU_ASSERT_FALSE(ael_sql_store_is_alive(&group, &conn.base, 5, &call));
     CU_ASSERT_FALSE(ael_sql_store_is_alive(&group, &conn.base, INT64_MAX, &call));
-    CU_ASSERT_EQUAL(backend.asked, 1);
+    CU_ASSERT_EQUAL(backend.asked, 2);
 }
 
 /* ---- opening ---- */
