@@ -185,6 +185,24 @@ static struct ael_sql_conn *take_old(struct ael_sql_pool *pool) {
     return old;
 }
 
+/* The same with those that are suspected still. The caller holds the mutex. */
+static struct ael_sql_conn *take_suspects(struct ael_sql_pool *pool) {
+    struct ael_sql_conn *suspects = NULL;
+    struct ael_sql_conn **place = &pool->idle;
+    while (*place != NULL) {
+        struct ael_sql_conn *conn = *place;
+        if (!conn->suspect) {
+            place = &conn->next_idle;
+            continue;
+        }
+        *place = conn->next_idle;
+        conn->next_idle = suspects;
+        suspects = conn;
+        pool->lent++;
+    }
+    return suspects;
+}
+
 /* Waits for a place among the lent ones, and takes an idle connection when there is one. The caller holds the mutex. */
 static enum ael_status
 take_place(struct ael_sql_pool *pool, const struct ael_call *call, struct ael_sql_conn **conn) {
@@ -266,6 +284,19 @@ take(struct ael_sql_pool *pool, const struct ael_call *call, struct ael_sql_conn
     return status;
 }
 
+/*
+ * Closes one that was found dead. Where another broke before, the server is gone, more likely than the two: to ask the
+ * others one by one, each for as long as it is silent, would take the time that is left for another server.
+ */
+static void close_dead(struct ael_sql_pool *pool, struct ael_sql_conn *conn, bool suspect) {
+    if (suspect) {
+        (void)pthread_mutex_lock(&pool->mutex);
+        conn->next_idle = take_suspects(pool);
+        (void)pthread_mutex_unlock(&pool->mutex);
+    }
+    close_chain(pool, conn);
+}
+
 /* see metastore/sql_pool.h */
 enum ael_status ael_sql_pool_borrow(
     struct ael_sql_pool *pool,
@@ -290,13 +321,14 @@ enum ael_status ael_sql_pool_borrow(
         if (idle == NULL) {
             return open_conn(pool, call, conn, err);
         }
-        int64_t idle_ms = idle->suspect ? INT64_MAX : now_ms() - idle->idle_since_ms;
+        bool suspect = idle->suspect;
+        int64_t idle_ms = suspect ? INT64_MAX : now_ms() - idle->idle_since_ms;
         idle->suspect = false;
         if (pool->ops->is_alive(pool->self, idle, idle_ms, call)) {
             *conn = idle;
             return AEL_OK;
         }
-        close_chain(pool, idle);
+        close_dead(pool, idle, suspect);
     }
 }
 

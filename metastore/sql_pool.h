@@ -94,7 +94,10 @@ AEL_MUST_CHECK enum ael_status ael_sql_pool_borrow(
  */
 bool ael_sql_conn_is_lost(const struct ael_sql_conn *conn);
 
-/** Takes a connection back. After one that is broken, the idle ones are looked at anew before they are lent. */
+/**
+ * Takes a connection back. After one that is broken, the idle ones are looked at anew before they are lent; when one of
+ * them is dead too, all are closed that were not looked at yet.
+ */
 void ael_sql_pool_return(struct ael_sql_pool *pool, struct ael_sql_conn *conn);
 
 /** How many connections are open, lent ones and those being opened included. */

@@ -153,6 +153,27 @@ static void test_sql_pool_return__has_the_idle_ones_looked_at_after_a_broken_one
     ael_sql_pool_free(pool);
 }
 
+/* Each look may last as long as the server is silent. */
+static void test_sql_pool_borrow__closes_all_suspects_when_one_is_dead(void) {
+    enum { MANY = 6 };
+    struct backend backend = {0};
+    struct ael_sql_pool *pool = pool_of(&backend, MANY, 0, 0);
+    struct ael_sql_conn *conns[MANY];
+    for (int i = 0; i < MANY; i++) {
+        conns[i] = borrow(pool);
+    }
+    conns[0]->broken = true;
+    for (int i = MANY - 1; i >= 0; i--) {
+        ael_sql_pool_return(pool, conns[i]);
+    }
+    backend.is_dead = true;
+    ael_sql_pool_return(pool, borrow(pool));
+    CU_ASSERT_EQUAL(atomic_load(&backend.suspected), 1);
+    CU_ASSERT_EQUAL(atomic_load(&backend.closed), MANY);
+    CU_ASSERT_EQUAL(ael_sql_pool_count(pool), 1);
+    ael_sql_pool_free(pool);
+}
+
 static void wait_until_old(struct ael_sql_conn *conn) {
     conn->opened_ms -= 10000; /* as if it had been opened, and returned, ten seconds ago */
     conn->idle_since_ms -= 10000;
@@ -321,6 +342,7 @@ static const struct test_case k_cases[] = {
     {"a broken one is closed", test_sql_pool_return__closes_the_broken},
     {"after a broken one the idle ones are looked at",
      test_sql_pool_return__has_the_idle_ones_looked_at_after_a_broken_one},
+    {"one dead suspect is the end of all", test_sql_pool_borrow__closes_all_suspects_when_one_is_dead},
     {"idle ones are looked at", test_sql_pool_borrow__looks_whether_idle_ones_are_alive},
     {"what idled too long is closed", test_sql_pool__closes_what_idled_too_long},
     {"what lived too long is closed", test_sql_pool__closes_what_lived_too_long},
