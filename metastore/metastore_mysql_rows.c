@@ -352,21 +352,19 @@ static enum ael_status write_row(
     return status;
 }
 
-/* A row is in the way. Is it the one with this id, or one that the collation takes for the same? */
+/* A row is in the way. Is it the one with this id, or one that the key of the table takes for the same? */
 static enum ael_status
 lost_race(struct ael_my_conn *conn, const struct values *values, struct ael_error *err) {
     MYSQL_RES *rows = NULL;
-    if (conn->table.compares_bytes) {
-        return AEL_OK;
-    }
     enum ael_status status =
         run(conn, "SELECT 1 FROM encryption_key WHERE %I AND created = %c", values, &rows, err);
     if (status == AEL_OK && (rows == NULL || mysql_num_rows(rows) == 0)) {
         status = ael_error_set(
             err, AEL_E_BACKEND, 0, AEL_MY_COMPONENT,
-            "the collation of the column id takes another id for this one: make it a binary one without "
-            "padding, such "
-            "as utf8mb4_nopad_bin (MariaDB) or utf8mb4_0900_bin (MySQL)");
+            "the table takes another id for this one: make the collation of the column id a binary one "
+            "without "
+            "padding, such as utf8mb4_nopad_bin (MariaDB) or utf8mb4_0900_bin (MySQL), and its key one over "
+            "all of it");
     }
     mysql_free_result(rows);
     return status;

@@ -592,6 +592,20 @@ static void test_mysql_ids__are_bytes_whatever_the_collation(void) {
     expect_told_apart("utf8mb4_bin", "_IK_a", "_IK_a  ");
 }
 
+/* A TEXT cannot have another key than one over its beginning. Who is not stored is not told that another one was. */
+static void test_mysql_ids__that_begin_alike_may_have_one_place(void) {
+    struct ael_error err = {0};
+    sql("DROP TABLE IF EXISTS encryption_key");
+    sql("CREATE TABLE encryption_key (id TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin NOT NULL,"
+        " created DATETIME NOT NULL, key_record TEXT NOT NULL, PRIMARY KEY (id(8), created))");
+    struct ael_metastore *store = open_store();
+    CU_ASSERT_EQUAL(store_in(store, "_IK_tenant_1", CREATED, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(store_err(store, "_IK_tenant_2", CREATED, NULL, &err), AEL_E_BACKEND);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.detail, "another id"));
+    CU_ASSERT_EQUAL(store_in(store, "_IK_tenant_2", CREATED + 60, NULL), AEL_OK);
+    ael_metastore_release(store);
+}
+
 /* Its index serves each statement, whatever the characters of the column. */
 static void test_mysql_loads__use_the_index(void) {
     static const char *const k_ids[] = {
@@ -1064,6 +1078,7 @@ static const struct test_case k_cases[] = {
     {"ids that do not fit are refused", test_mysql_ids__that_do_not_fit_are_refused},
     {"ids need characters that the column has", test_mysql_ids__need_characters_that_the_column_has},
     {"ids are bytes whatever the collation", test_mysql_ids__are_bytes_whatever_the_collation},
+    {"ids that begin alike may have one place", test_mysql_ids__that_begin_alike_may_have_one_place},
     {"loads use the index", test_mysql_loads__use_the_index},
     {"calls end with their deadline", test_mysql_calls__end_with_their_deadline},
     {"calls end when they are cancelled", test_mysql_calls__end_when_they_are_cancelled},
