@@ -298,6 +298,17 @@ static bool list_row(void *context, const MYSQL_ROW row, const unsigned long *le
     return ael_sql_listing_hand_on(listing, status, id, &record);
 }
 
+/* A listing lasts as long as what is done with its rows: MariaDB's limits, ours of other statements too, are the call's. */
+static enum ael_status add_limits(struct ael_buf *sql, const struct ael_call *call) {
+    char text[128];
+    uint32_t seconds = ael_call_remaining_ms(call) / 1000 + 1;
+    (void)snprintf(
+        text, sizeof text,
+        "/*M! SET STATEMENT max_statement_time = %" PRIu32 ", net_write_timeout = %" PRIu32 " FOR */ ",
+        seconds, seconds);
+    return add_text(sql, text);
+}
+
 /* see metastore/metastore_mysql_rows.h. By bytes, whatever the collation. */
 enum ael_status ael_my_rows_list(
     struct ael_my_conn *conn,
@@ -311,6 +322,9 @@ enum ael_status ael_my_rows_list(
     struct ael_sql_listing listing = {&conn->base, visit, context, AEL_OK, err};
     struct ael_buf sql = AEL_BUF_INIT;
     enum ael_status status = ael_my_table_find(conn, err);
+    if (status == AEL_OK && add_limits(&sql, conn->base.call) != AEL_OK) {
+        status = ael_error_set(err, AEL_E_NO_MEMORY, 0, AEL_MY_COMPONENT, "no memory for a statement");
+    }
     if (status == AEL_OK) {
         status = write_sql(&sql, &conn->table, k_list, &values, err);
     }

@@ -751,6 +751,29 @@ static void test_mysql_list__may_use_the_store_meanwhile(void) {
     ael_metastore_release(store);
 }
 
+static bool
+read_limit(void *context, struct ael_bytes id, int64_t created_s, const struct ael_key_record *record) {
+    (void)id;
+    (void)created_s;
+    (void)record;
+    (void)mariadb_server_value(
+        &g_server, "SELECT COUNT(*) " OURS " AND INFO LIKE '%max\\_statement\\_time = 6__,%ORDER BY%'",
+        context, 32);
+    return false;
+}
+
+static void test_mysql_list__lasts_as_long_as_its_call(void) {
+    struct ael_metastore *store = open_fresh();
+    char value[32] = "";
+    sql("INSERT INTO encryption_key SELECT CONCAT('_IK_', seq), '2026-01-01',"
+        " CONCAT('{\"Created\":1767225600,\"Key\":\"', REPEAT('AQID', 4000), '\"}') FROM seq_1_to_1000");
+    struct ael_call call = call_for(620000);
+    CU_ASSERT_EQUAL(
+        ael_metastore_list(store, &call, ael_bytes_from_text(""), read_limit, value, NULL), AEL_OK);
+    CU_ASSERT_STRING_EQUAL(value, "1");
+    ael_metastore_release(store);
+}
+
 enum { CROWD_CONNECTIONS = 5 };
 
 static void test_mysql_pool__keeps_its_bound_under_64_threads(void) {
@@ -1085,6 +1108,7 @@ static const struct test_case k_cases[] = {
     {"a silent server is unreachable", test_mysql_calls__take_a_silent_server_for_unreachable},
     {"an exhausted pool is waited for", test_mysql_pool__that_is_exhausted_is_waited_for},
     {"a listing may use the store meanwhile", test_mysql_list__may_use_the_store_meanwhile},
+    {"a listing lasts as long as its call", test_mysql_list__lasts_as_long_as_its_call},
     {"a pool keeps its bound under 64 threads", test_mysql_pool__keeps_its_bound_under_64_threads},
     {"connections that ended idle are opened anew", test_mysql_connections__that_ended_idle_are_opened_anew},
     {"connections that end in a call", test_mysql_connections__that_end_in_a_call},
