@@ -121,6 +121,7 @@ static enum ael_status start_exchange(struct ael_kms_aws_op *op) {
         return ael_error_set(&op->err, status, 0, k_component, "no memory for a request");
     }
     AEL_TRY(ael_credentials_cache_get(op->shared->credentials, &op->call, &op->credentials, &op->err));
+    op->ahead_s = ael_sigv4_clock_ahead_s(request.clock);
     request.credentials = op->credentials;
     request.http.body = ael_buf_view(&op->body);
     return ael_aws_exchange_new(
@@ -268,7 +269,8 @@ static bool evaluate(struct ael_kms_aws_op *op, struct ael_http_response *respon
         return finish_answer(op, ael_buf_view(&response->body));
     }
     bool refused = response->status == 400 || response->status == 403;
-    if (refused && !op->clock_mended && ael_sigv4_clock_correct(&op->endpoint->clock, response)) {
+    if (refused && !op->clock_mended &&
+        ael_sigv4_clock_correct(&op->endpoint->clock, op->ahead_s, response)) {
         op->clock_mended = true;
         return false;
     }

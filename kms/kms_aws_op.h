@@ -54,6 +54,7 @@ struct ael_kms_aws_op {
     uint32_t passed;   /* its number at the breaker, which let it through; 0 = it did not */
     bool asked;        /* a request was made */
     bool clock_mended; /* once is enough */
+    int64_t ahead_s;   /* of the clock that the last request was signed with */
     bool asked_anew;   /* for credentials; likewise */
     int64_t begun_ns;
     int64_t try_until_ns;

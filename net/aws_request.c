@@ -136,9 +136,10 @@ enum ael_status ael_aws_send(
     if (request->credentials == NULL) {
         return ael_http_send(http, call, &request->http, response, err);
     }
+    int64_t ahead_s = ael_sigv4_clock_ahead_s(request->clock);
     enum ael_status status = send_once(http, call, request, response, err);
     bool refused = status == AEL_OK && (response->status == 400 || response->status == 403);
-    if (refused && ael_sigv4_clock_correct(request->clock, response)) {
+    if (refused && ael_sigv4_clock_correct(request->clock, ahead_s, response)) {
         ael_http_response_clear(response);
         status = send_once(http, call, request, response, err);
     }

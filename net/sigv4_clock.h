@@ -23,11 +23,16 @@ struct ael_sigv4_clock {
 /** Returns the time to sign with. */
 int64_t ael_sigv4_clock_now(struct ael_sigv4_clock *clock);
 
+/** Returns how far that is ahead of the wall clock: to be asked before a request is signed, and handed on after. */
+int64_t ael_sigv4_clock_ahead_s(struct ael_sigv4_clock *clock);
+
 /**
  * After a refused request: takes the server's time.
  *
- * @return true when that changes the time by AEL_SIGV4_SKEW_MIN_S or more, so that signing again may help.
+ * @param signed_ahead_s  of the clock before the request was signed: another thread may have corrected it since.
+ * @return true when that is off by AEL_SIGV4_SKEW_MIN_S or more, so that signing again may help.
  */
-bool ael_sigv4_clock_correct(struct ael_sigv4_clock *clock, const struct ael_http_response *response);
+bool ael_sigv4_clock_correct(
+    struct ael_sigv4_clock *clock, int64_t signed_ahead_s, const struct ael_http_response *response);
 
 #endif /* AEL_NET_SIGV4_CLOCK_H */

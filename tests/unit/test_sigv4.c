@@ -392,11 +392,15 @@ static struct ael_http_response answer_of(const char *date) {
     return response;
 }
 
-static bool correct(struct ael_sigv4_clock *clock, const char *date) {
+static bool correct_since(struct ael_sigv4_clock *clock, int64_t signed_ahead_s, const char *date) {
     struct ael_http_response response = answer_of(date);
-    bool changed = ael_sigv4_clock_correct(clock, &response);
+    bool changed = ael_sigv4_clock_correct(clock, signed_ahead_s, &response);
     ael_http_response_clear(&response);
     return changed;
+}
+
+static bool correct(struct ael_sigv4_clock *clock, const char *date) {
+    return correct_since(clock, ael_sigv4_clock_ahead_s(clock), date);
 }
 
 static void test_sigv4_clock_correct__takes_the_servers_time_after_a_refusal(void) {
@@ -414,6 +418,18 @@ static void test_sigv4_clock_correct__takes_the_servers_time_after_a_refusal(voi
     ael_clock_reset_for_test();
 }
 
+/* Two requests are signed, then both are refused: each is to be signed again. */
+static void test_sigv4_clock_correct__tells_all_who_signed_before(void) {
+    struct ael_sigv4_clock clock = {0};
+    ael_clock_set_for_test(784887151, 1);
+    int64_t first_s = ael_sigv4_clock_ahead_s(&clock);
+    int64_t second_s = ael_sigv4_clock_ahead_s(&clock);
+    CU_ASSERT(correct_since(&clock, first_s, "Tue, 15 Nov 1994 10:12:31 GMT"));
+    CU_ASSERT(correct_since(&clock, second_s, "Tue, 15 Nov 1994 10:12:32 GMT"));
+    CU_ASSERT_FALSE(correct(&clock, "Tue, 15 Nov 1994 10:12:33 GMT"));
+    ael_clock_reset_for_test();
+}
+
 static const struct test_case k_cases[] = {
     {"the published signatures", test_sigv4_sign__gives_the_published_signatures},
     {"paths are encoded as they are sent",
@@ -427,5 +443,7 @@ static const struct test_case k_cases[] = {
      test_credentials_new__refuses_what_no_header_may_hold},
     {"the server's time is taken after a refusal",
      test_sigv4_clock_correct__takes_the_servers_time_after_a_refusal},
+    {"all who signed before are told of the server's time",
+     test_sigv4_clock_correct__tells_all_who_signed_before},
 };
 TEST_SUITE_MAIN("sigv4", k_cases)
