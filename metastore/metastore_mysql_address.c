@@ -420,10 +420,12 @@ const char *ael_my_address_weakness(const struct ael_my_address *address) {
     if (!is_remote(address) || address->tls == AEL_MY_TLS_VERIFY) {
         return NULL;
     }
-    return address->tls == AEL_MY_TLS_OFF ? "the connection to the database is not encrypted (tls=false)"
-                                          : "the certificate of the database is not verified "
-                                            "(tls=skip-verify): anybody between may read "
-                                            "and change what is stored";
+    return address->tls == AEL_MY_TLS_OFF
+               ? "the connection to the database is not encrypted (tls=false): anybody between may "
+                 "read and change what is stored, and may get the password"
+               : "the certificate of the database is not verified "
+                 "(tls=skip-verify): anybody between may read "
+                 "and change what is stored, and may get the password";
 }
 
 /* see metastore/metastore_mysql_address.h */

@@ -175,6 +175,8 @@ static const char *sentence_for(unsigned number, const char *said) {
         return "a column cannot hold the value: make id and key_record utf8mb4";
     case ER_DATA_TOO_LONG:
         return "a column is too short for the value";
+    case CR_PLUGIN_NOT_ALLOWED: /* the library's own sentence has other memory for its name */
+        return "the server wants the password as it is: that needs its certificate verified (tls=true)";
     case ER_UNKNOWN_COM_ERROR:
         return "the node is in no primary component of its cluster, or not in step with it";
     default:
@@ -320,8 +322,9 @@ uint64_t ael_my_changed_rows(struct ael_my_conn *conn) {
 /* ---- connecting ---- */
 
 /*
- * Ways to log in by which a password cannot be read by whom it is sent to. One that is sent as it is, as clouds want it,
- * goes to a server whose certificate was verified, or on this machine.
+ * Ways to log in without a verified certificate. By the first two a password cannot be read by whom it is sent to. By the
+ * others, which accounts of MySQL have, it can: a server may ask for all of it, over TLS as it is, else under an RSA key of
+ * its own; address.c warns of it. One that is always sent as it is, as clouds want it, is not among them.
  */
 static const char k_safe_log_ins[] =
     "mysql_native_password,client_ed25519,caching_sha2_password,sha256_password";

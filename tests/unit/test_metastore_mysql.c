@@ -1016,6 +1016,47 @@ static void test_mysql_calls__end_in_a_handshake_that_stalls(void) {
     (void)close(listening);
 }
 
+/* A server that wants the password as it is, of a client that cannot know who it is. */
+static void *ask_for_password(void *context) {
+    static const char k_greeting[] = "\x4a\0\0\0\x0a" /* 74 bytes, protocol 10 */
+                                     "8.0.31\0\1\0\0\0"
+                                     "abcdefgh\0"
+                                     "\x0f\xa2\x2d\2\0\x08\0\x15"
+                                     "\0\0\0\0\0\0\0\0\0\0"
+                                     "ijklmnopqrst\0"
+                                     "mysql_native_password";
+    static const char k_switch[] = "\x2b\0\0\2\xfe"
+                                   "mysql_clear_password\0"
+                                   "abcdefghijklmnopqrst";
+    int client = accept(*(int *)context, NULL, NULL);
+    char *got = calloc(1, 4096);
+    (void)send(client, k_greeting, sizeof k_greeting, MSG_NOSIGNAL);
+    (void)recv(client, got, 4096, 0);
+    (void)send(client, k_switch, sizeof k_switch, MSG_NOSIGNAL);
+    memset(got, 0, 4096);
+    (void)recv(client, got, 4096, 0);
+    (void)close(client);
+    return got;
+}
+
+static void test_mysql_log_in__does_not_show_the_password_to_anybody(void) {
+    char connection[TEXT_BYTES];
+    struct ael_metastore *store = NULL;
+    struct ael_error err = {0};
+    pthread_t thread;
+    void *got = NULL;
+    int port = 0;
+    int listening = listen_in_silence(&port);
+    (void)snprintf(connection, sizeof connection, "mysql://ael:hunter2@127.0.0.1:%d/keys?tls=false", port);
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, ask_for_password, &listening), 0);
+    CU_ASSERT_NOT_EQUAL(open_at(connection, &store, &err), AEL_OK);
+    (void)pthread_join(thread, &got);
+    CU_ASSERT_PTR_NULL(strstr(got, "hunter2"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.detail, "5010: the server wants the password as it is"));
+    free(got);
+    (void)close(listening);
+}
+
 /* ---- Aurora ---- */
 
 /* No Aurora is to be had: what is asked of it is in the server's log, which knows no such variable. */
@@ -1119,6 +1160,7 @@ static const struct test_case k_cases[] = {
     {"hosts that take no writes are passed over", test_mysql_hosts__that_take_no_writes_are_passed_over},
     {"hosts that take no writes any more are left", test_mysql_hosts__that_take_no_writes_any_more_are_left},
     {"calls end in a handshake that stalls", test_mysql_calls__end_in_a_handshake_that_stalls},
+    {"no password is shown to anybody", test_mysql_log_in__does_not_show_the_password_to_anybody},
     {"readers of Aurora are asked for their consistency",
      test_mysql_new__asks_readers_of_aurora_for_their_consistency},
     {"a fork leaves the parent's connections alone", test_mysql_fork__leaves_the_parents_connections_alone},
