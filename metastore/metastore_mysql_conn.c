@@ -168,7 +168,10 @@ static const char *sentence_for(unsigned number, const char *said) {
     case ER_PARSE_ERROR:
     case ER_SYNTAX_ERROR:
         return "the server does not understand the statement";
-    case ER_TRUNCATED_WRONG_VALUE:
+    case ER_TRUNCATED_WRONG_VALUE: /* of what we write, dates alone can be that */
+        return "created is no time in the session's time zone, summer time skips it: make the column "
+               "DATETIME, or "
+               "the zone +00:00";
     case ER_TRUNCATED_WRONG_VALUE_FOR_FIELD:
     case WARN_DATA_TRUNCATED:
     case ER_INVALID_CHARACTER_STRING:

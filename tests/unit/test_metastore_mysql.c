@@ -437,6 +437,31 @@ static void test_mysql_rows__are_shared_in_another_time_zone(void) {
     sql("SET GLOBAL time_zone = '+00:00'");
 }
 
+/* A zone that goes from +01:00 to +02:00 at 2026-03-29 01:00 UTC: its clocks have no 02:30 on that day. */
+static void test_mysql_rows__of_an_hour_that_summer_time_skips(void) {
+    enum { SKIPPED = 1774751400 };
+    struct ael_metastore_mysql_options options = AEL_METASTORE_MYSQL_OPTIONS_INIT;
+    struct ael_error err = {0};
+    char text[TEXT_BYTES];
+    sql("INSERT INTO mysql.time_zone VALUES (4711, 'N')");
+    sql("INSERT INTO mysql.time_zone_name VALUES ('Test/Summer', 4711)");
+    sql("INSERT INTO mysql.time_zone_transition_type VALUES (4711, 0, 3600, 0, 'W'), (4711, 1, 7200, 1, "
+        "'S')");
+    sql("INSERT INTO mysql.time_zone_transition VALUES (4711, 0, 0), (4711, 1774746000, 1)");
+    make_go_table();
+    char local[TEXT_BYTES / 2];
+    (void)snprintf(
+        text, sizeof text, "%s?time_zone=Test/Summer", mariadb_server_local(&g_server, local, sizeof local));
+    options.connection = text;
+    struct ael_metastore *store = open_with(&options);
+    CU_ASSERT_EQUAL(store_in(store, "_IK_x", SKIPPED - 3600, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(store_err(store, "_IK_x", SKIPPED, NULL, &err), AEL_E_BACKEND);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.detail, "1292: created is no time"));
+    CU_ASSERT_EQUAL(store_in(store, "_IK_x", SKIPPED + 3600, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(load_from(store, "_IK_x", SKIPPED + 3600, NULL, NULL), AEL_OK);
+    ael_metastore_release(store);
+}
+
 /* ---- bad rows ---- */
 
 static void insert_bad(const char *created, const char *json) {
@@ -1137,6 +1162,7 @@ static const struct test_case k_cases[] = {
     {"the schema file is what ensure_schema makes", test_mysql_schema_file__is_what_ensure_schema_makes},
     {"rows are shared with the other SDKs", test_mysql_rows__are_shared_with_the_other_sdks},
     {"rows are shared in another time zone", test_mysql_rows__are_shared_in_another_time_zone},
+    {"rows of an hour that summer time skips", test_mysql_rows__of_an_hour_that_summer_time_skips},
     {"rows that are no keys are told", test_mysql_rows__that_are_no_keys_are_told},
     {"rows of another date are no latest", test_mysql_rows__of_another_date_are_no_latest},
     {"ids that do not fit are refused", test_mysql_ids__that_do_not_fit_are_refused},
