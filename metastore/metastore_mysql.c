@@ -84,9 +84,8 @@ static enum ael_status open_once(
     if (status != AEL_OK) {
         return status;
     }
-    conn->answer_timeout_ms = budget_ms < conn->answer_timeout_ms ? budget_ms : conn->answer_timeout_ms;
     status = init_session(group, conn, err);
-    conn->answer_timeout_ms = group->store->bounds.answer_timeout_ms;
+    conn->open_until_ms = 0;
     if (status != AEL_OK) {
         ael_my_conn_close(conn);
     }

@@ -204,6 +204,10 @@ static enum ael_status given_up(struct ael_my_conn *conn, struct ael_error *err)
     conn->base.broken = true;
     if (conn->stopped == AEL_E_UNREACHABLE) {
         conn->base.retry = true;
+        if (conn->open_until_ms != 0) {
+            return ael_error_set(
+                err, conn->stopped, 0, AEL_MY_COMPONENT, "the session could not be set up in time");
+        }
         return ael_error_set(
             err, conn->stopped, 0, AEL_MY_COMPONENT, "the server did not answer for %u ms",
             conn->answer_timeout_ms);
@@ -436,8 +440,8 @@ enum ael_status ael_my_conn_open(
     enter(conn);
     enum ael_status status = open_host(conn, address, host, err);
     leave();
-    conn->open_until_ms = 0;
     if (status != AEL_OK) {
+        conn->open_until_ms = 0;
         ael_my_conn_close(conn);
     }
     return status;

@@ -1021,6 +1021,50 @@ static void *greet_and_stall(void *context) {
     return NULL;
 }
 
+enum { SLOW_MS = 250 };
+
+/* Hands everything on, what the server says a while later. */
+static void *relay_slowly(void *context) {
+    int client = accept(*(int *)context, NULL, NULL);
+    struct sockaddr_in address = {
+        .sin_family = AF_INET,
+        .sin_port = htons((uint16_t)g_server.port),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    (void)connect(server, (struct sockaddr *)&address, sizeof address);
+    struct pollfd ends[] = {{.fd = client, .events = POLLIN}, {.fd = server, .events = POLLIN}};
+    ssize_t len = 1;
+    while (len > 0 && poll(ends, 2, -1) > 0) {
+        char bytes[4096];
+        bool is_client = ends[0].revents != 0;
+        len = recv(is_client ? client : server, bytes, sizeof bytes, 0);
+        (void)poll(NULL, 0, is_client ? 0 : SLOW_MS);
+        (void)send(is_client ? server : client, bytes, len > 0 ? (size_t)len : 0, MSG_NOSIGNAL);
+    }
+    (void)close(client);
+    (void)close(server);
+    return NULL;
+}
+
+/* Greeting and log-in are in time; the settings that follow are a part of connecting, too. */
+static void test_mysql_hosts__have_their_time_for_settings_too(void) {
+    char connection[TEXT_BYTES];
+    char parameters[64];
+    struct ael_metastore *store = NULL;
+    struct ael_error err = {0};
+    pthread_t thread;
+    int port = 0;
+    int listening = listen_in_silence(&port);
+    (void)snprintf(parameters, sizeof parameters, "tls=false&timeout=%dms", SLOW_MS * 7 / 2);
+    list_hosts(connection, sizeof connection, port, 1, parameters);
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, relay_slowly, &listening), 0);
+    CU_ASSERT_EQUAL(open_at(connection, &store, &err), AEL_E_UNREACHABLE);
+    ael_metastore_release(store);
+    (void)shutdown(listening, SHUT_RDWR);
+    (void)pthread_join(thread, NULL);
+    (void)close(listening);
+}
+
 static void test_mysql_calls__end_in_a_handshake_that_stalls(void) {
     struct ael_metastore_mysql_options options = AEL_METASTORE_MYSQL_OPTIONS_INIT;
     char connection[TEXT_BYTES];
@@ -1185,6 +1229,7 @@ static const struct test_case k_cases[] = {
     {"silent hosts leave time for others", test_mysql_hosts__that_are_silent_leave_time_for_others},
     {"hosts that take no writes are passed over", test_mysql_hosts__that_take_no_writes_are_passed_over},
     {"hosts that take no writes any more are left", test_mysql_hosts__that_take_no_writes_any_more_are_left},
+    {"hosts have their time for settings too", test_mysql_hosts__have_their_time_for_settings_too},
     {"calls end in a handshake that stalls", test_mysql_calls__end_in_a_handshake_that_stalls},
     {"no password is shown to anybody", test_mysql_log_in__does_not_show_the_password_to_anybody},
     {"readers of Aurora are asked for their consistency",
