@@ -32,9 +32,9 @@ static struct mysql *store_of(const struct ael_sql_group *group) {
 static void warn_of_server(struct mysql *store, const struct ael_my_server *server) {
     ael_sql_store_warn_once(
         &store->base, &store->told_lazy, server->flushes_lazily,
-        "innodb_flush_log_at_trx_commit is not 1: keys that were stored may be lost in a crash, and all data "
-        "under "
-        "them");
+        "innodb_flush_log_at_trx_commit is not 1, or there is a binary log and sync_binlog is not 1: keys "
+        "that"
+        " were stored may be lost in a crash, and all data under them");
     bool is_utc = strcmp(store->address.time_zone, "+00:00") == 0;
     ael_sql_store_warn_once(
         &store->base, &store->told_zone, server->is_not_utc && is_utc,

@@ -10,11 +10,13 @@
 enum { SQL_BYTES = 512 };
 
 /*
- * What does not fit must be an error, never be cut off; ids are sorted in their whole length; what a client has given up
- * does not go on for long.
+ * What does not fit must be an error, never be cut off; ids are sorted in their whole length; no setting of the server's
+ * changes characters or cuts a listing; what a client has given up does not go on for long.
  */
 static const char k_settings[] =
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE', max_sort_length = 8192,"
+    " character_set_client = utf8mb4, character_set_connection = utf8mb4, character_set_results = utf8mb4,"
+    " sql_select_limit = 18446744073709551615,"
     " autocommit = 1, lock_wait_timeout = 10, innodb_lock_wait_timeout = 10, time_zone = '%s' /*M! , "
     "max_statement_time = 60 */";
 
@@ -26,7 +28,8 @@ static const char k_is_clustered[] = "SHOW GLOBAL VARIABLES LIKE 'wsrep_on'";
 static const char k_is_ready[] = "SHOW GLOBAL STATUS LIKE 'wsrep_ready'";
 
 static const char k_server[] =
-    "SELECT @@global.read_only OR @@global.innodb_read_only, @@global.innodb_flush_log_at_trx_commit <> 1,"
+    "SELECT @@global.read_only OR @@global.innodb_read_only, @@global.innodb_flush_log_at_trx_commit <> 1"
+    " OR (@@global.log_bin AND @@global.sync_binlog <> 1),"
     " TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', @@global.time_zone)) <> 0";
 
 enum { SERVER_READ_ONLY, SERVER_LAZY, SERVER_NOT_UTC };
@@ -202,7 +205,7 @@ static void read_collation(struct ael_my_table *table, const char *collation) {
 
 static enum ael_status read_types(MYSQL_ROW row, struct ael_my_table *table, struct ael_error *err) {
     static const char *const k_id[] = {"varchar",    "varbinary", "text", "tinytext",
-                                       "mediumtext", "longtext",  "char", NULL};
+                                       "mediumtext", "longtext",  NULL};
     static const char *const k_created[] = {"timestamp", "datetime", NULL};
     static const char *const k_record[] = {"text", "mediumtext", "longtext", "varchar", "json", NULL};
     if (!is_one_of(row[FOUND_ID], k_id)) {

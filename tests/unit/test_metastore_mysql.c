@@ -268,6 +268,17 @@ static void test_mysql_new__warns_of_what_may_lose_keys(void) {
     CU_ASSERT_FALSE(was_logged("does not compare bytes"));
     CU_ASSERT_TRUE(was_logged("engine"));
     CU_ASSERT_FALSE(was_logged(MARIADB_SERVER_PASSWORD));
+    mariadb_server_end(&g_server, SIGTERM);
+    CU_ASSERT_TRUE_FATAL(mariadb_server_start(&g_server, "--log-bin"));
+    watch_log();
+    ael_metastore_release(open_fresh()); /* sync_binlog is 0 where nobody sets it */
+    CU_ASSERT_TRUE(was_logged("sync_binlog is not 1"));
+    sql("SET GLOBAL sync_binlog = 1");
+    watch_log();
+    ael_metastore_release(open_store());
+    CU_ASSERT_STRING_EQUAL(logged_lines(), "");
+    mariadb_server_end(&g_server, SIGTERM);
+    CU_ASSERT_TRUE_FATAL(mariadb_server_start(&g_server, NULL));
 }
 
 /* ---- tables ---- */
@@ -301,6 +312,10 @@ static void test_mysql_new__refuses_tables_that_would_lose_keys(void) {
     expect_table_refused(
         "CREATE TABLE encryption_key (id INT, created TIMESTAMP, key_record TEXT, PRIMARY KEY (id, created))",
         "column id");
+    expect_table_refused(/* forgets blanks at the end */
+                         "CREATE TABLE encryption_key (id CHAR(255), created DATETIME, key_record TEXT, "
+                         "PRIMARY KEY (id, created))",
+                         "column id");
     expect_table_refused(
         "CREATE TABLE encryption_key (id VARCHAR(255), created BIGINT, key_record TEXT, PRIMARY KEY (id, "
         "created))",
@@ -799,6 +814,31 @@ static void test_mysql_list__lasts_as_long_as_its_call(void) {
     ael_metastore_release(store);
 }
 
+/* An administrator's init_connect, or skip-character-set-client-handshake, must not come between. */
+static void test_mysql_session__has_its_own_characters_and_limits(void) {
+    static const char k_parent[] = "_SK_\xd0\xba\xd0\xbb\xd1\x8e\xd1\x87";
+    struct ael_key_record_buf out = AEL_KEY_RECORD_BUF_INIT;
+    struct ael_key_record record = record_of("key", CREATED);
+    bool stored = false;
+    record.has_parent = true;
+    record.parent_id = ael_bytes_from_text(k_parent);
+    record.parent_created_s = CREATED;
+    sql("SET GLOBAL init_connect = 'SET NAMES latin1, sql_select_limit = 1'");
+    struct ael_metastore *store = open_fresh();
+    CU_ASSERT_EQUAL(
+        ael_metastore_store(store, NULL, ael_bytes_from_text("_IK_x"), &record, &stored, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(
+        ael_metastore_load(store, NULL, ael_bytes_from_text("_IK_x"), CREATED, &out, NULL), AEL_OK);
+    CU_ASSERT_TRUE(ael_key_record_equal(&out.record, &record));
+    CU_ASSERT_EQUAL(
+        ael_metastore_mark_revoked(store, ael_bytes_from_text("_IK_x"), CREATED, NULL, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(store_in(store, "_IK_y", CREATED, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(rows_listed(store), 2);
+    sql("SET GLOBAL init_connect = ''");
+    ael_key_record_buf_clear(&out);
+    ael_metastore_release(store);
+}
+
 enum { CROWD_CONNECTIONS = 5 };
 
 static void test_mysql_pool__keeps_its_bound_under_64_threads(void) {
@@ -1220,6 +1260,8 @@ static const struct test_case k_cases[] = {
     {"an exhausted pool is waited for", test_mysql_pool__that_is_exhausted_is_waited_for},
     {"a listing may use the store meanwhile", test_mysql_list__may_use_the_store_meanwhile},
     {"a listing lasts as long as its call", test_mysql_list__lasts_as_long_as_its_call},
+    {"sessions have characters and limits of their own",
+     test_mysql_session__has_its_own_characters_and_limits},
     {"a pool keeps its bound under 64 threads", test_mysql_pool__keeps_its_bound_under_64_threads},
     {"connections that ended idle are opened anew", test_mysql_connections__that_ended_idle_are_opened_anew},
     {"connections that end in a call", test_mysql_connections__that_end_in_a_call},
