@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "net/url.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,6 +93,13 @@ set_url(struct ael_kms_aws_endpoint *endpoint, const char *given, bool fips, str
     if (!good) {
         return ael_error_set(
             err, AEL_E_ARGUMENT, 0, k_component, "the endpoint of region %s is no URL: https://host[:port]",
+            endpoint->region);
+    }
+    if (!ael_url_keeps_secrets(endpoint->url)) {
+        return ael_error_set(
+            err, AEL_E_ARGUMENT, 0, k_component,
+            "the endpoint of region %s: keys do not go over http:// beyond this machine; give "
+            "https://host[:port]",
             endpoint->region);
     }
     return AEL_OK;

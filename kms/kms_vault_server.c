@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/hooks.h"
+#include "net/url.h"
 #include "securememory/random.h"
 
 #include <stdio.h>
@@ -66,6 +67,11 @@ set_address(struct ael_kms_vault_server *server, const char *address, struct ael
     }
     while (len > 0 && address[len - 1] == '/') {
         len--;
+    }
+    if (!ael_url_keeps_secrets(address)) {
+        return ael_error_set(
+            err, AEL_E_ARGUMENT, 0, k_component,
+            "keys and tokens do not go over http:// beyond this machine; give https://host[:port]");
     }
     server->address = copy(address, len);
     return server->address != NULL ? AEL_OK : AEL_E_NO_MEMORY;

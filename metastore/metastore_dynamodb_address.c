@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "net/credentials_sources.h"
 #include "net/profiles.h"
+#include "net/url.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -102,12 +103,5 @@ enum ael_status ael_dynamodb_address_set(
 
 /* see metastore/metastore_dynamodb_address.h */
 bool ael_dynamodb_address_is_weak(const struct ael_dynamodb_client *client) {
-    static const char *const k_own[] = {
-        "http://127.", "http://localhost:", "http://localhost/", "http://[::1]"};
-    for (size_t i = 0; i < sizeof k_own / sizeof k_own[0]; i++) {
-        if (strncmp(client->url, k_own[i], strlen(k_own[i])) == 0) {
-            return false;
-        }
-    }
-    return strncmp(client->url, "http://", 7) == 0;
+    return !ael_url_keeps_secrets(client->url);
 }

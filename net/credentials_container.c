@@ -4,8 +4,8 @@
 
 #include "base/check.h"
 #include "net/file.h"
+#include "net/url.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,36 +13,22 @@ static const char k_component[] = "net/credentials";
 static const char k_source[] = "container";
 static const char k_ecs[] = "http://169.254.170.2";
 
-enum { URL_BYTES = 2048, HOST_BYTES = 256 };
+enum { URL_BYTES = 2048 };
 
 /* Loopback, and the addresses of ECS and EKS: the only ones to which credentials' requests go in the clear. */
 static bool is_near(const char *host) {
-    static const char *const k_hosts[] = {
-        "localhost", "[::1]", "169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"};
-    struct in_addr address;
+    static const char *const k_hosts[] = {"169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"};
     for (size_t i = 0; i < sizeof k_hosts / sizeof k_hosts[0]; i++) {
         if (strcmp(host, k_hosts[i]) == 0) {
             return true;
         }
     }
-    return inet_pton(AF_INET, host, &address) == 1 && (ntohl(address.s_addr) >> 24) == 127;
+    return ael_url_host_is_loopback(host);
 }
 
 static bool url_is_allowed(const char *url) {
-    char host[HOST_BYTES];
-    if (strncmp(url, "https://", 8) == 0) {
-        return true;
-    }
-    if (strncmp(url, "http://", 7) != 0) {
-        return false;
-    }
-    const char *start = url + 7;
-    size_t len = start[0] == '[' ? strcspn(start, "]/?#") + 1 : strcspn(start, ":/?#");
-    if (len >= sizeof host || memchr(start, '@', strcspn(start, "/?#")) != NULL) {
-        return false;
-    }
-    (void)snprintf(host, sizeof host, "%.*s", (int)len, start);
-    return is_near(host);
+    char host[AEL_URL_HOST_BYTES];
+    return ael_url_host(url, host) && (strncmp(url, "https://", 8) == 0 || is_near(host));
 }
 
 static enum ael_status write_url(char url[static URL_BYTES], struct ael_error *err) {

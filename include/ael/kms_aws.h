@@ -73,7 +73,7 @@ AEL_BEGIN_DECLS
  * Makes a KMS over AWS KMS. Nothing is asked yet: ael_kms_health asks.
  *
  * @return AEL_OK; AEL_E_ARGUMENT (err names the option: no region, no preferred one, a key of another region, an endpoint
- *         that is no URL); AEL_E_UNSUPPORTED (a libcurl whose TLS is not OpenSSL's); AEL_E_NO_MEMORY; AEL_E_SYSTEM.
+ *         that is no URL, or http:// beyond this machine); AEL_E_UNSUPPORTED (a libcurl whose TLS is not OpenSSL's); AEL_E_NO_MEMORY; AEL_E_SYSTEM.
  * Ownership: the caller releases the handle. Threads: any.
  */
 AEL_API AEL_MUST_CHECK enum ael_status

@@ -72,7 +72,8 @@ AEL_BEGIN_DECLS
 /**
  * Makes a KMS over Vault's Transit. Nothing is asked yet: ael_kms_health asks, and the first call logs in.
  *
- * @return AEL_OK; AEL_E_ARGUMENT (err names the option: no address, or none that is a URL; no key; a name with other characters
+ * @return AEL_OK; AEL_E_ARGUMENT (err names the option: no address, or none that is a URL, or http:// beyond this
+ *         machine; no key; a name with other characters
  *         than Vault's; what the way to log in needs is missing, or too long); AEL_E_UNSUPPORTED (a libcurl whose TLS is not
  *         OpenSSL's); AEL_E_NO_MEMORY; AEL_E_SYSTEM; or as ael_secret_new.
  * Ownership: the caller releases the handle. Threads: any.

@@ -499,6 +499,10 @@ static void no_url(struct ael_kms_aws_options *options) {
     copy_regions(options);
     s_regions[1].endpoint = "kms.example.com";
 }
+static void no_tls(struct ael_kms_aws_options *options) {
+    copy_regions(options);
+    s_regions[1].endpoint = "http://kms.example.com";
+}
 
 static void test_kms_aws_new__names_the_option_that_is_wrong(void) {
     static const struct {
@@ -516,6 +520,7 @@ static void test_kms_aws_new__names_the_option_that_is_wrong(void) {
         {nowhere, "no region"},
         {twice, "twice"},
         {no_url, "no URL"},
+        {no_tls, "beyond this machine"},
     };
     for (size_t i = 0; i < sizeof k_mistakes / sizeof k_mistakes[0]; i++) {
         struct ael_error err = refused(k_mistakes[i].more);

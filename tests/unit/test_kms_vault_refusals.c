@@ -460,6 +460,9 @@ static void give_no_address(struct ael_kms_vault_options *options) {
 static void give_no_url(struct ael_kms_vault_options *options) {
     options->address = "vault.internal:8200";
 }
+static void give_no_tls(struct ael_kms_vault_options *options) {
+    options->address = "http://vault.internal:8200";
+}
 static void give_a_name_in_the_url(struct ael_kms_vault_options *options) {
     options->address = "https://me:secret@vault.internal";
 }
@@ -500,10 +503,10 @@ static void give_no_connections(struct ael_kms_vault_options *options) {
 
 static void test_kms_vault_new__refuses_bad_options_and_wipes_the_token(void) {
     void (*const ways[])(struct ael_kms_vault_options * options) = {
-        give_no_address,    give_no_url,        give_a_name_in_the_url, give_no_key,
-        give_a_path_as_key, give_dots_as_mount, give_a_line_end,        give_no_token,
-        give_no_role,       give_a_quote,       give_no_role_id,        give_no_certificate,
-        give_another_way,   give_no_connections};
+        give_no_address,     give_no_url,        give_no_tls,        give_a_name_in_the_url,
+        give_no_key,         give_a_path_as_key, give_dots_as_mount, give_a_line_end,
+        give_no_token,       give_no_role,       give_a_quote,       give_no_role_id,
+        give_no_certificate, give_another_way,   give_no_connections};
     (void)unsetenv("VAULT_ADDR");
     (void)unsetenv("VAULT_TOKEN");
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {

@@ -1,0 +1,30 @@
+/*
+ * net/url.h - where a URL leads, as far as secrets care.
+ *
+ * Layer: net. Threads: any.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef AEL_NET_URL_H
+#define AEL_NET_URL_H
+
+#include "base/component_api.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { AEL_URL_HOST_BYTES = 256 };
+
+/**
+ * Copies the host of an http:// or https:// URL as it is written there, an IPv6 address in its brackets.
+ *
+ * @return false for another scheme, for one with a user before the host, and for a host that is too long.
+ */
+bool ael_url_host(const char *url, char host[static AEL_URL_HOST_BYTES]);
+
+/** Tells whether a host, as ael_url_host gives it, is this machine's loopback by its name or address. */
+bool ael_url_host_is_loopback(const char *host);
+
+/** Tells whether nobody can read along: https://, or http:// to loopback. */
+AEL_COMPONENT_API bool ael_url_keeps_secrets(const char *url);
+
+#endif /* AEL_NET_URL_H */

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/url.h"
+
+#include "tests/support/suite.h"
+
+#include <string.h>
+
+static void test_url_keeps_secrets__by_tls_or_on_this_machine(void) {
+    static const char *const k_good[] = {"https://kms.example",      "https://kms.example:8443/a?b",
+                                         "http://127.0.0.1:8200",    "http://127.8.9.1",
+                                         "http://localhost:8200/v1", "http://localhost",
+                                         "http://[::1]:8200",        "https://[2001:db8::1]:1"};
+    for (size_t i = 0; i < sizeof k_good / sizeof k_good[0]; i++) {
+        CU_ASSERT_TRUE(ael_url_keeps_secrets(k_good[i]));
+    }
+}
+
+static void test_url_keeps_secrets__refuses_all_else(void) {
+    static const char *const k_bad[] = {
+        "",
+        "http://",
+        "https://",
+        "http://kms.example",
+        "http://127.0.0.1.kms.example",
+        "http://localhost.kms.example:8200",
+        "http://127.0.0.1@kms.example",
+        "http://localhost:1@kms.example/",
+        "http://[2001:db8::1]",
+        "http://[::1",
+        "http://127.1",
+        "http://10.0.0.1",
+        "ftp://127.0.0.1",
+        "HTTP://127.0.0.1",
+    };
+    for (size_t i = 0; i < sizeof k_bad / sizeof k_bad[0]; i++) {
+        CU_ASSERT_FALSE(ael_url_keeps_secrets(k_bad[i]));
+    }
+}
+
+static void test_url_host__is_cut_out_as_it_is_written(void) {
+    char host[AEL_URL_HOST_BYTES];
+    char longest[AEL_URL_HOST_BYTES + 16];
+    CU_ASSERT_TRUE(ael_url_host("https://a.b:1/x:y@z", host));
+    CU_ASSERT_STRING_EQUAL(host, "a.b");
+    CU_ASSERT_TRUE(ael_url_host("http://[fd00::1]:8/?q", host));
+    CU_ASSERT_STRING_EQUAL(host, "[fd00::1]");
+    memset(longest, 'a', sizeof longest);
+    memcpy(longest, "https://", 8);
+    longest[8 + AEL_URL_HOST_BYTES] = '\0';
+    CU_ASSERT_FALSE(ael_url_host(longest, host));
+    longest[8 + AEL_URL_HOST_BYTES - 1] = '\0';
+    CU_ASSERT_TRUE(ael_url_host(longest, host));
+}
+
+static const struct test_case k_cases[] = {
+    {"TLS, or this machine", test_url_keeps_secrets__by_tls_or_on_this_machine},
+    {"all else", test_url_keeps_secrets__refuses_all_else},
+    {"the host", test_url_host__is_cut_out_as_it_is_written},
+};
+
+TEST_SUITE_MAIN("url", k_cases)
