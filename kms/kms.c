@@ -171,13 +171,42 @@ static void end_call(const struct backend_call *call) {
 
 /* Hands a failure on with the backend's own words, or with the status's sentence when it gave none. */
 static enum ael_status
-fail(struct ael_error *err, const struct ael_error *from_backend, enum ael_status status) {
-    ael_metric_failure(AEL_METRIC_SOURCE_KMS, status);
+tell(struct ael_error *err, const struct ael_error *from_backend, enum ael_status status) {
     if (err != NULL && from_backend->status == status) {
         *err = *from_backend;
         return status;
     }
     return ael_error_set(err, status, 0, "kms", "%s", ael_status_text(status));
+}
+
+static enum ael_status
+fail(struct ael_error *err, const struct ael_error *from_backend, enum ael_status status) {
+    ael_metric_failure(AEL_METRIC_SOURCE_KMS, status);
+    return tell(err, from_backend, status);
+}
+
+static enum ael_status encrypt(
+    struct ael_kms *kms,
+    const struct ael_call *call,
+    struct ael_secret *key,
+    struct ael_buf *out,
+    struct ael_error *said) {
+    if (kms == NULL || out == NULL || ael_secret_len(key) != AEL_KEY_BYTES) {
+        return AEL_E_ARGUMENT;
+    }
+    if (ael_process_is_lost()) {
+        return AEL_E_FORKED;
+    }
+    size_t before = out->len;
+    int64_t start = ael_metric_start();
+    struct backend_call backend = begin_call();
+    enum ael_status status = kms->vtable->encrypt_key(kms->self, call_or_default(call), key, out, said);
+    end_call(&backend);
+    ael_metric_timer(kms->timers->encrypt_key, start);
+    if (status == AEL_OK && out->len <= before) {
+        status = ael_error_set(said, AEL_E_BACKEND, 0, "kms", "%s gave no encrypted key", kms->vtable->name);
+    }
+    return status;
 }
 
 /* see ael/sys/kms_backend.h */
@@ -188,27 +217,60 @@ enum ael_status ael_kms_encrypt_key(
     struct ael_buf *out,
     struct ael_error *err) {
     struct ael_error said = {.status = AEL_OK};
-    if (kms == NULL || out == NULL || ael_secret_len(key) != AEL_KEY_BYTES) {
-        ael_buf_clear(out);
-        return fail(err, &said, AEL_E_ARGUMENT);
-    }
-    if (ael_process_is_lost()) {
-        ael_buf_clear(out);
-        return fail(err, &said, AEL_E_FORKED);
-    }
-    size_t before = out->len;
-    int64_t start = ael_metric_start();
-    struct backend_call backend = begin_call();
-    enum ael_status status = kms->vtable->encrypt_key(kms->self, call_or_default(call), key, out, &said);
-    end_call(&backend);
-    ael_metric_timer(kms->timers->encrypt_key, start);
-    if (status == AEL_OK && out->len <= before) {
-        status = ael_error_set(&said, AEL_E_BACKEND, 0, "kms", "%s gave no encrypted key", kms->vtable->name);
-    }
+    enum ael_status status = encrypt(kms, call, key, out, &said);
     if (status != AEL_OK) {
         ael_buf_clear(out);
         return fail(err, &said, status);
     }
+    return AEL_OK;
+}
+
+/* see kms/kms_backend.h */
+enum ael_status ael_kms_try_encrypt_key(
+    struct ael_kms *kms,
+    const struct ael_call *call,
+    struct ael_secret *key,
+    struct ael_buf *out,
+    struct ael_error *err) {
+    struct ael_error said = {.status = AEL_OK};
+    enum ael_status status = encrypt(kms, call, key, out, &said);
+    if (status != AEL_OK) {
+        ael_buf_clear(out);
+        return tell(err, &said, status);
+    }
+    return AEL_OK;
+}
+
+/* *key is NULL before. */
+static enum ael_status decrypt(
+    struct ael_kms *kms,
+    const struct ael_call *call,
+    struct ael_bytes encrypted,
+    struct ael_secret **key,
+    struct ael_error *said) {
+    struct ael_secret *made = NULL;
+    if (kms == NULL || key == NULL || (encrypted.data == NULL && encrypted.len > 0)) {
+        return AEL_E_ARGUMENT;
+    }
+    if (ael_process_is_lost()) {
+        return AEL_E_FORKED;
+    }
+    int64_t start = ael_metric_start();
+    struct backend_call backend = begin_call();
+    enum ael_status status =
+        kms->vtable->decrypt_key(kms->self, call_or_default(call), encrypted, &made, said);
+    end_call(&backend);
+    ael_metric_timer(kms->timers->decrypt_key, start);
+    if (status == AEL_OK && ael_secret_len(made) != AEL_KEY_BYTES) {
+        status = ael_error_set(
+            said, AEL_E_KMS, 0, "kms",
+            "%s gave a key that is not 32 bytes long: is this a key of another system?", kms->vtable->name);
+    }
+    if (status != AEL_OK) {
+        ael_secret_release(made);
+        return status;
+    }
+    *key = made;
     return AEL_OK;
 }
 
@@ -220,37 +282,42 @@ enum ael_status ael_kms_decrypt_key(
     struct ael_secret **key,
     struct ael_error *err) {
     struct ael_error said = {.status = AEL_OK};
-    struct ael_secret *made = NULL;
     if (key != NULL) {
         *key = NULL;
     }
-    if (kms == NULL || key == NULL || (encrypted.data == NULL && encrypted.len > 0)) {
-        return fail(err, &said, AEL_E_ARGUMENT);
-    }
-    if (ael_process_is_lost()) {
-        return fail(err, &said, AEL_E_FORKED);
-    }
-    int64_t start = ael_metric_start();
-    struct backend_call backend = begin_call();
-    enum ael_status status =
-        kms->vtable->decrypt_key(kms->self, call_or_default(call), encrypted, &made, &said);
-    end_call(&backend);
-    ael_metric_timer(kms->timers->decrypt_key, start);
-    if (status == AEL_OK && ael_secret_len(made) != AEL_KEY_BYTES) {
-        status = ael_error_set(
-            &said, AEL_E_KMS, 0, "kms",
-            "%s gave a key that is not 32 bytes long: is this a key of another system?", kms->vtable->name);
-    }
-    if (status != AEL_OK) {
-        ael_secret_release(made);
-        return fail(err, &said, status);
-    }
-    *key = made;
-    return AEL_OK;
+    enum ael_status status = decrypt(kms, call, encrypted, key, &said);
+    return status == AEL_OK ? AEL_OK : fail(err, &said, status);
 }
 
-/* AEL_E_KMS when the two keys, both of 32 bytes, differ. */
-static enum ael_status compare_keys(struct ael_secret *a, struct ael_secret *b, const struct ael_call *call) {
+/* see kms/kms_backend.h */
+enum ael_status ael_kms_try_decrypt_key(
+    struct ael_kms *kms,
+    const struct ael_call *call,
+    struct ael_bytes encrypted,
+    struct ael_secret **key,
+    struct ael_error *err) {
+    struct ael_error said = {.status = AEL_OK};
+    *key = NULL;
+    enum ael_status status = decrypt(kms, call, encrypted, key, &said);
+    return status == AEL_OK ? AEL_OK : tell(err, &said, status);
+}
+
+/* see ael/sys/kms_backend.h */
+enum ael_kms_form ael_kms_form_of(struct ael_kms *kms, struct ael_bytes encrypted) {
+    if (kms == NULL || ael_process_is_lost() || !AEL_VT_HAS(kms->vtable, struct ael_kms_vtable, form)) {
+        return AEL_KMS_FORM_UNKNOWN;
+    }
+    return kms->vtable->form(kms->self, encrypted);
+}
+
+/* see kms/kms_backend.h */
+bool ael_kms_is_over(const struct ael_kms *kms, const struct ael_kms_vtable *vtable) {
+    return kms != NULL && kms->vtable == vtable;
+}
+
+/* see kms/kms_backend.h */
+enum ael_status
+ael_kms_compare_keys(struct ael_secret *a, struct ael_secret *b, const struct ael_call *call) {
     struct ael_scratch scratch;
     enum ael_status status = ael_scratch_begin(&scratch, call);
     if (status != AEL_OK) {
@@ -286,7 +353,7 @@ static enum ael_status round_trip(struct ael_kms *kms, const struct ael_call *ca
     if (status != AEL_OK) {
         goto done;
     }
-    status = compare_keys(key, back, call);
+    status = ael_kms_compare_keys(key, back, call);
     if (status != AEL_OK) {
         (void)ael_error_set(
             err, status, 0, "kms", "a key did not come back from %s as it went", kms->vtable->name);
@@ -326,7 +393,7 @@ enum ael_status ael_kms_backend_call(
     void *context,
     struct ael_error *err) {
     struct ael_error said = {.status = AEL_OK};
-    if (kms == NULL || kms->vtable != vtable) {
+    if (!ael_kms_is_over(kms, vtable)) {
         return fail(err, &said, AEL_E_ARGUMENT);
     }
     if (ael_process_is_lost()) {

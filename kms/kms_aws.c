@@ -2,6 +2,7 @@
  * kms/kms_aws.c - the KMS over AWS KMS: options, table, health.
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "kms/kms_aws_envelope.h"
 #include "kms/kms_aws_state.h"
 
 #include "base/alloc.h"
@@ -106,6 +107,31 @@ static void aws_destroy(void *self) {
     ael_free(kms);
 }
 
+/* An alias or a bare id does not tell which key it stands for. */
+static bool may_be_key(const struct ael_kms_aws_endpoint *endpoint, struct ael_bytes arn) {
+    bool told = strncmp(endpoint->key, "arn:", 4) == 0 && strstr(endpoint->key, ":key/") != NULL;
+    return !told || (strlen(endpoint->key) == arn.len && memcmp(endpoint->key, arn.data, arn.len) == 0);
+}
+
+/* The regions and keys of the envelope are those that would be written now, some of them, or none. */
+static enum ael_kms_form aws_form(void *self, struct ael_bytes encrypted) {
+    const struct ael_kms_aws *kms = self;
+    struct ael_kms_aws_envelope envelope;
+    if (ael_kms_aws_envelope_parse(encrypted, &envelope, NULL) != AEL_OK) {
+        return AEL_KMS_FORM_FOREIGN;
+    }
+    size_t known = 0;
+    size_t same = 0;
+    for (size_t i = 0; i < kms->count; i++) {
+        const struct ael_kms_aws_kek *kek = ael_kms_aws_envelope_find(&envelope, kms->endpoints[i].region);
+        known += kek != NULL;
+        same += kek != NULL && may_be_key(&kms->endpoints[i], kek->arn);
+    }
+    bool own = same == kms->count && envelope.kek_count == kms->count;
+    ael_kms_aws_envelope_clear(&envelope);
+    return known == 0 ? AEL_KMS_FORM_FOREIGN : own ? AEL_KMS_FORM_OWN : AEL_KMS_FORM_PARTIAL;
+}
+
 static const struct ael_kms_vtable k_aws_vtable = {
     .vt_size = sizeof(struct ael_kms_vtable),
     .contract = AEL_KMS_CONTRACT,
@@ -114,6 +140,7 @@ static const struct ael_kms_vtable k_aws_vtable = {
     .decrypt_key = ael_kms_aws_decrypt_key,
     .destroy = aws_destroy,
     .health = aws_health,
+    .form = aws_form,
 };
 
 static enum ael_status refuse(struct ael_error *err, const char *why) {

@@ -27,4 +27,31 @@ AEL_COMPONENT_API AEL_MUST_CHECK enum ael_status ael_kms_backend_call(
     void *context,
     struct ael_error *err);
 
+/**
+ * As ael_kms_encrypt_key and ael_kms_decrypt_key, but a failure is not counted: for who asks one KMS after the other
+ * and counts what came of it.
+ */
+AEL_MUST_CHECK enum ael_status ael_kms_try_encrypt_key(
+    struct ael_kms *kms,
+    const struct ael_call *call,
+    struct ael_secret *key,
+    struct ael_buf *out,
+    struct ael_error *err);
+AEL_MUST_CHECK enum ael_status ael_kms_try_decrypt_key(
+    struct ael_kms *kms,
+    const struct ael_call *call,
+    struct ael_bytes encrypted,
+    struct ael_secret **key,
+    struct ael_error *err);
+
+/** Tells whether a handle is over this table. */
+bool ael_kms_is_over(const struct ael_kms *kms, const struct ael_kms_vtable *vtable);
+
+/**
+ * Compares two keys of 32 bytes, in protected memory and in constant time.
+ * @return AEL_OK (equal); AEL_E_KMS (they differ); or as ael_scratch_begin and ael_secret_open_into.
+ */
+AEL_MUST_CHECK enum ael_status
+ael_kms_compare_keys(struct ael_secret *a, struct ael_secret *b, const struct ael_call *call);
+
 #endif /* AEL_KMS_KMS_BACKEND_H */

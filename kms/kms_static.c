@@ -76,6 +76,11 @@ static enum ael_status static_decrypt_key(
     return failed(err, status);
 }
 
+static enum ael_kms_form static_form(void *self, struct ael_bytes encrypted) {
+    (void)self;
+    return encrypted.len == AEL_WRAPPED_KEY_BYTES ? AEL_KMS_FORM_OWN : AEL_KMS_FORM_FOREIGN;
+}
+
 static void static_destroy(void *self) {
     struct kms_static *kms = self;
     ael_secret_release(kms->master);
@@ -89,6 +94,7 @@ static const struct ael_kms_vtable k_static_vtable = {
     .encrypt_key = static_encrypt_key,
     .decrypt_key = static_decrypt_key,
     .destroy = static_destroy,
+    .form = static_form,
 };
 
 /* Takes over the master key, also on failure. */

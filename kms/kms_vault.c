@@ -311,6 +311,11 @@ static void vault_destroy(void *self) {
     ael_free(vault);
 }
 
+static enum ael_kms_form vault_form(void *self, struct ael_bytes encrypted) {
+    (void)self;
+    return is_ciphertext(encrypted) ? AEL_KMS_FORM_OWN : AEL_KMS_FORM_FOREIGN;
+}
+
 /* Without a health member: a round trip with a random key is what tells. */
 static const struct ael_kms_vtable k_vault_vtable = {
     .vt_size = sizeof(struct ael_kms_vtable),
@@ -319,6 +324,7 @@ static const struct ael_kms_vtable k_vault_vtable = {
     .encrypt_key = vault_encrypt_key,
     .decrypt_key = vault_decrypt_key,
     .destroy = vault_destroy,
+    .form = vault_form,
 };
 
 static enum ael_status refuse(struct ael_error *err, const char *why) {

@@ -10,11 +10,13 @@
 #include <ael/hardening.h>
 #include <ael/hooks.h>
 #include <ael/kms.h>
+#include <ael/kms_chain.h>
 #include <ael/memory.h>
 #include <ael/metastore.h>
 #include <ael/metrics.h>
 #include <ael/policy.h>
 #include <ael/record.h>
+#include <ael/rewrap.h>
 #include <ael/secret.h>
 #include <ael/session.h>
 #include <ael/session_batch.h>

@@ -21,6 +21,14 @@
 
 enum { AEL_KMS_CONTRACT = 1 };
 
+/* What encrypted bytes are to a KMS, by their form alone. */
+enum ael_kms_form {
+    AEL_KMS_FORM_UNKNOWN = 0, /* the form does not tell */
+    AEL_KMS_FORM_FOREIGN = 1, /* none of its own: decrypt_key would refuse it without asking anybody */
+    AEL_KMS_FORM_PARTIAL = 2, /* may be readable, but encrypt_key makes another one now: regions, master keys */
+    AEL_KMS_FORM_OWN = 3,     /* as encrypt_key makes them; whether under this master key does not show */
+};
+
 struct ael_kms_vtable {
     size_t vt_size;
     uint32_t contract; /* AEL_KMS_CONTRACT */
@@ -52,6 +60,12 @@ struct ael_kms_vtable {
     void (*before_fork)(void *self);
     void (*after_fork_parent)(void *self);
     void (*after_fork_child)(void *self);
+
+    /*
+     * Optional. Tells what encrypted is to this KMS. Does not block and asks nobody. A chain of two (ael/kms_chain.h)
+     * knows by it whom to ask, and a move to another master key (ael/rewrap.h) what is left to do.
+     */
+    enum ael_kms_form (*form)(void *self, struct ael_bytes encrypted);
 };
 
 AEL_BEGIN_DECLS
@@ -79,6 +93,9 @@ AEL_API AEL_MUST_CHECK enum ael_status ael_kms_decrypt_key(
     struct ael_error *err);
 AEL_API AEL_MUST_CHECK enum ael_status
 ael_kms_health(struct ael_kms *kms, const struct ael_call *call, struct ael_error *err);
+
+/** Returns what encrypted is to the backend; AEL_KMS_FORM_UNKNOWN for NULL and without the member. Threads: any. */
+AEL_API enum ael_kms_form ael_kms_form_of(struct ael_kms *kms, struct ael_bytes encrypted);
 
 /** Returns the backend's name. Valid as long as the handle. Threads: any. */
 AEL_API const char *ael_kms_name(const struct ael_kms *kms);
