@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # tests/integration/test_examples.sh <folder of the built examples>
 #
-# Runs encrypt_decrypt, event_loop and performance_tuning as a user would: records cross between processes over one SQLite file,
+# Runs encrypt_decrypt, event_loop, performance_tuning, custom_kms and move_master_key as a user would: records cross between processes over one SQLite file,
 # refusals have their exit codes and sentences, reports are plausible.
 set -uo pipefail
 
@@ -179,6 +179,46 @@ expect 2 "a number that is none" tune --payload 1k
 expect 2 "count and time" tune --operations 1 --duration 1
 expect 11 "an unknown metastore" tune --metastore paper
 expect 13 "a missing key file" tune --kms static:missing.key
+
+# custom_kms: a KMS of a host's own, and the suite that it must pass.
+expect 0 "a KMS of one's own" "$bin/custom_kms"
+check "its payload comes back" grep -q '^attack at dawn$' out
+check "a server that is down is no refusal" grep -q 'down: AEL_E_UNREACHABLE (the key server does not answer' out
+expect 0 "it keeps the contract" "$bin/custom_kms" --contract
+check "every check ran" test "$(grep -c 'contract: ok: ' out)" -ge 19
+check "none failed" grep -q '^0 checks failed$' out
+
+# move_master_key: from one static key to another, with records that stay.
+head -c 32 /dev/urandom >new.key
+move() { "$bin/move_master_key" --metastore sqlite:moved.db --from static:master.key --to static:new.key "$@"; }
+record_of() { "$bin/encrypt_decrypt" --service "$1" --product p --partition i --metastore sqlite:moved.db --kms "static:$2" "$3"; }
+for service in one two three; do
+    expect 0 "a record of $service" record_of "$service" master.key encrypt <text
+    mv out "$service.json"
+done
+expect 0 "a dry run" move --dry-run
+check "it counts" grep -q '^would be moved 3, already 0, gone 0, failed 0 of 3$' out
+expect 0 "the old key still reads" record_of one master.key decrypt <one.json
+expect 0 "one service" move --service two --product p --verbose
+check "it alone is moved" grep -q '^moved 1, already 0, gone 0, failed 0 of 1$' out
+check "it is named" grep -q '^_SK_two_p [0-9]*: moved$' err
+expect 0 "all" move
+check "what was moved is not moved again" grep -q '^moved 2, already 1, gone 0, failed 0 of 3$' out
+for service in one two three; do
+    expect 0 "the new key reads $service" record_of "$service" new.key decrypt <"$service.json"
+    check "$service comes back" cmp -s text out
+    expect 14 "the old key does not read $service" record_of "$service" master.key decrypt <"$service.json"
+done
+expect 0 "a dry run afterwards" move --dry-run
+check "nothing is left" grep -q '^would be moved 0, already 3, gone 0, failed 0 of 3$' out
+"$bin/move_master_key" --metastore sqlite:moved.db --from static:master.key --to static:other.key >out 2>err
+check "a wrong key to move from is an exit code" test $? = 14
+check "it counts them" grep -q '^moved 0, already 0, gone 0, failed 3 of 3$' out
+check "each is named" test "$(grep -c '^_SK_[a-z]*_p [0-9]*: FAILED: neither KMS decrypts the key' err)" = 3
+expect 0 "and nothing was changed" record_of one new.key decrypt <one.json
+expect 2 "a move without a target" "$bin/move_master_key" --metastore sqlite:moved.db --from static:master.key
+expect 11 "a service without a product" move --service one
+expect 13 "a missing key to move to" "$bin/move_master_key" --metastore sqlite:moved.db --from static:master.key --to static:missing.key
 
 echo "test_examples: $checks checks, $failures failed"
 [ "$failures" = 0 ]
