@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+# libael-pkcs11, and ael-pkcs11-helper, which it starts: that holds the module, and is found beside the library by the way from
+# one to the other in an installed tree. Of p11-kit nothing but PKCS#11's own header is used.
+ael_add_libraries(ael_pkcs11 OUTPUT ael-pkcs11 COMPONENT pkcs11 SOURCES ${AEL_PKCS11_SOURCES}
+  NEEDS ael LINK Threads::Threads ${CMAKE_DL_LIBS})
+set(helper ${CMAKE_INSTALL_FULL_LIBEXECDIR}/ael/ael-pkcs11-helper)
+file(RELATIVE_PATH from_library ${CMAKE_INSTALL_FULL_LIBDIR} ${helper})
+foreach(kind shared static)
+  target_include_directories(ael_pkcs11_${kind} SYSTEM PRIVATE ${P11KIT_INCLUDE_DIRS})
+  target_compile_definitions(ael_pkcs11_${kind} PRIVATE AEL_PKCS11_HELPER_INSTALLED="${helper}"
+    AEL_PKCS11_HELPER_FROM_LIBRARY="${from_library}")
+endforeach()
+
+add_executable(ael_pkcs11_helper tools/pkcs11/main.c kms/kms_pkcs11_token.c)
+ael_build_flags(ael_pkcs11_helper)
+set_target_properties(ael_pkcs11_helper PROPERTIES OUTPUT_NAME ael-pkcs11-helper
+  RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tools)
+target_include_directories(ael_pkcs11_helper SYSTEM PRIVATE ${P11KIT_INCLUDE_DIRS})
+target_link_libraries(ael_pkcs11_helper PRIVATE ael_static Threads::Threads ${CMAKE_DL_LIBS})
+install(TARGETS ael_pkcs11_helper RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/ael)

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kms/kms_pkcs11_helper.h"
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "securememory/scratch.h"
+#include "securememory/sealed_key.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const char k_component[] = "kms/pkcs11";
+
+enum {
+    MOST_VARIABLES = 32,
+    CANCEL_SLICE_MS = 20, /* a cancel token wakes nobody: look at it this often */
+    END_MS = 2000,        /* a killed process ends within that, or is left to be reaped by the host */
+    BY_PIDFD = 3,         /* P_PIDFD, which older headers do not name */
+};
+
+/* ---- starting ---- */
+
+/* The variables that are named and set: pointers into environ. */
+static void pick_environment(const char *names, char *picked[static MOST_VARIABLES + 1]) {
+    size_t count = 0;
+    while (names != NULL && *names != '\0' && count < MOST_VARIABLES) {
+        size_t len = strcspn(names, ",");
+        for (char **entry = environ; entry != NULL && *entry != NULL && len > 0; entry++) {
+            if (strncmp(*entry, names, len) == 0 && (*entry)[len] == '=') {
+                picked[count++] = *entry;
+                break;
+            }
+        }
+        names += len + (names[len] == ',' ? 1 : 0);
+    }
+    picked[count] = NULL;
+}
+
+static int set_attributes(posix_spawnattr_t *attributes) {
+    sigset_t none;
+    sigset_t all;
+    (void)sigemptyset(&none);
+    (void)sigfillset(&all);
+    int failed = posix_spawnattr_setsigmask(attributes, &none);
+    failed = failed != 0 ? failed : posix_spawnattr_setsigdefault(attributes, &all);
+    failed = failed != 0 ? failed : posix_spawnattr_setpgroup(attributes, 0);
+    return failed != 0
+               ? failed
+               : posix_spawnattr_setflags(
+                     attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+}
+
+static int set_files(posix_spawn_file_actions_t *files, int socket) {
+    int failed = posix_spawn_file_actions_adddup2(files, socket, AEL_PKCS11_HELPER_FD);
+    failed = failed != 0 ? failed : posix_spawn_file_actions_addopen(files, 0, "/dev/null", O_RDONLY, 0);
+    return failed != 0 ? failed : posix_spawn_file_actions_addopen(files, 1, "/dev/null", O_WRONLY, 0);
+}
+
+/* 0, or what errno would be. */
+static int spawn(const char *path, const char *environment, int socket, pid_t *pid) {
+    char *variables[MOST_VARIABLES + 1];
+    char name[] = "ael-pkcs11-helper";
+    char *arguments[] = {name, NULL};
+    posix_spawnattr_t attributes;
+    posix_spawn_file_actions_t files;
+    int failed = posix_spawnattr_init(&attributes);
+    if (failed != 0) {
+        return failed;
+    }
+    failed = posix_spawn_file_actions_init(&files);
+    if (failed != 0) {
+        (void)posix_spawnattr_destroy(&attributes);
+        return failed;
+    }
+    pick_environment(environment, variables);
+    failed = set_attributes(&attributes);
+    failed = failed != 0 ? failed : set_files(&files, socket);
+    failed = failed != 0 ? failed : posix_spawn(pid, path, &files, &attributes, arguments, variables);
+    (void)posix_spawn_file_actions_destroy(&files);
+    (void)posix_spawnattr_destroy(&attributes);
+    return failed;
+}
+
+static enum ael_status refuse_start(const char *path, int code, struct ael_error *err) {
+    return ael_error_set(
+        err, AEL_E_UNREACHABLE, code, k_component,
+        "the helper %.140s cannot be started; install it, or set the option helper", path);
+}
+
+/* see kms/kms_pkcs11_helper.h */
+enum ael_status ael_pkcs11_helper_start(
+    struct ael_pkcs11_helper *helper, const char *path, const char *environment, struct ael_error *err) {
+    int pair[2] = {-1, -1};
+    *helper = (struct ael_pkcs11_helper){.socket = -1, .pidfd = -1};
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
+        return ael_error_set(err, AEL_E_SYSTEM, errno, k_component, "no sockets for the helper");
+    }
+    /* A descriptor of the same number would stay closed by exec. */
+    int other = fcntl(pair[1], F_DUPFD_CLOEXEC, AEL_PKCS11_HELPER_FD + 1);
+    int failed = other < 0 ? errno : spawn(path, environment, other, &helper->pid);
+    (void)close(pair[1]);
+    if (other >= 0) {
+        (void)close(other);
+    }
+    if (failed != 0) {
+        (void)close(pair[0]);
+        return refuse_start(path, failed, err);
+    }
+    helper->socket = pair[0];
+    helper->pidfd = (int)syscall(SYS_pidfd_open, helper->pid, 0u);
+    return AEL_OK;
+}
+
+/* ---- ending ---- */
+
+/* Waits for its end and reaps it. @return 0 where that is not known, else what waitid tells. */
+static siginfo_t reap(struct ael_pkcs11_helper *helper, int wait_ms) {
+    siginfo_t how;
+    struct pollfd ended = {.fd = helper->pidfd, .events = POLLIN};
+    memset(&how, 0, sizeof how);
+    if (helper->pidfd >= 0 && poll(&ended, 1, wait_ms) > 0) {
+        (void)waitid((idtype_t)BY_PIDFD, (id_t)helper->pidfd, &how, WEXITED | WNOHANG);
+    } else if (helper->pidfd < 0) {
+        (void)waitid(P_PID, (id_t)helper->pid, &how, WEXITED | (wait_ms == END_MS ? 0 : WNOHANG));
+    }
+    return how;
+}
+
+/* see kms/kms_pkcs11_helper.h */
+void ael_pkcs11_helper_end(struct ael_pkcs11_helper *helper) {
+    if (helper->socket < 0) {
+        return;
+    }
+    (void)close(helper->socket); /* which ends it, if it can */
+    helper->socket = -1;
+    if (helper->pid > 0) {
+        if (helper->pidfd >= 0) {
+            (void)syscall(SYS_pidfd_send_signal, helper->pidfd, SIGKILL, NULL, 0u);
+        } else {
+            (void)kill(helper->pid, SIGKILL);
+        }
+        (void)reap(helper, END_MS);
+    }
+    if (helper->pidfd >= 0) {
+        (void)close(helper->pidfd);
+        helper->pidfd = -1;
+    }
+    helper->pid = 0;
+}
+
+/* see kms/kms_pkcs11_helper.h */
+void ael_pkcs11_helper_forget(struct ael_pkcs11_helper *helper) {
+    if (helper->socket >= 0) {
+        (void)close(helper->socket);
+    }
+    if (helper->pidfd >= 0) {
+        (void)close(helper->pidfd);
+    }
+    *helper = (struct ael_pkcs11_helper){.socket = -1, .pidfd = -1};
+}
+
+static enum ael_status tell_of_its_end(struct ael_pkcs11_helper *helper, struct ael_error *err) {
+    siginfo_t how = reap(helper, 200);
+    if (how.si_pid != 0) {
+        helper->pid = 0;
+    }
+    if (how.si_pid != 0 && how.si_code != CLD_EXITED) {
+        return ael_error_set(
+            err, AEL_E_UNREACHABLE, how.si_status, k_component,
+            "the PKCS#11 module crashed (signal %d); try it with pkcs11-tool, ask its vendor", how.si_status);
+    }
+    return ael_error_set(
+        err, AEL_E_UNREACHABLE, how.si_status, k_component,
+        "the helper ended (status %d): the module ended it, or memory may not be locked (ulimit -l)",
+        how.si_status);
+}
+
+/* ---- asking ---- */
+
+static enum ael_status failed(struct ael_error *err, enum ael_status status) {
+    return ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
+}
+
+/* Does not wait: a message is the first in an empty socket. */
+static enum ael_status
+send_all(struct ael_pkcs11_helper *helper, const uint8_t *bytes, size_t len, struct ael_error *err) {
+    ssize_t sent = send(helper->socket, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return sent == (ssize_t)len ? AEL_OK : tell_of_its_end(helper, err);
+}
+
+static enum ael_status send_secret(
+    struct ael_pkcs11_helper *helper,
+    const struct ael_call *call,
+    const uint8_t *question,
+    size_t len,
+    struct ael_secret *secret,
+    struct ael_error *err) {
+    struct ael_scratch scratch;
+    size_t secret_len = ael_secret_len(secret);
+    if (len + secret_len > AEL_PKCS11_MESSAGE) {
+        return failed(err, AEL_E_ARGUMENT);
+    }
+    enum ael_status status = ael_scratch_begin(&scratch, call);
+    if (status != AEL_OK) {
+        return failed(err, status);
+    }
+    memcpy(scratch.bytes, question, len);
+    status = ael_secret_open_into(secret, scratch.bytes + len, secret_len);
+    status = status == AEL_OK ? send_all(helper, scratch.bytes, len + secret_len, err) : failed(err, status);
+    enum ael_status ended = ael_scratch_end(&scratch);
+    return status == AEL_OK && ended != AEL_OK ? failed(err, ended) : status;
+}
+
+static enum ael_status send_question(
+    struct ael_pkcs11_helper *helper,
+    const struct ael_call *call,
+    enum ael_pkcs11_op op,
+    struct ael_bytes head,
+    struct ael_secret *secret,
+    struct ael_error *err) {
+    uint8_t question[1 + sizeof(struct ael_pkcs11_place)] = {(uint8_t)op};
+    if (head.len > sizeof question - 1) {
+        return failed(err, AEL_E_ARGUMENT);
+    }
+    if (head.len > 0) {
+        memcpy(question + 1, head.data, head.len);
+    }
+    return secret == NULL ? send_all(helper, question, 1 + head.len, err)
+                          : send_secret(helper, call, question, 1 + head.len, secret, err);
+}
+
+static enum ael_status
+wait_for_answer(struct ael_pkcs11_helper *helper, const struct ael_call *call, struct ael_error *err) {
+    struct pollfd socket = {.fd = helper->socket, .events = POLLIN};
+    for (;;) {
+        enum ael_status status = ael_call_check(call);
+        uint32_t left_ms = ael_call_remaining_ms(call);
+        if (status == AEL_E_TIMEOUT || (status == AEL_OK && left_ms == 0)) {
+            return ael_error_set(
+                err, AEL_E_TIMEOUT, 0, k_component,
+                "the PKCS#11 module did not answer in time and was ended; is its device there?");
+        }
+        if (status != AEL_OK) {
+            return failed(err, status);
+        }
+        uint32_t slice_ms = call->cancel != NULL ? CANCEL_SLICE_MS : 1000;
+        int ready = poll(&socket, 1, (int)(left_ms < slice_ms ? left_ms : slice_ms));
+        if (ready > 0) {
+            return AEL_OK;
+        }
+        if (ready < 0 && errno != EINTR) {
+            return ael_error_set(err, AEL_E_SYSTEM, errno, k_component, "waiting for the helper failed");
+        }
+    }
+}
+
+static size_t length_of_answer(enum ael_pkcs11_op op, enum ael_pkcs11_result result) {
+    static const size_t k_lengths[] = {
+        [AEL_PKCS11_ENCRYPT] = AEL_PKCS11_BLOB,
+        [AEL_PKCS11_DECRYPT] = AEL_PKCS11_KEY,
+        [AEL_PKCS11_WRAP] = AEL_PKCS11_WRAPPED,
+        [AEL_PKCS11_UNWRAP] = AEL_PKCS11_KEY,
+    };
+    return AEL_PKCS11_HEAD + (result == AEL_PKCS11_DONE && op >= AEL_PKCS11_ENCRYPT ? k_lengths[op] : 0);
+}
+
+/* An answer, in scratch. */
+static enum ael_status read_answer(
+    enum ael_pkcs11_op op,
+    uint8_t *bytes,
+    size_t len,
+    struct ael_pkcs11_answer *answer,
+    struct ael_error *err) {
+    bool is_key = op == AEL_PKCS11_DECRYPT || op == AEL_PKCS11_UNWRAP;
+    if (len < AEL_PKCS11_HEAD || bytes[0] >= AEL_PKCS11_RESULTS ||
+        len != length_of_answer(op, (enum ael_pkcs11_result)bytes[0])) {
+        return ael_error_set(
+            err, AEL_E_BACKEND, 0, k_component,
+            "the helper's answer is none; is it of another release than the library?");
+    }
+    answer->result = (enum ael_pkcs11_result)bytes[0];
+    memcpy(&answer->code, bytes + 1, sizeof answer->code);
+    len -= AEL_PKCS11_HEAD;
+    if (!is_key) {
+        memcpy(answer->bytes, bytes + AEL_PKCS11_HEAD, len);
+        answer->len = len;
+    } else if (len > 0) {
+        enum ael_status status = ael_secret_new(bytes + AEL_PKCS11_HEAD, len, &answer->key);
+        return status == AEL_OK ? AEL_OK : failed(err, status);
+    }
+    return AEL_OK;
+}
+
+static enum ael_status take_answer(
+    struct ael_pkcs11_helper *helper,
+    const struct ael_call *call,
+    enum ael_pkcs11_op op,
+    struct ael_pkcs11_answer *answer,
+    struct ael_error *err) {
+    struct ael_scratch scratch;
+    enum ael_status status = ael_scratch_begin(&scratch, call);
+    if (status != AEL_OK) {
+        return failed(err, status);
+    }
+    ssize_t got = recv(helper->socket, scratch.bytes, AEL_PKCS11_MESSAGE, MSG_DONTWAIT | MSG_TRUNC);
+    bool ended = got <= 0;
+    if (!ended) {
+        status = read_answer(op, scratch.bytes, (size_t)got, answer, err);
+    }
+    enum ael_status given_back = ael_scratch_end(&scratch);
+    if (ended) {
+        return tell_of_its_end(helper, err);
+    }
+    return status == AEL_OK && given_back != AEL_OK ? failed(err, given_back) : status;
+}
+
+/* see kms/kms_pkcs11_helper.h */
+enum ael_status ael_pkcs11_helper_ask(
+    struct ael_pkcs11_helper *helper,
+    const struct ael_call *call,
+    enum ael_pkcs11_op op,
+    struct ael_bytes head,
+    struct ael_secret *secret,
+    struct ael_pkcs11_answer *answer,
+    struct ael_error *err) {
+    *answer = (struct ael_pkcs11_answer){.result = AEL_PKCS11_FAILED};
+    AEL_TRY(send_question(helper, call, op, head, secret, err));
+    AEL_TRY(wait_for_answer(helper, call, err));
+    enum ael_status status = take_answer(helper, call, op, answer, err);
+    if (status != AEL_OK) {
+        ael_secret_release(answer->key);
+        *answer = (struct ael_pkcs11_answer){.result = AEL_PKCS11_FAILED};
+    }
+    return status;
+}

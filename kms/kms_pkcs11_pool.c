@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kms/kms_pkcs11_pool.h"
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "base/hooks.h"
+#include "kms/kms_pkcs11_refusal.h"
+#include "securememory/scratch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char k_component[] = "kms/pkcs11";
+
+enum { SLICE_NS = 20000000, NOWHERE = AEL_PKCS11_MOST_SESSIONS };
+
+/* see kms/kms_pkcs11_pool.h */
+enum ael_status ael_pkcs11_pool_init(struct ael_pkcs11_pool *pool) {
+    for (size_t i = 0; i < AEL_PKCS11_MOST_SESSIONS; i++) {
+        pool->helpers[i] = (struct ael_pkcs11_helper){.socket = -1, .pidfd = -1};
+    }
+    ael_cond_init(&pool->changed);
+    enum ael_status status = ael_mutex_init(&pool->lock);
+    pool->is_set_up = status == AEL_OK;
+    return status;
+}
+
+/* see kms/kms_pkcs11_pool.h */
+void ael_pkcs11_pool_clear(struct ael_pkcs11_pool *pool) {
+    for (size_t i = 0; pool->is_set_up && i < AEL_PKCS11_MOST_SESSIONS; i++) {
+        ael_pkcs11_helper_end(&pool->helpers[i]);
+    }
+    if (pool->is_set_up) {
+        ael_mutex_clear(&pool->lock);
+    }
+    ael_free(pool->helper);
+    ael_free(pool->environment);
+    ael_free(pool->pin_file);
+}
+
+/* see kms/kms_pkcs11_pool.h */
+void ael_pkcs11_pool_forget(struct ael_pkcs11_pool *pool) {
+    for (size_t i = 0; i < AEL_PKCS11_MOST_SESSIONS; i++) {
+        ael_pkcs11_helper_forget(&pool->helpers[i]);
+        pool->lent[i] = AEL_PKCS11_NONE;
+    }
+    pool->opening = false;
+}
+
+/* ---- the PIN ---- */
+
+static enum ael_status refuse_file(const char *path, int code, const char *why, struct ael_error *err) {
+    return ael_error_set(err, AEL_E_KEY_FILE, code, k_component, "the PIN file %.110s %s", path, why);
+}
+
+static size_t read_up_to(int fd, uint8_t *bytes, size_t cap) {
+    size_t len = 0;
+    while (len < cap) {
+        ssize_t got = read(fd, bytes + len, cap - len);
+        if (got == 0 || (got < 0 && errno != EINTR)) {
+            break;
+        }
+        len += got > 0 ? (size_t)got : 0;
+    }
+    return len;
+}
+
+static enum ael_status read_pin(int fd, const char *path, struct ael_secret **pin, struct ael_error *err) {
+    struct ael_scratch scratch;
+    enum ael_status status = ael_scratch_begin(&scratch, NULL);
+    if (status != AEL_OK) {
+        return ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
+    }
+    size_t len = read_up_to(fd, scratch.bytes, AEL_PKCS11_PIN_MAX + 2);
+    len -= len > 0 && scratch.bytes[len - 1] == '\n' ? 1 : 0;
+    if (len == 0 || len > AEL_PKCS11_PIN_MAX) {
+        status = refuse_file(path, 0, "must hold the PIN: 1 to 255 bytes and at most one newline", err);
+    } else {
+        status = ael_secret_new(scratch.bytes, len, pin);
+        if (status != AEL_OK) {
+            (void)ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
+        }
+    }
+    enum ael_status ended = ael_scratch_end(&scratch);
+    if (status == AEL_OK && ended != AEL_OK) {
+        ael_secret_release(*pin);
+        *pin = NULL;
+        status = ael_error_set(err, ended, 0, k_component, "%s", ael_status_text(ended));
+    }
+    return status;
+}
+
+static enum ael_status pin_from_file(
+    const char *path, struct ael_pkcs11_pin_stamp *stamp, struct ael_secret **pin, struct ael_error *err) {
+    struct stat info;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) {
+        return refuse_file(path, errno, "cannot be opened; check the path and who may read it", err);
+    }
+    enum ael_status status = AEL_OK;
+    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+        status = refuse_file(path, errno, "is not a regular file", err);
+    } else {
+        *stamp = (struct ael_pkcs11_pin_stamp){info.st_mtim, info.st_ino, info.st_size};
+        status = read_pin(fd, path, pin, err);
+    }
+    (void)close(fd);
+    return status;
+}
+
+static bool same_stamp(const struct ael_pkcs11_pin_stamp *a, const struct ael_pkcs11_pin_stamp *b) {
+    return a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec &&
+           a->number == b->number && a->size == b->size;
+}
+
+/* *pin stays NULL where there is none. Refuses one that the token refused. By the one who opens. */
+static enum ael_status get_pin(
+    struct ael_pkcs11_pool *pool,
+    struct ael_pkcs11_pin_stamp *stamp,
+    struct ael_secret **pin,
+    struct ael_error *err) {
+    memset(stamp, 0, sizeof *stamp);
+    if (pool->pin_file != NULL) {
+        AEL_TRY(pin_from_file(pool->pin_file, stamp, pin, err));
+    }
+    if (pool->pin_refused && same_stamp(stamp, &pool->refused_stamp)) {
+        ael_secret_release(*pin);
+        *pin = NULL;
+        if (err != NULL) {
+            *err = pool->refusal;
+        }
+        return pool->refusal.status;
+    }
+    if (pool->pin_file != NULL || pool->pin == NULL) {
+        return AEL_OK;
+    }
+    enum ael_status status = pool->pin(pool->pin_context, pin);
+    size_t len = ael_secret_len(*pin);
+    if (status != AEL_OK || len == 0 || len > AEL_PKCS11_PIN_MAX) {
+        return ael_error_set(
+            err, status != AEL_OK ? status : AEL_E_CALLBACK, 0, k_component,
+            "the callback gave no PIN of 1 to 255 bytes");
+    }
+    return AEL_OK;
+}
+
+/* ---- opening ---- */
+
+static enum ael_status question(
+    struct ael_pkcs11_pool *pool,
+    struct ael_pkcs11_helper *helper,
+    const struct ael_call *call,
+    enum ael_pkcs11_op op,
+    struct ael_bytes head,
+    struct ael_secret *pin,
+    struct ael_pkcs11_answer *answer,
+    struct ael_error *err) {
+    AEL_TRY(ael_pkcs11_helper_ask(helper, call, op, head, pin, answer, err));
+    return answer->result == AEL_PKCS11_DONE
+               ? AEL_OK
+               : ael_pkcs11_refusal(answer->result, answer->code, &pool->place, err);
+}
+
+static enum ael_status log_in(
+    struct ael_pkcs11_pool *pool,
+    struct ael_pkcs11_helper *helper,
+    const struct ael_call *call,
+    struct ael_error *err) {
+    struct ael_pkcs11_answer answer = {.result = AEL_PKCS11_FAILED};
+    struct ael_pkcs11_pin_stamp stamp;
+    struct ael_secret *pin = NULL;
+    struct ael_error said = {.status = AEL_OK};
+    enum ael_status status = get_pin(pool, &stamp, &pin, &said);
+    if (status == AEL_OK) {
+        status =
+            question(pool, helper, call, AEL_PKCS11_LOGIN, (struct ael_bytes){NULL, 0}, pin, &answer, &said);
+    }
+    ael_secret_release(pin);
+    if (answer.result == AEL_PKCS11_NO_LOGIN && status == AEL_E_KMS) {
+        pool->refusal = said;
+        pool->refused_stamp = stamp;
+        pool->pin_refused = true;
+    }
+    if (status != AEL_OK && err != NULL) {
+        *err = said;
+    }
+    return status;
+}
+
+static enum ael_status open_helper(
+    struct ael_pkcs11_pool *pool,
+    struct ael_pkcs11_helper *helper,
+    const struct ael_call *call,
+    struct ael_error *err) {
+    struct ael_pkcs11_answer answer;
+    struct ael_bytes place = {(const uint8_t *)&pool->place, sizeof pool->place};
+    ael_metric_event("ael.kms.pkcs11.helper_started");
+    AEL_TRY(ael_pkcs11_helper_start(helper, pool->helper, pool->environment, err));
+    enum ael_status status = question(pool, helper, call, AEL_PKCS11_OPEN, place, NULL, &answer, err);
+    if (status == AEL_OK) {
+        status = log_in(pool, helper, call, err);
+    }
+    if (status != AEL_OK) {
+        ael_pkcs11_helper_end(helper);
+    }
+    return status;
+}
+
+/* ---- lending ---- */
+
+static size_t find(const struct ael_pkcs11_pool *pool, enum ael_pkcs11_lent lent) {
+    size_t i = 0;
+    while (i < pool->max_sessions && pool->lent[i] != lent) {
+        i++;
+    }
+    return i < pool->max_sessions ? i : NOWHERE;
+}
+
+/* With the lock held: waits until one is idle, or may be opened by this caller. */
+static enum ael_status wait_for_place(
+    struct ael_pkcs11_pool *pool,
+    const struct ael_call *call,
+    size_t *at,
+    bool *fresh,
+    struct ael_error *err) {
+    for (;;) {
+        *at = find(pool, AEL_PKCS11_IDLE);
+        *fresh = *at == NOWHERE;
+        if (*fresh && !pool->opening) {
+            *at = find(pool, AEL_PKCS11_NONE);
+        }
+        if (*at != NOWHERE) {
+            pool->lent[*at] = AEL_PKCS11_BUSY;
+            pool->opening = pool->opening || *fresh;
+            return AEL_OK;
+        }
+        enum ael_status status = ael_call_check(call);
+        if (status != AEL_OK) {
+            return ael_error_set(
+                err, status, 0, k_component,
+                "all sessions were in use; raise max_sessions, or allow more time");
+        }
+        ael_cond_wait_for(&pool->changed, &pool->lock, SLICE_NS);
+    }
+}
+
+/* see kms/kms_pkcs11_pool.h */
+enum ael_status ael_pkcs11_pool_take(
+    struct ael_pkcs11_pool *pool,
+    const struct ael_call *call,
+    struct ael_pkcs11_helper **helper,
+    bool *fresh,
+    struct ael_error *err) {
+    size_t at = NOWHERE;
+    *helper = NULL;
+    ael_mutex_lock(&pool->lock);
+    enum ael_status status = wait_for_place(pool, call, &at, fresh, err);
+    ael_mutex_unlock(&pool->lock);
+    if (status != AEL_OK || !*fresh) {
+        *helper = status == AEL_OK ? &pool->helpers[at] : NULL;
+        return status;
+    }
+    status = open_helper(pool, &pool->helpers[at], call, err);
+    ael_mutex_lock(&pool->lock);
+    pool->opening = false;
+    pool->lent[at] = status == AEL_OK ? AEL_PKCS11_BUSY : AEL_PKCS11_NONE;
+    ael_cond_broadcast(&pool->changed);
+    ael_mutex_unlock(&pool->lock);
+    *helper = status == AEL_OK ? &pool->helpers[at] : NULL;
+    return status;
+}
+
+/* see kms/kms_pkcs11_pool.h */
+void ael_pkcs11_pool_give(struct ael_pkcs11_pool *pool, struct ael_pkcs11_helper *helper, bool usable) {
+    if (!usable) {
+        ael_pkcs11_helper_end(helper);
+    }
+    ael_mutex_lock(&pool->lock);
+    pool->lent[helper - pool->helpers] = usable ? AEL_PKCS11_IDLE : AEL_PKCS11_NONE;
+    ael_cond_broadcast(&pool->changed);
+    ael_mutex_unlock(&pool->lock);
+}

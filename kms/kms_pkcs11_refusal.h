@@ -1,0 +1,24 @@
+/*
+ * kms/kms_pkcs11_refusal.h - what a token's refusals mean here, and what to do about them.
+ * Layer: kms. Threads: any.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef AEL_KMS_KMS_PKCS11_REFUSAL_H
+#define AEL_KMS_KMS_PKCS11_REFUSAL_H
+
+#include "kms/kms_pkcs11_wire.h"
+
+#include <ael/sys/error.h>
+
+/**
+ * Fills err for a result that is not AEL_PKCS11_DONE.
+ *
+ * @param code  the module's (CKR_...). @return AEL_E_KMS, AEL_E_UNREACHABLE or AEL_E_BACKEND, as ael/kms_pkcs11.h tells.
+ */
+enum ael_status ael_pkcs11_refusal(
+    enum ael_pkcs11_result result,
+    uint32_t code,
+    const struct ael_pkcs11_place *place,
+    struct ael_error *err);
+
+#endif /* AEL_KMS_KMS_PKCS11_REFUSAL_H */
