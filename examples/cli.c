@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include "cli_kms_aws.h"
+#include "cli_kms_pkcs11.h"
 #include "cli_kms_vault.h"
 
 #include <ael/metastore_dynamodb.h>
@@ -174,9 +175,12 @@ enum ael_status cli_open_kms(const char *name, struct ael_kms **kms, struct ael_
     if (key != NULL) {
         return cli_open_kms_vault(key, kms, err);
     }
+    if (after_kind(name, "pkcs11") != NULL) {
+        return cli_open_kms_pkcs11(name, kms, err);
+    }
     return ael_error_set(
-        err, AEL_E_ARGUMENT, 0, "cli", "a KMS is `static:FILE`, `aws:KEY` or `vault:KEY`, not \"%.60s\"",
-        name);
+        err, AEL_E_ARGUMENT, 0, "cli",
+        "a KMS is `static:FILE`, `aws:KEY`, `vault:KEY` or `pkcs11:...`, not \"%.60s\"", name);
 }
 
 static int io_error(const char *what) {

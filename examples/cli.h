@@ -4,7 +4,7 @@
  *
  * Edges are named <kind>:<rest>: metastores `memory`, `sqlite:FILE`, postgres:// and mysql:// URLs, dynamodb://TABLE
  * (endpoint, region and credentials as the environment says), KMS `static:FILE`, `aws:KEY,...` (cli_kms_aws.h),
- * `vault:KEY` (cli_kms_vault.h).
+ * `vault:KEY` (cli_kms_vault.h), `pkcs11:...` (cli_kms_pkcs11.h).
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef AEL_EXAMPLES_CLI_H

@@ -12,6 +12,7 @@
 #include "kms/decrypt_flights.h"
 #include "kms/kms_pkcs11_pool.h"
 #include "kms/kms_pkcs11_refusal.h"
+#include "kms/kms_pkcs11_uri.h"
 #include "securememory/random.h"
 
 #include <ael/sys/kms_backend.h>
@@ -317,6 +318,30 @@ set_up(struct ael_kms_pkcs11 *self, const struct ael_kms_pkcs11_options *options
                             : ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
 }
 
+static const char *or_of_uri(const char *option, const char *of_uri) {
+    return option != NULL || of_uri[0] == '\0' ? option : of_uri;
+}
+
+/* Fills what is not given with what the URI tells. */
+static enum ael_status
+apply_uri(struct ael_kms_pkcs11_options *options, struct ael_pkcs11_uri *uri, struct ael_error *err) {
+    if (options->uri == NULL) {
+        return AEL_OK;
+    }
+    AEL_TRY(ael_pkcs11_uri_read(options->uri, uri, err));
+    options->module = or_of_uri(options->module, uri->module);
+    options->token = or_of_uri(options->token, uri->token);
+    options->key = or_of_uri(options->key, uri->object);
+    if (options->pin == NULL) {
+        options->pin_file = or_of_uri(options->pin_file, uri->pin_file);
+    }
+    if (options->key_id == NULL && uri->id_len > 0) {
+        options->key_id = uri->id;
+        options->key_id_len = uri->id_len;
+    }
+    return AEL_OK;
+}
+
 /* see ael/kms_pkcs11.h */
 enum ael_status ael_kms_pkcs11_new(
     const struct ael_kms_pkcs11_options *options, struct ael_kms **kms, struct ael_error *err) {
@@ -325,11 +350,14 @@ enum ael_status ael_kms_pkcs11_new(
     }
     *kms = NULL;
     AEL_TRY(check_options(options, err));
+    struct ael_pkcs11_uri uri;
+    struct ael_kms_pkcs11_options all = *options;
+    AEL_TRY(apply_uri(&all, &uri, err));
     struct ael_kms_pkcs11 *self = ael_alloc(sizeof *self);
     if (self == NULL) {
         return ael_error_set(err, AEL_E_NO_MEMORY, 0, k_component, "no memory for a KMS");
     }
-    enum ael_status status = set_up(self, options, err);
+    enum ael_status status = set_up(self, &all, err);
     if (status == AEL_OK) {
         status = ael_kms_new(&k_pkcs11_vtable, self, kms);
         if (status != AEL_OK) {

@@ -39,6 +39,7 @@ typedef enum ael_status (*ael_kms_pkcs11_pin_fn)(void *context, struct ael_secre
 /* Texts are copied. */
 struct ael_kms_pkcs11_options {
     size_t size;        /* sizeof(struct ael_kms_pkcs11_options) */
+    const char *uri; /* pkcs11:token=..;object=..;id=%01?module-path=..&pin-source=..; options beside it come first */
     const char *module; /* absolute path */
     const char *token;  /* its label, at most 32 bytes */
     const char *key;    /* the key's label (CKA_LABEL), at most 127 bytes; NULL = any, if key_id finds one */
@@ -56,7 +57,7 @@ struct ael_kms_pkcs11_options {
 
 #define AEL_KMS_PKCS11_OPTIONS_INIT                                                                          \
     {                                                                                                        \
-        sizeof(struct ael_kms_pkcs11_options), NULL, NULL, NULL, NULL, 0, AEL_KMS_PKCS11_AES_GCM,      \
+        sizeof(struct ael_kms_pkcs11_options), NULL, NULL, NULL, NULL, NULL, 0, AEL_KMS_PKCS11_AES_GCM,      \
             NULL, NULL, NULL, NULL, NULL, 4, 10000                                                           \
     }
 

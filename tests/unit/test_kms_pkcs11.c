@@ -7,6 +7,7 @@
 
 #include <ael/sys/kms_backend.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -363,6 +364,47 @@ static void test_kms_pkcs11_new__refuses_options_that_cannot_be(void) {
     CU_ASSERT_EQUAL(ael_kms_pkcs11_new(&good, NULL, &s_err), AEL_E_ARGUMENT);
 }
 
+static void test_kms_pkcs11_new__reads_a_uri(void) {
+    char uri[512];
+    struct ael_kms_pkcs11_options options = on_softhsm();
+    (void)snprintf(
+        uri, sizeof uri,
+        "pkcs11:token=ashera%%68;object=twin;id=%%02;type=secret-key?module-path=%s&pin-source=file:%s",
+        options.module, options.pin_file);
+    options.uri = uri;
+    options.module = options.token = options.key = options.pin_file = NULL;
+    CU_ASSERT_EQUAL(first(&options), AEL_OK);
+    options.token = "nowhere"; /* what stands beside the URI comes first */
+    CU_ASSERT_EQUAL(first(&options), AEL_E_UNREACHABLE);
+}
+
+static void test_kms_pkcs11_new__refuses_uris_that_cannot_be(void) {
+    static const char *const k_bad[] = {
+        "pkcs12:token=t",
+        "pkcs11:token",
+        "pkcs11:token=",
+        "pkcs11:token=%4",
+        "pkcs11:token=%zz",
+        "pkcs11:token=a%00b",
+        "pkcs11:token=t;token=t",
+        "pkcs11:id=%01;id=%02",
+        "pkcs11:id=",
+        "pkcs11:serial=1",
+        "pkcs11:type=private",
+        "pkcs11:token=a label of thirty-three bytes, is",
+        "pkcs11:token=t?pin-source=pin",
+        "pkcs11:token=t?pin-value=1234",
+        "pkcs11:token=t?module-name=m",
+        "pkcs11:;"};
+    struct ael_kms *kms = NULL;
+    for (size_t i = 0; i < sizeof k_bad / sizeof k_bad[0]; i++) {
+        struct ael_kms_pkcs11_options options = on_strange("");
+        options.uri = k_bad[i];
+        CU_ASSERT_EQUAL(ael_kms_pkcs11_new(&options, &kms, &s_err), AEL_E_ARGUMENT);
+        CU_ASSERT(!said("1234"));
+    }
+}
+
 static const struct test_case k_cases[] = {
     {"it reads what the static KMS wrote",
      test_kms_pkcs11__reads_what_the_static_kms_wrote_under_the_same_key},
@@ -381,6 +423,8 @@ static const struct test_case k_cases[] = {
     {"answers that cannot be right are refused", test_kms_pkcs11__refuses_answers_that_cannot_be_right},
     {"a module that does not start is told", test_kms_pkcs11__tells_of_a_module_that_does_not_start},
     {"a module that keeps failing is left alone", test_kms_pkcs11__leaves_a_module_alone_that_keeps_failing},
+    {"a URI names the key", test_kms_pkcs11_new__reads_a_uri},
+    {"URIs that cannot be are refused", test_kms_pkcs11_new__refuses_uris_that_cannot_be},
     {"options that cannot be are refused", test_kms_pkcs11_new__refuses_options_that_cannot_be},
 };
 
