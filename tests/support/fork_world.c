@@ -308,6 +308,15 @@ static bool enter(struct fork_ledger *ledger, struct fork_record *record, const 
 /* see tests/support/fork_world.h */
 enum ael_status
 fork_encrypt(struct ael_session_factory *factory, const char *partition, struct fork_ledger *ledger) {
+    return fork_encrypt_within(factory, partition, NULL, ledger);
+}
+
+/* see tests/support/fork_world.h */
+enum ael_status fork_encrypt_within(
+    struct ael_session_factory *factory,
+    const char *partition,
+    const struct ael_call *call,
+    struct fork_ledger *ledger) {
     struct fork_record record;
     struct ael_session *session = NULL;
     struct ael_buf json = AEL_BUF_INIT;
@@ -318,7 +327,7 @@ fork_encrypt(struct ael_session_factory *factory, const char *partition, struct 
         atomic_fetch_add(&g_number, 1));
     enum ael_status status = ael_session_acquire(factory, partition, &session, NULL);
     if (status == AEL_OK) {
-        status = ael_session_encrypt_json(session, payload_of(&record), &json, NULL, NULL);
+        status = ael_session_encrypt_json(session, payload_of(&record), &json, call, NULL);
     }
     if (status == AEL_OK) {
         FORK_EXPECT(enter(ledger, &record, &json));

@@ -88,6 +88,12 @@ void fork_edges_close(struct fork_edges *edges);
 /* Encrypts something new and enters the record. */
 enum ael_status
 fork_encrypt(struct ael_session_factory *factory, const char *partition, struct fork_ledger *ledger);
+/* The same within a call's deadline; NULL = the library's own. */
+enum ael_status fork_encrypt_within(
+    struct ael_session_factory *factory,
+    const char *partition,
+    const struct ael_call *call,
+    struct fork_ledger *ledger);
 /* Tells whether a record decrypts to what it was made of. */
 enum ael_status fork_decrypt(struct ael_session_factory *factory, const struct fork_record *record);
 /* The partition's name with the process's number and one of its own: new to everybody. */

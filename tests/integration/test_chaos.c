@@ -1,0 +1,399 @@
+/*
+ * test_chaos.c - services of several processes while their database is cut off, slow, paused, killed, resets connections
+ * and truncates answers, over MariaDB, PostgreSQL and DynamoDBLocal in turn.
+ *
+ * Of every record for which encrypt said AEL_OK a fresh factory that reaches the server itself must make the payload again;
+ * keys that were known serve through each outage; a window has one row of an id at most.
+ *
+ * Needs: libael, libael-mysql, libael-postgres, libael-dynamodb, CUnit, tests/support/chaos_load.c,
+ * tests/support/toxiproxy.c, the servers of tests/support.
+ * Layer: tests.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <ael/ael.h>
+#include <ael/metastore_dynamodb.h>
+#include <ael/metastore_mysql.h>
+#include <ael/metastore_postgres.h>
+#include <ael/sys/metastore_backend.h>
+
+#include "tests/support/chaos_load.h"
+#include "tests/support/dynamodb_server.h"
+#include "tests/support/mariadb_server.h"
+#include "tests/support/postgres_server.h"
+#include "tests/support/soak.h"
+#include "tests/support/suite.h"
+#include "tests/support/toxiproxy.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    TEXT_BYTES = 1024,
+    CONNECT_MS = 2000,
+    ANSWER_MS = 5000,
+    PULSE_MS = 60,
+    MINUTE_S = 60,
+    LONGEST_S = 7200, /* of a run */
+};
+
+static struct toxiproxy g_proxy;
+static struct mariadb_server g_mariadb;
+static struct postgres_server g_postgres;
+static struct dynamodb_server g_dynamodb;
+
+/* How the stores of the case under way reach their server. */
+static struct {
+    int port;
+    unsigned max_connections;
+} g_way;
+
+/* ---- the backends ---- */
+
+struct backend {
+    const char *name; /* of its way through the proxy, too */
+    bool (*open)(struct ael_metastore **store, struct ael_error *err);
+    int (*port)(void);
+    pid_t (*pid)(void);
+    bool (*restart)(void); /* as after a crash; NULL = it would forget what it has */
+};
+
+static bool open_mariadb(struct ael_metastore **store, struct ael_error *err) {
+    struct ael_metastore_mysql_options options = AEL_METASTORE_MYSQL_OPTIONS_INIT;
+    char connection[TEXT_BYTES];
+    (void)snprintf(
+        connection, sizeof connection, "mysql://%s:%s@127.0.0.1:%d/%s?tls=false", MARIADB_SERVER_USER,
+        MARIADB_SERVER_PASSWORD_URL, g_way.port, MARIADB_SERVER_DATABASE);
+    options.connection = connection;
+    options.max_connections = g_way.max_connections;
+    options.connect_timeout_ms = CONNECT_MS;
+    options.answer_timeout_ms = ANSWER_MS;
+    return ael_metastore_mysql_new(&options, store, err) == AEL_OK;
+}
+
+static bool open_postgres(struct ael_metastore **store, struct ael_error *err) {
+    struct ael_metastore_postgres_options options = AEL_METASTORE_POSTGRES_OPTIONS_INIT;
+    char connection[TEXT_BYTES];
+    (void)snprintf(
+        connection, sizeof connection, "postgres://%s:%s@127.0.0.1:%d/postgres?sslmode=require",
+        POSTGRES_USER, POSTGRES_PASSWORD_URL, g_way.port);
+    options.connection = connection;
+    options.max_connections = g_way.max_connections;
+    options.connect_timeout_ms = CONNECT_MS;
+    options.answer_timeout_ms = ANSWER_MS;
+    return ael_metastore_postgres_new(&options, store, err) == AEL_OK;
+}
+
+static bool open_dynamodb(struct ael_metastore **store, struct ael_error *err) {
+    struct ael_metastore_dynamodb_options options = AEL_METASTORE_DYNAMODB_OPTIONS_INIT;
+    char endpoint[TEXT_BYTES];
+    (void)snprintf(endpoint, sizeof endpoint, "http://127.0.0.1:%d", g_way.port);
+    options.region = "us-west-2";
+    options.endpoint = endpoint;
+    options.max_connections = g_way.max_connections;
+    options.connect_timeout_ms = CONNECT_MS;
+    options.answer_timeout_ms = ANSWER_MS;
+    return ael_metastore_dynamodb_new(&options, store, err) == AEL_OK;
+}
+
+static int mariadb_port(void) {
+    return g_mariadb.port;
+}
+
+static int postgres_port(void) {
+    return g_postgres.port;
+}
+
+static int dynamodb_port(void) {
+    return g_dynamodb.port;
+}
+
+static pid_t mariadb_pid(void) {
+    return g_mariadb.pid;
+}
+
+static pid_t postgres_pid(void) {
+    return g_postgres.pid;
+}
+
+static pid_t dynamodb_pid(void) {
+    return g_dynamodb.pid;
+}
+
+static bool restart_mariadb(void) {
+    mariadb_server_end(&g_mariadb, SIGKILL);
+    return mariadb_server_start(&g_mariadb, NULL);
+}
+
+static bool restart_postgres(void) {
+    postgres_server_end(&g_postgres, SIGKILL);
+    return postgres_server_start(&g_postgres, NULL);
+}
+
+static const struct backend k_mariadb = {"MariaDB", open_mariadb, mariadb_port, mariadb_pid, restart_mariadb};
+static const struct backend k_postgres = {
+    "PostgreSQL", open_postgres, postgres_port, postgres_pid, restart_postgres};
+static const struct backend k_dynamodb = {"DynamoDB", open_dynamodb, dynamodb_port, dynamodb_pid, NULL};
+
+static const struct backend *g_backend; /* of the case under way */
+
+static bool open_store(struct ael_metastore **store) {
+    struct ael_error err = {0};
+    if (!g_backend->open(store, &err)) {
+        printf("\n    %s", err.detail);
+        return false;
+    }
+    return true;
+}
+
+static const struct fork_world k_world = {.sqlite = true, .carry = true, .open_store = open_store};
+
+static void go_directly(void) {
+    g_way.port = g_backend->port();
+    g_way.max_connections = CHAOS_MOST_THREADS;
+}
+
+/* A table, and a way to it through the proxy. */
+static void begin(const struct backend *backend) {
+    struct ael_metastore *store = NULL;
+    g_backend = backend;
+    go_directly();
+    CU_ASSERT_TRUE_FATAL(open_store(&store));
+    CU_ASSERT_EQUAL(ael_metastore_ensure_schema(store, NULL, NULL), AEL_OK);
+    ael_metastore_release(store);
+    g_way.port = toxiproxy_add(&g_proxy, backend->name, backend->port());
+    CU_ASSERT_TRUE_FATAL(g_way.port != 0);
+}
+
+/* ---- faults ---- */
+
+static void hold(int ms) {
+    (void)poll(NULL, 0, ms);
+}
+
+static void cut(struct chaos_load *load) {
+    chaos_load_enter(load, CHAOS_CUT);
+    CU_ASSERT_TRUE(toxiproxy_cut(&g_proxy, g_backend->name));
+    hold(soak_count(1200, 30000));
+    CU_ASSERT_TRUE(toxiproxy_heal(&g_proxy));
+    chaos_load_expect_recovery(load);
+}
+
+static void slow_down(struct chaos_load *load) {
+    chaos_load_enter(load, CHAOS_SLOW);
+    CU_ASSERT_TRUE(toxiproxy_poison(&g_proxy, g_backend->name, "latency", "{\"latency\":2000}"));
+    hold(soak_count(2200, 30000));
+    CU_ASSERT_TRUE(toxiproxy_heal(&g_proxy));
+    chaos_load_expect_recovery(load);
+}
+
+/* What is done to answers, for a moment each time: calls that are under way meet it, and those that connect anew. */
+struct poison {
+    const char *kind;
+    const char *attributes;
+};
+
+static void pulse(struct chaos_load *load, enum chaos_fault fault, const struct poison *poisons, int count) {
+    int rounds = soak_count(count, 20 * count);
+    chaos_load_enter(load, fault);
+    for (int i = 0; i < rounds; i++) {
+        const struct poison *poison = &poisons[i % count];
+        CU_ASSERT_TRUE(toxiproxy_poison(&g_proxy, g_backend->name, poison->kind, poison->attributes));
+        hold(PULSE_MS);
+        CU_ASSERT_TRUE(toxiproxy_heal(&g_proxy));
+        hold(PULSE_MS);
+    }
+    chaos_load_expect_recovery(load);
+}
+
+/* The server has done what it was asked to; in place of its answer comes a reset, at once or after a while. */
+static void reset(struct chaos_load *load) {
+    static const struct poison k_poisons[] = {
+        {"reset_peer", "{\"timeout\":0}"},
+        {"reset_peer", "{\"timeout\":20}"},
+        {"reset_peer", "{\"timeout\":0}"}};
+    pulse(load, CHAOS_RESET, k_poisons, 3);
+}
+
+/* Connections end after so many bytes of answers: in a greeting, in the first answer, after some. */
+static void truncate_answers(struct chaos_load *load) {
+    static const struct poison k_poisons[] = {
+        {"limit_data", "{\"bytes\":3}"},
+        {"limit_data", "{\"bytes\":40}"},
+        {"limit_data", "{\"bytes\":200}"},
+        {"limit_data", "{\"bytes\":1200}"},
+        {"limit_data", "{\"bytes\":6000}"}};
+    pulse(load, CHAOS_TRUNCATED, k_poisons, 5);
+}
+
+/* With all its children: a server may be several processes. */
+static void signal_server(int signal) {
+    char path[TEXT_BYTES];
+    int child = 0;
+    pid_t pid = g_backend->pid();
+    (void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
+    CU_ASSERT_EQUAL(kill(pid, signal), 0);
+    FILE *children = fopen(path, "r");
+    while (children != NULL && fscanf(children, "%d", &child) == 1) {
+        (void)kill(child, signal);
+    }
+    if (children != NULL) {
+        (void)fclose(children);
+    }
+}
+
+static void pause_server(struct chaos_load *load) {
+    chaos_load_enter(load, CHAOS_PAUSED);
+    signal_server(SIGSTOP);
+    hold(soak_count(1200, 30000));
+    signal_server(SIGCONT);
+    chaos_load_expect_recovery(load);
+}
+
+static void kill_server(struct chaos_load *load) {
+    if (g_backend->restart == NULL) {
+        return;
+    }
+    chaos_load_enter(load, CHAOS_KILLED);
+    CU_ASSERT_TRUE_FATAL(g_backend->restart());
+    chaos_load_expect_recovery(load);
+}
+
+/* ---- rows ---- */
+
+enum { ID_BYTES = 120 };
+
+struct row {
+    char id[ID_BYTES];
+    int64_t created_s;
+};
+
+struct rows {
+    struct row *list;
+    size_t count;
+    size_t cap;
+};
+
+static bool
+take_row(void *context, struct ael_bytes id, int64_t created_s, const struct ael_key_record *record) {
+    struct rows *rows = context;
+    (void)record;
+    if (rows->count == rows->cap) {
+        rows->cap = rows->cap == 0 ? 1024 : 2 * rows->cap;
+        struct row *grown = realloc(rows->list, rows->cap * sizeof *grown);
+        if (grown == NULL) {
+            return false;
+        }
+        rows->list = grown;
+    }
+    struct row *row = &rows->list[rows->count++];
+    (void)snprintf(row->id, sizeof row->id, "%.*s", (int)id.len, (const char *)id.data);
+    row->created_s = created_s;
+    return true;
+}
+
+static int compare_rows(const void *a, const void *b) {
+    const struct row *one = a;
+    const struct row *other = b;
+    int ids = strcmp(one->id, other->id);
+    return ids != 0 ? ids : (one->created_s > other->created_s) - (one->created_s < other->created_s);
+}
+
+/* Of each id one row a minute, by the clock of the services. */
+static void expect_one_row_a_window(const struct fork_ledger *ledger) {
+    struct ael_metastore *store = NULL;
+    struct rows rows = {NULL, 0, 0};
+    size_t twice = 0;
+    size_t dated = 0;
+    time_t now = time(NULL);
+    CU_ASSERT_TRUE_FATAL(open_store(&store));
+    CU_ASSERT_EQUAL(
+        ael_metastore_list(store, NULL, (struct ael_bytes){NULL, 0}, take_row, &rows, NULL), AEL_OK);
+    ael_metastore_release(store);
+    qsort(rows.list, rows.count, sizeof *rows.list, compare_rows);
+    for (size_t i = 0; i < rows.count; i++) {
+        const struct row *row = &rows.list[i];
+        dated += row->created_s % MINUTE_S == 0 && row->created_s <= now && row->created_s > now - LONGEST_S;
+        twice += i > 0 && strcmp(row->id, row[-1].id) == 0 && row->created_s < row[-1].created_s + MINUTE_S;
+    }
+    printf(
+        "\n    %s: %zu acknowledged, %zu rows, %zu twice in a window", g_backend->name, ledger->count,
+        rows.count, twice);
+    CU_ASSERT_EQUAL(twice, 0);
+    CU_ASSERT_EQUAL(dated, rows.count);
+    free(rows.list);
+}
+
+/* ---- cases ---- */
+
+static const struct chaos_options k_options = {.threads = 4};
+
+static struct chaos_options options(void) {
+    struct chaos_options options = k_options;
+    options.threads = soak_count(options.threads, CHAOS_MOST_THREADS);
+    return options;
+}
+
+static void finish(struct chaos_load *load) {
+    struct fork_ledger ledger = {NULL, 0, 0};
+    chaos_load_stop(load, &ledger);
+    go_directly();
+    expect_one_row_a_window(&ledger);
+    chaos_load_expect_nothing_lost(load, &k_world, &ledger, g_backend->name);
+}
+
+static void outlive_faults(const struct backend *backend) {
+    struct chaos_load load;
+    const struct chaos_options wanted = options();
+    begin(backend);
+    chaos_load_start(&load, &k_world, &wanted);
+    cut(&load);
+    slow_down(&load);
+    reset(&load);
+    if (backend != &k_dynamodb) {
+        truncate_answers(&load);
+    }
+    pause_server(&load);
+    kill_server(&load);
+    finish(&load);
+}
+
+static void test_servers__start(void) {
+    dynamodb_server_set_environment();
+    CU_ASSERT_TRUE_FATAL(toxiproxy_init(&g_proxy));
+    CU_ASSERT_TRUE_FATAL(mariadb_server_init(&g_mariadb));
+    CU_ASSERT_TRUE_FATAL(postgres_server_init(&g_postgres));
+    CU_ASSERT_TRUE_FATAL(dynamodb_server_init(&g_dynamodb, "local"));
+}
+
+static void test_chaos__loses_nothing_over_mariadb(void) {
+    outlive_faults(&k_mariadb);
+}
+
+static void test_chaos__loses_nothing_over_postgres(void) {
+    outlive_faults(&k_postgres);
+}
+
+static void test_chaos__loses_nothing_over_dynamodb(void) {
+    outlive_faults(&k_dynamodb);
+}
+
+static void test_servers__end(void) {
+    toxiproxy_clear(&g_proxy);
+    mariadb_server_clear(&g_mariadb);
+    postgres_server_clear(&g_postgres);
+    dynamodb_server_clear(&g_dynamodb);
+}
+
+static const struct test_case k_cases[] = {
+    {"servers and a proxy start", test_servers__start},
+    {"faults over MariaDB", test_chaos__loses_nothing_over_mariadb},
+    {"faults over PostgreSQL", test_chaos__loses_nothing_over_postgres},
+    {"faults over DynamoDB", test_chaos__loses_nothing_over_dynamodb},
+    {"they end", test_servers__end},
+};
+
+TEST_SUITE_MAIN("chaos", k_cases)

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/support/chaos_load.h"
+
+#include "tests/support/service_load.h"
+#include "tests/support/soak.h"
+
+#include <CUnit/CUnit.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    TRY_MS = 2,
+    REST_MS = 10,
+    WARM_REST_MS = 20,
+    TRIES = 45000,
+    ENOUGH_TRIES = 1000,
+    FLAT_OUT = 5,
+    INTERVAL_S = 1,
+    MAX_STALE_S = 600
+};
+
+static const char *const k_faults[CHAOS_FAULTS] = {
+    [CHAOS_NONE] = "none",
+    [CHAOS_CUT] = "connection cut",
+    [CHAOS_SLOW] = "slow by 2 s",
+    [CHAOS_RESET] = "reset at the answer",
+    [CHAOS_TRUNCATED] = "answer truncated",
+    [CHAOS_PAUSED] = "server paused",
+    [CHAOS_KILLED] = "server killed",
+    [CHAOS_POOL] = "pool exhausted",
+    [CHAOS_CLOCK] = "server's clock skewed",
+};
+
+/* see tests/support/chaos_load.h */
+unsigned chaos_load_keys(void) {
+    return (unsigned)soak_count(40, 900);
+}
+
+/* ---- in a worker ---- */
+
+struct job {
+    struct ael_session_factory *factory;
+    struct chaos_shared *shared;
+    unsigned deadline_ms;
+    struct fork_ledger made;
+    int stop;
+    pthread_t thread;
+};
+
+static bool is_told_to_stop(const struct job *job) {
+    struct pollfd descriptor = {.fd = job->stop, .events = POLLIN};
+    return poll(&descriptor, 1, 0) > 0;
+}
+
+/* What a service may be told while its database is ill-treated. */
+static bool is_outage(enum ael_status status) {
+    return status == AEL_E_UNREACHABLE || status == AEL_E_TIMEOUT || status == AEL_E_OUTCOME_UNKNOWN;
+}
+
+static struct chaos_counts *counts_of(struct chaos_shared *shared) {
+    return &shared->counts[atomic_load(&shared->fault)];
+}
+
+static enum ael_status ask_for_key(struct job *job, const char *partition) {
+    struct ael_call call = AEL_CALL_INIT;
+    call.deadline_ns = job->deadline_ms == 0 ? 0 : ael_deadline_in_ms(job->deadline_ms);
+    (void)atomic_fetch_add(&job->shared->under_way, 1);
+    enum ael_status status = fork_encrypt_within(job->factory, partition, &call, &job->made);
+    (void)atomic_fetch_sub(&job->shared->under_way, 1);
+    return status;
+}
+
+/* The first record of a partition, however often it takes. False when it was told to stop meanwhile. */
+static bool make_key(struct job *job, const char *partition) {
+    while (!is_told_to_stop(job)) {
+        enum ael_status status = ask_for_key(job, partition);
+        if (status == AEL_OK) {
+            (void)atomic_fetch_add(&job->shared->keys, 1);
+            (void)atomic_fetch_add(&counts_of(job->shared)->keys, 1);
+            (void)atomic_fetch_add(&counts_of(job->shared)->records, 1);
+            return true;
+        }
+        if (!is_outage(status)) {
+            FORK_STATUS(status, AEL_OK);
+        }
+        (void)atomic_fetch_add(&counts_of(job->shared)->refused, 1);
+        (void)poll(NULL, 0, REST_MS);
+    }
+    return false;
+}
+
+/* With a key that is there nothing may fail. */
+static void use_key(struct job *job, const char *partition) {
+    for (int i = 1; i < CHAOS_RECORDS_A_KEY; i++) {
+        FORK_STATUS(fork_encrypt(job->factory, partition, &job->made), AEL_OK);
+        (void)atomic_fetch_add(&counts_of(job->shared)->records, 1);
+    }
+    FORK_STATUS(fork_decrypt(job->factory, &job->made.records[job->made.count - 1]), AEL_OK);
+}
+
+/* The partition's name tells what was done to the database when it was new. */
+static void name_partition(const struct chaos_shared *shared, char name[FORK_NAME_BYTES]) {
+    char unique[FORK_NAME_BYTES];
+    fork_new_partition(unique);
+    (void)snprintf(name, FORK_NAME_BYTES, "%d-%.40s", atomic_load(&shared->fault), unique);
+}
+
+static void *make_keys(void *context) {
+    struct job *job = context;
+    while (!is_told_to_stop(job)) {
+        char partition[FORK_NAME_BYTES];
+        if (atomic_load(&job->shared->keys) >= atomic_load(&job->shared->keys_wanted)) {
+            (void)poll(NULL, 0, TRY_MS);
+            continue;
+        }
+        name_partition(job->shared, partition);
+        if (make_key(job, partition)) {
+            use_key(job, partition);
+        }
+        (void)poll(NULL, 0, soak_count(REST_MS, 0)); /* in every change's run a few records will do */
+    }
+    return NULL;
+}
+
+static void *stay_warm(void *context) {
+    struct job *job = context;
+    char partition[FORK_NAME_BYTES];
+    name_partition(job->shared, partition);
+    FORK_STATUS(fork_encrypt(job->factory, partition, &job->made), AEL_OK);
+    (void)atomic_fetch_add(&counts_of(job->shared)->records, 1);
+    while (!is_told_to_stop(job)) {
+        size_t before = job->made.count;
+        enum ael_status status = fork_encrypt(job->factory, partition, &job->made);
+        struct chaos_counts *counts = counts_of(job->shared);
+        bool good = status == AEL_OK && job->made.count == before + 1 &&
+                    fork_decrypt(job->factory, &job->made.records[before]) == AEL_OK;
+        FORK_STATUS(status, AEL_OK);
+        (void)atomic_fetch_add(good ? &counts->warm : &counts->warm_failed, 1);
+        (void)atomic_fetch_add(&counts->records, good ? 1 : 0);
+        (void)poll(NULL, 0, WARM_REST_MS);
+    }
+    return NULL;
+}
+
+static struct ael_session_factory *patient_factory(const struct fork_edges *edges) {
+    struct ael_policy policy = AEL_POLICY_INIT;
+    struct ael_session_factory_options options = AEL_SESSION_FACTORY_OPTIONS_INIT;
+    struct ael_session_factory *factory = NULL;
+    policy.revoke_check_interval_s = INTERVAL_S;
+    policy.max_stale_s = MAX_STALE_S;
+    options.service = "fork";
+    options.product = "matrix";
+    options.metastore = edges->store;
+    options.kms = edges->kms;
+    options.policy = &policy;
+    FORK_STATUS(ael_session_factory_new(&options, &factory, NULL), AEL_OK);
+    return factory;
+}
+
+static void run_jobs(struct job *jobs, int count, int to) {
+    for (int i = 0; i < count; i++) {
+        FORK_EXPECT(pthread_create(&jobs[i].thread, NULL, i == 0 ? stay_warm : make_keys, &jobs[i]) == 0);
+    }
+    for (int i = 0; i < count; i++) {
+        (void)pthread_join(jobs[i].thread, NULL);
+    }
+    for (int i = 0; i < count; i++) {
+        FORK_EXPECT(fork_ledger_send(to, &jobs[i].made));
+        fork_ledger_clear(&jobs[i].made);
+    }
+}
+
+_Noreturn static void work(const struct chaos_load *load, const struct fork_world *world, int stop, int to) {
+    struct fork_edges edges;
+    struct job jobs[CHAOS_MOST_THREADS + 1];
+    (void)alarm(service_load_watch_s());
+    atomic_store(&fork_wrong, 0);
+    FORK_EXPECT(fork_edges_open(world, &edges));
+    struct ael_session_factory *patient = patient_factory(&edges);
+    for (int i = 0; i <= load->options.threads; i++) {
+        jobs[i] = (struct job){
+            .factory = i == 0 ? patient : edges.factory,
+            .shared = load->shared,
+            .deadline_ms = load->options.deadline_ms,
+            .stop = stop};
+    }
+    if (edges.factory != NULL && patient != NULL) {
+        run_jobs(jobs, load->options.threads + 1, to);
+    }
+    ael_session_factory_free(patient);
+    fork_edges_close(&edges);
+    (void)close(to);
+    fork_leave();
+}
+
+/* ---- in the test ---- */
+
+static bool start_worker(struct chaos_load *load, int number, const struct fork_world *world) {
+    int stop[2];
+    int records[2];
+    if (pipe2(stop, O_CLOEXEC) != 0 || pipe2(records, O_CLOEXEC) != 0) {
+        return false;
+    }
+    (void)fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        for (int i = 0; i < number; i++) {
+            (void)close(load->workers[i].stop);
+            (void)close(load->workers[i].from);
+        }
+        (void)close(stop[1]);
+        (void)close(records[0]);
+        work(load, world, stop[0], records[1]);
+    }
+    (void)close(stop[0]);
+    (void)close(records[1]);
+    load->workers[number] = (struct chaos_worker){pid, stop[1], records[0]};
+    return pid > 0;
+}
+
+static bool wait_for_keys(const struct chaos_load *load, unsigned wanted) {
+    for (int i = 0; i < TRIES; i++) {
+        if (atomic_load(&load->shared->keys) >= wanted) {
+            return true;
+        }
+        (void)poll(NULL, 0, TRY_MS);
+    }
+    return false;
+}
+
+/* see tests/support/chaos_load.h */
+void chaos_load_start(
+    struct chaos_load *load, const struct fork_world *world, const struct chaos_options *options) {
+    memset(load, 0, sizeof *load);
+    load->options = *options;
+    load->shared =
+        mmap(NULL, sizeof *load->shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CU_ASSERT_NOT_EQUAL_FATAL(load->shared, MAP_FAILED);
+    atomic_store(&load->shared->keys_wanted, chaos_load_keys());
+    for (int i = 0; i < CHAOS_WORKERS; i++) {
+        CU_ASSERT_TRUE_FATAL(start_worker(load, i, world));
+    }
+    CU_ASSERT_TRUE_FATAL(wait_for_keys(load, chaos_load_keys()));
+}
+
+/* see tests/support/chaos_load.h. Half of the threads wait for a key at once before anything is done. */
+void chaos_load_enter(struct chaos_load *load, enum chaos_fault fault) {
+    struct chaos_shared *shared = load->shared;
+    int enough = CHAOS_WORKERS * load->options.threads / 2;
+    int most = 0;
+    atomic_store(&shared->fault, fault);
+    atomic_store(&shared->keys_wanted, atomic_load(&shared->keys) + FLAT_OUT * chaos_load_keys());
+    for (int i = 0; i < ENOUGH_TRIES && most < enough; i++) {
+        int now = atomic_load(&shared->under_way);
+        most = now > most ? now : most;
+        (void)poll(NULL, 0, 1);
+    }
+    CU_ASSERT_TRUE(most > 0);
+    (void)atomic_fetch_add(&shared->counts[fault].under_way, (unsigned)most);
+}
+
+/* see tests/support/chaos_load.h */
+void chaos_load_expect_recovery(struct chaos_load *load) {
+    unsigned wanted = atomic_load(&load->shared->keys) + chaos_load_keys();
+    atomic_store(&load->shared->keys_wanted, wanted);
+    CU_ASSERT_TRUE(wait_for_keys(load, wanted));
+}
+
+/* see tests/support/chaos_load.h */
+void chaos_load_stop(struct chaos_load *load, struct fork_ledger *ledger) {
+    for (int i = 0; i < CHAOS_WORKERS; i++) {
+        (void)close(load->workers[i].stop);
+    }
+    for (int i = 0; i < CHAOS_WORKERS; i++) {
+        const struct chaos_worker *worker = &load->workers[i];
+        int status = -1;
+        CU_ASSERT_TRUE(fork_ledger_receive(worker->from, ledger));
+        (void)close(worker->from);
+        CU_ASSERT_EQUAL(waitpid(worker->pid, &status, 0), worker->pid);
+        CU_ASSERT_EQUAL(status, 0);
+    }
+}
+
+static void
+count_lost(const struct fork_world *world, const struct fork_ledger *ledger, unsigned lost[CHAOS_FAULTS]) {
+    struct fork_edges edges;
+    CU_ASSERT_TRUE_FATAL(fork_edges_open(world, &edges));
+    for (size_t i = 0; i < ledger->count; i++) {
+        if (fork_decrypt(edges.factory, &ledger->records[i]) != AEL_OK) {
+            lost[strtol(ledger->records[i].partition, NULL, 10) % CHAOS_FAULTS]++;
+        }
+    }
+    fork_edges_close(&edges);
+}
+
+static unsigned
+print_fault(const char *backend, int fault, const struct chaos_counts *counts, unsigned lost) {
+    printf(
+        "\n    %-22s %-10s %6u records %5u new keys %5u refused %3u under way %5u warm %u warm failed %u "
+        "lost",
+        k_faults[fault], backend, counts->records, counts->keys, counts->refused, counts->under_way,
+        counts->warm, counts->warm_failed, lost);
+    CU_ASSERT_EQUAL(lost, 0);
+    CU_ASSERT_EQUAL(counts->warm_failed, 0);
+    return counts->records;
+}
+
+/* see tests/support/chaos_load.h */
+void chaos_load_expect_nothing_lost(
+    struct chaos_load *load,
+    const struct fork_world *world,
+    struct fork_ledger *ledger,
+    const char *backend) {
+    unsigned lost[CHAOS_FAULTS] = {0};
+    size_t acknowledged = 0;
+    count_lost(world, ledger, lost);
+    for (int i = 0; i < CHAOS_FAULTS; i++) {
+        if (load->shared->counts[i].records > 0) {
+            acknowledged += print_fault(backend, i, &load->shared->counts[i], lost[i]);
+        }
+    }
+    printf("\n    ");
+    CU_ASSERT_EQUAL(acknowledged, ledger->count);
+    CU_ASSERT_EQUAL(fork_shared_nonces(ledger), 0);
+    fork_ledger_clear(ledger);
+    (void)munmap(load->shared, sizeof *load->shared);
+    load->shared = NULL;
+}

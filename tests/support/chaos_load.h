@@ -1,0 +1,101 @@
+/*
+ * tests/support/chaos_load.h - four processes at work while one fault after another is done to their database, with counts
+ * of each fault, and after that the proof that nothing was lost.
+ *
+ *     chaos_load_start(&load, &world, &options);
+ *     chaos_load_enter(&load, CHAOS_CUT);           // what is counted from here on is that fault's
+ *     ... cut, wait, heal ...
+ *     chaos_load_expect_recovery(&load);
+ *     chaos_load_stop(&load, &ledger);
+ *     chaos_load_expect_nothing_lost(&load, &world, &ledger, "PostgreSQL");
+ *
+ * Cold threads make records of new partitions, whose keys must be stored, and then some more with the same key, which must
+ * not fail whatever happens to the database. Being told of an outage is no fault; they ask again for the same partition.
+ * A warm thread in each process uses one key that is checked every second, and serves for max_stale when it cannot be.
+ *
+ * Layer: tests, in a CUnit case. Only the public API, so that integration tests can use it.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TESTS_SUPPORT_CHAOS_LOAD_H
+#define TESTS_SUPPORT_CHAOS_LOAD_H
+
+#include "tests/support/fork_world.h"
+
+#include <stdatomic.h>
+
+enum {
+    CHAOS_WORKERS = 4,       /* processes */
+    CHAOS_MOST_THREADS = 16, /* that ask for new keys, in each */
+    CHAOS_RECORDS_A_KEY = 10,
+};
+
+enum chaos_fault {
+    CHAOS_NONE,
+    CHAOS_CUT,
+    CHAOS_SLOW,
+    CHAOS_RESET,
+    CHAOS_TRUNCATED,
+    CHAOS_PAUSED,
+    CHAOS_KILLED,
+    CHAOS_POOL,
+    CHAOS_CLOCK,
+    CHAOS_FAULTS,
+};
+
+/* Of one fault. */
+struct chaos_counts {
+    atomic_uint keys;
+    atomic_uint records; /* acknowledged, those of warm threads included */
+    atomic_uint refused; /* calls that were told of an outage */
+    atomic_uint warm;    /* records of warm threads */
+    atomic_uint warm_failed;
+    atomic_uint under_way; /* calls that waited for a new key when the fault began */
+};
+
+/* In memory that all processes share. */
+struct chaos_shared {
+    atomic_int fault; /* enum chaos_fault */
+    atomic_uint keys;
+    atomic_uint keys_wanted; /* no new ones are begun above this */
+    atomic_int under_way;
+    struct chaos_counts counts[CHAOS_FAULTS];
+};
+
+struct chaos_options {
+    int threads;          /* at most CHAOS_MOST_THREADS */
+    unsigned deadline_ms; /* of each call for a new key; 0 = the library's */
+};
+
+struct chaos_worker {
+    pid_t pid;
+    int stop; /* closed when it is to stop */
+    int from; /* its records */
+};
+
+struct chaos_load {
+    struct chaos_shared *shared;
+    struct chaos_options options;
+    struct chaos_worker workers[CHAOS_WORKERS];
+};
+
+/* How many new keys each fault waits for afterwards. */
+unsigned chaos_load_keys(void);
+
+/* Starts the workers, each with edges of its own; the world has an open_store. Makes keys until the first fault. */
+void chaos_load_start(
+    struct chaos_load *load, const struct fork_world *world, const struct chaos_options *options);
+
+/* Lets the workers make keys as fast as they can, some hundreds at most, and returns when they are at it. */
+void chaos_load_enter(struct chaos_load *load, enum chaos_fault fault);
+
+/* Waits for so many new keys from here on: the service works. Then the workers make no more. */
+void chaos_load_expect_recovery(struct chaos_load *load);
+
+/* Ends the workers and takes their records over; those that were not well fail the test. */
+void chaos_load_stop(struct chaos_load *load, struct fork_ledger *ledger);
+
+/* A fresh factory opens every record; prints a line for each fault; clears the ledger and the load. */
+void chaos_load_expect_nothing_lost(
+    struct chaos_load *load, const struct fork_world *world, struct fork_ledger *ledger, const char *backend);
+
+#endif /* TESTS_SUPPORT_CHAOS_LOAD_H */
