@@ -29,6 +29,7 @@ struct exchange {
     struct ael_http_header_list headers;
     size_t body_at;            /* of a body that is handed out in pieces */
     enum ael_status receiving; /* why the answer was not taken in */
+    bool head_ended;           /* the empty line behind the headers has come */
     char words[CURL_ERROR_SIZE];
 };
 
@@ -159,6 +160,9 @@ static size_t on_header(char *bytes, size_t one, size_t len, void *context) {
     (void)one;
     if (len >= 5 && memcmp(bytes, "HTTP/", 5) == 0) {
         ael_buf_clear(&exchange->response->headers);
+        exchange->head_ended = false;
+    } else if (len > 0 && (bytes[0] == '\r' || bytes[0] == '\n')) {
+        exchange->head_ended = true;
     }
     return take_in(exchange, &exchange->response->headers, bytes, len);
 }
@@ -298,6 +302,9 @@ static enum ael_status finish(
     }
     if (exchange->receiving != AEL_OK) {
         return explain_unread(exchange, err);
+    }
+    if (code == CURLE_OK && (!exchange->head_ended || http_status < 200)) {
+        code = CURLE_PARTIAL_FILE; /* libcurl takes headers that end with the connection for a whole answer */
     }
     if (code != CURLE_OK) {
         return ael_http_failure(code, exchange->request->url, exchange->words, os_error, err);

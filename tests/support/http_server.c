@@ -64,6 +64,10 @@ static bool send_reply(int fd, const struct http_server_reply *reply) {
     int len = snprintf(
         head, sizeof head, "HTTP/1.1 %d Whatever\r\nContent-Length: %zu\r\n%s\r\n",
         reply->status == 0 ? 200 : reply->status, body_len * times, reply->headers);
+    if (reply->how == HTTP_SERVER_CUTS_HEAD) {
+        (void)send_all(fd, head, reply->cut_at < (size_t)len ? reply->cut_at : (size_t)len - 1);
+        return false;
+    }
     if (!send_all(fd, head, (size_t)len)) {
         return false;
     }

@@ -22,10 +22,11 @@ struct http_server_request {
 
 enum http_server_how {
     HTTP_SERVER_ANSWERS = 0,
-    HTTP_SERVER_HANGS,  /* says nothing until it is stopped */
-    HTTP_SERVER_CLOSES, /* without an answer */
-    HTTP_SERVER_CUTS,   /* closes in the middle of the body */
-    HTTP_SERVER_ENDS,   /* answers, then closes without having said so */
+    HTTP_SERVER_HANGS,     /* says nothing until it is stopped */
+    HTTP_SERVER_CLOSES,    /* without an answer */
+    HTTP_SERVER_CUTS,      /* closes in the middle of the body */
+    HTTP_SERVER_CUTS_HEAD, /* closes after cut_at bytes of the status line and headers */
+    HTTP_SERVER_ENDS,      /* answers, then closes without having said so */
 };
 
 struct http_server_reply {
@@ -34,6 +35,7 @@ struct http_server_reply {
     char headers[1024];
     char body[65536];
     size_t repeat; /* the body so many times; 0 = 1 */
+    size_t cut_at; /* at most all but the last byte */
 };
 
 /* Called by the server's threads, one at a time. */

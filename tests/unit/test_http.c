@@ -28,6 +28,8 @@
 
 extern char **environ;
 
+enum { CUT_HEAD_BYTES = 60 }; /* a little more than a head has */
+
 #define BYTES(text) ael_bytes_from_text(text)
 
 static struct http_server_request s_last;
@@ -254,6 +256,22 @@ static void test_http_send__tells_servers_that_are_not_there_or_go_away(void) {
     CU_ASSERT(world.response.sent && world.response.status == 0);
     request.url = "http://no-such-host.invalid/";
     CU_ASSERT_EQUAL(exchange(&world, NULL, &request), AEL_E_UNREACHABLE);
+    world_end(&world);
+}
+
+/* Wherever the connection ends within status line and headers: what is missing may be the length of the body. */
+static void test_http_send__takes_no_head_that_was_cut(void) {
+    struct world world;
+    world_begin(&world, 1);
+    s_reply.how = HTTP_SERVER_CUTS_HEAD;
+    for (s_reply.cut_at = 1; s_reply.cut_at < CUT_HEAD_BYTES; s_reply.cut_at++) {
+        enum ael_status status = get(&world, "/");
+        CU_ASSERT(world.response.sent && world.response.status == 0 && world.response.body.len == 0);
+        if (status != AEL_E_UNREACHABLE) {
+            printf("\n    cut at %zu: %s", s_reply.cut_at, ael_status_name(status));
+            CU_FAIL("a head that was cut is no answer");
+        }
+    }
     world_end(&world);
 }
 
@@ -715,6 +733,7 @@ static const struct test_case k_cases[] = {
     {"a token ends a request", test_http_send__is_cancelled_while_it_waits_for_the_answer},
     {"waiting for a place ends with the call", test_http_send__waits_for_a_place_no_longer_than_its_call},
     {"servers that are not there or go away", test_http_send__tells_servers_that_are_not_there_or_go_away},
+    {"a head that was cut", test_http_send__takes_no_head_that_was_cut},
     {"an answer beyond the bound is refused", test_http_send__refuses_answers_beyond_the_bound},
     {"redirects are not followed", test_http_send__does_not_follow_redirects},
     {"what would be another request is refused", test_http_send__refuses_what_would_be_another_request},
