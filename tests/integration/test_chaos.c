@@ -36,8 +36,12 @@ enum {
     CONNECT_MS = 2000,
     ANSWER_MS = 5000,
     PULSE_MS = 60,
+    UNRESOLVED_MS = 20000,
+    TRY_MS = 10,
+    REFUSED_TRIES = 12000,
     MINUTE_S = 60,
     LONGEST_S = 7200, /* of a run */
+    WRONG_S = 390 * 86400,
 };
 
 static struct toxiproxy g_proxy;
@@ -47,26 +51,30 @@ static struct dynamodb_server g_dynamodb;
 
 /* How the stores of the case under way reach their server. */
 static struct {
+    char name[32]; /* at the proxy */
+    const char *host;
     int port;
     unsigned max_connections;
-} g_way;
+} g_way = {.host = "127.0.0.1"};
 
 /* ---- the backends ---- */
 
 struct backend {
-    const char *name; /* of its way through the proxy, too */
+    const char *name;
     bool (*open)(struct ael_metastore **store, struct ael_error *err);
     int (*port)(void);
     pid_t (*pid)(void);
-    bool (*restart)(void); /* as after a crash; NULL = it would forget what it has */
+    bool (*restart)(
+        const char *clock); /* as after a crash, its clock wrong; NULL = it would forget what it has */
+    int64_t (*time)(void);  /* by its clock */
 };
 
 static bool open_mariadb(struct ael_metastore **store, struct ael_error *err) {
     struct ael_metastore_mysql_options options = AEL_METASTORE_MYSQL_OPTIONS_INIT;
     char connection[TEXT_BYTES];
     (void)snprintf(
-        connection, sizeof connection, "mysql://%s:%s@127.0.0.1:%d/%s?tls=false", MARIADB_SERVER_USER,
-        MARIADB_SERVER_PASSWORD_URL, g_way.port, MARIADB_SERVER_DATABASE);
+        connection, sizeof connection, "mysql://%s:%s@%s:%d/%s?tls=false", MARIADB_SERVER_USER,
+        MARIADB_SERVER_PASSWORD_URL, g_way.host, g_way.port, MARIADB_SERVER_DATABASE);
     options.connection = connection;
     options.max_connections = g_way.max_connections;
     options.connect_timeout_ms = CONNECT_MS;
@@ -78,8 +86,8 @@ static bool open_postgres(struct ael_metastore **store, struct ael_error *err) {
     struct ael_metastore_postgres_options options = AEL_METASTORE_POSTGRES_OPTIONS_INIT;
     char connection[TEXT_BYTES];
     (void)snprintf(
-        connection, sizeof connection, "postgres://%s:%s@127.0.0.1:%d/postgres?sslmode=require",
-        POSTGRES_USER, POSTGRES_PASSWORD_URL, g_way.port);
+        connection, sizeof connection, "postgres://%s:%s@%s:%d/postgres?sslmode=require", POSTGRES_USER,
+        POSTGRES_PASSWORD_URL, g_way.host, g_way.port);
     options.connection = connection;
     options.max_connections = g_way.max_connections;
     options.connect_timeout_ms = CONNECT_MS;
@@ -90,7 +98,7 @@ static bool open_postgres(struct ael_metastore **store, struct ael_error *err) {
 static bool open_dynamodb(struct ael_metastore **store, struct ael_error *err) {
     struct ael_metastore_dynamodb_options options = AEL_METASTORE_DYNAMODB_OPTIONS_INIT;
     char endpoint[TEXT_BYTES];
-    (void)snprintf(endpoint, sizeof endpoint, "http://127.0.0.1:%d", g_way.port);
+    (void)snprintf(endpoint, sizeof endpoint, "http://%s:%d", g_way.host, g_way.port);
     options.region = "us-west-2";
     options.endpoint = endpoint;
     options.max_connections = g_way.max_connections;
@@ -123,20 +131,36 @@ static pid_t dynamodb_pid(void) {
     return g_dynamodb.pid;
 }
 
-static bool restart_mariadb(void) {
+static bool restart_mariadb(const char *clock) {
+    g_mariadb.clock = clock;
     mariadb_server_end(&g_mariadb, SIGKILL);
     return mariadb_server_start(&g_mariadb, NULL);
 }
 
-static bool restart_postgres(void) {
+static bool restart_postgres(const char *clock) {
+    g_postgres.clock = clock;
     postgres_server_end(&g_postgres, SIGKILL);
     return postgres_server_start(&g_postgres, NULL);
 }
 
-static const struct backend k_mariadb = {"MariaDB", open_mariadb, mariadb_port, mariadb_pid, restart_mariadb};
-static const struct backend k_postgres = {
-    "PostgreSQL", open_postgres, postgres_port, postgres_pid, restart_postgres};
-static const struct backend k_dynamodb = {"DynamoDB", open_dynamodb, dynamodb_port, dynamodb_pid, NULL};
+static int64_t mariadb_time(void) {
+    char value[32];
+    bool good = mariadb_server_value(&g_mariadb, "SELECT UNIX_TIMESTAMP()", value, sizeof value);
+    return good ? strtoll(value, NULL, 10) : 0;
+}
+
+static int64_t postgres_time(void) {
+    char value[32];
+    bool good = postgres_server_value(
+        &g_postgres, "SELECT extract(epoch FROM clock_timestamp())::bigint", value, sizeof value);
+    return good ? strtoll(value, NULL, 10) : 0;
+}
+
+static const struct backend k_mariadb = {"MariaDB",   open_mariadb,    mariadb_port,
+                                         mariadb_pid, restart_mariadb, mariadb_time};
+static const struct backend k_postgres = {"PostgreSQL", open_postgres,    postgres_port,
+                                          postgres_pid, restart_postgres, postgres_time};
+static const struct backend k_dynamodb = {"DynamoDB", open_dynamodb, dynamodb_port, dynamodb_pid, NULL, NULL};
 
 static const struct backend *g_backend; /* of the case under way */
 
@@ -164,7 +188,9 @@ static void begin(const struct backend *backend) {
     CU_ASSERT_TRUE_FATAL(open_store(&store));
     CU_ASSERT_EQUAL(ael_metastore_ensure_schema(store, NULL, NULL), AEL_OK);
     ael_metastore_release(store);
-    g_way.port = toxiproxy_add(&g_proxy, backend->name, backend->port());
+    static int s_ways;
+    (void)snprintf(g_way.name, sizeof g_way.name, "%s-%d", backend->name, ++s_ways);
+    g_way.port = toxiproxy_add(&g_proxy, g_way.name, backend->port());
     CU_ASSERT_TRUE_FATAL(g_way.port != 0);
 }
 
@@ -176,15 +202,16 @@ static void hold(int ms) {
 
 static void cut(struct chaos_load *load) {
     chaos_load_enter(load, CHAOS_CUT);
-    CU_ASSERT_TRUE(toxiproxy_cut(&g_proxy, g_backend->name));
+    CU_ASSERT_TRUE(toxiproxy_cut(&g_proxy, g_way.name));
     hold(soak_count(1200, 30000));
+    CU_ASSERT_TRUE(atomic_load(&load->shared->counts[CHAOS_CUT].refused) > 0);
     CU_ASSERT_TRUE(toxiproxy_heal(&g_proxy));
     chaos_load_expect_recovery(load);
 }
 
 static void slow_down(struct chaos_load *load) {
     chaos_load_enter(load, CHAOS_SLOW);
-    CU_ASSERT_TRUE(toxiproxy_poison(&g_proxy, g_backend->name, "latency", "{\"latency\":2000}"));
+    CU_ASSERT_TRUE(toxiproxy_poison(&g_proxy, g_way.name, "latency", "{\"latency\":2000}"));
     hold(soak_count(2200, 30000));
     CU_ASSERT_TRUE(toxiproxy_heal(&g_proxy));
     chaos_load_expect_recovery(load);
@@ -201,7 +228,7 @@ static void pulse(struct chaos_load *load, enum chaos_fault fault, const struct 
     chaos_load_enter(load, fault);
     for (int i = 0; i < rounds; i++) {
         const struct poison *poison = &poisons[i % count];
-        CU_ASSERT_TRUE(toxiproxy_poison(&g_proxy, g_backend->name, poison->kind, poison->attributes));
+        CU_ASSERT_TRUE(toxiproxy_poison(&g_proxy, g_way.name, poison->kind, poison->attributes));
         hold(PULSE_MS);
         CU_ASSERT_TRUE(toxiproxy_heal(&g_proxy));
         hold(PULSE_MS);
@@ -258,8 +285,34 @@ static void kill_server(struct chaos_load *load) {
         return;
     }
     chaos_load_enter(load, CHAOS_KILLED);
-    CU_ASSERT_TRUE_FATAL(g_backend->restart());
+    CU_ASSERT_TRUE_FATAL(g_backend->restart(NULL));
     chaos_load_expect_recovery(load);
+}
+
+/* One connection a process, with answers that take a while: who waits for it too long is told in time. */
+static void exhaust_pool(struct chaos_load *load) {
+    const atomic_uint *refused = &load->shared->counts[CHAOS_POOL].refused;
+    unsigned wanted = (unsigned)soak_count(20, 2000);
+    CU_ASSERT_TRUE(toxiproxy_poison(&g_proxy, g_way.name, "latency", "{\"latency\":50}"));
+    chaos_load_enter(load, CHAOS_POOL);
+    for (int i = 0; i < REFUSED_TRIES && atomic_load(refused) < wanted; i++) {
+        hold(TRY_MS);
+    }
+    CU_ASSERT_TRUE(atomic_load(refused) >= wanted);
+    CU_ASSERT_TRUE(toxiproxy_heal(&g_proxy));
+    chaos_load_expect_recovery(load);
+}
+
+/* More than a year ahead, more than a year behind, and right again. */
+static void skew_clock(struct chaos_load *load) {
+    chaos_load_enter(load, CHAOS_CLOCK);
+    CU_ASSERT_TRUE_FATAL(g_backend->restart("+400d"));
+    CU_ASSERT_TRUE(g_backend->time() > time(NULL) + WRONG_S);
+    chaos_load_expect_recovery(load);
+    CU_ASSERT_TRUE_FATAL(g_backend->restart("-400d"));
+    CU_ASSERT_TRUE(g_backend->time() < time(NULL) - WRONG_S);
+    chaos_load_expect_recovery(load);
+    CU_ASSERT_TRUE_FATAL(g_backend->restart(NULL));
 }
 
 /* ---- rows ---- */
@@ -359,6 +412,59 @@ static void outlive_faults(const struct backend *backend) {
     finish(&load);
 }
 
+static void outlive_exhausted_pool(const struct backend *backend) {
+    struct chaos_load load;
+    const struct chaos_options wanted = {.threads = CHAOS_MOST_THREADS, .deadline_ms = 1000};
+    begin(backend);
+    g_way.max_connections = 1;
+    chaos_load_start(&load, &k_world, &wanted);
+    exhaust_pool(&load);
+    finish(&load);
+}
+
+static void outlive_wrong_clock(const struct backend *backend) {
+    struct chaos_load load;
+    const struct chaos_options wanted = options();
+    begin(backend);
+    chaos_load_start(&load, &k_world, &wanted);
+    skew_clock(&load);
+    finish(&load);
+}
+
+/* A name that does not resolve is unreachable, in words that name it, before the call's deadline. */
+static void expect_unresolved(const struct backend *backend) {
+    struct ael_metastore *store = NULL;
+    struct ael_error err = {0};
+    struct ael_call call = AEL_CALL_INIT;
+    call.deadline_ns = ael_deadline_in_ms(UNRESOLVED_MS);
+    g_backend = backend;
+    go_directly();
+    g_way.host = "no-such-host.invalid";
+    if (backend->open(&store, &err)) {
+        CU_ASSERT_EQUAL(ael_metastore_health(store, &call, &err), AEL_E_UNREACHABLE);
+    }
+    printf("\n    %s: %s", err.component, err.detail);
+    CU_ASSERT_EQUAL(err.status, AEL_E_UNREACHABLE);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.detail, g_way.host));
+    CU_ASSERT_EQUAL(ael_call_check(&call), AEL_OK);
+    ael_metastore_release(store);
+    g_way.host = "127.0.0.1";
+}
+
+/* The next host of a list is taken. */
+static void expect_next_host(const struct backend *backend) {
+    struct fork_edges edges;
+    struct fork_ledger ledger = {NULL, 0, 0};
+    g_backend = backend;
+    go_directly();
+    g_way.host = "no-such-host.invalid:1,127.0.0.1";
+    CU_ASSERT_TRUE_FATAL(fork_edges_open(&k_world, &edges));
+    CU_ASSERT_EQUAL(fork_encrypt(edges.factory, "listed", &ledger), AEL_OK);
+    fork_edges_close(&edges);
+    fork_ledger_clear(&ledger);
+    g_way.host = "127.0.0.1";
+}
+
 static void test_servers__start(void) {
     dynamodb_server_set_environment();
     CU_ASSERT_TRUE_FATAL(toxiproxy_init(&g_proxy));
@@ -379,6 +485,26 @@ static void test_chaos__loses_nothing_over_dynamodb(void) {
     outlive_faults(&k_dynamodb);
 }
 
+static void test_chaos__outlives_an_exhausted_pool(void) {
+    outlive_exhausted_pool(&k_mariadb);
+    outlive_exhausted_pool(&k_postgres);
+    outlive_exhausted_pool(&k_dynamodb);
+}
+
+static void test_chaos__takes_no_date_from_the_server(void) {
+    outlive_wrong_clock(&k_mariadb);
+    outlive_wrong_clock(&k_postgres);
+}
+
+static void test_chaos__tells_a_name_that_does_not_resolve(void) {
+    expect_unresolved(&k_mariadb);
+    expect_unresolved(&k_postgres);
+    expect_unresolved(&k_dynamodb);
+    expect_next_host(&k_mariadb);
+    expect_next_host(&k_postgres);
+    printf("\n    ");
+}
+
 static void test_servers__end(void) {
     toxiproxy_clear(&g_proxy);
     mariadb_server_clear(&g_mariadb);
@@ -391,6 +517,9 @@ static const struct test_case k_cases[] = {
     {"faults over MariaDB", test_chaos__loses_nothing_over_mariadb},
     {"faults over PostgreSQL", test_chaos__loses_nothing_over_postgres},
     {"faults over DynamoDB", test_chaos__loses_nothing_over_dynamodb},
+    {"more threads than connections", test_chaos__outlives_an_exhausted_pool},
+    {"a server's clock is wrong", test_chaos__takes_no_date_from_the_server},
+    {"a name that does not resolve", test_chaos__tells_a_name_that_does_not_resolve},
     {"they end", test_servers__end},
 };
 

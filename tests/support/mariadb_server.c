@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/support/mariadb_server.h"
 
+#include "tests/support/fake_clock.h"
 #include "tests/support/free_port.h"
 
 #include <fcntl.h>
@@ -52,6 +53,9 @@ static pid_t start_script(const struct mariadb_server *server, const char *scrip
     posix_spawn_file_actions_t actions;
     pid_t pid = 0;
     size_t count = add_user(arguments);
+    if (!fake_clock_add(server->clock, arguments, &count)) {
+        return 0;
+    }
     arguments[count++] = (char *)"sh";
     arguments[count++] = (char *)"-euc";
     arguments[count++] = (char *)(size_t)script;
@@ -344,6 +348,7 @@ void mariadb_server_end(struct mariadb_server *server, int signal) {
     }
     (void)kill(server->pid, signal);
     (void)waitpid(server->pid, NULL, 0);
+    fake_clock_clean(server->pid);
     server->pid = 0;
 }
 

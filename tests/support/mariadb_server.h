@@ -25,6 +25,7 @@ struct mariadb_server {
     pid_t pid;           /* 0 = does not run */
     bool is_mysql;       /* Oracle's server, not MariaDB */
     char options[1024];  /* that it is started with each time, separated by blanks */
+    const char *clock;   /* how wrong its clock is when it is started next (tests/support/fake_clock.h); NULL = right */
 };
 
 /** Makes folder and database files, and starts the server. False, with a line on standard output, when that fails. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/support/postgres_server.h"
 
+#include "tests/support/fake_clock.h"
 #include "tests/support/free_port.h"
 
 #include <fcntl.h>
@@ -60,6 +61,9 @@ static pid_t start_program(const struct postgres_server *server, char *const *co
     posix_spawn_file_actions_t actions;
     pid_t pid = 0;
     size_t count = add_user(arguments);
+    if (!fake_clock_add(server->clock, arguments, &count)) {
+        return 0;
+    }
     while (*command != NULL && count + 1 < ARGUMENTS) {
         arguments[count++] = *command++;
     }
@@ -312,6 +316,7 @@ void postgres_server_end(struct postgres_server *server, int signal) {
     }
     (void)kill(server->pid, signal);
     (void)waitpid(server->pid, NULL, 0);
+    fake_clock_clean(server->pid);
     server->pid = 0;
 }
 

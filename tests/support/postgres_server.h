@@ -23,6 +23,7 @@ struct postgres_server {
     char folder[64]; /* data, socket, certificates (ca.pem, server.pem), log */
     int port;
     pid_t pid; /* 0 = does not run */
+    const char *clock; /* how wrong its clock is when it is started next (tests/support/fake_clock.h); NULL = right */
 };
 
 /** Makes folder and database files, and starts the server. False, with a line on standard output, when that fails. */
