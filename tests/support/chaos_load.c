@@ -40,7 +40,7 @@ static const char *const k_faults[CHAOS_FAULTS] = {
 
 /* see tests/support/chaos_load.h */
 unsigned chaos_load_keys(void) {
-    return (unsigned)soak_count(25, 900);
+    return (unsigned)soak_count(20, 900);
 }
 
 /* ---- in a worker ---- */
