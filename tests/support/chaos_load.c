@@ -135,6 +135,7 @@ static void *stay_warm(void *context) {
     name_partition(job->shared, partition);
     FORK_STATUS(fork_encrypt(job->factory, partition, &job->made), AEL_OK);
     (void)atomic_fetch_add(&counts_of(job->shared)->records, 1);
+    (void)atomic_fetch_add(&job->shared->warm, 1);
     while (!is_told_to_stop(job)) {
         size_t before = job->made.count;
         enum ael_status status = fork_encrypt(job->factory, partition, &job->made);
@@ -227,7 +228,7 @@ static bool start_worker(struct chaos_load *load, int number, const struct fork_
 
 static bool wait_for_keys(const struct chaos_load *load, unsigned wanted) {
     for (int i = 0; i < TRIES; i++) {
-        if (atomic_load(&load->shared->keys) >= wanted) {
+        if (atomic_load(&load->shared->keys) >= wanted && atomic_load(&load->shared->warm) == CHAOS_WORKERS) {
             return true;
         }
         (void)poll(NULL, 0, TRY_MS);

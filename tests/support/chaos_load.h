@@ -58,6 +58,7 @@ struct chaos_shared {
     atomic_uint keys;
     atomic_uint keys_wanted; /* no new ones are begun above this */
     atomic_int under_way;
+    atomic_int warm; /* processes whose warm thread has its key */
     struct chaos_counts counts[CHAOS_FAULTS];
 };
 
