@@ -7,6 +7,8 @@
 
 #include <ael/sys/kms_backend.h>
 
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +60,30 @@ static enum ael_status decrypt(struct ael_kms *kms, struct ael_bytes encrypted) 
 
 static bool said(const char *part) {
     return strstr(s_err.detail, part) != NULL;
+}
+
+/* The child that this thread started last and that was not reaped; 0 = none. */
+static pid_t last_child(void) {
+    char path[64];
+    char text[256] = "";
+    (void)snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)gettid());
+    FILE *file = fopen(path, "r");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    size_t len = fread(text, 1, sizeof text - 1, file);
+    (void)fclose(file);
+    while (len > 0 && text[len - 1] == ' ') {
+        text[--len] = '\0';
+    }
+    const char *blank = strrchr(text, ' ');
+    return (pid_t)strtol(blank == NULL ? text : blank + 1, NULL, 10);
+}
+
+static unsigned open_files(void) {
+    unsigned count = 0;
+    for (int fd = 0; fd < 256; fd++) {
+        count += fcntl(fd, F_GETFD) >= 0 ? 1 : 0;
+    }
+    return count;
 }
 
 /* What comes of the first encryption. */
@@ -253,16 +279,35 @@ static void test_kms_pkcs11__finds_a_token_that_was_put_back(void) {
     ael_kms_release(kms);
 }
 
+static void test_kms_pkcs11__replaces_an_idle_helper_that_ended_within_the_call(void) {
+    struct ael_kms_pkcs11_options options = on_softhsm();
+    struct ael_buf out = AEL_BUF_INIT;
+    siginfo_t how;
+    struct ael_kms *kms = make(&options);
+    CU_ASSERT_EQUAL(encrypt(kms, &out), AEL_OK);
+    pid_t helper = last_child();
+    CU_ASSERT_FATAL(helper > 0);
+    CU_ASSERT_EQUAL(kill(helper, SIGKILL), 0);
+    CU_ASSERT_EQUAL(waitid(P_PID, (id_t)helper, &how, WEXITED | WNOWAIT), 0);
+    CU_ASSERT_EQUAL(decrypt(kms, ael_buf_view(&out)), AEL_OK);
+    CU_ASSERT(last_child() > 0 && last_child() != helper);
+    ael_buf_clear(&out);
+    ael_kms_release(kms);
+    CU_ASSERT_EQUAL(last_child(), 0);
+}
+
 /* The child has helpers of its own, and the parent's live on. */
 static void test_kms_pkcs11__works_in_a_child_of_fork(void) {
     struct ael_kms_pkcs11_options options = on_softhsm();
     struct ael_buf out = AEL_BUF_INIT;
+    unsigned files = open_files();
     struct ael_kms *kms = make(&options);
     int how = -1;
     CU_ASSERT_EQUAL(encrypt(kms, &out), AEL_OK);
     pid_t child = fork();
     if (child == 0) {
-        _exit(decrypt(kms, ael_buf_view(&out)) == AEL_OK ? 0 : 1);
+        bool holds_none = open_files() == files;
+        _exit(holds_none && decrypt(kms, ael_buf_view(&out)) == AEL_OK && last_child() != 0 ? 0 : 1);
     }
     CU_ASSERT_EQUAL(waitpid(child, &how, 0), child);
     CU_ASSERT_EQUAL(how, 0);
@@ -417,6 +462,8 @@ static const struct test_case k_cases[] = {
     {"a callback gives the PIN", test_kms_pkcs11__takes_the_pin_of_a_callback},
     {"PIN files that are none are refused", test_kms_pkcs11__refuses_a_pin_file_that_is_none},
     {"a token that was put back is found", test_kms_pkcs11__finds_a_token_that_was_put_back},
+    {"an idle helper that ended is replaced",
+     test_kms_pkcs11__replaces_an_idle_helper_that_ended_within_the_call},
     {"it works in a child of fork", test_kms_pkcs11__works_in_a_child_of_fork},
     {"a module that crashes is a status", test_kms_pkcs11__survives_a_module_that_crashes},
     {"a module that hangs is ended", test_kms_pkcs11__ends_a_module_that_hangs},

@@ -122,6 +122,9 @@ static CK_RV work(
     (void)session;
     memset(out, 0, *out_len);
     memcpy(out, in, 32);
+    if (is("wrong-length")) {
+        out[0] ^= 1;
+    }
     *out_len = is("wrong-length") ? len : len == 48 ? 32 : 48;
     return CKR_OK;
 }
