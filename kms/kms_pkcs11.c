@@ -145,7 +145,7 @@ static enum ael_status decrypt_once(
     struct ael_bytes encrypted,
     struct ael_secret **key,
     struct ael_error *err) {
-    struct ael_pkcs11_answer answer;
+    struct ael_pkcs11_answer answer = {.key = NULL};
     struct work work = {
         .op = encrypted.len == AEL_PKCS11_BLOB ? AEL_PKCS11_DECRYPT : AEL_PKCS11_UNWRAP,
         .head = encrypted,

@@ -24,7 +24,9 @@ enum {
     MOST_VARIABLES = 32,
     CANCEL_SLICE_MS = 20, /* a cancel token wakes nobody: look at it this often */
     END_MS = 2000,        /* a killed process ends within that, or is left to be reaped by the host */
-    BY_PIDFD = 3,         /* P_PIDFD, which older headers do not name */
+    LOOK_MS = 5,
+    NO_PROGRAM = 127, /* a child that could not exec exits so */
+    BY_PIDFD = 3,     /* P_PIDFD, which older headers do not name */
 };
 
 /* ---- starting ---- */
@@ -122,15 +124,32 @@ enum ael_status ael_pkcs11_helper_start(
 
 /* ---- ending ---- */
 
-/* Waits for its end and reaps it. @return 0 where that is not known, else what waitid tells. */
-static siginfo_t reap(struct ael_pkcs11_helper *helper, int wait_ms) {
-    siginfo_t how;
+/* Where the kernel tells of an end by a descriptor. */
+static void await(const struct ael_pkcs11_helper *helper, int wait_ms, siginfo_t *how) {
     struct pollfd ended = {.fd = helper->pidfd, .events = POLLIN};
+    if (poll(&ended, 1, wait_ms) > 0) {
+        (void)waitid((idtype_t)BY_PIDFD, (id_t)helper->pidfd, how, WEXITED | WNOHANG);
+    }
+}
+
+/* Where it does not, before Linux 5.3. */
+static void await_by_looking(const struct ael_pkcs11_helper *helper, int wait_ms, siginfo_t *how) {
+    for (int waited_ms = 0; waited_ms <= wait_ms; waited_ms += LOOK_MS) {
+        if (waitid(P_PID, (id_t)helper->pid, how, WEXITED | WNOHANG) != 0 || how->si_pid != 0) {
+            return;
+        }
+        (void)poll(NULL, 0, LOOK_MS);
+    }
+}
+
+/* Waits for its end and reaps it. @return 0 where that is not known, else what waitid tells. */
+static siginfo_t reap(const struct ael_pkcs11_helper *helper, int wait_ms) {
+    siginfo_t how;
     memset(&how, 0, sizeof how);
-    if (helper->pidfd >= 0 && poll(&ended, 1, wait_ms) > 0) {
-        (void)waitid((idtype_t)BY_PIDFD, (id_t)helper->pidfd, &how, WEXITED | WNOHANG);
-    } else if (helper->pidfd < 0) {
-        (void)waitid(P_PID, (id_t)helper->pid, &how, WEXITED | (wait_ms == END_MS ? 0 : WNOHANG));
+    if (helper->pidfd >= 0) {
+        await(helper, wait_ms, &how);
+    } else {
+        await_by_looking(helper, wait_ms, &how);
     }
     return how;
 }
@@ -177,6 +196,11 @@ static enum ael_status tell_of_its_end(struct ael_pkcs11_helper *helper, struct 
         return ael_error_set(
             err, AEL_E_UNREACHABLE, how.si_status, k_component,
             "the PKCS#11 module crashed (signal %d); try it with pkcs11-tool, ask its vendor", how.si_status);
+    }
+    if (how.si_pid != 0 && how.si_status == NO_PROGRAM) { /* where posix_spawn itself does not tell */
+        return ael_error_set(
+            err, AEL_E_UNREACHABLE, how.si_status, k_component,
+            "the helper cannot be started; install it, or set the option helper");
     }
     return ael_error_set(
         err, AEL_E_UNREACHABLE, how.si_status, k_component,

@@ -186,8 +186,8 @@ static CK_GCM_PARAMS with_nonce(uint8_t *nonce) {
     return (CK_GCM_PARAMS){
         .pIv = nonce,
         .ulIvLen = AEL_PKCS11_NONCE,
-        .ulIvBits = 8 * AEL_PKCS11_NONCE,
-        .ulTagBits = 8 * AEL_PKCS11_TAG,
+        .ulIvBits = 8UL * AEL_PKCS11_NONCE,
+        .ulTagBits = 8UL * AEL_PKCS11_TAG,
     };
 }
 
