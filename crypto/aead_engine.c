@@ -70,19 +70,34 @@ static void note(struct place *place, int state) {
     }
 }
 
+/* Held over an engine's first use, which may set up what all share (OpenSSL's table of ciphers): a fork waits for it. */
+static struct ael_mutex s_testing = AEL_MUTEX_INIT;
+
+static enum ael_status test_alone(const struct ael_aead_engine *engine, bool *available) {
+    enum ael_status status = AEL_E_CRYPTO;
+    ael_mutex_lock(&s_testing);
+    *available = engine->is_available();
+    if (*available) {
+        status = ael_aead_self_test(engine);
+    }
+    ael_mutex_unlock(&s_testing);
+    return status;
+}
+
 static enum ael_status test(struct place *place) {
-    if (!place->engine->is_available()) {
+    bool available = false;
+    enum ael_status status = test_alone(place->engine, &available);
+    if (!available) {
         note(place, ABSENT);
         return AEL_E_CRYPTO;
     }
-    enum ael_status status = ael_aead_self_test(place->engine);
     if (status == AEL_OK || status == AEL_E_CORRUPTED) {
         note(place, status == AEL_OK ? GOOD : BROKEN);
     }
     return status == AEL_E_CORRUPTED ? AEL_E_CRYPTO : status;
 }
 
-/* Threads that come at once all do it. What could not be tested for want of memory is tested again. */
+/* Threads that come at once do it one after the other. What could not be tested for want of memory is tested again. */
 static enum ael_status test_now(struct place *place) {
     int cancel = ael_cancel_disable();
     enum ael_status status = test(place);

@@ -14,10 +14,15 @@
 enum { UNKNOWN, OFF, ON };
 static atomic_int s_mode = UNKNOWN;
 
+/* Held over the first use of OpenSSL, which sets itself up then: a fork waits, so that no child inherits the half of it. */
+static struct ael_mutex s_asking = AEL_MUTEX_INIT;
+
 /* The question may read OpenSSL's configuration: a thread cancelled there would keep a scratch slot. */
 static int ask(void) {
     int cancel = ael_cancel_disable();
+    ael_mutex_lock(&s_asking);
     int mode = EVP_default_properties_is_fips_enabled(NULL) == 1 ? ON : OFF;
+    ael_mutex_unlock(&s_asking);
     ael_cancel_restore(cancel);
     atomic_store_explicit(&s_mode, mode, memory_order_relaxed);
     return mode;

@@ -22,12 +22,15 @@
 #include <ael/secret.h>
 #include <ael/sys/kms_backend.h>
 
+#include <openssl/crypto.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <unistd.h>
 
-enum { LEN = 32, CHILD_SECONDS = 60, NAMES = 4 };
+enum { LEN = 32, CHILD_SECONDS = 60, NAMES = 4, OPEN_LATER_MS = 200 };
 
 /* What went wrong in threads. */
 static atomic_uint g_wrong;
@@ -281,6 +284,57 @@ static void test_fork__while_the_host_logs_and_counts(void) {
     CU_ASSERT_EQUAL(ael_hooks_set(NULL), AEL_OK);
 }
 
+/* -- the first use of OpenSSL -- */
+
+static struct gate g_setting_up = GATE_INIT;
+
+static void *stop_in_openssl(size_t size, const char *file, int line) {
+    (void)file;
+    (void)line;
+    gate_pass(&g_setting_up);
+    return malloc(size);
+}
+
+static void *resize_for_openssl(void *memory, size_t size, const char *file, int line) {
+    (void)file;
+    (void)line;
+    return realloc(memory, size);
+}
+
+static void free_for_openssl(void *memory, const char *file, int line) {
+    (void)file;
+    (void)line;
+    free(memory);
+}
+
+static void *draw(void *context) {
+    uint8_t bytes[LEN];
+    (void)context;
+    expect(ael_random_fill(bytes, sizeof bytes) == AEL_OK);
+    return NULL;
+}
+
+static void *open_gate_later(void *context) {
+    (void)poll(NULL, 0, OPEN_LATER_MS);
+    gate_open(context);
+    return NULL;
+}
+
+/* The fork waits until OpenSSL is whole; who forked at once would find its locks held by a thread that is not there. */
+static void test_fork__while_openssl_sets_itself_up(void) {
+    pthread_t drawer;
+    pthread_t opener;
+    CU_ASSERT_EQUAL_FATAL(CRYPTO_set_mem_functions(stop_in_openssl, resize_for_openssl, free_for_openssl), 1);
+    gate_shut(&g_setting_up);
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&drawer, NULL, draw, NULL), 0);
+    gate_wait_for(&g_setting_up, 1);
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&opener, NULL, open_gate_later, &g_setting_up), 0);
+    check_child();
+    (void)pthread_join(opener, NULL);
+    (void)pthread_join(drawer, NULL);
+    CU_ASSERT_EQUAL(atomic_load(&g_wrong), 0);
+}
+
 /* -- threads that are anywhere -- */
 
 static atomic_bool g_over;
@@ -328,6 +382,7 @@ static void test_fork__while_threads_do_everything(void) {
 }
 
 static const struct test_case k_cases[] = {
+    {"OpenSSL is used for the first time", test_fork__while_openssl_sets_itself_up},
     {"a KMS handle is made", test_fork__while_a_kms_handle_is_made},
     {"names of metrics are made", test_fork__while_metric_names_are_made},
     {"hooks are set", test_fork__while_hooks_are_set},
