@@ -3,10 +3,9 @@
  * those that do not.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "tests/contract/kms_contract.h"
+#include "tests/contract/kms_contract_case.h"
 #include "tests/support/suite.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static struct ael_kms *new_static(uint8_t fill) {
@@ -17,26 +16,11 @@ static struct ael_kms *new_static(uint8_t fill) {
     return kms;
 }
 
-static void count_checks(void *context, const char *check, bool passed, const char *detail) {
-    unsigned *counts = context;
-    counts[passed ? 0 : 1]++;
-    if (!passed) {
-        printf("\n    %s: %s", check, detail);
-    }
-}
-
 static void test_static_kms__keeps_the_contract(void) {
-    unsigned counts[2] = {0, 0};
     struct ael_kms_contract_options options = AEL_KMS_CONTRACT_OPTIONS_INIT;
     options.kms = new_static(0x11);
     options.stranger = new_static(0x22);
-    options.report = count_checks;
-    options.context = counts;
-    CU_ASSERT_EQUAL(ael_kms_contract_run(&options), 0);
-    CU_ASSERT_EQUAL(counts[1], 0);
-    CU_ASSERT(counts[0] >= 19);
-    ael_kms_release(options.kms);
-    ael_kms_release(options.stranger);
+    kms_contract_expect_kept(&options);
 }
 
 /* ---- a KMS that breaks every rule it can ---- */
@@ -85,16 +69,16 @@ static const struct ael_kms_vtable k_bad = {
 };
 
 static void test_kms_contract_run__notices_a_kms_that_breaks_it(void) {
-    unsigned counts[2] = {0, 0};
+    struct contract_count count = {0, 0};
     struct ael_kms_contract_options options = AEL_KMS_CONTRACT_OPTIONS_INIT;
     CU_ASSERT_EQUAL_FATAL(ael_kms_new(&k_bad, NULL, &options.kms), AEL_OK);
-    options.report = count_checks;
-    options.context = counts;
+    options.report = contract_count;
+    options.context = &count;
     options.no_lines = true;
     options.rounds = 1;
     /* name, hides the key, damaged, truncated, extended, empty, deadline, cancelled */
     CU_ASSERT_EQUAL(ael_kms_contract_run(&options), 8);
-    CU_ASSERT_EQUAL(counts[1], 8);
+    CU_ASSERT_EQUAL(count.failed, 8);
     ael_kms_release(options.kms);
 }
 

@@ -2,19 +2,11 @@
  * tests/contract/test_kms_vault_contract.c - Vault's Transit keeps the contract: with a token, and through AppRole.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "tests/contract/kms_contract.h"
+#include "tests/contract/kms_contract_case.h"
 #include "tests/support/suite.h"
 #include "tests/support/vault_server.h"
 
 #include <stdio.h>
-
-static void count_checks(void *context, const char *check, bool passed, const char *detail) {
-    unsigned *counts = context;
-    counts[passed ? 0 : 1]++;
-    if (!passed) {
-        printf("\n    %s: %s", check, detail);
-    }
-}
 
 static void use_other_key(struct ael_kms_vault_options *options) {
     static char root[128];
@@ -33,22 +25,15 @@ static void log_in_by_approle(struct ael_kms_vault_options *options) {
 }
 
 static void run(void (*more)(struct ael_kms_vault_options *options)) {
-    unsigned counts[2] = {0, 0};
     struct ael_kms_contract_options options = AEL_KMS_CONTRACT_OPTIONS_INIT;
     struct ael_error err = {.status = AEL_OK};
     CU_ASSERT_PTR_NOT_NULL_FATAL(vault_server());
     CU_ASSERT_EQUAL_FATAL(vault_kms_new(more, &options.kms, &err), AEL_OK);
     CU_ASSERT_EQUAL_FATAL(vault_kms_new(use_other_key, &options.stranger, &err), AEL_OK);
-    options.report = count_checks;
-    options.context = counts;
     options.stride = 3;
     options.threads = 4;
     options.rounds = 8;
-    CU_ASSERT_EQUAL(ael_kms_contract_run(&options), 0);
-    CU_ASSERT_EQUAL(counts[1], 0);
-    CU_ASSERT(counts[0] >= 19);
-    ael_kms_release(options.kms);
-    ael_kms_release(options.stranger);
+    kms_contract_expect_kept(&options);
 }
 
 static void test_kms_vault__keeps_the_contract_with_a_token(void) {

@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "tests/contract/metastore_contract.h"
+#include "tests/support/contract_count.h"
 #include "tests/support/dynamodb_server.h"
 #include "tests/support/suite.h"
 
@@ -15,17 +16,12 @@ struct fixture {
     struct dynamodb_server server;
     uint32_t max_connections;
     unsigned tables; /* made so far: each check has one of its own */
-    unsigned failed;
-    unsigned passed;
+    struct contract_count count;
 };
 
 static void count_checks(void *context, const char *check, bool passed, const char *detail) {
     struct fixture *fixture = context;
-    fixture->passed += passed ? 1 : 0;
-    fixture->failed += passed ? 0 : 1;
-    if (!passed) {
-        printf("\n    %s: %s", check, detail);
-    }
+    contract_count(&fixture->count, check, passed, detail);
 }
 
 static enum ael_status open_last(void *context, struct ael_metastore **metastore) {
@@ -72,8 +68,8 @@ static void run_on(const char *kind, uint32_t max_connections) {
     CU_ASSERT_TRUE(dynamodb_server_init(&fixture.server, kind));
     if (fixture.server.pid != 0) {
         CU_ASSERT_EQUAL(ael_metastore_contract_run(&options), 0);
-        CU_ASSERT_EQUAL(fixture.failed, 0);
-        CU_ASSERT_EQUAL(fixture.passed, 23);
+        CU_ASSERT_EQUAL(fixture.count.failed, 0);
+        CU_ASSERT_EQUAL(fixture.count.passed, 23);
     }
     dynamodb_server_clear(&fixture.server);
 }

@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "tests/contract/metastore_contract.h"
+#include "tests/support/contract_count.h"
 #include "tests/support/postgres_server.h"
 #include "tests/support/suite.h"
 
@@ -14,8 +15,7 @@
 
 struct fixture {
     const char *table; /* NULL = ensure_schema makes it */
-    unsigned failed;
-    unsigned passed;
+    struct contract_count count;
     uint32_t max_connections;
 };
 
@@ -23,11 +23,7 @@ static struct postgres_server g_server;
 
 static void count_checks(void *context, const char *check, bool passed, const char *detail) {
     struct fixture *fixture = context;
-    fixture->passed += passed ? 1 : 0;
-    fixture->failed += passed ? 0 : 1;
-    if (!passed) {
-        printf("\n    %s: %s", check, detail);
-    }
+    contract_count(&fixture->count, check, passed, detail);
 }
 
 static enum ael_status open_last(void *context, struct ael_metastore **metastore) {
@@ -69,8 +65,8 @@ static void run_with(const char *table, uint32_t max_connections, size_t max_id_
     options.report = count_checks;
     options.context = &fixture;
     CU_ASSERT_EQUAL(ael_metastore_contract_run(&options), 0);
-    CU_ASSERT_EQUAL(fixture.failed, 0);
-    CU_ASSERT_EQUAL(fixture.passed, 23);
+    CU_ASSERT_EQUAL(fixture.count.failed, 0);
+    CU_ASSERT_EQUAL(fixture.count.passed, 23);
 }
 
 static void test_postgres_server__starts(void) {

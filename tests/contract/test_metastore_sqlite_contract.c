@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "tests/contract/metastore_contract.h"
+#include "tests/support/contract_count.h"
 #include "tests/support/suite.h"
 
 #include <ael/metastore_sqlite.h>
@@ -15,18 +16,13 @@ struct fixture {
     char folder[64];
     char path[96];
     unsigned stores;
-    unsigned failed;
-    unsigned passed;
+    struct contract_count count;
     uint32_t max_connections;
 };
 
 static void count_checks(void *context, const char *check, bool passed, const char *detail) {
     struct fixture *fixture = context;
-    fixture->passed += passed ? 1 : 0;
-    fixture->failed += passed ? 0 : 1;
-    if (!passed) {
-        printf("\n    %s: %s", check, detail);
-    }
+    contract_count(&fixture->count, check, passed, detail);
 }
 
 static void remove_store(struct fixture *fixture) {
@@ -65,8 +61,8 @@ static void run_with(uint32_t max_connections) {
     options.report = count_checks;
     options.context = &fixture;
     CU_ASSERT_EQUAL(ael_metastore_contract_run(&options), 0);
-    CU_ASSERT_EQUAL(fixture.failed, 0);
-    CU_ASSERT_EQUAL(fixture.passed, 23);
+    CU_ASSERT_EQUAL(fixture.count.failed, 0);
+    CU_ASSERT_EQUAL(fixture.count.passed, 23);
     remove_store(&fixture);
     CU_ASSERT_EQUAL(rmdir(fixture.folder), 0);
 }
