@@ -1,61 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/support/aws_kms_server.h"
 
-#include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
+#include "tests/support/companion.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-extern char **environ;
 
 static struct aws_kms_server s_server;
-static pid_t s_pid;
-static pid_t s_owner;
-static FILE *s_to;
-static FILE *s_from;
+static struct companion s_program;
 static bool s_tls;
-
-static void end_server(void) {
-    if (s_owner != getpid()) {
-        return; /* a child of a test's fork */
-    }
-    char command[128];
-    fclose(s_to);
-    (void)waitpid(s_pid, NULL, 0);
-    fclose(s_from);
-    (void)snprintf(command, sizeof command, "rm -rf %s", s_server.folder);
-    if (system(command) != 0) {
-        fprintf(stderr, "%s stays\n", s_server.folder);
-    }
-}
-
-static bool spawn(bool tls) {
-    int to[2];
-    int from[2];
-    static char script[] = AEL_TEST_SOURCE_DIR "/tests/support/aws_kms_server.py";
-    char python[] = "python3";
-    char word[] = "tls";
-    char *argv[] = {python, script, s_server.folder, tls ? word : NULL, NULL};
-    if (pipe2(to, O_CLOEXEC) != 0 || pipe2(from, O_CLOEXEC) != 0) {
-        return false;
-    }
-    posix_spawn_file_actions_t actions;
-    (void)posix_spawn_file_actions_init(&actions);
-    (void)posix_spawn_file_actions_adddup2(&actions, to[0], 0);
-    (void)posix_spawn_file_actions_adddup2(&actions, from[1], 1);
-    int failed = posix_spawnp(&s_pid, python, &actions, NULL, argv, environ);
-    (void)posix_spawn_file_actions_destroy(&actions);
-    close(to[0]);
-    close(from[1]);
-    s_to = fdopen(to[1], "w");
-    s_from = fdopen(from[0], "r");
-    s_owner = getpid();
-    return failed == 0 && s_to != NULL && s_from != NULL;
-}
 
 static void keep_of_place(struct aws_kms_place *place, const char *name, const char *value) {
     const struct {
@@ -86,62 +40,42 @@ static void keep(const char *name, const char *value) {
     }
 }
 
-static bool read_until_ready(void) {
-    char line[512];
-    while (fgets(line, sizeof line, s_from) != NULL) {
-        char *blank = strchr(line, ' ');
-        line[strcspn(line, "\n")] = '\0';
-        if (blank == NULL) {
-            continue;
-        }
-        *blank = '\0';
-        if (strcmp(line, "ready") == 0) {
-            return true;
-        }
-        keep(line, blank + 1);
-    }
-    return false;
-}
-
 /* see tests/support/aws_kms_server.h */
 const struct aws_kms_server *aws_kms_server(bool tls) {
-    if (s_pid != 0) {
+    static char script[] = AEL_TEST_SOURCE_DIR "/tests/support/aws_kms_server.py";
+    static char python[] = "python3";
+    static char word[] = "tls";
+    char *argv[] = {python, script, s_server.folder, tls ? word : NULL, NULL};
+    if (s_program.pid != 0) {
         return &s_server;
     }
     s_tls = tls;
-    (void)snprintf(s_server.folder, sizeof s_server.folder, "/tmp/ael-kms-XXXXXX");
     (void)snprintf(s_server.places[AWS_WEST].region, sizeof s_server.places[0].region, "us-west-2");
     (void)snprintf(s_server.places[AWS_EAST].region, sizeof s_server.places[0].region, "us-east-1");
-    if (mkdtemp(s_server.folder) == NULL || !spawn(tls) || !read_until_ready()) {
+    if (!companion_folder("kms", s_server.folder, sizeof s_server.folder) ||
+        !companion_start(&s_program, s_server.folder, argv, keep)) {
         printf(
             "\n    the stand-in of AWS KMS does not start: is there python3, with venv and pip or moto?\n");
         return NULL;
     }
-    (void)atexit(end_server);
     setenv("AWS_ACCESS_KEY_ID", s_server.access_key, 1);
     setenv("AWS_SECRET_ACCESS_KEY", s_server.secret_key, 1);
     unsetenv("AWS_SESSION_TOKEN");
     return &s_server;
 }
 
-static void tell(const char *line, char *answer, size_t size) {
-    if (fputs(line, s_to) < 0 || fflush(s_to) != 0 || fgets(answer, (int)size, s_from) == NULL) {
-        answer[0] = '\0';
-    }
-}
-
 /* see tests/support/aws_kms_server.h */
 void aws_kms_server_set(int place, const char *mode) {
     char line[256];
     (void)snprintf(line, sizeof line, "%s %s\n", mode, s_server.places[place].region);
-    tell(line, line, sizeof line);
+    companion_tell(&s_program, line, line, sizeof line);
 }
 
 /* see tests/support/aws_kms_server.h */
 void aws_kms_server_delay(int place, unsigned ms) {
     char line[256];
     (void)snprintf(line, sizeof line, "delay %s %u\n", s_server.places[place].region, ms);
-    tell(line, line, sizeof line);
+    companion_tell(&s_program, line, line, sizeof line);
 }
 
 /* see tests/support/aws_kms_server.h */
@@ -155,14 +89,14 @@ void aws_kms_server_say(int place, const char *bytes) {
         fclose(file);
     }
     (void)snprintf(line, sizeof line, "say %s %s\n", s_server.places[place].region, path);
-    tell(line, line, sizeof line);
+    companion_tell(&s_program, line, line, sizeof line);
 }
 
 /* see tests/support/aws_kms_server.h */
 unsigned aws_kms_server_count(int place, const char *action) {
     char line[256];
     (void)snprintf(line, sizeof line, "count %s %s\n", s_server.places[place].region, action);
-    tell(line, line, sizeof line);
+    companion_tell(&s_program, line, line, sizeof line);
     return (unsigned)strtoul(line, NULL, 10);
 }
 
@@ -170,7 +104,7 @@ unsigned aws_kms_server_count(int place, const char *action) {
 bool aws_kms_server_reveal(int place, const char *blob, uint8_t key[32]) {
     char line[1024];
     (void)snprintf(line, sizeof line, "reveal %s %s\n", s_server.places[place].region, blob);
-    tell(line, line, sizeof line);
+    companion_tell(&s_program, line, line, sizeof line);
     bool good = strlen(line) >= 64;
     for (size_t i = 0; good && i < 32; i++) {
         char digits[3] = {line[2 * i], line[2 * i + 1], '\0'};
