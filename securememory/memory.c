@@ -141,7 +141,7 @@ static void describe(struct ael_memory_stats *stats) {
     struct ael_protected *memory = ael_protected();
     stats->secret_slots = memory->slots.count - memory->slots.kept;
     ael_secret_slots_count(&memory->slots, &stats->secret_slots_in_use, &stats->secret_slots_filled);
-    stats->scratch_slots = AEL_SCRATCH_SLOTS;
+    stats->scratch_slots = memory->scratch.slots;
     stats->scratch_slots_in_use = ael_scratch_pool_in_use(&memory->scratch);
     stats->locked_bytes = ael_pages_locked_bytes();
     stats->large_regions = ael_own_pages_list_count(&memory->large);

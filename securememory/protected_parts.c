@@ -40,10 +40,20 @@ static size_t pages_for(size_t bytes) {
     return (bytes + ael_sys_page_bytes() - 1) / ael_sys_page_bytes();
 }
 
-/* All but the slots. */
+/* All but the slots of secrets, at least. */
 static size_t fixed_pages(void) {
-    return pages_for(AEL_ROOTS_ALL_BYTES) + pages_for(AEL_SCRATCH_ALL_BYTES) +
+    return pages_for(AEL_ROOTS_ALL_BYTES) + pages_for(AEL_SCRATCH_LEAST_BYTES) +
            pages_for(AEL_GENERATOR_ALL_BYTES);
+}
+
+/* More in a hundredth of the limit. At `strict` they are opened and shut by each operation, for which they are few. */
+static uint32_t scratch_slots(enum ael_protection_level key_level) {
+    size_t most = key_level == AEL_PROTECTION_STRICT ? 0 : locked_memory_limit() / 100 / AEL_SCRATCH_STRIDE;
+    uint32_t slots = AEL_SCRATCH_SLOTS_LEAST;
+    while (slots < AEL_SCRATCH_SLOTS_MOST && (size_t)slots * 2 <= most) {
+        slots *= 2;
+    }
+    return slots;
 }
 
 static size_t clamp(size_t value, size_t least, size_t most) {
@@ -88,9 +98,11 @@ map_slots(struct ael_protected *memory, const struct ael_memory_options *options
 
 /* Where there is room for a page beside what must be, and for one more that is left: they are only for speed, and the host
  * may lock a page of its own later. More in a hundredth of the limit. */
-static size_t hot_keys(const struct ael_memory_options *options) {
+static size_t hot_keys(const struct ael_protected *memory, const struct ael_memory_options *options) {
     size_t page = ael_sys_page_bytes();
-    size_t needed = fixed_pages() + slots_for_edges() + most_slots(options) + 1 + PAGES_LEFT;
+    size_t more_scratch = (memory->scratch.slots - AEL_SCRATCH_SLOTS_LEAST) * AEL_SCRATCH_STRIDE;
+    size_t needed =
+        fixed_pages() + pages_for(more_scratch) + slots_for_edges() + most_slots(options) + 1 + PAGES_LEFT;
     if (needed > locked_memory_limit() / page) {
         return 0;
     }
@@ -128,14 +140,18 @@ choose_levels(struct ael_protected *memory, const struct ael_memory_options *opt
 
 /* -- making and clearing -- */
 
+static void clear_working_parts(struct ael_protected *memory) {
+    ael_secret_slots_clear(&memory->slots);
+    ael_generator_clear(&memory->generator);
+    ael_scratch_pool_clear(&memory->scratch);
+}
+
 static void clear_parts(struct ael_protected *memory) {
     ael_warden_stop(&memory->warden);
     ael_rekey_clear(&memory->rekey);
     ael_own_pages_list_unmap_all(&memory->large);
-    ael_secret_slots_clear(&memory->slots);
     ael_hot_keys_clear(&memory->hot);
-    ael_generator_clear(&memory->generator);
-    ael_scratch_pool_clear(&memory->scratch);
+    clear_working_parts(memory);
     ael_roots_clear(&memory->roots);
     ael_pkeys_give_back();
 }
@@ -216,6 +232,35 @@ static enum ael_status begin_dues(struct ael_protected *memory, const struct ael
     return AEL_OK;
 }
 
+static enum ael_status map_working_parts(
+    struct ael_protected *memory,
+    uint32_t scratch,
+    const struct ael_memory_options *options,
+    struct ael_error *err) {
+    AEL_TRY(ael_scratch_pool_init(&memory->scratch, scratch, &memory->policy, err));
+    AEL_TRY(ael_generator_init(&memory->generator, &memory->policy, err));
+    return map_slots(memory, options, err);
+}
+
+static void forget_error(struct ael_error *err) {
+    if (err != NULL) {
+        *err = (struct ael_error){.status = AEL_OK};
+    }
+}
+
+/* The host may have locked most of the limit: then as little scratch as can be. */
+static enum ael_status map_what_fits(
+    struct ael_protected *memory, const struct ael_memory_options *options, struct ael_error *err) {
+    uint32_t scratch = scratch_slots(memory->policy.level);
+    enum ael_status status = map_working_parts(memory, scratch, options, err);
+    if (status == AEL_E_LOCK_LIMIT && scratch > AEL_SCRATCH_SLOTS_LEAST) {
+        clear_working_parts(memory);
+        forget_error(err);
+        status = map_working_parts(memory, AEL_SCRATCH_SLOTS_LEAST, options, err);
+    }
+    return status;
+}
+
 static enum ael_status map_parts(
     struct ael_protected *memory,
     const struct ael_memory_options *options,
@@ -224,10 +269,8 @@ static enum ael_status map_parts(
     AEL_TRY(choose_levels(memory, options, err));
     AEL_TRY(start_warden(memory, options, err));
     AEL_TRY(make_roots(memory, inherited, err));
-    AEL_TRY(ael_scratch_pool_init(&memory->scratch, &memory->policy, err));
-    AEL_TRY(ael_generator_init(&memory->generator, &memory->policy, err));
-    AEL_TRY(map_slots(memory, options, err));
-    ael_hot_keys_init(&memory->hot, hot_keys(options), idle_ns(options), &memory->policy);
+    AEL_TRY(map_what_fits(memory, options, err));
+    ael_hot_keys_init(&memory->hot, hot_keys(memory, options), idle_ns(options), &memory->policy);
     return begin_dues(memory, options);
 }
 

@@ -19,12 +19,12 @@ enum {
 };
 
 _Static_assert(AEL_SCRATCH_STRIDE % 64 == 0, "every slot is aligned");
-_Static_assert(AEL_SCRATCH_ALL_BYTES % 4096 == 0, "the slots fill pages of 4 KiB");
+_Static_assert(AEL_SCRATCH_LEAST_BYTES % 4096 == 0, "the slots fill pages of 4 KiB");
 
 /* The slots end at the rear guard, also where they do not fill the pages. */
 static uint8_t *canary_of(const struct ael_scratch_pool *pool, uint32_t slot) {
     const struct ael_pages *pages = &pool->region.pages;
-    return pages->bytes + pages->len - AEL_SCRATCH_ALL_BYTES + (size_t)slot * AEL_SCRATCH_STRIDE;
+    return pages->bytes + pages->len - (size_t)(pool->slots - slot) * AEL_SCRATCH_STRIDE;
 }
 
 /* see securememory/scratch_pool.h */
@@ -35,7 +35,7 @@ uint8_t *ael_scratch_pool_bytes(const struct ael_scratch_pool *pool, uint32_t sl
 static enum ael_status write_canaries(struct ael_scratch_pool *pool) {
     AEL_TRY(ael_sys_seed(pool->canary, sizeof pool->canary));
     AEL_TRY(ael_region_begin(&pool->region, AEL_PAGES_WRITE));
-    for (uint32_t slot = 0; slot < AEL_SCRATCH_SLOTS; slot++) {
+    for (uint32_t slot = 0; slot < pool->slots; slot++) {
         memcpy(canary_of(pool, slot), pool->canary, sizeof pool->canary);
     }
     return ael_region_end(&pool->region);
@@ -43,11 +43,15 @@ static enum ael_status write_canaries(struct ael_scratch_pool *pool) {
 
 /* see securememory/scratch_pool.h */
 enum ael_status ael_scratch_pool_init(
-    struct ael_scratch_pool *pool, const struct ael_region_policy *policy, struct ael_error *err) {
+    struct ael_scratch_pool *pool,
+    uint32_t slots,
+    const struct ael_region_policy *policy,
+    struct ael_error *err) {
     memset(pool, 0, sizeof *pool);
+    pool->slots = slots;
     AEL_TRY(ael_mutex_init(&pool->lock));
     enum ael_status status =
-        ael_region_init(&pool->region, AEL_LEASE_OF_SCRATCH, AEL_SCRATCH_ALL_BYTES, policy, err);
+        ael_region_init(&pool->region, AEL_LEASE_OF_SCRATCH, (size_t)slots * AEL_SCRATCH_STRIDE, policy, err);
     if (status == AEL_OK) {
         status = write_canaries(pool);
     }
@@ -88,9 +92,10 @@ static bool take_if_free(struct ael_scratch_mark *mark) {
 
 /* The thread's own before the others. */
 static bool take_free(struct ael_scratch_pool *pool, uint32_t *slot) {
-    uint32_t own = (uint32_t)(ael_thread_number() * APART % AEL_SCRATCH_SLOTS);
-    for (uint32_t i = 0; i < AEL_SCRATCH_SLOTS; i++) {
-        *slot = (own + i) % AEL_SCRATCH_SLOTS;
+    uint32_t last = pool->slots - 1;
+    uint32_t own = (uint32_t)(ael_thread_number() * APART);
+    for (uint32_t i = 0; i < pool->slots; i++) {
+        *slot = (own + i) & last;
         if (take_if_free(&pool->marks[*slot])) {
             return true;
         }
@@ -179,7 +184,7 @@ static bool is_intact(const struct ael_scratch_pool *pool, uint32_t slot) {
 
 /* A canary that is not intact is written anew, so that one stray write is reported once. */
 static bool check_canary(struct ael_scratch_pool *pool, uint32_t slot) {
-    if (slot == AEL_SCRATCH_SLOTS || is_intact(pool, slot)) {
+    if (slot == pool->slots || is_intact(pool, slot)) {
         return true; /* behind the last slot is the guard page */
     }
     ael_mutex_lock(&pool->lock);
@@ -211,7 +216,7 @@ enum ael_status ael_scratch_pool_give(struct ael_scratch_pool *pool, uint32_t sl
 /* see securememory/scratch_pool.h */
 uint32_t ael_scratch_pool_in_use(struct ael_scratch_pool *pool) {
     uint32_t count = 0;
-    for (uint32_t slot = 0; slot < AEL_SCRATCH_SLOTS; slot++) {
+    for (uint32_t slot = 0; slot < pool->slots; slot++) {
         count += atomic_load(&pool->marks[slot].taken);
     }
     return count;

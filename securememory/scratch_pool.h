@@ -1,5 +1,6 @@
 /*
- * securememory/scratch_pool.h - the scratch slots themselves: 20 KiB (16 where slots are smaller) in one region, each slot behind a canary.
+ * securememory/scratch_pool.h - the scratch slots themselves: 16 to 64, 20 to 80 KiB in one region (16 to 64 where slots
+ * are smaller), each slot behind a canary.
  *
  *     guard | canary slot | canary slot | ... | canary slot | guard      (zeros before the first on large pages)
  *
@@ -14,10 +15,11 @@
 #include "securememory/waiters.h"
 
 enum {
-    AEL_SCRATCH_SLOTS = 16,
+    AEL_SCRATCH_SLOTS_LEAST = 16,
+    AEL_SCRATCH_SLOTS_MOST = 64,
     AEL_SCRATCH_CANARY_BYTES = 64,
     AEL_SCRATCH_STRIDE = AEL_SCRATCH_CANARY_BYTES + AEL_SCRATCH_BYTES,
-    AEL_SCRATCH_ALL_BYTES = AEL_SCRATCH_SLOTS * AEL_SCRATCH_STRIDE,
+    AEL_SCRATCH_LEAST_BYTES = AEL_SCRATCH_SLOTS_LEAST * AEL_SCRATCH_STRIDE,
 };
 
 /* Whether a slot is out. In a line of its own: a thread comes back to the same slot, and waits for no other's stores.
@@ -28,16 +30,21 @@ struct ael_scratch_mark {
 
 struct ael_scratch_pool {
     struct ael_region region;
-    struct ael_scratch_mark marks[AEL_SCRATCH_SLOTS];
+    uint32_t slots; /* a power of two; constant */
+    struct ael_scratch_mark marks[AEL_SCRATCH_SLOTS_MOST];
     atomic_bool has_waiters; /* who comes later queues up behind them; ordered with the marks by barriers */
     struct ael_mutex lock;   /* guards the waiters, and the writing of canaries */
     struct ael_waiters waiters;
     uint8_t canary[AEL_SCRATCH_CANARY_BYTES]; /* what every canary must be; constant */
 };
 
-/** Maps the slots. @return AEL_OK; as ael_region_init; AEL_E_RANDOM. Nothing to clear after a failure. */
+/**
+ * Maps the slots: a power of two of them, from AEL_SCRATCH_SLOTS_LEAST to AEL_SCRATCH_SLOTS_MOST.
+ *
+ * @return AEL_OK; as ael_region_init; AEL_E_RANDOM. Nothing to clear after a failure.
+ */
 AEL_MUST_CHECK enum ael_status ael_scratch_pool_init(
-    struct ael_scratch_pool *pool, const struct ael_region_policy *policy, struct ael_error *err);
+    struct ael_scratch_pool *pool, uint32_t slots, const struct ael_region_policy *policy, struct ael_error *err);
 
 /** Wipes and unmaps; no slot is out. A zeroed struct is accepted. */
 void ael_scratch_pool_clear(struct ael_scratch_pool *pool);

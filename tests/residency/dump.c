@@ -44,8 +44,9 @@ static void count_pages(enum wire_part part, const struct ael_pages *pages) {
             g_counts.hot_with_bytes += has_bytes(bytes + (size_t)i * AEL_HOT_KEY_BYTES, AEL_HOT_KEY_BYTES);
         }
     } else if (part == WIRE_PART_SCRATCH) {
-        const uint8_t *slot = bytes + pages->len - AEL_SCRATCH_ALL_BYTES;
-        for (int i = 0; i < AEL_SCRATCH_SLOTS; i++, slot += AEL_SCRATCH_STRIDE) {
+        uint32_t slots = ael_protected()->scratch.slots;
+        const uint8_t *slot = bytes + pages->len - (size_t)slots * AEL_SCRATCH_STRIDE;
+        for (uint32_t i = 0; i < slots; i++, slot += AEL_SCRATCH_STRIDE) {
             g_counts.scratch_with_bytes += has_bytes(slot + AEL_SCRATCH_CANARY_BYTES, AEL_SCRATCH_BYTES);
         }
     }

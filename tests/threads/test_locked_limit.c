@@ -4,6 +4,7 @@
 #include "securememory/protected.h"
 #include "tests/support/child.h"
 #include "tests/support/fixture.h"
+#include "tests/support/scratch_slots.h"
 #include "tests/support/soak.h"
 #include "tests/support/suite.h"
 
@@ -292,16 +293,17 @@ static void test_slots__are_given_in_the_order_of_asking(void) {
 }
 
 static void test_scratch__is_given_in_the_order_of_asking(void) {
-    struct ael_scratch held[AEL_SCRATCH_SLOTS];
+    struct ael_scratch held[AEL_SCRATCH_SLOTS_MOST];
     struct waiting all[QUEUE];
-    for (size_t i = 0; i < AEL_SCRATCH_SLOTS; i++) {
+    uint32_t slots = scratch_slots();
+    for (size_t i = 0; i < slots; i++) {
         CU_ASSERT_EQUAL(ael_scratch_begin(&held[i], NULL), AEL_OK);
     }
     struct ael_scratch_pool *pool = &ael_protected()->scratch;
     queue_up(all, wait_for_scratch, &pool->waiters, &pool->lock);
     CU_ASSERT_EQUAL(ael_scratch_end(&held[0]), AEL_OK);
     check_order(all);
-    for (size_t i = 1; i < AEL_SCRATCH_SLOTS; i++) {
+    for (size_t i = 1; i < slots; i++) {
         CU_ASSERT_EQUAL(ael_scratch_end(&held[i]), AEL_OK);
     }
     CU_ASSERT_EQUAL(ael_shutdown(0), AEL_OK);
@@ -310,18 +312,19 @@ static void test_scratch__is_given_in_the_order_of_asking(void) {
 /* At the deadline, and with nothing open afterwards. */
 static void test_slots__that_do_not_come_free_are_a_status(void) {
     struct ael_memory_options options = AEL_MEMORY_OPTIONS_INIT;
-    struct ael_scratch all[AEL_SCRATCH_SLOTS];
+    struct ael_scratch all[AEL_SCRATCH_SLOTS_MOST];
     struct ael_scratch scratch;
     struct ael_call call = AEL_CALL_INIT;
     options.secret_slots = 1;
     CU_ASSERT_EQUAL_FATAL(ael_memory_configure(&options, NULL), AEL_OK);
     call.deadline_ns = 1;
-    for (size_t i = 0; i < AEL_SCRATCH_SLOTS; i++) {
+    uint32_t count = scratch_slots();
+    for (size_t i = 0; i < count; i++) {
         CU_ASSERT_EQUAL(ael_scratch_begin(&all[i], NULL), AEL_OK);
     }
     CU_ASSERT_EQUAL(ael_scratch_begin(&scratch, &call), AEL_E_TIMEOUT);
     CU_ASSERT_PTR_NULL(scratch.bytes);
-    for (size_t i = 0; i < AEL_SCRATCH_SLOTS; i++) {
+    for (size_t i = 0; i < count; i++) {
         CU_ASSERT_EQUAL(ael_scratch_end(&all[i]), AEL_OK);
     }
     struct ael_secret_slot *taken = NULL;
@@ -720,7 +723,7 @@ static int long_random_secrets_at_leased(void) {
 }
 
 static int long_random_secrets_in_all_pages(void) {
-    return long_random_secrets(AEL_PROTECTION_STRICT, AEL_SCRATCH_ALL_BYTES > 4 * 4096 ? 7 : 8);
+    return long_random_secrets(AEL_PROTECTION_STRICT, AEL_SCRATCH_LEAST_BYTES > 4 * 4096 ? 7 : 8);
 }
 
 static void test_secrets__that_are_long_and_random_need_no_page_more(void) {

@@ -496,7 +496,7 @@ static int has_hot_keys(size_t slots, size_t wanted) {
     return good && a_page_may_be_locked() ? 0 : 3;
 }
 
-enum { SLOTS_AND_HOT_KEYS = AEL_SCRATCH_ALL_BYTES > 4 * 4096 ? 5 : 6 };
+enum { SLOTS_AND_HOT_KEYS = AEL_SCRATCH_LEAST_BYTES > 4 * 4096 ? 5 : 6 };
 
 /* All that must be there, and a page for the host. */
 static int leaves_the_last_page(void) {

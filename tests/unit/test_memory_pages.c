@@ -10,6 +10,7 @@
 #include "securememory/secret_state.h"
 #include "securememory/sys_seam.h"
 #include "tests/support/child.h"
+#include "tests/support/scratch_slots.h"
 #include "tests/support/suite.h"
 
 #include <ael/memory.h>
@@ -65,16 +66,17 @@ static int secret_works(size_t len, bool random) {
 static int scratch_works(void) {
     static const struct ael_key_binding k_binding;
     static const uint8_t k_zero[AEL_SCRATCH_BYTES];
-    struct ael_scratch all[AEL_SCRATCH_SLOTS];
+    struct ael_scratch all[AEL_SCRATCH_SLOTS_MOST];
     struct ael_sealed_key sealed;
     uint8_t key[AEL_KEY_BYTES] = {7};
-    for (size_t i = 0; i < AEL_SCRATCH_SLOTS; i++) {
+    uint32_t slots = scratch_slots();
+    for (size_t i = 0; i < slots; i++) {
         if (ael_scratch_begin(&all[i], NULL) != AEL_OK || memcmp(all[i].bytes, k_zero, sizeof k_zero) != 0) {
             return 3;
         }
         memset(all[i].bytes, 0xa5, AEL_SCRATCH_BYTES);
     }
-    for (size_t i = 0; i < AEL_SCRATCH_SLOTS; i++) {
+    for (size_t i = 0; i < slots; i++) {
         if (ael_scratch_end(&all[i]) != AEL_OK) {
             return 4;
         }
@@ -167,7 +169,7 @@ static void test_memory__states_the_need_that_it_has(void) {
 static void test_memory__needs_64_kib_at_most_up_to_pages_of_16_kib(void) {
     for (size_t i = 0; i < PAGE_SIZES; i++) {
         use_pages_of(k_page_sizes[i]);
-        bool fits = g_page_bytes <= 4096 || (g_page_bytes <= 16384 && AEL_SCRATCH_ALL_BYTES <= 16384);
+        bool fits = g_page_bytes <= 4096 || (g_page_bytes <= 16384 && AEL_SCRATCH_LEAST_BYTES <= 16384);
         CU_ASSERT_EQUAL(child_run_with_lock_limit(64 * 1024, fits ? is_enough : needs_more), 0);
         use_own_pages();
     }
@@ -176,9 +178,10 @@ static void test_memory__needs_64_kib_at_most_up_to_pages_of_16_kib(void) {
 /* -- guards and canaries -- */
 
 static int write_behind(size_t offset) {
-    struct ael_scratch all[AEL_SCRATCH_SLOTS];
+    struct ael_scratch all[AEL_SCRATCH_SLOTS_MOST];
     uint8_t *last = NULL;
-    for (size_t i = 0; i < AEL_SCRATCH_SLOTS; i++) {
+    uint32_t slots = scratch_slots();
+    for (size_t i = 0; i < slots; i++) {
         if (ael_scratch_begin(&all[i], NULL) != AEL_OK) {
             return 1;
         }
@@ -213,13 +216,14 @@ static void overwrite(uint8_t *bytes, ptrdiff_t offset) {
 static void test_scratch__finds_stray_writes_before_and_behind_each_slot(void) {
     for (size_t i = 0; i < PAGE_SIZES; i++) {
         use_pages_of(k_page_sizes[i]);
-        struct ael_scratch all[AEL_SCRATCH_SLOTS];
-        for (size_t slot = 0; slot < AEL_SCRATCH_SLOTS; slot++) {
+        struct ael_scratch all[AEL_SCRATCH_SLOTS_MOST];
+        uint32_t slots = scratch_slots();
+        for (size_t slot = 0; slot < slots; slot++) {
             CU_ASSERT_EQUAL_FATAL(ael_scratch_begin(&all[slot], NULL), AEL_OK);
         }
-        for (size_t slot = 0; slot < AEL_SCRATCH_SLOTS; slot++) {
+        for (size_t slot = 0; slot < slots; slot++) {
             overwrite(
-                all[slot].bytes, slot % 2 == 0 || slot == AEL_SCRATCH_SLOTS - 1 ? -1 : AEL_SCRATCH_BYTES);
+                all[slot].bytes, slot % 2 == 0 || slot == slots - 1 ? -1 : AEL_SCRATCH_BYTES);
             CU_ASSERT_EQUAL(ael_scratch_end(&all[slot]), AEL_E_CORRUPTED);
         }
         use_own_pages();

@@ -6,6 +6,7 @@
 #include "securememory/seal_shards.h"
 #include "securememory/secret_state.h"
 #include "tests/support/failing_sys.h"
+#include "tests/support/scratch_slots.h"
 #include "tests/support/suite.h"
 
 #include <ael/memory.h>
@@ -224,7 +225,7 @@ static void test_rekey__leaves_no_plain_bytes_in_scratch(void) {
     struct ael_scratch_pool *pool = &ael_protected()->scratch;
     size_t traces = 0;
     CU_ASSERT_EQUAL(ael_region_begin(&pool->region, AEL_PAGES_READ), AEL_OK);
-    for (uint32_t slot = 0; slot < AEL_SCRATCH_SLOTS; slot++) {
+    for (uint32_t slot = 0; slot < pool->slots; slot++) {
         for (size_t i = 0; i < AEL_SCRATCH_BYTES; i++) {
             traces += ael_scratch_pool_bytes(pool, slot)[i] != 0;
         }
@@ -460,17 +461,18 @@ static void test_rekey__survives_each_failure_of_the_sweep(void) {
 }
 
 static void test_rekey__sweeps_when_slots_are_free_again(void) {
-    struct ael_scratch all[AEL_SCRATCH_SLOTS];
+    struct ael_scratch all[AEL_SCRATCH_SLOTS_MOST];
     set_up(AEL_PROTECTION_STRICT, 0);
     make_all();
     uint32_t first = root_of(0);
-    for (int i = 0; i < AEL_SCRATCH_SLOTS; i++) {
+    uint32_t slots = scratch_slots();
+    for (uint32_t i = 0; i < slots; i++) {
         CU_ASSERT_EQUAL(ael_scratch_begin(&all[i], NULL), AEL_OK);
     }
     pass(PERIOD_S);
     pass(PERIOD_S);
     CU_ASSERT_TRUE(all_under(first));
-    for (int i = 0; i < AEL_SCRATCH_SLOTS; i++) {
+    for (uint32_t i = 0; i < slots; i++) {
         CU_ASSERT_EQUAL(ael_scratch_end(&all[i]), AEL_OK);
     }
     pass(1);

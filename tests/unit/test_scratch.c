@@ -5,6 +5,7 @@
 #include "tests/support/child.h"
 #include "tests/support/failing_sys.h"
 #include "tests/support/memory_level.h"
+#include "tests/support/scratch_slots.h"
 #include "tests/support/suite.h"
 
 #include <ael/memory.h>
@@ -12,6 +13,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static size_t in_use(void) {
     struct ael_memory_stats stats = AEL_MEMORY_STATS_INIT;
@@ -20,24 +22,61 @@ static size_t in_use(void) {
 }
 
 static void take_all(struct ael_scratch *all) {
-    for (size_t i = 0; i < AEL_SCRATCH_SLOTS; i++) {
+    uint32_t slots = scratch_slots();
+    for (size_t i = 0; i < slots; i++) {
         CU_ASSERT_EQUAL(ael_scratch_begin(&all[i], NULL), AEL_OK);
     }
 }
 
 static void give_all(struct ael_scratch *all) {
-    for (size_t i = 0; i < AEL_SCRATCH_SLOTS; i++) {
+    uint32_t slots = ael_protected()->scratch.slots;
+    for (size_t i = 0; i < slots; i++) {
         CU_ASSERT_EQUAL(ael_scratch_end(&all[i]), AEL_OK);
     }
 }
 
+enum { LARGE_LIMIT = 4 * 1024 * 1024 };
+
+static uint32_t slots_at(enum ael_protection_level level) {
+    memory_at_level(level);
+    uint32_t slots = scratch_slots();
+    CU_ASSERT_EQUAL(ael_shutdown(0), AEL_OK);
+    return slots;
+}
+
+static int has_least(void) {
+    return slots_at(AEL_PROTECTION_LEASED) == AEL_SCRATCH_SLOTS_LEAST ? 0 : 1;
+}
+
+static int has_more(void) {
+    return slots_at(AEL_PROTECTION_LEASED) == 2 * AEL_SCRATCH_SLOTS_LEAST ? 0 : 1;
+}
+
+static void test_scratch__has_more_slots_where_more_may_be_locked(void) {
+    CU_ASSERT_EQUAL(child_run_with_lock_limit(64 * 1024, has_least), 0);
+    CU_ASSERT_EQUAL(child_run_with_lock_limit(LARGE_LIMIT, has_more), 0);
+    CU_ASSERT_EQUAL(slots_at(AEL_PROTECTION_STRICT), AEL_SCRATCH_SLOTS_LEAST);
+}
+
+/* The host has locked nearly all of a large limit. */
+static int works_in_what_is_left(void) {
+    size_t taken = LARGE_LIMIT - 64 * 1024;
+    void *of_the_host = mmap(NULL, taken, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return of_the_host != MAP_FAILED && mlock(of_the_host, taken) == 0 ? has_least() : 2;
+}
+
+static void test_scratch__has_few_slots_where_the_host_locked_the_rest(void) {
+    CU_ASSERT_EQUAL(child_run_with_lock_limit(LARGE_LIMIT, works_in_what_is_left), 0);
+}
+
 static void test_scratch_begin__gives_zeroed_aligned_bytes(void) {
     static const uint8_t k_zero[AEL_SCRATCH_BYTES];
-    struct ael_scratch all[AEL_SCRATCH_SLOTS];
+    struct ael_scratch all[AEL_SCRATCH_SLOTS_MOST];
+    uint32_t slots = scratch_slots();
     for (int round = 0; round < 2; round++) {
         take_all(all);
-        CU_ASSERT_EQUAL(in_use(), AEL_SCRATCH_SLOTS);
-        for (size_t i = 0; i < AEL_SCRATCH_SLOTS; i++) {
+        CU_ASSERT_EQUAL(in_use(), slots);
+        for (size_t i = 0; i < slots; i++) {
             CU_ASSERT_EQUAL((uintptr_t)all[i].bytes % 64, 0);
             CU_ASSERT_EQUAL(memcmp(all[i].bytes, k_zero, sizeof k_zero), 0);
             memset(all[i].bytes, 0xa5, AEL_SCRATCH_BYTES);
@@ -77,7 +116,7 @@ static void test_scratch_end__finds_what_was_written_around_a_slot(void) {
 }
 
 static void test_scratch_begin__times_out_and_is_cancelled_when_all_are_out(void) {
-    struct ael_scratch all[AEL_SCRATCH_SLOTS];
+    struct ael_scratch all[AEL_SCRATCH_SLOTS_MOST];
     struct ael_scratch more;
     struct ael_call call = AEL_CALL_INIT;
     struct ael_cancel *cancel = NULL;
@@ -116,7 +155,7 @@ static void wait_for_waiter(void) {
 }
 
 static void test_scratch_begin__gets_the_slot_that_another_gives_back(void) {
-    struct ael_scratch all[AEL_SCRATCH_SLOTS];
+    struct ael_scratch all[AEL_SCRATCH_SLOTS_MOST];
     enum ael_status status = AEL_E_STATE;
     pthread_t thread;
 
@@ -163,6 +202,8 @@ static void test_scratch_end__refuses_a_slot_of_before_fork(void) {
 }
 
 static const struct test_case k_cases[] = {
+    {"more where more may be locked", test_scratch__has_more_slots_where_more_may_be_locked},
+    {"few where the rest is locked", test_scratch__has_few_slots_where_the_host_locked_the_rest},
     {"zeroed and aligned", test_scratch_begin__gives_zeroed_aligned_bytes},
     {"ends what is not held", test_scratch_end__accepts_what_is_not_held},
     {"finds stray writes", test_scratch_end__finds_what_was_written_around_a_slot},
