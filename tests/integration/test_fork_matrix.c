@@ -91,7 +91,7 @@ static void warm(struct fork_world *world, int rounds) {
 
 /* -- other threads in the middle of something -- */
 
-enum { HAMMERS = 4, HAMMER_KEEPS = 60, HAMMER_NAMES = 5, STORES_A_ROUND = 10 };
+enum { HAMMERS = 4, HAMMER_KEEPS = 60, HAMMER_NAMES = 5, STORES_A_ROUND = 10, NEW_A_ROUND = 100 };
 
 struct hammer {
     struct fork_world *world;
@@ -100,21 +100,25 @@ struct hammer {
     pthread_t thread;
     struct fork_ledger kept;
     unsigned new_each; /* so many records, one is of a new partition */
+    unsigned stored;   /* partitions that were new */
 };
 
-/* Rounds begun by who forks among hammers. Where each record is of a new partition, so that a key is stored for it, they
- * make so many a round and then wait for the next: what is made is opened several times. */
+/* Rounds begun by who forks among hammers. So many new partitions are made in each, or the store grows for as long as a
+ * round takes, and each round takes longer. Where each record is of a new one they wait for the next round meanwhile: what
+ * is made is opened several times. */
 static atomic_uint g_rounds;
 
-static bool has_its_fill(const struct hammer *hammer, unsigned made) {
-    return hammer->new_each == 1 && made >= STORES_A_ROUND * (atomic_load(&g_rounds) + 1);
+static bool has_its_fill(const struct hammer *hammer) {
+    unsigned a_round = hammer->new_each == 1 ? STORES_A_ROUND : NEW_A_ROUND;
+    return hammer->stored >= a_round * (atomic_load(&g_rounds) + 1);
 }
 
 static void hammer_once(struct hammer *hammer, unsigned i) {
     struct fork_ledger made = {NULL, 0, 0};
     char partition[FORK_NAME_BYTES];
-    if (i % hammer->new_each == 0) {
+    if (i % hammer->new_each == 0 && !has_its_fill(hammer)) {
         fork_new_partition(partition);
+        hammer->stored++;
     } else {
         snprintf(partition, sizeof partition, "h%u", i % HAMMER_NAMES);
     }
@@ -132,7 +136,7 @@ static void *hammer_records(void *context) {
     struct hammer *hammer = context;
     atomic_store(&hammer->running, true);
     for (unsigned i = 0; !atomic_load(hammer->over);) {
-        if (has_its_fill(hammer, i)) {
+        if (hammer->new_each == 1 && has_its_fill(hammer)) {
             (void)sched_yield();
             continue;
         }
@@ -354,6 +358,7 @@ static void start_programs(struct fork_world *world, int rounds, pid_t (*start)(
     start_hammers(world, &hammer, 1, 64, &over);
     for (int i = 0; i < rounds; i++) {
         char partition[FORK_NAME_BYTES];
+        atomic_store(&g_rounds, (unsigned)i);
         pid_t child = start(world);
         world->forks++;
         fork_new_partition(partition);
@@ -942,6 +947,7 @@ static void child_with_threads(struct fork_world *world, int rounds) {
     start_hammers(world, &hammer, 1, 16, &over);
     for (int i = 0; i < rounds; i++) {
         struct fork_link link;
+        atomic_store(&g_rounds, (unsigned)i);
         fork_start(world, fork_among_own_threads, &link);
         fork_finish(world, &link);
     }
