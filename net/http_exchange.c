@@ -17,6 +17,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 static const char k_component[] = "net/http";
 
@@ -360,6 +361,11 @@ static bool fail_with(struct ael_http_exchange *self, enum ael_status status, co
     return fail(self, ael_error_set(&self->err, status, 0, k_component, "%s: %s", origin, why));
 }
 
+/* Such a server is on this machine; a proxy (http_proxy) would be sent the secrets themselves, and be elsewhere. */
+static bool is_readable_on_its_way(const char *url) {
+    return strncasecmp(url, "https://", 8) != 0;
+}
+
 static bool begin_connect(struct ael_http_exchange *self) {
     CURL *easy = self->place->easy;
     ael_mutex_lock(&self->place->inside);
@@ -367,7 +373,7 @@ static bool begin_connect(struct ael_http_exchange *self) {
     (void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, self->words);
     (void)curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, ael_http_tls_for_keys);
     (void)curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
-    if (self->no_proxy) {
+    if (self->no_proxy || is_readable_on_its_way(self->url)) {
         (void)curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
     }
     self->added = curl_easy_setopt(easy, CURLOPT_URL, self->url) == CURLE_OK &&

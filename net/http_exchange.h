@@ -66,7 +66,8 @@ AEL_MUST_CHECK enum ael_status ael_http_exchange_hash(
 /**
  * Makes an exchange. Nothing is sent yet.
  *
- * @param request  copied, but for its URL, which outlives the exchange; timeout_ms and no_proxy count as in ael_http_send.
+ * @param request  copied, but for its URL, which outlives the exchange; timeout_ms and no_proxy count as in ael_http_send, but
+ *                 no proxy is ever asked for an http:// URL: it would see the secrets.
  * @param secrets  copied; the secrets in it are held.
  * @return AEL_OK; AEL_E_ARGUMENT; AEL_E_NO_MEMORY.
  */

@@ -21,8 +21,8 @@
 
 struct stub {
     struct http_server *server;
-    struct http_server_reply reply;  /* to what is asked of Transit */
-    struct http_server_reply log_in; /* to a log-in */
+    struct http_server_reply reply;   /* to what is asked of Transit */
+    struct http_server_reply log_in;  /* to a log-in */
     bool renewal_hangs;
     atomic_uint transit;
     atomic_uint renewals;
@@ -452,6 +452,34 @@ static void test_kms_vault__goes_on_to_the_end_of_a_lease_that_nobody_renews(voi
     ael_clock_reset_for_test();
 }
 
+/* ---- proxies ---- */
+
+static void test_kms_vault__goes_through_no_proxy_to_this_machine(void) {
+    struct world world;
+    struct stub proxy = {.server = NULL};
+    (void)unsetenv("no_proxy");
+    (void)unsetenv("NO_PROXY");
+    proxy.server = http_server_start(answer, &proxy);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(proxy.server);
+    (void)setenv("http_proxy", http_server_url(proxy.server), 1);
+    world_begin(&world, NULL);
+    set_reply(&world, 200, GOOD_ENCRYPT);
+    (void)snprintf(proxy.log_in.body, sizeof proxy.log_in.body, "%s", GOOD_LOGIN);
+    (void)snprintf(proxy.reply.body, sizeof proxy.reply.body, "%s", GOOD_ENCRYPT);
+    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(atomic_load(&proxy.transit) + atomic_load(&proxy.renewals), 0);
+    CU_ASSERT_STRING_EQUAL(proxy.last.headers, "");
+    CU_ASSERT_STRING_EQUAL(proxy.last.body, "");
+    if (proxy.last.method[0] != '\0') {
+        printf(
+            "\n    the proxy got: %s %s\n%s%s", proxy.last.method, proxy.last.target, proxy.last.headers,
+            proxy.last.body);
+    }
+    (void)unsetenv("http_proxy");
+    world_end(&world);
+    http_server_stop(proxy.server);
+}
+
 /* ---- options ---- */
 
 static void give_no_address(struct ael_kms_vault_options *options) {
@@ -593,6 +621,7 @@ static const struct test_case k_cases[] = {
     {"it lets others go on while one renews", test_kms_vault__lets_others_go_on_while_one_renews},
     {"it logs in anew when a renewal gives little", test_kms_vault__logs_in_anew_when_a_renewal_gives_little},
     {"it goes on to the end of a lease", test_kms_vault__goes_on_to_the_end_of_a_lease_that_nobody_renews},
+    {"no proxy to this machine", test_kms_vault__goes_through_no_proxy_to_this_machine},
     {"new refuses bad options", test_kms_vault_new__refuses_bad_options_and_wipes_the_token},
     {"a file holds one text", test_secret_file_read__takes_one_text_and_nothing_else},
 };
