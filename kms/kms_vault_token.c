@@ -153,8 +153,13 @@ static struct ael_secret *settle(
         return keep(tokens, grant, asked_ns);
     }
     int64_t now_ns = ael_clock_boot_ns();
+    if (tokens->refused && tokens->doubted) { /* no better one is to be had now, nor asked for at once */
+        tokens->refused = false;
+        tokens->since_ns = now_ns;
+    }
     if (is_usable(tokens, now_ns)) {
-        tokens->renew_at_ns = now_ns + tokens->retry_after_ns;
+        bool due = now_ns >= tokens->renew_at_ns;
+        tokens->renew_at_ns = due ? now_ns + tokens->retry_after_ns : tokens->renew_at_ns;
         *status = AEL_OK;
     } else if (is_shared(*status)) {
         tokens->failures++;
@@ -238,6 +243,7 @@ bool ael_kms_vault_tokens_refused(
     bool is_present = tokens->token == token;
     bool fresh = ael_clock_boot_ns() - tokens->since_ns < FRESH_S * SECOND_NS;
     if (is_present && (certain || !fresh)) {
+        tokens->doubted = !certain && (!tokens->refused || tokens->doubted);
         tokens->refused = true;
     }
     bool another = !is_present || tokens->refused;

@@ -9,7 +9,8 @@
  * there is. If that fails they all do, it too, until the end; the next try comes a tenth of the lease later. After the end those
  * who come while somebody logs in wait for that, and share its failure; but not one that is a call's own, its deadline or token.
  *
- * A token that Vault refuses (revoked, or ended by its clock) is dropped: the next caller logs in.
+ * A token that Vault refuses (revoked, or ended by its clock) is dropped: the next caller logs in. Where the refusal may be for
+ * the token's policies, and the log-in fails, it is given on: it may do for other requests.
  * Layer: kms. Threads: any; locks inside, none of them held while Vault is asked. In a child of fork somebody else's log-in is
  * over.
  * SPDX-License-Identifier: Apache-2.0
@@ -36,6 +37,7 @@ struct ael_kms_vault_tokens {
     int64_t retry_after_ns;
     bool renewable;
     bool refused;
+    bool doubted; /* refused, but it may be the token's policies */
     bool fetching;
     uint64_t failures;         /* counted, so that who waits knows a new one */
     struct ael_error last_err; /* of the last failure */

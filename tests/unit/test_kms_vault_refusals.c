@@ -452,6 +452,43 @@ static void test_kms_vault__goes_on_to_the_end_of_a_lease_that_nobody_renews(voi
     ael_clock_reset_for_test();
 }
 
+/* ---- a token that was doubted ---- */
+
+static void refuse_log_ins(struct world *world) {
+    world->stub.log_in.status = 400;
+    (void)snprintf(
+        world->stub.log_in.body, sizeof world->stub.log_in.body,
+        "{\"errors\":[\"invalid role or secret ID\"]}");
+    http_server_sync();
+}
+
+static void test_kms_vault__keeps_a_token_that_was_doubted_when_the_log_in_fails(void) {
+    struct world world;
+    ael_clock_set_for_test(ael_clock_wall_s(), ael_clock_boot_ns());
+    world_begin(&world, use_role);
+    set_reply(&world, 200, GOOD_DECRYPT);
+    CU_ASSERT_EQUAL(open_for(&world, 0), AEL_OK);
+    refuse_log_ins(&world); /* a secret id for one log-in */
+    ael_clock_advance_for_test(20);
+    set_reply(&world, 403, "{\"errors\":[\"permission denied\"]}"); /* one that may decrypt only */
+    CU_ASSERT_EQUAL(seal(&world), AEL_E_KMS);
+    CU_ASSERT(says(&world, "not allowed"));
+    CU_ASSERT_EQUAL(atomic_load(&world.stub.log_ins), 2);
+    set_reply(&world, 200, GOOD_DECRYPT);
+    CU_ASSERT_EQUAL(open_for(&world, 0), AEL_OK);
+    CU_ASSERT_EQUAL(atomic_load(&world.stub.log_ins), 2);
+    set_reply(&world, 403, "{\"errors\":[\"permission denied\"]}");
+    CU_ASSERT_EQUAL(seal(&world), AEL_E_KMS); /* no storm of log-ins */
+    CU_ASSERT_EQUAL(atomic_load(&world.stub.log_ins), 2);
+    set_reply(&world, 403, "{\"errors\":[\"permission denied\",\"invalid token\"]}");
+    CU_ASSERT_EQUAL(seal(&world), AEL_E_KMS); /* but one that is none is given up */
+    CU_ASSERT_EQUAL(atomic_load(&world.stub.log_ins), 3);
+    set_reply(&world, 200, GOOD_DECRYPT);
+    CU_ASSERT_EQUAL(open_for(&world, 0), AEL_E_KMS);
+    world_end(&world);
+    ael_clock_reset_for_test();
+}
+
 /* ---- proxies ---- */
 
 static void test_kms_vault__goes_through_no_proxy_to_this_machine(void) {
@@ -621,6 +658,7 @@ static const struct test_case k_cases[] = {
     {"it lets others go on while one renews", test_kms_vault__lets_others_go_on_while_one_renews},
     {"it logs in anew when a renewal gives little", test_kms_vault__logs_in_anew_when_a_renewal_gives_little},
     {"it goes on to the end of a lease", test_kms_vault__goes_on_to_the_end_of_a_lease_that_nobody_renews},
+    {"a doubted token", test_kms_vault__keeps_a_token_that_was_doubted_when_the_log_in_fails},
     {"no proxy to this machine", test_kms_vault__goes_through_no_proxy_to_this_machine},
     {"new refuses bad options", test_kms_vault_new__refuses_bad_options_and_wipes_the_token},
     {"a file holds one text", test_secret_file_read__takes_one_text_and_nothing_else},
