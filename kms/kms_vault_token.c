@@ -132,8 +132,14 @@ static enum ael_status fetch(
     if (status != AEL_OK && (status != AEL_E_KMS || !ael_kms_vault_login_can_mend(tokens->login))) {
         return status;
     }
-    ael_secret_release(grant->token);
-    return log_in(tokens, call, grant, err);
+    struct ael_kms_vault_grant renewed = *grant;
+    status = log_in(tokens, call, grant, err);
+    if (status != AEL_OK && renewed.token != NULL) { /* little is better than nothing */
+        *grant = renewed;
+        return AEL_OK;
+    }
+    ael_secret_release(renewed.token);
+    return status;
 }
 
 /* A call's own end is nobody else's failure. */

@@ -23,6 +23,8 @@ struct stub {
     struct http_server *server;
     struct http_server_reply reply;   /* to what is asked of Transit */
     struct http_server_reply log_in;  /* to a log-in */
+    struct http_server_reply renewal; /* to a renewal, where it is another than to a log-in */
+    bool has_renewal;
     bool renewal_hangs;
     atomic_uint transit;
     atomic_uint renewals;
@@ -46,7 +48,7 @@ static void
 answer(void *context, const struct http_server_request *request, struct http_server_reply *reply) {
     struct stub *stub = context;
     if (strstr(request->target, "renew-self") != NULL) {
-        *reply = stub->log_in;
+        *reply = stub->has_renewal ? stub->renewal : stub->log_in;
         reply->how = stub->renewal_hangs ? HTTP_SERVER_HANGS : HTTP_SERVER_ANSWERS;
         (void)atomic_fetch_add(&stub->renewals, 1);
     } else if (strstr(request->target, "/login") != NULL) {
@@ -452,7 +454,7 @@ static void test_kms_vault__goes_on_to_the_end_of_a_lease_that_nobody_renews(voi
     ael_clock_reset_for_test();
 }
 
-/* ---- a token that was doubted ---- */
+/* ---- a token that was doubted, a renewal that gave little ---- */
 
 static void refuse_log_ins(struct world *world) {
     world->stub.log_in.status = 400;
@@ -485,6 +487,29 @@ static void test_kms_vault__keeps_a_token_that_was_doubted_when_the_log_in_fails
     CU_ASSERT_EQUAL(atomic_load(&world.stub.log_ins), 3);
     set_reply(&world, 200, GOOD_DECRYPT);
     CU_ASSERT_EQUAL(open_for(&world, 0), AEL_E_KMS);
+    world_end(&world);
+    ael_clock_reset_for_test();
+}
+
+static void test_kms_vault__keeps_a_renewal_that_gave_little_when_the_log_in_fails(void) {
+    struct world world;
+    ael_clock_set_for_test(ael_clock_wall_s(), ael_clock_boot_ns());
+    world_begin(&world, use_role);
+    set_reply(&world, 200, GOOD_DECRYPT);
+    CU_ASSERT_EQUAL(open_for(&world, 0), AEL_OK);
+    ael_clock_advance_for_test(2500);
+    world.stub.renewal = world.stub.log_in;
+    world.stub.has_renewal = true;
+    (void)snprintf(
+        world.stub.renewal.body, sizeof world.stub.renewal.body,
+        "{\"auth\":{\"client_token\":\"hvs.token\",\"lease_duration\":1700,\"renewable\":true}}");
+    refuse_log_ins(&world);
+    CU_ASSERT_EQUAL(open_for(&world, 0), AEL_OK);
+    CU_ASSERT_EQUAL(atomic_load(&world.stub.log_ins), 2);
+    ael_clock_advance_for_test(
+        1120); /* behind the end of the log-in's lease, before two thirds of the renewal's */
+    CU_ASSERT_EQUAL(open_for(&world, 0), AEL_OK);
+    CU_ASSERT_EQUAL(atomic_load(&world.stub.log_ins), 2);
     world_end(&world);
     ael_clock_reset_for_test();
 }
@@ -659,6 +684,7 @@ static const struct test_case k_cases[] = {
     {"it logs in anew when a renewal gives little", test_kms_vault__logs_in_anew_when_a_renewal_gives_little},
     {"it goes on to the end of a lease", test_kms_vault__goes_on_to_the_end_of_a_lease_that_nobody_renews},
     {"a doubted token", test_kms_vault__keeps_a_token_that_was_doubted_when_the_log_in_fails},
+    {"a renewal that gave little", test_kms_vault__keeps_a_renewal_that_gave_little_when_the_log_in_fails},
     {"no proxy to this machine", test_kms_vault__goes_through_no_proxy_to_this_machine},
     {"new refuses bad options", test_kms_vault_new__refuses_bad_options_and_wipes_the_token},
     {"a file holds one text", test_secret_file_read__takes_one_text_and_nothing_else},
