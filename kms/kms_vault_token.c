@@ -59,13 +59,14 @@ static struct ael_secret *
 keep(struct ael_kms_vault_tokens *tokens, const struct ael_kms_vault_grant *grant, int64_t asked_ns) {
     int64_t lease_ns = (grant->lease_s < LEASE_MOST_S ? grant->lease_s : LEASE_MOST_S) * SECOND_NS;
     struct ael_secret *replaced = tokens->token;
+    bool same = grant->token == replaced; /* renewed; if it was refused meanwhile, that is the later word */
     tokens->token = grant->token;
     tokens->since_ns = asked_ns;
     tokens->ends_ns = lease_ns == 0 ? INT64_MAX : asked_ns + lease_ns;
     tokens->renew_at_ns = lease_ns == 0 ? INT64_MAX : asked_ns + lease_ns / 3 * 2;
     tokens->retry_after_ns = lease_ns / 10;
     tokens->renewable = grant->renewable;
-    tokens->refused = false;
+    tokens->refused = tokens->refused && same;
     return replaced;
 }
 

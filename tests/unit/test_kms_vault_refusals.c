@@ -8,6 +8,7 @@
 #include "tests/support/http_server.h"
 #include "tests/support/suite.h"
 
+#include <ael/hooks.h>
 #include <ael/kms_vault.h>
 #include <ael/sys/kms_backend.h>
 
@@ -26,6 +27,7 @@ struct stub {
     struct http_server_reply renewal; /* to a renewal, where it is another than to a log-in */
     bool has_renewal;
     bool renewal_hangs;
+    bool is_revoked; /* hvs.token opens nothing any more */
     atomic_uint transit;
     atomic_uint renewals;
     atomic_uint log_ins;
@@ -57,6 +59,12 @@ answer(void *context, const struct http_server_request *request, struct http_ser
     } else {
         *reply = stub->reply;
         (void)atomic_fetch_add(&stub->transit, 1);
+    }
+    if (stub->is_revoked && strstr(request->headers, "X-Vault-Token: hvs.token\r\n") != NULL &&
+        strstr(request->target, "/decrypt/") != NULL) {
+        reply->status = 403;
+        (void)snprintf(
+            reply->body, sizeof reply->body, "{\"errors\":[\"permission denied\",\"invalid token\"]}");
     }
     stub->last = *request;
     http_server_sync();
@@ -358,6 +366,7 @@ static void test_kms_vault__refuses_log_ins_without_a_token(void) {
 struct renewing {
     struct world *world;
     struct ael_cancel *cancel;
+    const char *text;
     enum ael_status status;
 };
 
@@ -510,6 +519,73 @@ static void test_kms_vault__keeps_a_renewal_that_gave_little_when_the_log_in_fai
         1120); /* behind the end of the log-in's lease, before two thirds of the renewal's */
     CU_ASSERT_EQUAL(open_for(&world, 0), AEL_OK);
     CU_ASSERT_EQUAL(atomic_load(&world.stub.log_ins), 2);
+    world_end(&world);
+    ael_clock_reset_for_test();
+}
+
+/* ---- a token that is refused while it is being renewed ---- */
+
+static atomic_uint s_renewing;
+static atomic_uint s_may_renew;
+
+/* A renewal waits, as if it were long on its way. */
+static void hold_renewal(void *context, enum ael_metric_kind kind, const char *name, int64_t value) {
+    (void)context, (void)kind, (void)value;
+    if (strcmp(name, "ael.kms.vault.renew") == 0) {
+        (void)atomic_fetch_add(&s_renewing, 1);
+        while (atomic_load(&s_may_renew) == 0) {
+            (void)usleep(1000);
+        }
+    }
+}
+
+static void *open_alone(void *argument) {
+    struct renewing *renewing = argument;
+    struct ael_secret *back = NULL;
+    renewing->status =
+        ael_kms_decrypt_key(renewing->world->kms, NULL, ael_bytes_from_text(renewing->text), &back, NULL);
+    ael_secret_release(back);
+    return NULL;
+}
+
+/* It was renewed, then revoked, then refused; then the answer to the renewal came. */
+static void test_kms_vault__gives_a_token_up_that_was_refused_while_it_was_renewed(void) {
+    struct world world;
+    pthread_t thread;
+    pthread_t other;
+    struct renewing first = {.world = &world, .text = "vault:v1:BBBB"};
+    struct renewing second = {.world = &world, .text = "vault:v1:CCCC"};
+    struct ael_hooks hooks = AEL_HOOKS_INIT;
+    hooks.metric = hold_renewal;
+    ael_clock_set_for_test(ael_clock_wall_s(), ael_clock_boot_ns());
+    world_begin(&world, use_role);
+    set_reply(&world, 200, GOOD_DECRYPT);
+    CU_ASSERT_EQUAL(open_for(&world, 0), AEL_OK);
+    world.stub.renewal = world.stub.log_in;
+    world.stub.has_renewal = true;
+    (void)snprintf(
+        world.stub.log_in.body, sizeof world.stub.log_in.body,
+        "{\"auth\":{\"client_token\":\"hvs.two\",\"lease_duration\":3600,\"renewable\":true}}");
+    ael_clock_advance_for_test(2500);
+    CU_ASSERT_EQUAL_FATAL(ael_hooks_set(&hooks), AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, open_alone, &first), 0);
+    while (atomic_load(&s_renewing) == 0) {
+        (void)sched_yield();
+    }
+    world.stub.is_revoked = true;
+    http_server_sync();
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&other, NULL, open_alone, &second), 0);
+    while (atomic_load(&world.stub.transit) < 2) {
+        (void)sched_yield();
+    }
+    (void)usleep(100000); /* it has read the refusal */
+    atomic_store(&s_may_renew, 1);
+    (void)pthread_join(thread, NULL);
+    (void)pthread_join(other, NULL);
+    CU_ASSERT_EQUAL(first.status, AEL_OK);
+    CU_ASSERT_EQUAL(second.status, AEL_OK);
+    CU_ASSERT_EQUAL(atomic_load(&world.stub.log_ins), 2);
+    CU_ASSERT_EQUAL(ael_hooks_set(NULL), AEL_OK);
     world_end(&world);
     ael_clock_reset_for_test();
 }
@@ -685,6 +761,7 @@ static const struct test_case k_cases[] = {
     {"it goes on to the end of a lease", test_kms_vault__goes_on_to_the_end_of_a_lease_that_nobody_renews},
     {"a doubted token", test_kms_vault__keeps_a_token_that_was_doubted_when_the_log_in_fails},
     {"a renewal that gave little", test_kms_vault__keeps_a_renewal_that_gave_little_when_the_log_in_fails},
+    {"a token refused while renewed", test_kms_vault__gives_a_token_up_that_was_refused_while_it_was_renewed},
     {"no proxy to this machine", test_kms_vault__goes_through_no_proxy_to_this_machine},
     {"new refuses bad options", test_kms_vault_new__refuses_bad_options_and_wipes_the_token},
     {"a file holds one text", test_secret_file_read__takes_one_text_and_nothing_else},
