@@ -23,6 +23,7 @@ struct ael_decrypt_flight {
     struct ael_bytes encrypted; /* of who calls; not looked at when it is over */
     unsigned holders;           /* who calls, and who waits */
     bool over;
+    bool left_alone; /* of before a fork: off the list, and nobody's to free */
     struct ael_cond landed;
     enum ael_status status;
     bool pressed; /* who called had no time to try again */
@@ -32,9 +33,11 @@ struct ael_decrypt_flight {
 
 /* ---- around fork ---- */
 
-/* The flights of threads that are not in a child: in reach, so that no leak checker takes them for mistakes. */
+/* The flights of before a fork: in reach, so that no leak checker takes them for mistakes. */
 static struct ael_decrypt_flight *s_left_alone;
 
+/* Of their threads only the one that forked is here, in a hook: one that called goes on, one that waits sees that nothing
+ * came of it, and calls itself. */
 static void after_fork_child(void *self) {
     struct ael_decrypt_flights *flights = self;
     while (flights->first != NULL) {
@@ -42,6 +45,12 @@ static void after_fork_child(void *self) {
         flights->first = one->next;
         one->next = s_left_alone;
         s_left_alone = one;
+        one->left_alone = true;
+        one->holders = 1;
+        if (!one->over) {
+            one->status = AEL_E_CANCELLED;
+            one->over = true;
+        }
     }
 }
 
@@ -92,7 +101,7 @@ static struct ael_decrypt_flight *begin(struct ael_decrypt_flights *flights, str
 /* True: it is nobody's any more, and off the list. */
 static bool drop(struct ael_decrypt_flights *flights, struct ael_decrypt_flight *flight) {
     struct ael_decrypt_flight **at = &flights->first;
-    if (--flight->holders > 0) {
+    if (flight->left_alone || --flight->holders > 0) {
         return false;
     }
     while (*at != flight) {

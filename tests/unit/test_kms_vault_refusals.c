@@ -7,6 +7,7 @@
 #include "net/secret_file.h"
 #include "tests/support/http_server.h"
 #include "tests/support/suite.h"
+#include "tests/support/under.h"
 
 #include <ael/hooks.h>
 #include <ael/kms_vault.h>
@@ -16,6 +17,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* ---- a server that answers what it is told to, and a KMS over it ---- */
@@ -590,6 +592,115 @@ static void test_kms_vault__gives_a_token_up_that_was_refused_while_it_was_renew
     ael_clock_reset_for_test();
 }
 
+/* ---- forks in the middle of a call ---- */
+
+static pid_t s_child = -1;
+static const char *s_fork_at; /* name of a counter */
+
+static void fork_once(void *context, enum ael_metric_kind kind, const char *name, int64_t value) {
+    (void)context, (void)kind, (void)value;
+    if (s_fork_at != NULL && strcmp(name, s_fork_at) == 0) {
+        s_fork_at = NULL;
+        s_child = fork();
+    }
+}
+
+static void expect_both_go_on(const char *fork_at) {
+    struct world world;
+    struct ael_hooks hooks = AEL_HOOKS_INIT;
+    int how = -1;
+    if (UNDER_TSAN) {
+        return; /* it ends a child of several threads that starts one */
+    }
+    hooks.metric = fork_once;
+    world_begin(&world, use_role);
+    set_reply(&world, 200, GOOD_DECRYPT);
+    CU_ASSERT_EQUAL_FATAL(ael_hooks_set(&hooks), AEL_OK);
+    s_fork_at = fork_at;
+    struct ael_secret *back = NULL;
+    enum ael_status status =
+        ael_kms_decrypt_key(world.kms, NULL, ael_bytes_from_text("vault:v1:AAAA"), &back, NULL);
+    ael_secret_release(back);
+    if (s_child == 0) { /* the parent's server answers it */
+        back = NULL;
+        enum ael_status again =
+            ael_kms_decrypt_key(world.kms, NULL, ael_bytes_from_text("vault:v1:AAAA"), &back, NULL);
+        ael_secret_release(back);
+        _exit(status == AEL_OK && again == AEL_OK ? 0 : 1);
+    }
+    CU_ASSERT_EQUAL(status, AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(waitpid(s_child, &how, 0), s_child);
+    CU_ASSERT_EQUAL(how, 0);
+    CU_ASSERT_EQUAL(ael_hooks_set(NULL), AEL_OK);
+    world_end(&world);
+}
+
+static void test_kms_vault_decrypt__goes_on_in_a_child_of_who_calls(void) {
+    expect_both_go_on("ael.kms.vault.login");
+}
+
+static void *open_the_same(void *argument) {
+    struct renewing *renewing = argument;
+    struct ael_call call = AEL_CALL_INIT;
+    struct ael_secret *back = NULL;
+    call.deadline_ns = ael_deadline_in_ms(10000);
+    renewing->status =
+        ael_kms_decrypt_key(renewing->world->kms, &call, ael_bytes_from_text("vault:v1:AAAA"), &back, NULL);
+    ael_secret_release(back);
+    if (s_child == 0) {
+        _exit(renewing->status == AEL_OK ? 0 : 1);
+    }
+    return NULL;
+}
+
+static atomic_uint s_logging_in;
+static atomic_uint s_may_log_in;
+
+static void fork_who_waits(void *context, enum ael_metric_kind kind, const char *name, int64_t value) {
+    (void)context, (void)kind, (void)value;
+    if (s_child >= 0) {
+        return;
+    }
+    if (strcmp(name, "ael.kms.vault.login") == 0) {
+        (void)atomic_fetch_add(&s_logging_in, 1);
+        while (atomic_load(&s_may_log_in) == 0) {
+            (void)usleep(1000);
+        }
+    } else if (strcmp(name, "ael.kms.vault.decrypt_joined") == 0) {
+        s_child = fork();
+        atomic_store(&s_may_log_in, 1);
+    }
+}
+
+static void test_kms_vault_decrypt__goes_on_in_a_child_of_who_waits(void) {
+    struct world world;
+    pthread_t threads[2];
+    struct renewing calls[2] = {{.world = &world}, {.world = &world}};
+    struct ael_hooks hooks = AEL_HOOKS_INIT;
+    int how = -1;
+    if (UNDER_TSAN) {
+        return;
+    }
+    s_child = -1;
+    hooks.metric = fork_who_waits;
+    world_begin(&world, use_role);
+    set_reply(&world, 200, GOOD_DECRYPT);
+    CU_ASSERT_EQUAL_FATAL(ael_hooks_set(&hooks), AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[0], NULL, open_the_same, &calls[0]), 0);
+    while (atomic_load(&s_logging_in) == 0) {
+        (void)sched_yield();
+    }
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[1], NULL, open_the_same, &calls[1]), 0);
+    (void)pthread_join(threads[0], NULL);
+    (void)pthread_join(threads[1], NULL);
+    CU_ASSERT_EQUAL(calls[0].status, AEL_OK);
+    CU_ASSERT_EQUAL(calls[1].status, AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(waitpid(s_child, &how, 0), s_child);
+    CU_ASSERT_EQUAL(how, 0);
+    CU_ASSERT_EQUAL(ael_hooks_set(NULL), AEL_OK);
+    world_end(&world);
+}
+
 /* ---- proxies ---- */
 
 static void test_kms_vault__goes_through_no_proxy_to_this_machine(void) {
@@ -762,6 +873,8 @@ static const struct test_case k_cases[] = {
     {"a doubted token", test_kms_vault__keeps_a_token_that_was_doubted_when_the_log_in_fails},
     {"a renewal that gave little", test_kms_vault__keeps_a_renewal_that_gave_little_when_the_log_in_fails},
     {"a token refused while renewed", test_kms_vault__gives_a_token_up_that_was_refused_while_it_was_renewed},
+    {"a fork in the middle of a decrypt", test_kms_vault_decrypt__goes_on_in_a_child_of_who_calls},
+    {"a fork of one who waits", test_kms_vault_decrypt__goes_on_in_a_child_of_who_waits},
     {"no proxy to this machine", test_kms_vault__goes_through_no_proxy_to_this_machine},
     {"new refuses bad options", test_kms_vault_new__refuses_bad_options_and_wipes_the_token},
     {"a file holds one text", test_secret_file_read__takes_one_text_and_nothing_else},
