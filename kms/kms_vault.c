@@ -405,12 +405,13 @@ static void wipe_text(char *text) {
 /* see ael/kms_vault.h */
 enum ael_status
 ael_kms_vault_new(const struct ael_kms_vault_options *options, struct ael_kms **kms, struct ael_error *err) {
-    if (options == NULL || kms == NULL) {
-        return refuse(err, "options, or a place for the handle, are missing");
+    if (kms != NULL) {
+        *kms = NULL;
     }
-    *kms = NULL;
-    enum ael_status status = make(options, kms, err);
-    if (options->size == sizeof *options) {
+    enum ael_status status = options == NULL || kms == NULL
+                                 ? refuse(err, "options, or a place for the handle, are missing")
+                                 : make(options, kms, err);
+    if (options != NULL && options->size == sizeof *options) {
         wipe_text(options->token);
         wipe_text(options->secret_id);
     }

@@ -805,6 +805,13 @@ static void test_kms_vault_new__refuses_bad_options_and_wipes_the_token(void) {
         ael_kms_release(kms);
     }
     CU_ASSERT_EQUAL(ael_kms_vault_new(NULL, NULL, NULL), AEL_E_ARGUMENT);
+    struct ael_kms_vault_options nowhere = AEL_KMS_VAULT_OPTIONS_INIT;
+    char given_token[] = "hvs.token";
+    char given_id[] = "secret";
+    nowhere.token = given_token;
+    nowhere.secret_id = given_id;
+    CU_ASSERT_EQUAL(ael_kms_vault_new(&nowhere, NULL, NULL), AEL_E_ARGUMENT);
+    CU_ASSERT(given_token[0] == '\0' && given_token[8] == '\0' && given_id[0] == '\0');
 }
 
 /* ---- files ---- */
