@@ -335,28 +335,26 @@ ael_kms_compare_keys(struct ael_secret *a, struct ael_secret *b, const struct ae
     return status == AEL_OK ? ended : status;
 }
 
-static enum ael_status round_trip(struct ael_kms *kms, const struct ael_call *call, struct ael_error *err) {
-    struct ael_error none = {.status = AEL_OK};
+static enum ael_status round_trip(struct ael_kms *kms, const struct ael_call *call, struct ael_error *said) {
     struct ael_secret *key = NULL;
     struct ael_secret *back = NULL;
     struct ael_buf encrypted = AEL_BUF_INIT;
     enum ael_status status = ael_secret_new_random(AEL_KEY_BYTES, &key);
     if (status != AEL_OK) {
-        (void)fail(err, &none, status);
         goto done;
     }
-    status = ael_kms_encrypt_key(kms, call, key, &encrypted, err);
+    status = ael_kms_try_encrypt_key(kms, call, key, &encrypted, said);
     if (status != AEL_OK) {
         goto done;
     }
-    status = ael_kms_decrypt_key(kms, call, ael_buf_view(&encrypted), &back, err);
+    status = ael_kms_try_decrypt_key(kms, call, ael_buf_view(&encrypted), &back, said);
     if (status != AEL_OK) {
         goto done;
     }
     status = ael_kms_compare_keys(key, back, call);
     if (status != AEL_OK) {
         (void)ael_error_set(
-            err, status, 0, "kms", "a key did not come back from %s as it went", kms->vtable->name);
+            said, status, 0, "kms", "a key did not come back from %s as it went", kms->vtable->name);
     }
 
 done:
@@ -366,22 +364,34 @@ done:
     return status;
 }
 
+static enum ael_status health(struct ael_kms *kms, const struct ael_call *call, struct ael_error *said) {
+    if (kms == NULL) {
+        return AEL_E_ARGUMENT;
+    }
+    if (ael_process_is_lost()) {
+        return AEL_E_FORKED;
+    }
+    if (!AEL_VT_HAS(kms->vtable, struct ael_kms_vtable, health)) {
+        return round_trip(kms, call, said);
+    }
+    struct backend_call backend = begin_call();
+    enum ael_status status = kms->vtable->health(kms->self, call_or_default(call), said);
+    end_call(&backend);
+    return status;
+}
+
 /* see ael/sys/kms_backend.h */
 enum ael_status ael_kms_health(struct ael_kms *kms, const struct ael_call *call, struct ael_error *err) {
     struct ael_error said = {.status = AEL_OK};
-    if (kms == NULL) {
-        return fail(err, &said, AEL_E_ARGUMENT);
-    }
-    if (ael_process_is_lost()) {
-        return fail(err, &said, AEL_E_FORKED);
-    }
-    if (!AEL_VT_HAS(kms->vtable, struct ael_kms_vtable, health)) {
-        return round_trip(kms, call, err);
-    }
-    struct backend_call backend = begin_call();
-    enum ael_status status = kms->vtable->health(kms->self, call_or_default(call), &said);
-    end_call(&backend);
+    enum ael_status status = health(kms, call, &said);
     return status == AEL_OK ? AEL_OK : fail(err, &said, status);
+}
+
+/* see kms/kms_backend.h */
+enum ael_status ael_kms_try_health(struct ael_kms *kms, const struct ael_call *call, struct ael_error *err) {
+    struct ael_error said = {.status = AEL_OK};
+    enum ael_status status = health(kms, call, &said);
+    return status == AEL_OK ? AEL_OK : tell(err, &said, status);
 }
 
 /* see kms/kms_backend.h */

@@ -28,8 +28,8 @@ AEL_COMPONENT_API AEL_MUST_CHECK enum ael_status ael_kms_backend_call(
     struct ael_error *err);
 
 /**
- * As ael_kms_encrypt_key and ael_kms_decrypt_key, but a failure is not counted: for who asks one KMS after the other
- * and counts what came of it.
+ * As ael_kms_encrypt_key, ael_kms_decrypt_key and ael_kms_health, but a failure is not counted: for who asks one KMS after
+ * the other and counts what came of it.
  */
 AEL_MUST_CHECK enum ael_status ael_kms_try_encrypt_key(
     struct ael_kms *kms,
@@ -43,6 +43,8 @@ AEL_MUST_CHECK enum ael_status ael_kms_try_decrypt_key(
     struct ael_bytes encrypted,
     struct ael_secret **key,
     struct ael_error *err);
+AEL_MUST_CHECK enum ael_status
+ael_kms_try_health(struct ael_kms *kms, const struct ael_call *call, struct ael_error *err);
 
 /** Tells whether a handle is over this table. */
 bool ael_kms_is_over(const struct ael_kms *kms, const struct ael_kms_vtable *vtable);

@@ -103,8 +103,8 @@ static enum ael_status chain_decrypt_key(
 
 static enum ael_status chain_health(void *self, const struct ael_call *call, struct ael_error *err) {
     const struct kms_chain *chain = self;
-    AEL_TRY(ael_kms_health(chain->new_kms, call, err));
-    return ael_kms_health(chain->old_kms, call, err);
+    AEL_TRY(ael_kms_try_health(chain->new_kms, call, err));
+    return ael_kms_try_health(chain->old_kms, call, err);
 }
 
 /* What only the old one reads is readable, but no more what this one makes. */

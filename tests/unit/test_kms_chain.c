@@ -207,6 +207,30 @@ static void test_kms_chain_health__is_that_of_both(void) {
     end_two(&two);
 }
 
+static unsigned s_failures;
+
+static void count_failures(void *context, enum ael_metric_kind kind, const char *name, int64_t value) {
+    (void)context, (void)kind;
+    s_failures += strncmp(name, "ael.error.kms.", 14) == 0 ? (unsigned)value : 0;
+}
+
+static void test_kms_chain_health__counts_a_failure_once(void) {
+    struct two two = begin_two();
+    struct ael_hooks hooks = AEL_HOOKS_INIT;
+    hooks.metric = count_failures;
+    s_failures = 0;
+    CU_ASSERT_EQUAL_FATAL(ael_hooks_set(&hooks), AEL_OK);
+    two.new_kms->encrypt_status = AEL_E_UNREACHABLE;
+    CU_ASSERT_EQUAL(ael_kms_health(two.chain, NULL, NULL), AEL_E_UNREACHABLE);
+    CU_ASSERT_EQUAL(s_failures, 1);
+    CU_ASSERT_EQUAL(ael_kms_health(two.new_kms->handle, NULL, NULL), AEL_E_UNREACHABLE);
+    CU_ASSERT_EQUAL(s_failures, 2);
+    CU_ASSERT_EQUAL(ael_kms_health(NULL, NULL, NULL), AEL_E_ARGUMENT);
+    CU_ASSERT_EQUAL(s_failures, 3);
+    CU_ASSERT_EQUAL(ael_hooks_set(NULL), AEL_OK);
+    end_two(&two);
+}
+
 /* ---- time ---- */
 
 static uint32_t s_left_ms;
@@ -302,6 +326,7 @@ static const struct test_case k_cases[] = {
     {"an error names both", test_kms_chain_decrypt__names_both_in_its_error},
     {"the old one never encrypts", test_kms_chain_encrypt__never_takes_the_old_one},
     {"health is that of both", test_kms_chain_health__is_that_of_both},
+    {"a failure is counted once", test_kms_chain_health__counts_a_failure_once},
     {"half of the time is the other's", test_kms_chain_decrypt__leaves_half_of_the_time_to_the_other},
     {"a call that is over asks nobody", test_kms_chain_decrypt__asks_nobody_when_the_call_is_over},
     {"what is no pair is refused", test_kms_chain_new__refuses_what_is_no_pair},
