@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/region_name.h"
 #include "base/utf8.h"
 
 #include <ael/sys/error.h>
@@ -173,43 +174,6 @@ enum ael_status ael_naming_intermediate_key_id(
     return append_suffix(naming, id);
 }
 
-static size_t count_letters(struct ael_bytes bytes, size_t at) {
-    size_t end = at;
-    while (end < bytes.len && bytes.data[end] >= 'a' && bytes.data[end] <= 'z') {
-        end++;
-    }
-    return end - at;
-}
-
-static bool is_number(struct ael_bytes bytes, size_t at) {
-    size_t digits = bytes.len - at;
-    for (size_t i = at; i < bytes.len; i++) {
-        if (bytes.data[i] < '0' || bytes.data[i] > '9') {
-            return false;
-        }
-    }
-    return digits >= 1 && digits <= 2;
-}
-
-/* Two letters, one or two words, one or two digits: see the endpoints table of the AWS general reference. */
-bool ael_naming_is_region(struct ael_bytes bytes) {
-    size_t at = count_letters(bytes, 0);
-    if (at != 2) {
-        return false;
-    }
-    for (int words = 0; at < bytes.len && bytes.data[at] == '-'; words++) {
-        size_t letters = count_letters(bytes, at + 1);
-        if (letters == 0) {
-            return words >= 1 && is_number(bytes, at + 1);
-        }
-        if (words == 2) {
-            return false;
-        }
-        at += 1 + letters;
-    }
-    return false;
-}
-
 static bool accepts_suffix(const struct ael_naming *naming, struct ael_bytes suffix) {
     if (naming->suffix.len > 0 && equal(suffix, ael_buf_view(&naming->suffix))) {
         return true;
@@ -219,7 +183,7 @@ static bool accepts_suffix(const struct ael_naming *naming, struct ael_bytes suf
             return true;
         }
     }
-    return ael_naming_is_region(suffix);
+    return ael_is_region_name(suffix);
 }
 
 /* see appencryption/partition.h */

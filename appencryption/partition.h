@@ -84,7 +84,4 @@ AEL_MUST_CHECK enum ael_status ael_naming_intermediate_key_id(
 bool ael_naming_accepts(
     const struct ael_naming *naming, struct ael_bytes own, size_t core_len, struct ael_bytes id);
 
-/** Tells whether a text has the form of an AWS region: eu-west-1, us-gov-east-1, cn-northwest-1. */
-bool ael_naming_is_region(struct ael_bytes text);
-
 #endif /* AEL_APPENCRYPTION_PARTITION_H */

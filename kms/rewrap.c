@@ -7,6 +7,7 @@
 #include <ael/rewrap.h>
 
 #include "base/check.h"
+#include "base/region_name.h"
 #include "kms/kms_backend.h"
 #include "kms/kms_chain.h"
 
@@ -24,7 +25,7 @@ struct job {
     struct ael_call call; /* the caller's; deadline_ns 0 = the whole has none */
     char prefix[PREFIX_BYTES];
     size_t prefix_len;
-    bool exact;             /* behind the prefix an id ends, or goes on with '_' */
+    bool exact;             /* behind the prefix an id ends, or goes on with '_' and a region */
     struct ael_buf rows;    /* struct listed and the id, for each */
     enum ael_status listed; /* what the visitor met */
     struct ael_rewrap_counts counts;
@@ -120,7 +121,11 @@ static bool is_wanted(const struct job *job, struct ael_bytes id, const struct a
         memcmp(id.data, job->prefix, job->prefix_len) != 0) {
         return false;
     }
-    return !job->exact || id.len == job->prefix_len || id.data[job->prefix_len] == '_';
+    if (!job->exact || id.len == job->prefix_len) {
+        return true;
+    }
+    const struct ael_bytes behind = {id.data + job->prefix_len + 1, id.len - job->prefix_len - 1};
+    return id.data[job->prefix_len] == '_' && ael_is_region_name(behind);
 }
 
 static bool

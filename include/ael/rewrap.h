@@ -43,8 +43,8 @@ struct ael_rewrap_options {
     struct ael_metastore *metastore; /* needs list and replace */
     struct ael_kms *from;            /* what rows are under; may be a chain of several */
     struct ael_kms *to;              /* what they shall be under; no chain */
-    const char *service; /* with product: only ids _SK_<service>_<product> and those with more behind */
-    const char *product; /* a further '_', such as a region's suffix. NULL, both: all */
+    const char *service; /* with product: ids _SK_<service>_<product>, alone or with an AWS region's suffix */
+    const char *product; /* behind; another suffix is given with the product. NULL, both: all */
     bool dry_run;        /* does everything but write: each key is decrypted, encrypted, decrypted again */
     uint32_t step_timeout_ms;        /* for the listing, and for each row; 0 = 30,000 */
     ael_rewrap_progress_fn progress; /* may be NULL */

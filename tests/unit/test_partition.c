@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "appencryption/partition.h"
 #include "base/alloc.h"
+#include "base/region_name.h"
 #include "tests/support/suite.h"
 
 #include <string.h>
@@ -94,10 +95,10 @@ static void test_is_region__knows_the_form(void) {
                                   "u-east-1", "us_east_1", "us--1", "us-east--1", "us-a-b-c-1", "US-EAST-1",
                                   "us-east-1 ", "us-east-1-2", "1s-east-1"};
     for (size_t i = 0; i < sizeof regions / sizeof regions[0]; i++) {
-        CU_ASSERT_TRUE(ael_naming_is_region(text(regions[i])));
+        CU_ASSERT_TRUE(ael_is_region_name(text(regions[i])));
     }
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
-        CU_ASSERT_FALSE(ael_naming_is_region(text(others[i])));
+        CU_ASSERT_FALSE(ael_is_region_name(text(others[i])));
     }
 }
 

@@ -315,10 +315,12 @@ static void test_rewrap__moves_only_the_service_that_is_named(void) {
     put_key(&world, world.old_kms, "_SK_s_p_us-west-2", CREATED, false);
     put_key(&world, world.old_kms, "_SK_s_pp", CREATED, false);
     put_key(&world, world.old_kms, "_SK_t_p", CREATED, false);
+    put_key(&world, world.old_kms, "_SK_s_p_q", CREATED, false); /* of product p_q, or service s_p */
     world.options.service = "s";
     world.options.product = "p";
     CU_ASSERT_EQUAL(move(&world), AEL_OK);
     expect_counts(&world, 2, 0, 0, 0);
+    CU_ASSERT(is_left(&world, "_SK_s_p_q"));
     CU_ASSERT(is_moved(&world, "_SK_s_p") && is_moved(&world, "_SK_s_p_us-west-2"));
     CU_ASSERT(is_left(&world, "_SK_s_pp") && is_left(&world, "_SK_t_p"));
     end(&world);
