@@ -14,6 +14,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char k_usage[] =
     "Usage: move_master_key OPTIONS\n"
@@ -143,7 +144,17 @@ static int move(struct mover *mover) {
     mover->options.context = mover;
     enum ael_status status = ael_rewrap_system_keys(&mover->options, NULL, &counts, &err);
     int printed = counts.seen > 0 || status == AEL_OK ? print_counts(mover, &counts) : CLI_EXIT_OK;
+    if (status == AEL_OK && counts.seen == 0) {
+        (void)fprintf(stderr, "no system key was found; check --metastore, --service and --product\n");
+    }
     return status == AEL_OK ? printed : cli_fail("not all keys were moved", status, &err);
+}
+
+/* SQLite would make the file, and a run over no rows looks like one that is done. */
+static bool is_missing_file(const char *metastore) {
+    static const char k_kind[] = "sqlite:";
+    size_t len = sizeof k_kind - 1;
+    return strncmp(metastore, k_kind, len) == 0 && access(metastore + len, F_OK) != 0;
 }
 
 static int open_and_move(struct mover *mover) {
@@ -152,6 +163,9 @@ static int open_and_move(struct mover *mover) {
     struct ael_kms *to = NULL;
     struct ael_error err = {0};
     int result = CLI_EXIT_OK;
+    if (is_missing_file(mover->metastore)) {
+        return cli_usage_error("--metastore names a file that is not there");
+    }
     enum ael_status status = cli_open_metastore(mover->metastore, &metastore, &err);
     if (status != AEL_OK) {
         result = cli_fail("cannot open the metastore", status, &err);

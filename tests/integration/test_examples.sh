@@ -218,6 +218,10 @@ check "each is named" test "$(grep -c '^_SK_[a-z]*_p [0-9]*: FAILED: neither KMS
 expect 0 "and nothing was changed" record_of one new.key decrypt <one.json
 expect 2 "a move without a target" "$bin/move_master_key" --metastore sqlite:moved.db --from static:master.key
 expect 11 "a service without a product" move --service one
+expect 2 "a file that is not there" "$bin/move_master_key" --metastore sqlite:missing.db --from static:master.key --to static:new.key --dry-run
+check "it is not made" test ! -e missing.db
+expect 0 "a service that is not there" move --service nobody --product p --dry-run
+check "that is said" grep -q 'no system key was found' err
 expect 13 "a missing key to move to" "$bin/move_master_key" --metastore sqlite:moved.db --from static:master.key --to static:missing.key
 
 echo "test_examples: $checks checks, $failures failed"
