@@ -5,7 +5,11 @@
 
 static const char k_component[] = "kms/vault";
 
-enum { WAIT_SLICE_MS = 20 /* a cancel token wakes nobody */, FRESH_S = 10 };
+enum {
+    WAIT_SLICE_MS = 20, /* a cancel token wakes nobody */
+    PRESSED_MS = 1000,  /* who had less left gave up sooner than others would */
+    FRESH_S = 10,
+};
 
 #define SECOND_NS    INT64_C(1000000000)
 #define LEASE_MOST_S INT64_C(1000000000) /* some decades: no overflow */
@@ -143,14 +147,16 @@ static enum ael_status fetch(
     return status;
 }
 
-/* A call's own end is nobody else's failure. */
-static bool is_shared(enum ael_status status) {
-    return status != AEL_E_TIMEOUT && status != AEL_E_CANCELLED;
+/* A call's own end is nobody else's failure, nor what it had no time to try again. */
+static bool is_shared(enum ael_status status, const struct ael_call *call) {
+    bool pressed = status == AEL_E_UNREACHABLE && ael_call_remaining_ms(call) < PRESSED_MS;
+    return status != AEL_E_TIMEOUT && status != AEL_E_CANCELLED && !pressed;
 }
 
 /* Notes an outcome, with the lock held; returns what is to be released without it. */
 static struct ael_secret *settle(
     struct ael_kms_vault_tokens *tokens,
+    const struct ael_call *call,
     enum ael_status *status,
     const struct ael_kms_vault_grant *grant,
     int64_t asked_ns,
@@ -168,7 +174,7 @@ static struct ael_secret *settle(
         bool due = now_ns >= tokens->renew_at_ns;
         tokens->renew_at_ns = due ? now_ns + tokens->retry_after_ns : tokens->renew_at_ns;
         *status = AEL_OK;
-    } else if (is_shared(*status)) {
+    } else if (is_shared(*status, call)) {
         tokens->failures++;
         tokens->last_err = *said;
     }
@@ -192,7 +198,7 @@ refresh(struct ael_kms_vault_tokens *tokens, const struct ael_call *call, struct
     enum ael_status status = fetch(tokens, &bound, old, &grant, &said);
     ael_secret_release(old);
     ael_mutex_lock(&tokens->lock);
-    struct ael_secret *replaced = settle(tokens, &status, &grant, asked_ns, &said);
+    struct ael_secret *replaced = settle(tokens, call, &status, &grant, asked_ns, &said);
     ael_cond_broadcast(&tokens->changed);
     ael_mutex_unlock(&tokens->lock);
     ael_secret_release(replaced);

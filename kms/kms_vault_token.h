@@ -7,7 +7,8 @@
  * The caller who comes first behind two thirds renews the token, in half of what its own call has left, or logs in where it cannot
  * be renewed any more (or only for less than half of what the log-in gave: its longest life is near). The others go on with what
  * there is. If that fails they all do, it too, until the end; the next try comes a tenth of the lease later. After the end those
- * who come while somebody logs in wait for that, and share its failure; but not one that is a call's own, its deadline or token.
+ * who come while somebody logs in wait for that, and share its failure; but not one that is a call's own: its deadline or token,
+ * or that it had no time to try again.
  *
  * A token that Vault refuses (revoked, or ended by its clock) is dropped: the next caller logs in. Where the refusal may be for
  * the token's policies, and the log-in fails, it is given on: it may do for other requests.

@@ -29,6 +29,7 @@ struct stub {
     struct http_server_reply renewal; /* to a renewal, where it is another than to a log-in */
     bool has_renewal;
     bool renewal_hangs;
+    bool first_log_in_fails;
     bool is_revoked; /* hvs.token opens nothing any more */
     atomic_uint transit;
     atomic_uint renewals;
@@ -57,7 +58,9 @@ answer(void *context, const struct http_server_request *request, struct http_ser
         (void)atomic_fetch_add(&stub->renewals, 1);
     } else if (strstr(request->target, "/login") != NULL) {
         *reply = stub->log_in;
-        (void)atomic_fetch_add(&stub->log_ins, 1);
+        if (atomic_fetch_add(&stub->log_ins, 1) == 0 && stub->first_log_in_fails) {
+            reply->status = 500;
+        }
     } else {
         *reply = stub->reply;
         (void)atomic_fetch_add(&stub->transit, 1);
@@ -592,6 +595,57 @@ static void test_kms_vault__gives_a_token_up_that_was_refused_while_it_was_renew
     ael_clock_reset_for_test();
 }
 
+/* ---- who waits for one that is pressed for time ---- */
+
+static atomic_uint s_pressed;
+static atomic_uint s_go_on;
+
+static void hold_log_in(void *context, enum ael_metric_kind kind, const char *name, int64_t value) {
+    (void)context, (void)kind, (void)value;
+    if (strcmp(name, "ael.kms.vault.login") == 0 && atomic_fetch_add(&s_pressed, 1) == 0) {
+        while (atomic_load(&s_go_on) == 0) {
+            (void)usleep(1000);
+        }
+    }
+}
+
+static void *open_pressed(void *argument) {
+    struct renewing *renewing = argument;
+    struct ael_call call = AEL_CALL_INIT;
+    struct ael_secret *back = NULL;
+    call.deadline_ns = ael_deadline_in_ms(900);
+    renewing->status =
+        ael_kms_decrypt_key(renewing->world->kms, &call, ael_bytes_from_text(renewing->text), &back, NULL);
+    ael_secret_release(back);
+    return NULL;
+}
+
+static void test_kms_vault__logs_in_for_itself_behind_one_that_had_no_time(void) {
+    struct world world;
+    pthread_t threads[2];
+    struct renewing calls[2] = {
+        {.world = &world, .text = "vault:v1:BBBB"}, {.world = &world, .text = "vault:v1:CCCC"}};
+    struct ael_hooks hooks = AEL_HOOKS_INIT;
+    hooks.metric = hold_log_in;
+    world_begin(&world, use_role);
+    set_reply(&world, 200, GOOD_DECRYPT);
+    world.stub.first_log_in_fails = true;
+    CU_ASSERT_EQUAL_FATAL(ael_hooks_set(&hooks), AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[0], NULL, open_pressed, &calls[0]), 0);
+    while (atomic_load(&s_pressed) == 0) {
+        (void)sched_yield();
+    }
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[1], NULL, open_alone, &calls[1]), 0);
+    (void)usleep(50000); /* it waits for the log-in */
+    atomic_store(&s_go_on, 1);
+    (void)pthread_join(threads[0], NULL);
+    (void)pthread_join(threads[1], NULL);
+    CU_ASSERT(calls[0].status == AEL_E_UNREACHABLE || calls[0].status == AEL_E_TIMEOUT);
+    CU_ASSERT_EQUAL(calls[1].status, AEL_OK);
+    CU_ASSERT_EQUAL(ael_hooks_set(NULL), AEL_OK);
+    world_end(&world);
+}
+
 /* ---- forks in the middle of a call ---- */
 
 static pid_t s_child = -1;
@@ -880,6 +934,7 @@ static const struct test_case k_cases[] = {
     {"a doubted token", test_kms_vault__keeps_a_token_that_was_doubted_when_the_log_in_fails},
     {"a renewal that gave little", test_kms_vault__keeps_a_renewal_that_gave_little_when_the_log_in_fails},
     {"a token refused while renewed", test_kms_vault__gives_a_token_up_that_was_refused_while_it_was_renewed},
+    {"one that had no time", test_kms_vault__logs_in_for_itself_behind_one_that_had_no_time},
     {"a fork in the middle of a decrypt", test_kms_vault_decrypt__goes_on_in_a_child_of_who_calls},
     {"a fork of one who waits", test_kms_vault_decrypt__goes_on_in_a_child_of_who_waits},
     {"no proxy to this machine", test_kms_vault__goes_through_no_proxy_to_this_machine},
