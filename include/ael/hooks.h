@@ -70,7 +70,8 @@ AEL_BEGIN_DECLS
 
 /**
  * Installs the hooks of this process; NULL removes them. The hooks are called on the thread that does the work,
- * must not block and must not call back into the library. Cancellation (pthread_cancel) is put off in them.
+ * must not block and must not call back into the library; a child that is forked in one may exec or _exit, no more.
+ * Cancellation (pthread_cancel) is put off in them.
  *
  * @return AEL_OK; AEL_E_ARGUMENT (a size or level that is none); AEL_E_NO_MEMORY.
  * Ownership: copied; context must outlive every call of the library, also after replacement (a call under way
