@@ -251,15 +251,18 @@ static enum ael_status send_question(
     struct ael_bytes head,
     struct ael_secret *secret,
     struct ael_error *err) {
-    uint8_t question[1 + sizeof(struct ael_pkcs11_place)] = {(uint8_t)op};
-    if (head.len > sizeof question - 1) {
+    uint8_t question[AEL_PKCS11_ASKS + sizeof(struct ael_pkcs11_place)] = {(uint8_t)op};
+    size_t len = AEL_PKCS11_ASKS + head.len;
+    if (len > sizeof question) {
         return failed(err, AEL_E_ARGUMENT);
     }
+    helper->asked++;
+    memcpy(question + 1, &helper->asked, sizeof helper->asked);
     if (head.len > 0) {
-        memcpy(question + 1, head.data, head.len);
+        memcpy(question + AEL_PKCS11_ASKS, head.data, head.len);
     }
-    return secret == NULL ? send_all(helper, question, 1 + head.len, err)
-                          : send_secret(helper, call, question, 1 + head.len, secret, err);
+    return secret == NULL ? send_all(helper, question, len, err)
+                          : send_secret(helper, call, question, len, secret, err);
 }
 
 static enum ael_status
@@ -299,6 +302,7 @@ static size_t length_of_answer(enum ael_pkcs11_op op, enum ael_pkcs11_result res
 
 /* An answer, in scratch. */
 static enum ael_status read_answer(
+    uint32_t asked,
     enum ael_pkcs11_op op,
     uint8_t *bytes,
     size_t len,
@@ -310,6 +314,12 @@ static enum ael_status read_answer(
         return ael_error_set(
             err, AEL_E_BACKEND, 0, k_component,
             "the helper's answer is none; is it of another release than the library?");
+    }
+    if (memcmp(bytes + AEL_PKCS11_HEAD - sizeof asked, &asked, sizeof asked) != 0) {
+        return ael_error_set(
+            err, AEL_E_BACKEND, 0, k_component,
+            "the helper's answer is to another question; does the module fork, or write to what is not its "
+            "own?");
     }
     answer->result = (enum ael_pkcs11_result)bytes[0];
     memcpy(&answer->code, bytes + 1, sizeof answer->code);
@@ -338,7 +348,7 @@ static enum ael_status take_answer(
     ssize_t got = recv(helper->socket, scratch.bytes, AEL_PKCS11_MESSAGE, MSG_DONTWAIT | MSG_TRUNC);
     bool ended = got <= 0;
     if (!ended) {
-        status = read_answer(op, scratch.bytes, (size_t)got, answer, err);
+        status = read_answer(helper->asked, op, scratch.bytes, (size_t)got, answer, err);
     }
     enum ael_status given_back = ael_scratch_end(&scratch);
     if (ended) {

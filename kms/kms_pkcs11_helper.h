@@ -23,6 +23,7 @@ struct ael_pkcs11_helper {
     int socket; /* -1 = none */
     int pidfd;  /* -1 = none */
     pid_t pid;
+    uint32_t asked; /* number of the last question */
 };
 
 /* What comes of one question. */
@@ -56,7 +57,7 @@ void ael_pkcs11_helper_forget(struct ael_pkcs11_helper *helper);
  * @param head    what is not secret, behind op. @param secret  what follows it, or NULL: at most 255 bytes.
  * @param call    its deadline is set. @param answer  zeroed on failure; its key is the caller's.
  * @return AEL_OK (answer->result may tell of a failure); AEL_E_UNREACHABLE (it ended: err tells how); AEL_E_TIMEOUT;
- *         AEL_E_CANCELLED; AEL_E_BACKEND (an answer of another length than the question's); or as ael_scratch_begin,
+ *         AEL_E_CANCELLED; AEL_E_BACKEND (an answer to another question, or of another length); or as ael_scratch_begin,
  *         ael_secret_open_into and ael_secret_new. After any of these the helper is of no more use.
  */
 AEL_MUST_CHECK enum ael_status ael_pkcs11_helper_ask(

@@ -3,7 +3,7 @@
  *
  * Over a pair of SOCK_SEQPACKET sockets, so that a message is whole or not there; one question, one answer.
  *
- *     question   op | what the op takes                      answer   result | code of the module, 4 bytes | what comes
+ *     question   op | number, 4 bytes | what the op takes    answer   result | code of the module, 4 bytes | number | what comes
  *
  *     OPEN       struct ael_pkcs11_place                     -          loads the module, opens a session
  *     LOGIN      PIN; none = no log-in                       -          finds the key
@@ -12,7 +12,8 @@
  *     WRAP       key (32)                                    wrapped (40)
  *     UNWRAP     wrapped (40)                                key (32)
  *
- * A blob is ciphertext, tag and nonce, as the static KMS's. Both sides check each length before they look at a byte.
+ * The number is another one for each question and comes back with its answer: a module may fork, or write where it should not, and
+ * an answer to another question would be another key. A blob is ciphertext, tag and nonce, as the static KMS's. Both sides check each length before they look at a byte.
  * Layer: kms.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -21,7 +22,7 @@
 
 #include <stdint.h>
 
-enum { AEL_PKCS11_WIRE_VERSION = 1, AEL_PKCS11_HELPER_FD = 3 };
+enum { AEL_PKCS11_WIRE_VERSION = 2, AEL_PKCS11_HELPER_FD = 3 };
 
 enum ael_pkcs11_op {
     AEL_PKCS11_OPEN = 1,
@@ -40,7 +41,8 @@ enum {
     AEL_PKCS11_WRAPPED = 40,
     AEL_PKCS11_PIN_MAX = 255,
     AEL_PKCS11_ROOM = 128,    /* what a module is given to write into */
-    AEL_PKCS11_HEAD = 5,      /* of an answer */
+    AEL_PKCS11_ASKS = 5,      /* bytes before what an op takes */
+    AEL_PKCS11_HEAD = 9,      /* of an answer */
     AEL_PKCS11_MESSAGE = 512, /* the longest but OPEN */
 };
 

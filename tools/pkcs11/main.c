@@ -24,7 +24,7 @@ enum { PAGE = 16384, NO_SOCKET = 2, NO_PROTECTION = 3 };
 
 /* Where questions, answers, PINs and keys are; wiped after each answer. */
 struct room {
-    uint8_t question[2048]; /* op, then what it takes */
+    uint8_t question[2048]; /* op, number, then what it takes */
     uint8_t answer[AEL_PKCS11_MESSAGE];
 };
 
@@ -122,17 +122,15 @@ work(struct ael_pkcs11_token *token, uint8_t op, uint8_t *data, size_t len, uint
 
 static enum ael_pkcs11_result
 dispatch(struct ael_pkcs11_token *token, struct room *room, size_t len, size_t *out_len) {
-    uint8_t *data = room->question + 1;
+    uint8_t *data = room->question + AEL_PKCS11_ASKS;
     token->code = 0;
-    *out_len = 0;
     if (room->question[0] == AEL_PKCS11_OPEN) {
-        return open_place(token, data, len - 1);
+        return open_place(token, data, len);
     }
     if (room->question[0] == AEL_PKCS11_LOGIN) {
-        return len - 1 <= AEL_PKCS11_PIN_MAX ? ael_pkcs11_token_login(token, data, len - 1)
-                                             : AEL_PKCS11_PROTOCOL;
+        return len <= AEL_PKCS11_PIN_MAX ? ael_pkcs11_token_login(token, data, len) : AEL_PKCS11_PROTOCOL;
     }
-    return work(token, room->question[0], data, len - 1, room->answer + AEL_PKCS11_HEAD, out_len);
+    return work(token, room->question[0], data, len, room->answer + AEL_PKCS11_HEAD, out_len);
 }
 
 /* One question; false when there are no more. */
@@ -143,12 +141,13 @@ static bool serve(struct ael_pkcs11_token *token, struct room *room) {
         return got < 0 && errno == EINTR;
     }
     enum ael_pkcs11_result result = AEL_PKCS11_PROTOCOL;
-    if ((size_t)got <= sizeof room->question) {
-        result = dispatch(token, room, (size_t)got, &out_len);
+    if ((size_t)got >= AEL_PKCS11_ASKS && (size_t)got <= sizeof room->question) {
+        result = dispatch(token, room, (size_t)got - AEL_PKCS11_ASKS, &out_len);
     }
     uint32_t code = (uint32_t)token->code;
     room->answer[0] = (uint8_t)result;
     memcpy(room->answer + 1, &code, sizeof code);
+    memcpy(room->answer + 1 + sizeof code, room->question + 1, AEL_PKCS11_HEAD - 1 - sizeof code);
     ssize_t sent = send(AEL_PKCS11_HELPER_FD, room->answer, AEL_PKCS11_HEAD + out_len, MSG_NOSIGNAL);
     ael_wipe(&s_own, sizeof s_own);
     return sent >= 0;

@@ -1,11 +1,15 @@
 /*
  * tests/support/pkcs11/strange.c - a PKCS#11 module that does what none should; AEL_STRANGE tells what.
  *
- * A hang lasts until the process is killed.
+ * A hang lasts until the process is killed. Where nothing is told it works, but that its encryption is none. AEL_STRANGE_FILE names
+ * a file that its processes share.
  * SPDX-License-Identifier: Apache-2.0
  */
+#include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <p11-kit/pkcs11.h>
@@ -38,6 +42,9 @@ __attribute__((constructor)) static void load(void) {
 
 static CK_RV initialize(void *args) {
     (void)args;
+    if (is("show-children")) { /* whether a program that it starts has what came over the socket */
+        return system("test -e /proc/self/fd/3") == 0 ? CKR_GENERAL_ERROR : CKR_OK;
+    }
     return is("refuse-to-start") ? CKR_GENERAL_ERROR : CKR_OK;
 }
 
@@ -64,6 +71,10 @@ static CK_RV open_session(
     (void)application;
     (void)notify;
     *session = 1;
+    if (is("one-session")) {
+        int file = open(getenv("AEL_STRANGE_FILE"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        return file >= 0 && flock(file, LOCK_EX | LOCK_NB) == 0 ? CKR_OK : CKR_SESSION_COUNT;
+    }
     return CKR_OK;
 }
 
@@ -72,7 +83,18 @@ static CK_RV login(CK_SESSION_HANDLE session, CK_USER_TYPE user, unsigned char *
     (void)user;
     (void)pin;
     (void)len;
-    return is("pin-locked") ? CKR_PIN_LOCKED : CKR_OK;
+    if (getenv("AEL_STRANGE_FILE") != NULL) { /* a byte for each time that a PIN is shown */
+        int file = open(getenv("AEL_STRANGE_FILE"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        (void)!write(file, "1", 1);
+        (void)close(file);
+    }
+    if (is("hang-at-login")) {
+        hang();
+    }
+    return is("pin-locked")        ? CKR_PIN_LOCKED
+           : is("gone-at-login")   ? CKR_DEVICE_REMOVED
+           : is("failed-at-login") ? CKR_GENERAL_ERROR
+                                   : CKR_OK;
 }
 
 static CK_RV find_init(CK_SESSION_HANDLE session, CK_ATTRIBUTE *wanted, unsigned long count) {
@@ -96,7 +118,19 @@ static CK_RV find_final(CK_SESSION_HANDLE session) {
     return CKR_OK;
 }
 
+/* Whose child goes on as this process does. */
+static void answer_twice(void) {
+    static int s_done;
+    if (s_done == 0) {
+        s_done = 1;
+        if (fork() > 0) {
+            (void)poll(NULL, 0, 100);
+        }
+    }
+}
+
 static CK_RV init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key) {
+    static unsigned s_uses;
     (void)session;
     (void)mechanism;
     (void)key;
@@ -109,10 +143,45 @@ static CK_RV init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_
     if (is("exit-at-work")) {
         _exit(0);
     }
-    return is("general-error") ? CKR_GENERAL_ERROR : CKR_OK;
+    if (is("fork-and-crash")) { /* the child has the socket */
+        if (fork() == 0) {
+            (void)poll(NULL, 0, 5000);
+            _exit(0);
+        }
+        crash();
+    }
+    if (is("answer-twice")) {
+        answer_twice();
+    }
+    if (is("slow") || is("one-session")) {
+        (void)poll(NULL, 0, 30);
+    }
+    s_uses++;
+    return is("general-error") || (is("sick") && s_uses > 2) ? CKR_GENERAL_ERROR : CKR_OK;
 }
 
-/* It encrypts nothing. */
+static CK_RV init_encrypt(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key) {
+    return is("only-decrypts") ? CKR_KEY_FUNCTION_NOT_PERMITTED : init(session, mechanism, key);
+}
+
+static CK_RV decrypt(
+    CK_SESSION_HANDLE session,
+    unsigned char *in,
+    unsigned long len,
+    unsigned char *out,
+    unsigned long *out_len) {
+    (void)session;
+    (void)len;
+    if (is("only-decrypts")) {
+        return CKR_GENERAL_ERROR;
+    }
+    for (size_t i = 0; i < 32; i++) {
+        out[i] = in[i] ^ 0x5a;
+    }
+    *out_len = 32;
+    return CKR_OK;
+}
+
 static CK_RV work(
     CK_SESSION_HANDLE session,
     unsigned char *in,
@@ -121,11 +190,10 @@ static CK_RV work(
     unsigned long *out_len) {
     (void)session;
     memset(out, 0, *out_len);
-    memcpy(out, in, 32);
-    if (is("wrong-length")) {
-        out[0] ^= 1;
+    for (size_t i = 0; i < 32; i++) {
+        out[i] = in[i] ^ (is("plain") ? 0 : is("noise") ? 0x11 : 0x5a);
     }
-    *out_len = is("wrong-length") ? len : len == 48 ? 32 : 48;
+    *out_len = is("wrong-length") ? len : 48;
     return CKR_OK;
 }
 
@@ -199,10 +267,10 @@ static CK_FUNCTION_LIST s_functions = {
     .C_FindObjectsInit = find_init,
     .C_FindObjects = find,
     .C_FindObjectsFinal = find_final,
-    .C_EncryptInit = init,
+    .C_EncryptInit = init_encrypt,
     .C_Encrypt = work,
     .C_DecryptInit = init,
-    .C_Decrypt = work,
+    .C_Decrypt = decrypt,
     .C_CreateObject = create,
     .C_WrapKey = wrap,
     .C_UnwrapKey = unwrap,

@@ -1,0 +1,169 @@
+/*
+ * tests/unit/test_kms_pkcs11_faults.c - a PKCS#11 module, its helper and its host fail at the wrong moment: no wrong key, no lost
+ * one, no PIN shown again, nothing left behind.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "tests/support/suite.h"
+
+#include <ael/kms_pkcs11.h>
+#include <ael/sys/kms_backend.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+static struct ael_error s_err;
+static char s_file[] = "/tmp/ael-strange.XXXXXX";
+
+/* With the module that does what `what` says. */
+static inline struct ael_kms_pkcs11_options on_strange(const char *what) {
+    struct ael_kms_pkcs11_options options = AEL_KMS_PKCS11_OPTIONS_INIT;
+    CU_ASSERT_EQUAL_FATAL(setenv("AEL_STRANGE", what, 1), 0);
+    options.module = AEL_TEST_PKCS11_STRANGE;
+    options.token = "strange";
+    options.key = "key";
+    options.helper = AEL_TEST_PKCS11_HELPER;
+    options.environment = "AEL_STRANGE,AEL_STRANGE_FILE";
+    return options;
+}
+
+static inline struct ael_kms *make(const struct ael_kms_pkcs11_options *options) {
+    struct ael_kms *kms = NULL;
+    CU_ASSERT_EQUAL_FATAL(ael_kms_pkcs11_new(options, &kms, &s_err), AEL_OK);
+    return kms;
+}
+
+static inline enum ael_status right_pin(void *context, struct ael_secret **pin) {
+    uint8_t text[] = {'1', '2', '3', '4'};
+    (void)context;
+    return ael_secret_new(text, sizeof text, pin);
+}
+
+/* Encrypts a key of 32 such bytes. */
+static inline enum ael_status
+encrypt(struct ael_kms *kms, uint8_t byte, uint32_t timeout_ms, struct ael_buf *out, struct ael_error *err) {
+    uint8_t bytes[32];
+    struct ael_secret *key = NULL;
+    struct ael_call call = AEL_CALL_INIT;
+    memset(bytes, byte, sizeof bytes);
+    call.deadline_ns = ael_deadline_in_ms(timeout_ms);
+    if (ael_secret_new(bytes, sizeof bytes, &key) != AEL_OK) {
+        return AEL_E_NO_MEMORY;
+    }
+    enum ael_status status = ael_kms_encrypt_key(kms, &call, key, out, err);
+    ael_secret_release(key);
+    return status;
+}
+
+static inline enum ael_status once(struct ael_kms *kms) {
+    struct ael_buf out = AEL_BUF_INIT;
+    enum ael_status status = encrypt(kms, 7, 20000, &out, &s_err);
+    ael_buf_clear(&out);
+    return status;
+}
+
+static inline enum ael_status first(const struct ael_kms_pkcs11_options *options) {
+    struct ael_kms *kms = make(options);
+    enum ael_status status = once(kms);
+    ael_kms_release(kms);
+    return status;
+}
+
+static inline bool said(const char *part) {
+    return strstr(s_err.detail, part) != NULL;
+}
+
+static inline void clear_file(void) {
+    (void)unlink(s_file);
+    CU_ASSERT_EQUAL_FATAL(setenv("AEL_STRANGE_FILE", s_file, 1), 0);
+}
+
+static inline long size_of_file(void) {
+    struct stat info;
+    return stat(s_file, &info) == 0 ? (long)info.st_size : 0;
+}
+
+/* Some child of the process, or 0. */
+static inline pid_t child_of(pid_t parent) {
+    char path[64];
+    char line[64] = "";
+    (void)snprintf(path, sizeof path, "/proc/%d/task", (int)parent);
+    DIR *tasks = opendir(path);
+    for (struct dirent *task = tasks == NULL ? NULL : readdir(tasks); task != NULL && line[0] == '\0';
+         task = readdir(tasks)) {
+        char children[400];
+        (void)snprintf(children, sizeof children, "%s/%s/children", path, task->d_name);
+        FILE *file = fopen(children, "r");
+        if (file != NULL) {
+            (void)!fgets(line, sizeof line, file);
+            (void)fclose(file);
+        }
+    }
+    if (tasks != NULL) {
+        (void)closedir(tasks);
+    }
+    return (pid_t)strtol(line, NULL, 10);
+}
+
+static inline pid_t wait_for_child_of(pid_t parent) {
+    pid_t child = 0;
+    for (int i = 0; i < 1000 && child == 0; i++) {
+        child = child_of(parent);
+        (void)poll(NULL, 0, 10);
+    }
+    return child;
+}
+
+/* ---- answers ---- */
+
+/* What it made of a key of such bytes gives that key back, or there was a failure. */
+static bool keeps(struct ael_kms *kms, uint8_t byte) {
+    uint8_t wanted[32];
+    struct ael_buf out = AEL_BUF_INIT;
+    enum ael_status status = encrypt(kms, byte, 20000, &out, &s_err);
+    memset(wanted, byte ^ 0x5a, sizeof wanted);
+    bool good = status != AEL_OK || (out.len == 60 && memcmp(out.data, wanted, sizeof wanted) == 0);
+    ael_buf_clear(&out);
+    return good;
+}
+
+static void test_kms_pkcs11__takes_no_answer_for_that_to_another_question(void) {
+    struct ael_kms_pkcs11_options options = on_strange("answer-twice");
+    struct ael_kms *kms = make(&options);
+    for (uint8_t i = 0; i < 4; i++) {
+        CU_ASSERT(keeps(kms, i));
+        (void)poll(NULL, 0, 300); /* the other answer has come */
+    }
+    ael_kms_release(kms);
+}
+
+static const struct test_case k_cases[] = {
+    {"no answer is taken for another question's",
+     test_kms_pkcs11__takes_no_answer_for_that_to_another_question},
+};
+
+static void remove_file(void) {
+    (void)unlink(s_file);
+}
+
+int main(int argc, char **argv) {
+    int file = mkstemp(s_file);
+    (void)close(file);
+    (void)atexit(remove_file);
+    (void)argc;
+    return test_suite_run_some("kms pkcs11 faults", k_cases, sizeof k_cases / sizeof k_cases[0], argv + 1);
+}
