@@ -70,12 +70,12 @@ static enum ael_status ask_once(
     AEL_TRY(ael_pkcs11_pool_take(&self->pool, call, &helper, &fresh, err));
     enum ael_status status =
         ael_pkcs11_helper_ask(helper, call, work->op, work->head, work->secret, answer, err);
-    bool is_gone = status == AEL_OK && answer->result == AEL_PKCS11_GONE;
-    ael_pkcs11_pool_give(&self->pool, helper, status == AEL_OK && !is_gone);
-    *again = !fresh && (status == AEL_E_UNREACHABLE || is_gone);
     if (status == AEL_OK && answer->result != AEL_PKCS11_DONE) {
         status = ael_pkcs11_refusal(answer->result, answer->code, &self->pool.place, err);
     }
+    /* A session that failed may fail for ever: only one that worked, or refused, is kept. */
+    ael_pkcs11_pool_give(&self->pool, helper, status == AEL_OK || status == AEL_E_KMS);
+    *again = !fresh && (status == AEL_E_UNREACHABLE || status == AEL_E_BACKEND);
     return status;
 }
 

@@ -151,9 +151,19 @@ static void test_kms_pkcs11__takes_no_answer_for_that_to_another_question(void) 
     ael_kms_release(kms);
 }
 
+static void test_kms_pkcs11__has_another_session_for_one_that_fails(void) {
+    struct ael_kms_pkcs11_options options = on_strange("sick");
+    struct ael_kms *kms = make(&options);
+    for (int i = 0; i < 6; i++) {
+        CU_ASSERT_EQUAL(once(kms), AEL_OK);
+    }
+    ael_kms_release(kms);
+}
+
 static const struct test_case k_cases[] = {
     {"no answer is taken for another question's",
      test_kms_pkcs11__takes_no_answer_for_that_to_another_question},
+    {"a session that fails is replaced", test_kms_pkcs11__has_another_session_for_one_that_fails},
 };
 
 static void remove_file(void) {
