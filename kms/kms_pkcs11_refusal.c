@@ -89,7 +89,8 @@ enum ael_status ael_pkcs11_refusal(
     case AEL_PKCS11_WRONG_LENGTH:
         return failed(
             err, AEL_E_BACKEND, code,
-            "the module gave what cannot be right; another length, or no encryption", place->module);
+            "the module gave what cannot be right; another length, or no encryption that can be undone",
+            place->module);
     case AEL_PKCS11_PROTOCOL:
         return failed(
             err, AEL_E_BACKEND, code, "the helper does not know the question; is it of another release?",

@@ -191,33 +191,27 @@ static CK_GCM_PARAMS with_nonce(uint8_t *nonce) {
     };
 }
 
-/* see kms/kms_pkcs11_token.h */
-enum ael_pkcs11_result ael_pkcs11_token_encrypt(
-    struct ael_pkcs11_token *token,
-    uint8_t nonce[static AEL_PKCS11_NONCE],
-    uint8_t key[static AEL_PKCS11_KEY],
-    uint8_t *blob) {
+static enum ael_pkcs11_result
+seal(struct ael_pkcs11_token *token, uint8_t *nonce, uint8_t *key, uint8_t *blob) {
     uint8_t sealed[AEL_PKCS11_ROOM] = {0};
     CK_ULONG len = sizeof sealed;
     CK_GCM_PARAMS params = with_nonce(nonce);
     CK_MECHANISM mechanism = {CKM_AES_GCM, &params, sizeof params};
-    if (!token->has_key) {
-        return AEL_PKCS11_PROTOCOL;
-    }
     CK_RV code = token->functions->C_EncryptInit(token->session, &mechanism, token->key);
     if (code == CKR_OK) {
         code = token->functions->C_Encrypt(token->session, key, AEL_PKCS11_KEY, sealed, &len);
     }
-    if (code != CKR_OK) {
-        return told(token, code, AEL_PKCS11_FAILED);
+    enum ael_pkcs11_result result = told(token, code, AEL_PKCS11_FAILED);
+    if (result == AEL_PKCS11_DONE &&
+        (len != AEL_PKCS11_KEY + AEL_PKCS11_TAG || memcmp(sealed, key, AEL_PKCS11_KEY) == 0)) {
+        result = AEL_PKCS11_WRONG_LENGTH;
     }
-    if (len != AEL_PKCS11_KEY + AEL_PKCS11_TAG || memcmp(sealed, key, AEL_PKCS11_KEY) == 0) {
-        ael_wipe(sealed, sizeof sealed);
-        return AEL_PKCS11_WRONG_LENGTH;
+    if (result == AEL_PKCS11_DONE) {
+        memcpy(blob, sealed, (size_t)len);
+        memcpy(blob + len, nonce, AEL_PKCS11_NONCE);
     }
-    memcpy(blob, sealed, (size_t)len);
-    memcpy(blob + len, nonce, AEL_PKCS11_NONCE);
-    return told(token, CKR_OK, AEL_PKCS11_DONE);
+    ael_wipe(sealed, sizeof sealed); /* the key may be there, whatever the module says */
+    return result;
 }
 
 /* What the module gives is in room, which the caller wipes. */
@@ -234,6 +228,33 @@ decrypt_into(struct ael_pkcs11_token *token, uint8_t *blob, uint8_t *room, CK_UL
     return told(token, code, AEL_PKCS11_REFUSED);
 }
 
+/* Tells whether it gives the key back: a blob that nobody can decrypt would be a lost key. A token may take a nonce of its own and keep
+ * it to itself. */
+static enum ael_pkcs11_result gives_back(struct ael_pkcs11_token *token, uint8_t *blob, const uint8_t *key) {
+    uint8_t room[AEL_PKCS11_ROOM] = {0};
+    CK_ULONG len = sizeof room;
+    enum ael_pkcs11_result result = decrypt_into(token, blob, room, &len);
+    if (result == AEL_PKCS11_REFUSED ||
+        (result == AEL_PKCS11_DONE && (len != AEL_PKCS11_KEY || memcmp(room, key, AEL_PKCS11_KEY) != 0))) {
+        result = AEL_PKCS11_WRONG_LENGTH;
+    }
+    ael_wipe(room, sizeof room);
+    return result;
+}
+
+/* see kms/kms_pkcs11_token.h */
+enum ael_pkcs11_result ael_pkcs11_token_encrypt(
+    struct ael_pkcs11_token *token,
+    uint8_t nonce[static AEL_PKCS11_NONCE],
+    uint8_t key[static AEL_PKCS11_KEY],
+    uint8_t *blob) {
+    if (!token->has_key) {
+        return AEL_PKCS11_PROTOCOL;
+    }
+    enum ael_pkcs11_result result = seal(token, nonce, key, blob);
+    return result == AEL_PKCS11_DONE ? gives_back(token, blob, key) : result;
+}
+
 /* Modules say "general error" of what is not authentic, and of everything else: only one that works refuses. */
 static enum ael_pkcs11_result refusal_or_failure(struct ael_pkcs11_token *token) {
     uint8_t nonce[AEL_PKCS11_NONCE] = {0};
@@ -241,11 +262,6 @@ static enum ael_pkcs11_result refusal_or_failure(struct ael_pkcs11_token *token)
     uint8_t blob[AEL_PKCS11_BLOB];
     CK_RV code = token->code;
     enum ael_pkcs11_result result = ael_pkcs11_token_encrypt(token, nonce, none, blob);
-    if (result == AEL_PKCS11_DONE) {
-        uint8_t room[AEL_PKCS11_ROOM] = {0};
-        CK_ULONG len = sizeof room;
-        result = decrypt_into(token, blob, room, &len);
-    }
     token->code = code;
     return result == AEL_PKCS11_DONE ? AEL_PKCS11_REFUSED : AEL_PKCS11_GONE;
 }
@@ -269,9 +285,7 @@ ael_pkcs11_token_decrypt(struct ael_pkcs11_token *token, uint8_t blob[static AEL
 
 /* ---- AES key wrap: the key is an object of the session meanwhile ---- */
 
-/* see kms/kms_pkcs11_token.h */
-enum ael_pkcs11_result
-ael_pkcs11_token_wrap(struct ael_pkcs11_token *token, uint8_t key[static AEL_PKCS11_KEY], uint8_t *wrapped) {
+static enum ael_pkcs11_result wrap(struct ael_pkcs11_token *token, uint8_t *key, uint8_t *wrapped) {
     CK_OBJECT_CLASS class = CKO_SECRET_KEY;
     CK_KEY_TYPE type = CKK_AES;
     CK_BBOOL yes = CK_TRUE;
@@ -283,9 +297,6 @@ ael_pkcs11_token_wrap(struct ael_pkcs11_token *token, uint8_t key[static AEL_PKC
     CK_MECHANISM mechanism = {CKM_AES_KEY_WRAP, NULL, 0};
     CK_OBJECT_HANDLE object = 0;
     CK_ULONG len = AEL_PKCS11_ROOM;
-    if (!token->has_key) {
-        return AEL_PKCS11_PROTOCOL;
-    }
     CK_RV code = token->functions->C_CreateObject(
         token->session, made_of, sizeof made_of / sizeof made_of[0], &object);
     if (code == CKR_OK) {
@@ -328,4 +339,23 @@ enum ael_pkcs11_result ael_pkcs11_token_unwrap(
         return AEL_PKCS11_WRONG_LENGTH;
     }
     return told(token, code == CKR_OK ? destroyed : code, AEL_PKCS11_FAILED);
+}
+
+/* see kms/kms_pkcs11_token.h */
+enum ael_pkcs11_result
+ael_pkcs11_token_wrap(struct ael_pkcs11_token *token, uint8_t key[static AEL_PKCS11_KEY], uint8_t *wrapped) {
+    uint8_t room[AEL_PKCS11_ROOM] = {0};
+    if (!token->has_key) {
+        return AEL_PKCS11_PROTOCOL;
+    }
+    enum ael_pkcs11_result result = wrap(token, key, wrapped);
+    if (result == AEL_PKCS11_DONE) {
+        result = ael_pkcs11_token_unwrap(token, wrapped, room);
+        if (result == AEL_PKCS11_REFUSED ||
+            (result == AEL_PKCS11_DONE && memcmp(room, key, AEL_PKCS11_KEY) != 0)) {
+            result = AEL_PKCS11_WRONG_LENGTH;
+        }
+    }
+    ael_wipe(room, sizeof room);
+    return result;
 }

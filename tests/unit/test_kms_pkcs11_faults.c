@@ -160,10 +160,18 @@ static void test_kms_pkcs11__has_another_session_for_one_that_fails(void) {
     ael_kms_release(kms);
 }
 
+static void test_kms_pkcs11_encrypt__looks_whether_it_can_be_decrypted(void) {
+    struct ael_kms_pkcs11_options options = on_strange("noise");
+    CU_ASSERT_EQUAL(first(&options), AEL_E_BACKEND);
+    options = on_strange("");
+    CU_ASSERT_EQUAL(first(&options), AEL_OK);
+}
+
 static const struct test_case k_cases[] = {
     {"no answer is taken for another question's",
      test_kms_pkcs11__takes_no_answer_for_that_to_another_question},
     {"a session that fails is replaced", test_kms_pkcs11__has_another_session_for_one_that_fails},
+    {"what was encrypted can be decrypted", test_kms_pkcs11_encrypt__looks_whether_it_can_be_decrypted},
 };
 
 static void remove_file(void) {
