@@ -255,15 +255,17 @@ enum ael_pkcs11_result ael_pkcs11_token_encrypt(
     return result == AEL_PKCS11_DONE ? gives_back(token, blob, key) : result;
 }
 
-/* Modules say "general error" of what is not authentic, and of everything else: only one that works refuses. */
+/* Modules say "general error" of what is not authentic, and of everything else: only one that works refuses. Under a key that may not
+ * encrypt, that cannot be tried out. */
 static enum ael_pkcs11_result refusal_or_failure(struct ael_pkcs11_token *token) {
     uint8_t nonce[AEL_PKCS11_NONCE] = {0};
     uint8_t none[AEL_PKCS11_KEY] = {0};
     uint8_t blob[AEL_PKCS11_BLOB];
     CK_RV code = token->code;
     enum ael_pkcs11_result result = ael_pkcs11_token_encrypt(token, nonce, none, blob);
+    bool may_not = token->code == CKR_KEY_FUNCTION_NOT_PERMITTED;
     token->code = code;
-    return result == AEL_PKCS11_DONE ? AEL_PKCS11_REFUSED : AEL_PKCS11_GONE;
+    return result == AEL_PKCS11_DONE || may_not ? AEL_PKCS11_REFUSED : AEL_PKCS11_GONE;
 }
 
 /* see kms/kms_pkcs11_token.h */

@@ -167,11 +167,28 @@ static void test_kms_pkcs11_encrypt__looks_whether_it_can_be_decrypted(void) {
     CU_ASSERT_EQUAL(first(&options), AEL_OK);
 }
 
+static void test_kms_pkcs11_decrypt__refuses_damage_under_a_key_that_only_decrypts(void) {
+    static const uint8_t k_damaged[60] = {1};
+    struct ael_kms_pkcs11_options options = on_strange("only-decrypts");
+    struct ael_kms *kms = make(&options);
+    for (int i = 0; i < 7; i++) {
+        struct ael_secret *key = NULL;
+        CU_ASSERT_EQUAL(
+            ael_kms_decrypt_key(kms, NULL, (struct ael_bytes){k_damaged, sizeof k_damaged}, &key, &s_err),
+            AEL_E_KMS);
+        CU_ASSERT(said("damaged"));
+        CU_ASSERT_PTR_NULL(key);
+    }
+    ael_kms_release(kms);
+}
+
 static const struct test_case k_cases[] = {
     {"no answer is taken for another question's",
      test_kms_pkcs11__takes_no_answer_for_that_to_another_question},
     {"a session that fails is replaced", test_kms_pkcs11__has_another_session_for_one_that_fails},
     {"what was encrypted can be decrypted", test_kms_pkcs11_encrypt__looks_whether_it_can_be_decrypted},
+    {"damage is refused under a key that only decrypts",
+     test_kms_pkcs11_decrypt__refuses_damage_under_a_key_that_only_decrypts},
 };
 
 static void remove_file(void) {
