@@ -299,6 +299,7 @@ set_up(struct ael_kms_pkcs11 *self, const struct ael_kms_pkcs11_options *options
     self->mechanism = options->mechanism;
     self->try_timeout_ms = options->try_timeout_ms;
     pool->max_sessions = options->max_sessions;
+    pool->try_timeout_ms = options->try_timeout_ms;
     pool->pin = options->pin;
     pool->pin_context = options->pin_context;
     find_helper(helper);

@@ -358,6 +358,23 @@ static enum ael_status take_answer(
 }
 
 /* see kms/kms_pkcs11_helper.h */
+enum ael_status ael_pkcs11_helper_await(
+    struct ael_pkcs11_helper *helper,
+    const struct ael_call *call,
+    enum ael_pkcs11_op op,
+    struct ael_pkcs11_answer *answer,
+    struct ael_error *err) {
+    *answer = (struct ael_pkcs11_answer){.result = AEL_PKCS11_FAILED};
+    AEL_TRY(wait_for_answer(helper, call, err));
+    enum ael_status status = take_answer(helper, call, op, answer, err);
+    if (status != AEL_OK) {
+        ael_secret_release(answer->key);
+        *answer = (struct ael_pkcs11_answer){.result = AEL_PKCS11_FAILED};
+    }
+    return status;
+}
+
+/* see kms/kms_pkcs11_helper.h */
 enum ael_status ael_pkcs11_helper_ask(
     struct ael_pkcs11_helper *helper,
     const struct ael_call *call,
@@ -368,11 +385,5 @@ enum ael_status ael_pkcs11_helper_ask(
     struct ael_error *err) {
     *answer = (struct ael_pkcs11_answer){.result = AEL_PKCS11_FAILED};
     AEL_TRY(send_question(helper, call, op, head, secret, err));
-    AEL_TRY(wait_for_answer(helper, call, err));
-    enum ael_status status = take_answer(helper, call, op, answer, err);
-    if (status != AEL_OK) {
-        ael_secret_release(answer->key);
-        *answer = (struct ael_pkcs11_answer){.result = AEL_PKCS11_FAILED};
-    }
-    return status;
+    return ael_pkcs11_helper_await(helper, call, op, answer, err);
 }

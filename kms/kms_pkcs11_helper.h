@@ -58,7 +58,8 @@ void ael_pkcs11_helper_forget(struct ael_pkcs11_helper *helper);
  * @param call    its deadline is set. @param answer  zeroed on failure; its key is the caller's.
  * @return AEL_OK (answer->result may tell of a failure); AEL_E_UNREACHABLE (it ended: err tells how); AEL_E_TIMEOUT;
  *         AEL_E_CANCELLED; AEL_E_BACKEND (an answer to another question, or of another length); or as ael_scratch_begin,
- *         ael_secret_open_into and ael_secret_new. After any of these the helper is of no more use.
+ *         ael_secret_open_into and ael_secret_new. After any of these the helper is of no more use
+ *         but for ael_pkcs11_helper_await.
  */
 AEL_MUST_CHECK enum ael_status ael_pkcs11_helper_ask(
     struct ael_pkcs11_helper *helper,
@@ -66,6 +67,14 @@ AEL_MUST_CHECK enum ael_status ael_pkcs11_helper_ask(
     enum ael_pkcs11_op op,
     struct ael_bytes head,
     struct ael_secret *secret,
+    struct ael_pkcs11_answer *answer,
+    struct ael_error *err);
+
+/** Waits for the answer to the last question, which ael_pkcs11_helper_ask gave up waiting for (AEL_E_TIMEOUT, AEL_E_CANCELLED). As that. */
+AEL_MUST_CHECK enum ael_status ael_pkcs11_helper_await(
+    struct ael_pkcs11_helper *helper,
+    const struct ael_call *call,
+    enum ael_pkcs11_op op,
     struct ael_pkcs11_answer *answer,
     struct ael_error *err);
 

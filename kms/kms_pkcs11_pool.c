@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/hooks.h"
 #include "kms/kms_pkcs11_refusal.h"
 #include "securememory/scratch.h"
@@ -15,7 +16,7 @@
 
 static const char k_component[] = "kms/pkcs11";
 
-enum { SLICE_NS = 20000000, NOWHERE = AEL_PKCS11_MOST_SESSIONS };
+enum { SLICE_NS = 20000000, NOWHERE = AEL_PKCS11_MOST_SESSIONS, MOST_DOUBTS = 2 };
 
 /* see kms/kms_pkcs11_pool.h */
 enum ael_status ael_pkcs11_pool_init(struct ael_pkcs11_pool *pool) {
@@ -149,40 +150,88 @@ static enum ael_status get_pin(
 
 /* ---- opening ---- */
 
-static enum ael_status question(
-    struct ael_pkcs11_pool *pool,
-    struct ael_pkcs11_helper *helper,
-    const struct ael_call *call,
-    enum ael_pkcs11_op op,
-    struct ael_bytes head,
-    struct ael_secret *pin,
-    struct ael_pkcs11_answer *answer,
-    struct ael_error *err) {
-    AEL_TRY(ael_pkcs11_helper_ask(helper, call, op, head, pin, answer, err));
-    return answer->result == AEL_PKCS11_DONE
-               ? AEL_OK
-               : ael_pkcs11_refusal(answer->result, answer->code, &pool->place, err);
+static void refuse_pin(struct ael_pkcs11_pool *pool, const struct ael_error *why) {
+    pool->refusal = *why;
+    pool->refused_stamp = pool->shown_stamp;
+    pool->pin_refused = true;
 }
 
+/* It may have counted as a wrong one: tokens lock after three of these, or more. */
+static void doubt_pin(struct ael_pkcs11_pool *pool) {
+    struct ael_error why = {.status = AEL_OK};
+    if (pool->pin_accepted && same_stamp(&pool->shown_stamp, &pool->accepted_stamp)) {
+        return;
+    }
+    pool->doubts = same_stamp(&pool->shown_stamp, &pool->doubted_stamp) ? pool->doubts + 1 : 1;
+    pool->doubted_stamp = pool->shown_stamp;
+    if (pool->doubts >= MOST_DOUBTS) {
+        (void)ael_error_set(
+            &why, AEL_E_KMS, 0, k_component,
+            "%.60s: log-ins failed without a word about the PIN; lest the token lock it is not shown again: "
+            "see "
+            "the module's log, then touch the PIN file, or make the KMS anew",
+            pool->place.token);
+        refuse_pin(pool, &why);
+    }
+}
+
+/* What the log-in tells about the PIN. */
+static void learn(
+    struct ael_pkcs11_pool *pool,
+    enum ael_status status,
+    const struct ael_pkcs11_answer *answer,
+    const struct ael_error *said) {
+    bool is_in = answer->result == AEL_PKCS11_DONE || answer->result == AEL_PKCS11_NO_KEY ||
+                 answer->result == AEL_PKCS11_TWO_KEYS;
+    bool nothing_came = status == AEL_E_UNREACHABLE || status == AEL_E_TIMEOUT || status == AEL_E_CANCELLED ||
+                        status == AEL_E_BACKEND;
+    if (is_in) {
+        pool->pin_accepted = true;
+        pool->accepted_stamp = pool->shown_stamp;
+        pool->doubts = 0;
+    } else if (answer->result == AEL_PKCS11_NO_LOGIN && ael_pkcs11_is_told_of_pin(answer->code)) {
+        refuse_pin(pool, said);
+    } else if (nothing_came && answer->result != AEL_PKCS11_GONE) {
+        doubt_pin(pool);
+    }
+}
+
+/* Its caller has no more time, but the module still has. */
+static bool may_go_on(const struct ael_pkcs11_pool *pool, enum ael_status status) {
+    return (status == AEL_E_TIMEOUT || status == AEL_E_CANCELLED) &&
+           ael_clock_boot_ns() - pool->shown_ns < (int64_t)pool->try_timeout_ms * 1000000;
+}
+
+/* *pending: the log-in goes on. */
 static enum ael_status log_in(
     struct ael_pkcs11_pool *pool,
     struct ael_pkcs11_helper *helper,
     const struct ael_call *call,
+    bool *pending,
     struct ael_error *err) {
     struct ael_pkcs11_answer answer = {.result = AEL_PKCS11_FAILED};
-    struct ael_pkcs11_pin_stamp stamp;
     struct ael_secret *pin = NULL;
     struct ael_error said = {.status = AEL_OK};
-    enum ael_status status = get_pin(pool, &stamp, &pin, &said);
-    if (status == AEL_OK) {
-        status =
-            question(pool, helper, call, AEL_PKCS11_LOGIN, (struct ael_bytes){NULL, 0}, pin, &answer, &said);
+    enum ael_status status = AEL_OK;
+    bool has_pin = *pending;
+    if (*pending) {
+        status = ael_pkcs11_helper_await(helper, call, AEL_PKCS11_LOGIN, &answer, &said);
+    } else {
+        status = get_pin(pool, &pool->shown_stamp, &pin, &said);
+        has_pin = status == AEL_OK && pin != NULL;
+        pool->shown_ns = ael_clock_boot_ns();
+        if (status == AEL_OK) {
+            status = ael_pkcs11_helper_ask(
+                helper, call, AEL_PKCS11_LOGIN, (struct ael_bytes){NULL, 0}, pin, &answer, &said);
+        }
+        ael_secret_release(pin);
     }
-    ael_secret_release(pin);
-    if (answer.result == AEL_PKCS11_NO_LOGIN && status == AEL_E_KMS) {
-        pool->refusal = said;
-        pool->refused_stamp = stamp;
-        pool->pin_refused = true;
+    *pending = has_pin && may_go_on(pool, status);
+    if (status == AEL_OK && answer.result != AEL_PKCS11_DONE) {
+        status = ael_pkcs11_refusal(answer.result, answer.code, &pool->place, &said);
+    }
+    if (has_pin && !*pending) {
+        learn(pool, status, &answer, &said);
     }
     if (status != AEL_OK && err != NULL) {
         *err = said;
@@ -190,20 +239,34 @@ static enum ael_status log_in(
     return status;
 }
 
+static enum ael_status start_helper(
+    struct ael_pkcs11_pool *pool,
+    struct ael_pkcs11_helper *helper,
+    const struct ael_call *call,
+    struct ael_pkcs11_answer *answer,
+    struct ael_error *err) {
+    struct ael_bytes place = {(const uint8_t *)&pool->place, sizeof pool->place};
+    AEL_TRY(ael_pkcs11_helper_start(helper, pool->helper, pool->environment, err));
+    ael_metric_event("ael.kms.pkcs11.helper_started");
+    AEL_TRY(ael_pkcs11_helper_ask(helper, call, AEL_PKCS11_OPEN, place, NULL, answer, err));
+    return answer->result == AEL_PKCS11_DONE
+               ? AEL_OK
+               : ael_pkcs11_refusal(answer->result, answer->code, &pool->place, err);
+}
+
+/* *pending: its log-in is under way; before, and after a failure. */
 static enum ael_status open_helper(
     struct ael_pkcs11_pool *pool,
     struct ael_pkcs11_helper *helper,
     const struct ael_call *call,
+    bool *pending,
     struct ael_error *err) {
-    struct ael_pkcs11_answer answer;
-    struct ael_bytes place = {(const uint8_t *)&pool->place, sizeof pool->place};
-    ael_metric_event("ael.kms.pkcs11.helper_started");
-    AEL_TRY(ael_pkcs11_helper_start(helper, pool->helper, pool->environment, err));
-    enum ael_status status = question(pool, helper, call, AEL_PKCS11_OPEN, place, NULL, &answer, err);
+    struct ael_pkcs11_answer answer = {.result = AEL_PKCS11_FAILED};
+    enum ael_status status = *pending ? AEL_OK : start_helper(pool, helper, call, &answer, err);
     if (status == AEL_OK) {
-        status = log_in(pool, helper, call, err);
+        status = log_in(pool, helper, call, pending, err);
     }
-    if (status != AEL_OK) {
+    if (status != AEL_OK && !*pending) {
         ael_pkcs11_helper_end(helper);
     }
     return status;
@@ -225,12 +288,15 @@ static enum ael_status wait_for_place(
     const struct ael_call *call,
     size_t *at,
     bool *fresh,
+    bool *pending,
     struct ael_error *err) {
     for (;;) {
         *at = find(pool, AEL_PKCS11_IDLE);
         *fresh = *at == NOWHERE;
         if (*fresh && !pool->opening) {
-            *at = find(pool, AEL_PKCS11_NONE);
+            *at = find(pool, AEL_PKCS11_LOGGING_IN);
+            *pending = *at != NOWHERE;
+            *at = *pending ? *at : find(pool, AEL_PKCS11_NONE);
         }
         if (*at != NOWHERE) {
             pool->lent[*at] = AEL_PKCS11_BUSY;
@@ -255,18 +321,19 @@ enum ael_status ael_pkcs11_pool_take(
     bool *fresh,
     struct ael_error *err) {
     size_t at = NOWHERE;
+    bool pending = false;
     *helper = NULL;
     ael_mutex_lock(&pool->lock);
-    enum ael_status status = wait_for_place(pool, call, &at, fresh, err);
+    enum ael_status status = wait_for_place(pool, call, &at, fresh, &pending, err);
     ael_mutex_unlock(&pool->lock);
     if (status != AEL_OK || !*fresh) {
         *helper = status == AEL_OK ? &pool->helpers[at] : NULL;
         return status;
     }
-    status = open_helper(pool, &pool->helpers[at], call, err);
+    status = open_helper(pool, &pool->helpers[at], call, &pending, err);
     ael_mutex_lock(&pool->lock);
     pool->opening = false;
-    pool->lent[at] = status == AEL_OK ? AEL_PKCS11_BUSY : AEL_PKCS11_NONE;
+    pool->lent[at] = status == AEL_OK ? AEL_PKCS11_BUSY : pending ? AEL_PKCS11_LOGGING_IN : AEL_PKCS11_NONE;
     ael_cond_broadcast(&pool->changed);
     ael_mutex_unlock(&pool->lock);
     *helper = status == AEL_OK ? &pool->helpers[at] : NULL;

@@ -27,7 +27,12 @@ struct ael_pkcs11_pin_stamp {
     off_t size;
 };
 
-enum ael_pkcs11_lent { AEL_PKCS11_NONE, AEL_PKCS11_IDLE, AEL_PKCS11_BUSY };
+enum ael_pkcs11_lent {
+    AEL_PKCS11_NONE,
+    AEL_PKCS11_IDLE,
+    AEL_PKCS11_BUSY,
+    AEL_PKCS11_LOGGING_IN, /* whose caller had no more time; the next one waits on: the PIN is shown once */
+};
 
 struct ael_pkcs11_pool {
     struct ael_pkcs11_place place;
@@ -37,12 +42,20 @@ struct ael_pkcs11_pool {
     ael_kms_pkcs11_pin_fn pin;
     void *pin_context;
     uint32_t max_sessions;
+    uint32_t try_timeout_ms;
     bool is_set_up;
     struct ael_mutex lock; /* guards what follows */
     struct ael_cond changed;
     struct ael_pkcs11_helper helpers[AEL_PKCS11_MOST_SESSIONS]; /* a busy one is its borrower's */
     enum ael_pkcs11_lent lent[AEL_PKCS11_MOST_SESSIONS];
     bool opening;
+    /* Of who opens: */
+    int64_t shown_ns; /* when the PIN was shown that is logged in with */
+    struct ael_pkcs11_pin_stamp shown_stamp;
+    bool pin_accepted;
+    struct ael_pkcs11_pin_stamp accepted_stamp;
+    unsigned doubts; /* how often a PIN that was never accepted was shown without being told of */
+    struct ael_pkcs11_pin_stamp doubted_stamp;
     bool pin_refused;
     struct ael_pkcs11_pin_stamp refused_stamp;
     struct ael_error refusal;

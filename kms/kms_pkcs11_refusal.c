@@ -5,6 +5,21 @@
 
 static const char k_component[] = "kms/pkcs11";
 
+/* see kms/kms_pkcs11_refusal.h */
+bool ael_pkcs11_is_told_of_pin(uint32_t code) {
+    switch (code) {
+    case CKR_PIN_INCORRECT:
+    case CKR_PIN_INVALID:
+    case CKR_PIN_LEN_RANGE:
+    case CKR_PIN_LOCKED:
+    case CKR_PIN_EXPIRED:
+    case CKR_USER_PIN_NOT_INITIALIZED:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static const char *login_remedy(uint32_t code) {
     switch (code) {
     case CKR_PIN_INCORRECT:
@@ -71,7 +86,9 @@ enum ael_status ael_pkcs11_refusal(
         return failed(
             err, AEL_E_UNREACHABLE, code, "the token opens no session; lower max_sessions", place->token);
     case AEL_PKCS11_NO_LOGIN:
-        return failed(err, AEL_E_KMS, code, login_remedy(code), place->token);
+        return failed(
+            err, ael_pkcs11_is_told_of_pin(code) ? AEL_E_KMS : AEL_E_UNREACHABLE, code, login_remedy(code),
+            place->token);
     case AEL_PKCS11_NO_KEY:
         return failed(
             err, AEL_E_KMS, code,

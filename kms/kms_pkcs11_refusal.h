@@ -10,6 +10,8 @@
 
 #include <ael/sys/error.h>
 
+#include <stdbool.h>
+
 /**
  * Fills err for a result that is not AEL_PKCS11_DONE.
  *
@@ -20,5 +22,8 @@ enum ael_status ael_pkcs11_refusal(
     uint32_t code,
     const struct ael_pkcs11_place *place,
     struct ael_error *err);
+
+/** Tells whether the module said of a PIN that it is wrong, or of no use until somebody does something. */
+bool ael_pkcs11_is_told_of_pin(uint32_t code);
 
 #endif /* AEL_KMS_KMS_PKCS11_REFUSAL_H */

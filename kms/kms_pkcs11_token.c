@@ -174,7 +174,7 @@ enum ael_pkcs11_result ael_pkcs11_token_login(struct ael_pkcs11_token *token, ui
     if (pin_len != 0) {
         token->code = token->functions->C_Login(token->session, CKU_USER, pin, (CK_ULONG)pin_len);
         if (token->code != CKR_OK && token->code != CKR_USER_ALREADY_LOGGED_IN) {
-            return AEL_PKCS11_NO_LOGIN;
+            return told(token, token->code, AEL_PKCS11_NO_LOGIN);
         }
     }
     return find_key(token);

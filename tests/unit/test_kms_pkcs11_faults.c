@@ -182,6 +182,82 @@ static void test_kms_pkcs11_decrypt__refuses_damage_under_a_key_that_only_decryp
     ael_kms_release(kms);
 }
 
+/* ---- log-ins ---- */
+
+static void test_kms_pkcs11__shows_a_pin_again_that_a_failure_kept_from_being_looked_at(void) {
+    struct ael_kms_pkcs11_options options = on_strange("gone-at-login");
+    options.pin = right_pin;
+    struct ael_kms *kms = make(&options);
+    CU_ASSERT_EQUAL(once(kms), AEL_E_UNREACHABLE);
+    CU_ASSERT(said("gone"));
+    (void)on_strange("");
+    CU_ASSERT_EQUAL(once(kms), AEL_OK);
+    ael_kms_release(kms);
+}
+
+/* A PIN that was never accepted, shown where it is not known whether it counted as a wrong one. */
+static void show_in_doubt(const char *what, enum ael_status wanted) {
+    struct ael_kms_pkcs11_options options = on_strange(what);
+    options.pin = right_pin;
+    options.try_timeout_ms = 1500;
+    clear_file();
+    struct ael_kms *kms = make(&options);
+    for (int i = 0; i < 4 && size_of_file() < 3;
+         i++) { /* one that hangs is waited for again before it is ended */
+        enum ael_status status = once(kms);
+        if (status == AEL_E_KMS) {
+            break;
+        }
+        CU_ASSERT_EQUAL(status, wanted);
+    }
+    for (int i = 0; i < 2; i++) {
+        CU_ASSERT_EQUAL(once(kms), AEL_E_KMS);
+        CU_ASSERT(said("not shown again"));
+    }
+    CU_ASSERT_EQUAL(size_of_file(), 2);
+    ael_kms_release(kms);
+}
+
+static void test_kms_pkcs11__shows_a_pin_twice_at_most_where_nothing_is_told_of_it(void) {
+    show_in_doubt("hang-at-login", AEL_E_TIMEOUT);
+    show_in_doubt("failed-at-login", AEL_E_UNREACHABLE);
+}
+
+static void test_kms_pkcs11__shows_a_pin_again_that_was_accepted_once(void) {
+    struct ael_kms_pkcs11_options options = on_strange("sick");
+    options.pin = right_pin;
+    struct ael_kms *kms = make(&options);
+    CU_ASSERT_EQUAL(once(kms), AEL_OK);
+    (void)on_strange("failed-at-login");
+    pid_t helper = child_of(getpid());
+    CU_ASSERT_FATAL(helper > 0);
+    CU_ASSERT_EQUAL(kill(helper, SIGKILL), 0);
+    for (int i = 0; i < 4; i++) {
+        CU_ASSERT_EQUAL(once(kms), AEL_E_UNREACHABLE);
+    }
+    (void)on_strange("");
+    CU_ASSERT_EQUAL(once(kms), AEL_OK);
+    ael_kms_release(kms);
+}
+/* One after the other, for callers who have less time than it takes. */
+static void test_kms_pkcs11__goes_on_with_a_log_in_that_its_caller_had_no_time_for(void) {
+    struct ael_kms_pkcs11_options options = on_strange("slow-at-login");
+    struct ael_buf out = AEL_BUF_INIT;
+    enum ael_status status = AEL_E_TIMEOUT;
+    options.pin = right_pin;
+    clear_file();
+    struct ael_kms *kms = make(&options);
+    CU_ASSERT_EQUAL(encrypt(kms, 1, 20000, &out, &s_err), AEL_OK);
+    CU_ASSERT_EQUAL(kill(child_of(getpid()), SIGKILL), 0);
+    for (int i = 0; i < 50 && status == AEL_E_TIMEOUT; i++) {
+        status = encrypt(kms, 1, 200, &out, &s_err);
+    }
+    CU_ASSERT_EQUAL(status, AEL_OK);
+    CU_ASSERT_EQUAL(size_of_file(), 2);
+    ael_buf_clear(&out);
+    ael_kms_release(kms);
+}
+
 static const struct test_case k_cases[] = {
     {"no answer is taken for another question's",
      test_kms_pkcs11__takes_no_answer_for_that_to_another_question},
@@ -189,6 +265,11 @@ static const struct test_case k_cases[] = {
     {"what was encrypted can be decrypted", test_kms_pkcs11_encrypt__looks_whether_it_can_be_decrypted},
     {"damage is refused under a key that only decrypts",
      test_kms_pkcs11_decrypt__refuses_damage_under_a_key_that_only_decrypts},
+    {"a PIN that was not looked at is shown again",
+     test_kms_pkcs11__shows_a_pin_again_that_a_failure_kept_from_being_looked_at},
+    {"a PIN in doubt is shown twice", test_kms_pkcs11__shows_a_pin_twice_at_most_where_nothing_is_told_of_it},
+    {"a PIN that was accepted is shown again", test_kms_pkcs11__shows_a_pin_again_that_was_accepted_once},
+    {"a log-in outlasts its caller", test_kms_pkcs11__goes_on_with_a_log_in_that_its_caller_had_no_time_for},
 };
 
 static void remove_file(void) {

@@ -88,6 +88,9 @@ static CK_RV login(CK_SESSION_HANDLE session, CK_USER_TYPE user, unsigned char *
         (void)!write(file, "1", 1);
         (void)close(file);
     }
+    if (is("slow-at-login")) {
+        (void)poll(NULL, 0, 500);
+    }
     if (is("hang-at-login")) {
         hang();
     }
