@@ -14,7 +14,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <p11-kit/pkcs11.h>
+
 static const char k_component[] = "kms/pkcs11";
+
+static const int64_t k_crowded_ns = 1000000000;
 
 enum { SLICE_NS = 20000000, NOWHERE = AEL_PKCS11_MOST_SESSIONS, MOST_DOUBTS = 2 };
 
@@ -254,15 +258,17 @@ static enum ael_status start_helper(
                : ael_pkcs11_refusal(answer->result, answer->code, &pool->place, err);
 }
 
-/* *pending: its log-in is under way; before, and after a failure. */
+/* *pending: its log-in is under way; before, and after a failure. *crowded: the token opens no further session. */
 static enum ael_status open_helper(
     struct ael_pkcs11_pool *pool,
     struct ael_pkcs11_helper *helper,
     const struct ael_call *call,
     bool *pending,
+    bool *crowded,
     struct ael_error *err) {
     struct ael_pkcs11_answer answer = {.result = AEL_PKCS11_FAILED};
     enum ael_status status = *pending ? AEL_OK : start_helper(pool, helper, call, &answer, err);
+    *crowded = answer.result == AEL_PKCS11_NO_SESSION && answer.code == CKR_SESSION_COUNT;
     if (status == AEL_OK) {
         status = log_in(pool, helper, call, pending, err);
     }
@@ -282,6 +288,15 @@ static size_t find(const struct ael_pkcs11_pool *pool, enum ael_pkcs11_lent lent
     return i < pool->max_sessions ? i : NOWHERE;
 }
 
+static bool has_any(const struct ael_pkcs11_pool *pool) {
+    return find(pool, AEL_PKCS11_IDLE) != NOWHERE || find(pool, AEL_PKCS11_BUSY) != NOWHERE;
+}
+
+/* With the lock held. */
+static bool may_open(const struct ael_pkcs11_pool *pool) {
+    return !pool->opening && (ael_clock_boot_ns() >= pool->crowded_until_ns || !has_any(pool));
+}
+
 /* With the lock held: waits until one is idle, or may be opened by this caller. */
 static enum ael_status wait_for_place(
     struct ael_pkcs11_pool *pool,
@@ -293,7 +308,7 @@ static enum ael_status wait_for_place(
     for (;;) {
         *at = find(pool, AEL_PKCS11_IDLE);
         *fresh = *at == NOWHERE;
-        if (*fresh && !pool->opening) {
+        if (*fresh && may_open(pool)) {
             *at = find(pool, AEL_PKCS11_LOGGING_IN);
             *pending = *at != NOWHERE;
             *at = *pending ? *at : find(pool, AEL_PKCS11_NONE);
@@ -313,15 +328,18 @@ static enum ael_status wait_for_place(
     }
 }
 
-/* see kms/kms_pkcs11_pool.h */
-enum ael_status ael_pkcs11_pool_take(
+/* *again: another has a session, which is to be waited for. */
+static enum ael_status take(
     struct ael_pkcs11_pool *pool,
     const struct ael_call *call,
     struct ael_pkcs11_helper **helper,
     bool *fresh,
+    bool *again,
     struct ael_error *err) {
     size_t at = NOWHERE;
     bool pending = false;
+    bool crowded = false;
+    *again = false;
     *helper = NULL;
     ael_mutex_lock(&pool->lock);
     enum ael_status status = wait_for_place(pool, call, &at, fresh, &pending, err);
@@ -330,13 +348,30 @@ enum ael_status ael_pkcs11_pool_take(
         *helper = status == AEL_OK ? &pool->helpers[at] : NULL;
         return status;
     }
-    status = open_helper(pool, &pool->helpers[at], call, &pending, err);
+    status = open_helper(pool, &pool->helpers[at], call, &pending, &crowded, err);
     ael_mutex_lock(&pool->lock);
     pool->opening = false;
     pool->lent[at] = status == AEL_OK ? AEL_PKCS11_BUSY : pending ? AEL_PKCS11_LOGGING_IN : AEL_PKCS11_NONE;
+    *again = crowded && has_any(pool);
+    pool->crowded_until_ns = *again ? ael_clock_boot_ns() + k_crowded_ns : pool->crowded_until_ns;
     ael_cond_broadcast(&pool->changed);
     ael_mutex_unlock(&pool->lock);
     *helper = status == AEL_OK ? &pool->helpers[at] : NULL;
+    return status;
+}
+
+/* see kms/kms_pkcs11_pool.h */
+enum ael_status ael_pkcs11_pool_take(
+    struct ael_pkcs11_pool *pool,
+    const struct ael_call *call,
+    struct ael_pkcs11_helper **helper,
+    bool *fresh,
+    struct ael_error *err) {
+    bool again = true;
+    enum ael_status status = AEL_E_UNREACHABLE;
+    while (again) {
+        status = take(pool, call, helper, fresh, &again, err);
+    }
     return status;
 }
 

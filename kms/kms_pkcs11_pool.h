@@ -49,6 +49,8 @@ struct ael_pkcs11_pool {
     struct ael_pkcs11_helper helpers[AEL_PKCS11_MOST_SESSIONS]; /* a busy one is its borrower's */
     enum ael_pkcs11_lent lent[AEL_PKCS11_MOST_SESSIONS];
     bool opening;
+    int64_t
+        crowded_until_ns; /* the token opened no further session: until then those that there are have to do */
     /* Of who opens: */
     int64_t shown_ns; /* when the PIN was shown that is logged in with */
     struct ael_pkcs11_pin_stamp shown_stamp;

@@ -258,6 +258,36 @@ static void test_kms_pkcs11__goes_on_with_a_log_in_that_its_caller_had_no_time_f
     ael_kms_release(kms);
 }
 
+/* ---- sessions and deadlines ---- */
+
+enum { CALLERS = 6 };
+
+static void *call(void *kms) {
+    static _Thread_local struct ael_error err;
+    struct ael_buf out = AEL_BUF_INIT;
+    enum ael_status status = encrypt(kms, 3, 20000, &out, &err);
+    ael_buf_clear(&out);
+    return status == AEL_OK ? kms : NULL;
+}
+
+static void test_kms_pkcs11__makes_do_with_the_sessions_that_the_token_opens(void) {
+    struct ael_kms_pkcs11_options options = on_strange("one-session");
+    pthread_t threads[CALLERS];
+    unsigned good = 0;
+    clear_file();
+    struct ael_kms *kms = make(&options);
+    for (int i = 0; i < CALLERS; i++) {
+        CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[i], NULL, call, kms), 0);
+    }
+    for (int i = 0; i < CALLERS; i++) {
+        void *back = NULL;
+        CU_ASSERT_EQUAL(pthread_join(threads[i], &back), 0);
+        good += back == kms ? 1 : 0;
+    }
+    CU_ASSERT_EQUAL(good, CALLERS);
+    ael_kms_release(kms);
+}
+
 static const struct test_case k_cases[] = {
     {"no answer is taken for another question's",
      test_kms_pkcs11__takes_no_answer_for_that_to_another_question},
@@ -270,6 +300,7 @@ static const struct test_case k_cases[] = {
     {"a PIN in doubt is shown twice", test_kms_pkcs11__shows_a_pin_twice_at_most_where_nothing_is_told_of_it},
     {"a PIN that was accepted is shown again", test_kms_pkcs11__shows_a_pin_again_that_was_accepted_once},
     {"a log-in outlasts its caller", test_kms_pkcs11__goes_on_with_a_log_in_that_its_caller_had_no_time_for},
+    {"a token with one session serves all", test_kms_pkcs11__makes_do_with_the_sessions_that_the_token_opens},
 };
 
 static void remove_file(void) {
