@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "kms/breaker.h"
 #include "kms/decrypt_flights.h"
 #include "kms/kms_pkcs11_pool.h"
@@ -26,6 +27,8 @@ static const char k_component[] = "kms/pkcs11";
 
 static const struct ael_breaker_names k_breaker_names = {
     "ael.kms.pkcs11.breaker_opened", "ael.kms.pkcs11.breaker_half_opened", "ael.kms.pkcs11.breaker_closed"};
+
+static const int64_t k_long_ns = 1000000000;
 
 enum { HELPER_PATH = 1024 };
 
@@ -56,18 +59,21 @@ static struct ael_call limit(const struct ael_kms_pkcs11 *self, const struct ael
     return limited;
 }
 
-/* *again: the helper was an idle one that turned out to be of no use, which tells nothing about another. */
+/* *asked_ns: when the module was asked what was not answered, 0 = it was not. *again: the helper was an idle one that turned out to be of no use, which tells nothing about another. */
 static enum ael_status ask_once(
     struct ael_kms_pkcs11 *self,
     const struct ael_call *call,
     const struct work *work,
     struct ael_pkcs11_answer *answer,
     bool *again,
+    int64_t *asked_ns,
     struct ael_error *err) {
     struct ael_pkcs11_helper *helper = NULL;
     bool fresh = true;
     *again = false;
-    AEL_TRY(ael_pkcs11_pool_take(&self->pool, call, &helper, &fresh, err));
+    *asked_ns = 0;
+    AEL_TRY(ael_pkcs11_pool_take(&self->pool, call, &helper, &fresh, asked_ns, err));
+    *asked_ns = ael_clock_boot_ns();
     enum ael_status status =
         ael_pkcs11_helper_ask(helper, call, work->op, work->head, work->secret, answer, err);
     if (status == AEL_OK && answer->result != AEL_PKCS11_DONE) {
@@ -79,7 +85,11 @@ static enum ael_status ask_once(
     return status;
 }
 
-static enum ael_breaker_end end_of(enum ael_status status) {
+/* A call that had little time, or waited for a session, says nothing about the token when it is over. */
+static enum ael_breaker_end end_of(enum ael_status status, int64_t asked_ns) {
+    if (status == AEL_E_TIMEOUT && (asked_ns == 0 || ael_clock_boot_ns() - asked_ns < k_long_ns)) {
+        return AEL_BREAKER_GIVEN_UP;
+    }
     if (status == AEL_OK || status == AEL_E_KMS) {
         return AEL_BREAKER_GOOD;
     }
@@ -103,11 +113,12 @@ ask(struct ael_kms_pkcs11 *self,
             "%.60s failed several times in a row and is left alone for some seconds", self->pool.place.token);
     }
     bool again = true;
+    int64_t asked_ns = 0;
     enum ael_status status = AEL_E_UNREACHABLE;
     for (uint32_t tries = 0; again && tries <= self->pool.max_sessions; tries++) {
-        status = ask_once(self, &limited, work, answer, &again, err);
+        status = ask_once(self, &limited, work, answer, &again, &asked_ns, err);
     }
-    ael_breaker_end(&self->breaker, number, end_of(status));
+    ael_breaker_end(&self->breaker, number, end_of(status, asked_ns));
     return status;
 }
 

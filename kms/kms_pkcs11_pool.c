@@ -335,6 +335,7 @@ static enum ael_status take(
     struct ael_pkcs11_helper **helper,
     bool *fresh,
     bool *again,
+    int64_t *asked_ns,
     struct ael_error *err) {
     size_t at = NOWHERE;
     bool pending = false;
@@ -348,6 +349,7 @@ static enum ael_status take(
         *helper = status == AEL_OK ? &pool->helpers[at] : NULL;
         return status;
     }
+    *asked_ns = ael_clock_boot_ns();
     status = open_helper(pool, &pool->helpers[at], call, &pending, &crowded, err);
     ael_mutex_lock(&pool->lock);
     pool->opening = false;
@@ -366,11 +368,13 @@ enum ael_status ael_pkcs11_pool_take(
     const struct ael_call *call,
     struct ael_pkcs11_helper **helper,
     bool *fresh,
+    int64_t *asked_ns,
     struct ael_error *err) {
     bool again = true;
     enum ael_status status = AEL_E_UNREACHABLE;
     while (again) {
-        status = take(pool, call, helper, fresh, &again, err);
+        *asked_ns = 0;
+        status = take(pool, call, helper, fresh, &again, asked_ns, err);
     }
     return status;
 }

@@ -76,6 +76,7 @@ void ael_pkcs11_pool_forget(struct ael_pkcs11_pool *pool);
  * Lends a helper that is logged in.
  *
  * @param call    its deadline is set. @param fresh  whether it was started for this call.
+ * @param asked_ns  of a failure: since when a helper was being opened; unchanged, when none was.
  * @return AEL_OK; or as ael_pkcs11_helper_ask and ael_pkcs11_refusal; AEL_E_KEY_FILE.
  */
 AEL_MUST_CHECK enum ael_status ael_pkcs11_pool_take(
@@ -83,6 +84,7 @@ AEL_MUST_CHECK enum ael_status ael_pkcs11_pool_take(
     const struct ael_call *call,
     struct ael_pkcs11_helper **helper,
     bool *fresh,
+    int64_t *asked_ns,
     struct ael_error *err);
 
 /** Gives it back. @param usable  false ends it. */

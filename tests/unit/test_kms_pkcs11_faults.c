@@ -288,6 +288,18 @@ static void test_kms_pkcs11__makes_do_with_the_sessions_that_the_token_opens(voi
     ael_kms_release(kms);
 }
 
+static void test_kms_pkcs11__is_not_left_alone_because_callers_had_no_time(void) {
+    struct ael_kms_pkcs11_options options = on_strange("slow");
+    struct ael_buf out = AEL_BUF_INIT;
+    struct ael_kms *kms = make(&options);
+    for (int i = 0; i < 7; i++) {
+        CU_ASSERT_EQUAL(encrypt(kms, 1, 20, &out, &s_err), AEL_E_TIMEOUT);
+    }
+    CU_ASSERT_EQUAL(once(kms), AEL_OK);
+    ael_buf_clear(&out);
+    ael_kms_release(kms);
+}
+
 static const struct test_case k_cases[] = {
     {"no answer is taken for another question's",
      test_kms_pkcs11__takes_no_answer_for_that_to_another_question},
@@ -301,6 +313,8 @@ static const struct test_case k_cases[] = {
     {"a PIN that was accepted is shown again", test_kms_pkcs11__shows_a_pin_again_that_was_accepted_once},
     {"a log-in outlasts its caller", test_kms_pkcs11__goes_on_with_a_log_in_that_its_caller_had_no_time_for},
     {"a token with one session serves all", test_kms_pkcs11__makes_do_with_the_sessions_that_the_token_opens},
+    {"callers without time tell nothing of the token",
+     test_kms_pkcs11__is_not_left_alone_because_callers_had_no_time},
 };
 
 static void remove_file(void) {
