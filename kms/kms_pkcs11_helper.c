@@ -127,9 +127,13 @@ enum ael_status ael_pkcs11_helper_start(
 /* Where the kernel tells of an end by a descriptor. */
 static void await(const struct ael_pkcs11_helper *helper, int wait_ms, siginfo_t *how) {
     struct pollfd ended = {.fd = helper->pidfd, .events = POLLIN};
-    if (poll(&ended, 1, wait_ms) > 0) {
-        (void)waitid((idtype_t)BY_PIDFD, (id_t)helper->pidfd, how, WEXITED | WNOHANG);
-    }
+    struct ael_call call = AEL_CALL_INIT;
+    int ready = -1;
+    call.deadline_ns = ael_deadline_in_ms((uint32_t)wait_ms);
+    do {
+        ready = poll(&ended, 1, (int)ael_call_remaining_ms(&call));
+    } while (ready < 0 && errno == EINTR && ael_call_remaining_ms(&call) > 0);
+    (void)waitid((idtype_t)BY_PIDFD, (id_t)helper->pidfd, how, WEXITED | WNOHANG);
 }
 
 /* Where it does not, before Linux 5.3. */

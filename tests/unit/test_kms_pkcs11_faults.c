@@ -300,6 +300,30 @@ static void test_kms_pkcs11__is_not_left_alone_because_callers_had_no_time(void)
     ael_kms_release(kms);
 }
 
+/* ---- ends ---- */
+
+static void on_signal(int number) {
+    (void)number;
+}
+
+static void test_kms_pkcs11__leaves_no_dead_helper_behind_among_signals(void) {
+    const struct sigaction look = {.sa_handler = on_signal};
+    const struct itimerval often = {{0, 200}, {0, 200}};
+    const struct itimerval never = {{0, 0}, {0, 0}};
+    struct sigaction before;
+    struct ael_kms_pkcs11_options options = on_strange("");
+    CU_ASSERT_EQUAL_FATAL(sigaction(SIGALRM, &look, &before), 0);
+    for (int i = 0; i < 8; i++) {
+        struct ael_kms *kms = make(&options);
+        CU_ASSERT_EQUAL(once(kms), AEL_OK);
+        CU_ASSERT_EQUAL(setitimer(ITIMER_REAL, &often, NULL), 0);
+        ael_kms_release(kms);
+        CU_ASSERT_EQUAL(setitimer(ITIMER_REAL, &never, NULL), 0);
+        CU_ASSERT_EQUAL(child_of(getpid()), 0);
+    }
+    CU_ASSERT_EQUAL(sigaction(SIGALRM, &before, NULL), 0);
+}
+
 static const struct test_case k_cases[] = {
     {"no answer is taken for another question's",
      test_kms_pkcs11__takes_no_answer_for_that_to_another_question},
@@ -315,6 +339,7 @@ static const struct test_case k_cases[] = {
     {"a token with one session serves all", test_kms_pkcs11__makes_do_with_the_sessions_that_the_token_opens},
     {"callers without time tell nothing of the token",
      test_kms_pkcs11__is_not_left_alone_because_callers_had_no_time},
+    {"no dead helper is left behind", test_kms_pkcs11__leaves_no_dead_helper_behind_among_signals},
 };
 
 static void remove_file(void) {
