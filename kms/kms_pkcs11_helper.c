@@ -219,10 +219,8 @@ static enum ael_status failed(struct ael_error *err, enum ael_status status) {
 }
 
 /* Does not wait: a message is the first in an empty socket. */
-static enum ael_status
-send_all(struct ael_pkcs11_helper *helper, const uint8_t *bytes, size_t len, struct ael_error *err) {
-    ssize_t sent = send(helper->socket, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-    return sent == (ssize_t)len ? AEL_OK : tell_of_its_end(helper, err);
+static bool send_all(struct ael_pkcs11_helper *helper, const uint8_t *bytes, size_t len) {
+    return send(helper->socket, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)len;
 }
 
 static enum ael_status send_secret(
@@ -243,9 +241,13 @@ static enum ael_status send_secret(
     }
     memcpy(scratch.bytes, question, len);
     status = ael_secret_open_into(secret, scratch.bytes + len, secret_len);
-    status = status == AEL_OK ? send_all(helper, scratch.bytes, len + secret_len, err) : failed(err, status);
+    bool sent = status == AEL_OK && send_all(helper, scratch.bytes, len + secret_len);
     enum ael_status ended = ael_scratch_end(&scratch);
-    return status == AEL_OK && ended != AEL_OK ? failed(err, ended) : status;
+    status = status == AEL_OK ? ended : status;
+    if (status != AEL_OK) {
+        return failed(err, status);
+    }
+    return sent ? AEL_OK : tell_of_its_end(helper, err); /* which waits: with no slot held */
 }
 
 static enum ael_status send_question(
@@ -265,8 +267,10 @@ static enum ael_status send_question(
     if (head.len > 0) {
         memcpy(question + AEL_PKCS11_ASKS, head.data, head.len);
     }
-    return secret == NULL ? send_all(helper, question, len, err)
-                          : send_secret(helper, call, question, len, secret, err);
+    if (secret != NULL) {
+        return send_secret(helper, call, question, len, secret, err);
+    }
+    return send_all(helper, question, len) ? AEL_OK : tell_of_its_end(helper, err);
 }
 
 static enum ael_status
