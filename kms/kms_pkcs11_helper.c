@@ -275,7 +275,9 @@ static enum ael_status send_question(
 
 static enum ael_status
 wait_for_answer(struct ael_pkcs11_helper *helper, const struct ael_call *call, struct ael_error *err) {
-    struct pollfd socket = {.fd = helper->socket, .events = POLLIN};
+    /* The socket stays open after its end where a child of the module has it. */
+    struct pollfd either[2] = {
+        {.fd = helper->socket, .events = POLLIN}, {.fd = helper->pidfd, .events = POLLIN}};
     for (;;) {
         enum ael_status status = ael_call_check(call);
         uint32_t left_ms = ael_call_remaining_ms(call);
@@ -288,7 +290,7 @@ wait_for_answer(struct ael_pkcs11_helper *helper, const struct ael_call *call, s
             return failed(err, status);
         }
         uint32_t slice_ms = call->cancel != NULL ? CANCEL_SLICE_MS : 1000;
-        int ready = poll(&socket, 1, (int)(left_ms < slice_ms ? left_ms : slice_ms));
+        int ready = poll(either, 2, (int)(left_ms < slice_ms ? left_ms : slice_ms));
         if (ready > 0) {
             return AEL_OK;
         }

@@ -324,6 +324,18 @@ static void test_kms_pkcs11__leaves_no_dead_helper_behind_among_signals(void) {
     CU_ASSERT_EQUAL(sigaction(SIGALRM, &before, NULL), 0);
 }
 
+static void test_kms_pkcs11__sees_a_crash_where_a_child_of_the_module_lives_on(void) {
+    struct ael_kms_pkcs11_options options = on_strange("fork-and-crash");
+    options.try_timeout_ms = 3000;
+    CU_ASSERT_EQUAL(first(&options), AEL_E_UNREACHABLE);
+    CU_ASSERT(said("crashed"));
+}
+
+static void test_kms_pkcs11__shows_the_socket_to_no_program_of_the_module(void) {
+    struct ael_kms_pkcs11_options options = on_strange("show-children");
+    CU_ASSERT_EQUAL(first(&options), AEL_OK);
+}
+
 static const struct test_case k_cases[] = {
     {"no answer is taken for another question's",
      test_kms_pkcs11__takes_no_answer_for_that_to_another_question},
@@ -340,6 +352,9 @@ static const struct test_case k_cases[] = {
     {"callers without time tell nothing of the token",
      test_kms_pkcs11__is_not_left_alone_because_callers_had_no_time},
     {"no dead helper is left behind", test_kms_pkcs11__leaves_no_dead_helper_behind_among_signals},
+    {"a crash is seen past a child of the module",
+     test_kms_pkcs11__sees_a_crash_where_a_child_of_the_module_lives_on},
+    {"the module's programs have no socket", test_kms_pkcs11__shows_the_socket_to_no_program_of_the_module},
 };
 
 static void remove_file(void) {

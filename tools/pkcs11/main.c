@@ -9,6 +9,7 @@
 #include "kms/kms_pkcs11_token.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -161,6 +162,7 @@ int main(void) {
         (void)fputs("ael-pkcs11-helper is started by the library, not by hand\n", stderr);
         return NO_SOCKET;
     }
+    (void)fcntl(AEL_PKCS11_HELPER_FD, F_SETFD, FD_CLOEXEC); /* programs that the module starts get no keys */
     if (!protect() || !start_watch()) {
         return NO_PROTECTION;
     }
