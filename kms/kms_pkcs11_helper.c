@@ -106,18 +106,23 @@ enum ael_status ael_pkcs11_helper_start(
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
         return ael_error_set(err, AEL_E_SYSTEM, errno, k_component, "no sockets for the helper");
     }
-    /* A descriptor of the same number would stay closed by exec. */
+    /* Above the standard ones: in a host without these, what it writes there must not be a question. And a descriptor of the same number
+     * would stay closed by exec. */
+    int mine = fcntl(pair[0], F_DUPFD_CLOEXEC, AEL_PKCS11_HELPER_FD + 1);
     int other = fcntl(pair[1], F_DUPFD_CLOEXEC, AEL_PKCS11_HELPER_FD + 1);
-    int failed = other < 0 ? errno : spawn(path, environment, other, &helper->pid);
+    int failed = mine < 0 || other < 0 ? errno : spawn(path, environment, other, &helper->pid);
+    (void)close(pair[0]);
     (void)close(pair[1]);
     if (other >= 0) {
         (void)close(other);
     }
     if (failed != 0) {
-        (void)close(pair[0]);
+        if (mine >= 0) {
+            (void)close(mine);
+        }
         return refuse_start(path, failed, err);
     }
-    helper->socket = pair[0];
+    helper->socket = mine;
     helper->pidfd = (int)syscall(SYS_pidfd_open, helper->pid, 0u);
     return AEL_OK;
 }

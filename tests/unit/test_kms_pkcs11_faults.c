@@ -336,6 +336,27 @@ static void test_kms_pkcs11__shows_the_socket_to_no_program_of_the_module(void) 
     CU_ASSERT_EQUAL(first(&options), AEL_OK);
 }
 
+/* A host without standard error: what it writes there must not be a question, and no file of the module's gets its number. */
+static void test_kms_pkcs11__works_in_a_host_without_standard_error(void) {
+    struct ael_kms_pkcs11_options options = on_strange("");
+    int how = -1;
+    pid_t host = fork();
+    if (host == 0) {
+        (void)alarm(60);
+        (void)close(2);
+        struct ael_kms *kms = make(&options);
+        bool good = once(kms) == AEL_OK && fcntl(2, F_GETFD) < 0;
+        char path[64];
+        char target[64] = "";
+        (void)snprintf(path, sizeof path, "/proc/%d/fd/2", (int)child_of(getpid()));
+        good = good && readlink(path, target, sizeof target - 1) > 0 && strcmp(target, "/dev/null") == 0;
+        ael_kms_release(kms);
+        _exit(good ? 0 : 1);
+    }
+    CU_ASSERT_EQUAL(waitpid(host, &how, 0), host);
+    CU_ASSERT_EQUAL(how, 0);
+}
+
 static const struct test_case k_cases[] = {
     {"no answer is taken for another question's",
      test_kms_pkcs11__takes_no_answer_for_that_to_another_question},
@@ -355,6 +376,7 @@ static const struct test_case k_cases[] = {
     {"a crash is seen past a child of the module",
      test_kms_pkcs11__sees_a_crash_where_a_child_of_the_module_lives_on},
     {"the module's programs have no socket", test_kms_pkcs11__shows_the_socket_to_no_program_of_the_module},
+    {"a host without standard error", test_kms_pkcs11__works_in_a_host_without_standard_error},
 };
 
 static void remove_file(void) {

@@ -154,6 +154,17 @@ static bool serve(struct ael_pkcs11_token *token, struct room *room) {
     return sent >= 0;
 }
 
+/* A file that the module opens must not become standard error, into which it writes. */
+static void fill_standard_error(void) {
+    if (fcntl(STDERR_FILENO, F_GETFD) < 0) {
+        int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        if (null >= 0 && null != STDERR_FILENO) {
+            (void)dup2(null, STDERR_FILENO);
+            (void)close(null);
+        }
+    }
+}
+
 int main(void) {
     static struct ael_pkcs11_token token;
     int type = 0;
@@ -163,6 +174,7 @@ int main(void) {
         return NO_SOCKET;
     }
     (void)fcntl(AEL_PKCS11_HELPER_FD, F_SETFD, FD_CLOEXEC); /* programs that the module starts get no keys */
+    fill_standard_error();
     if (!protect() || !start_watch()) {
         return NO_PROTECTION;
     }
