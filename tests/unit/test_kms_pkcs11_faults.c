@@ -357,6 +357,36 @@ static void test_kms_pkcs11__works_in_a_host_without_standard_error(void) {
     CU_ASSERT_EQUAL(how, 0);
 }
 
+/* The host is killed while its module does that; then no helper is there any more. */
+static void kill_host(const char *what) {
+    struct ael_kms_pkcs11_options options = on_strange(what);
+    int how = -1;
+    pid_t host = fork();
+    if (host == 0) {
+        (void)alarm(60); /* the end, should the test fail */
+        struct ael_kms *kms = make(&options);
+        (void)once(kms);
+        (void)pause();
+        _exit(0);
+    }
+    pid_t helper = wait_for_child_of(host);
+    CU_ASSERT(helper > 0);
+    struct pollfd ended = {.fd = (int)syscall(SYS_pidfd_open, helper, 0u), .events = POLLIN};
+    CU_ASSERT(ended.fd >= 0);
+    (void)poll(NULL, 0, 300); /* it is where it hangs, or idle */
+    CU_ASSERT_EQUAL(poll(&ended, 1, 0), 0);
+    CU_ASSERT_EQUAL(kill(host, SIGKILL), 0);
+    CU_ASSERT_EQUAL(waitpid(host, &how, 0), host);
+    CU_ASSERT_EQUAL(poll(&ended, 1, 5000), 1);
+    (void)close(ended.fd);
+}
+
+static void test_kms_pkcs11__leaves_no_helper_behind_when_the_host_is_killed(void) {
+    kill_host("");
+    kill_host("hang-on-load");
+    kill_host("hang-at-work");
+}
+
 static const struct test_case k_cases[] = {
     {"no answer is taken for another question's",
      test_kms_pkcs11__takes_no_answer_for_that_to_another_question},
@@ -377,6 +407,7 @@ static const struct test_case k_cases[] = {
      test_kms_pkcs11__sees_a_crash_where_a_child_of_the_module_lives_on},
     {"the module's programs have no socket", test_kms_pkcs11__shows_the_socket_to_no_program_of_the_module},
     {"a host without standard error", test_kms_pkcs11__works_in_a_host_without_standard_error},
+    {"a killed host leaves no helper", test_kms_pkcs11__leaves_no_helper_behind_when_the_host_is_killed},
 };
 
 static void remove_file(void) {
