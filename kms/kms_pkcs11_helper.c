@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/sync.h"
 #include "securememory/scratch.h"
 #include "securememory/sealed_key.h"
 
@@ -98,9 +99,13 @@ static enum ael_status refuse_start(const char *path, int code, struct ael_error
         "the helper %.140s cannot be started; install it, or set the option helper", path);
 }
 
-/* see kms/kms_pkcs11_helper.h */
-enum ael_status ael_pkcs11_helper_start(
-    struct ael_pkcs11_helper *helper, const char *path, const char *environment, struct ael_error *err) {
+/* Held while sockets are opened and noted, or closed and forgotten: a fork waits for it, so that the child knows each of them. One
+ * that it did not know would keep the helper there after the host's end. */
+static struct ael_mutex s_sockets = AEL_MUTEX_INIT;
+
+/* With s_sockets held. */
+static enum ael_status
+start(struct ael_pkcs11_helper *helper, const char *path, const char *environment, struct ael_error *err) {
     int pair[2] = {-1, -1};
     *helper = (struct ael_pkcs11_helper){.socket = -1, .pidfd = -1};
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
@@ -127,7 +132,25 @@ enum ael_status ael_pkcs11_helper_start(
     return AEL_OK;
 }
 
+/* see kms/kms_pkcs11_helper.h */
+enum ael_status ael_pkcs11_helper_start(
+    struct ael_pkcs11_helper *helper, const char *path, const char *environment, struct ael_error *err) {
+    ael_mutex_lock(&s_sockets);
+    enum ael_status status = start(helper, path, environment, err);
+    ael_mutex_unlock(&s_sockets);
+    return status;
+}
+
 /* ---- ending ---- */
+
+static void shut(int *fd) {
+    ael_mutex_lock(&s_sockets);
+    if (*fd >= 0) {
+        (void)close(*fd);
+        *fd = -1;
+    }
+    ael_mutex_unlock(&s_sockets);
+}
 
 /* Where the kernel tells of an end by a descriptor. */
 static void await(const struct ael_pkcs11_helper *helper, int wait_ms, siginfo_t *how) {
@@ -168,8 +191,7 @@ void ael_pkcs11_helper_end(struct ael_pkcs11_helper *helper) {
     if (helper->socket < 0) {
         return;
     }
-    (void)close(helper->socket); /* which ends it, if it can */
-    helper->socket = -1;
+    shut(&helper->socket); /* which ends it, if it can */
     if (helper->pid > 0) {
         if (helper->pidfd >= 0) {
             (void)syscall(SYS_pidfd_send_signal, helper->pidfd, SIGKILL, NULL, 0u);
@@ -178,10 +200,7 @@ void ael_pkcs11_helper_end(struct ael_pkcs11_helper *helper) {
         }
         (void)reap(helper, END_MS);
     }
-    if (helper->pidfd >= 0) {
-        (void)close(helper->pidfd);
-        helper->pidfd = -1;
-    }
+    shut(&helper->pidfd);
     helper->pid = 0;
 }
 

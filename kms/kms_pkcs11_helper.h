@@ -4,7 +4,7 @@
  * It is a child with a socket to this process and nothing else inherited: an environment of what is named, no signals blocked, a
  * process group of its own (a terminal's interrupt is not for it). It ends when the socket does; one that does not is killed, by a
  * descriptor of the process, so that no other that got its number is hit.
- * Layer: kms. Threads: one at a time.
+ * Layer: kms. Threads: one at a time; a fork waits while one is being started, for some ms.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef AEL_KMS_KMS_PKCS11_HELPER_H

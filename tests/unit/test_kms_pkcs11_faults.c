@@ -387,6 +387,42 @@ static void test_kms_pkcs11__leaves_no_helper_behind_when_the_host_is_killed(voi
     kill_host("hang-at-work");
 }
 
+static void *fork_often(void *stop) {
+    while (!__atomic_load_n((bool *)stop, __ATOMIC_ACQUIRE)) {
+        pid_t child = fork();
+        if (child == 0) {
+            for (int fd = 3; fd < 64; fd++) {
+                int type = 0;
+                socklen_t len = sizeof type;
+                if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_SEQPACKET) {
+                    _exit(1);
+                }
+            }
+            _exit(0);
+        }
+        int how = -1;
+        if (child < 0 || waitpid(child, &how, 0) != child || how != 0) {
+            return stop;
+        }
+    }
+    return NULL;
+}
+
+/* Else the helper would outlive the host until that child ends. */
+static void test_kms_pkcs11__hands_no_socket_to_a_child_that_is_forked_meanwhile(void) {
+    struct ael_kms_pkcs11_options options = on_strange("");
+    static bool s_stop;
+    pthread_t thread;
+    void *found = NULL;
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, fork_often, &s_stop), 0);
+    for (int i = 0; i < 60; i++) {
+        CU_ASSERT_EQUAL(first(&options), AEL_OK);
+    }
+    __atomic_store_n(&s_stop, true, __ATOMIC_RELEASE);
+    CU_ASSERT_EQUAL(pthread_join(thread, &found), 0);
+    CU_ASSERT_PTR_NULL(found);
+}
+
 static const struct test_case k_cases[] = {
     {"no answer is taken for another question's",
      test_kms_pkcs11__takes_no_answer_for_that_to_another_question},
@@ -408,6 +444,8 @@ static const struct test_case k_cases[] = {
     {"the module's programs have no socket", test_kms_pkcs11__shows_the_socket_to_no_program_of_the_module},
     {"a host without standard error", test_kms_pkcs11__works_in_a_host_without_standard_error},
     {"a killed host leaves no helper", test_kms_pkcs11__leaves_no_helper_behind_when_the_host_is_killed},
+    {"a child of a fork meanwhile has no socket",
+     test_kms_pkcs11__hands_no_socket_to_a_child_that_is_forked_meanwhile},
 };
 
 static void remove_file(void) {
