@@ -19,8 +19,12 @@
 #include <ael/sys/kms_backend.h>
 
 #include <dlfcn.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char k_component[] = "kms/pkcs11";
@@ -284,18 +288,57 @@ static enum ael_status copy_text(const char *text, char **copied, struct ael_err
     return AEL_OK;
 }
 
+/* Nobody but root and this user may have put it there, or may put another one there: it will see the PIN. */
+static bool is_trusted(const char *path) {
+    char real[PATH_MAX];
+    struct stat info;
+    if (realpath(path, real) == NULL || stat(real, &info) != 0 || !S_ISREG(info.st_mode)) {
+        return false;
+    }
+    for (;;) {
+        bool mine = info.st_uid == 0 || info.st_uid == geteuid();
+        bool open_to_all = (info.st_mode & S_IWOTH) != 0 && (info.st_mode & S_ISVTX) == 0;
+        char *slash = strrchr(real, '/');
+        if (!mine || open_to_all) {
+            return false;
+        }
+        if (real[1] == '\0') {
+            return true;
+        }
+        slash[slash == real ? 1 : 0] = '\0';
+        if (stat(real, &info) != 0) {
+            return false;
+        }
+    }
+}
+
+/* Where the library's code is. Of a program the loader knows no more than the name that it was started by, which is anybody's. */
+static bool find_library(char path[static PATH_MAX]) {
+    Dl_info mine;
+    Dl_info program;
+    if (dladdr((const void *)&k_component, &mine) == 0 || mine.dli_fname == NULL) {
+        return false;
+    }
+    const void *headers = (const void *)getauxval(AT_PHDR);
+    if (headers == NULL || dladdr(headers, &program) == 0 || program.dli_fbase == mine.dli_fbase) {
+        ssize_t len = readlink("/proc/self/exe", path, PATH_MAX - 1);
+        path[len > 0 ? len : 0] = '\0';
+    } else {
+        (void)snprintf(path, PATH_MAX, "%s", mine.dli_fname);
+    }
+    return path[0] == '/';
+}
+
 /* Beside the library, in a tree as it was installed or built; else where this build installs it. */
 static void find_helper(char path[static HELPER_PATH]) {
-    Dl_info info;
+    char library[PATH_MAX];
     static const char *const k_from_library[] = {AEL_PKCS11_HELPER_FROM_LIBRARY, "tools/ael-pkcs11-helper"};
-    if (dladdr((const void *)&k_component, &info) != 0 && info.dli_fname != NULL &&
-        info.dli_fname[0] == '/') {
-        const char *slash = strrchr(info.dli_fname, '/');
+    if (find_library(library)) {
+        const char *slash = strrchr(library, '/');
         for (size_t i = 0; i < 2; i++) {
-            int len = snprintf(
-                path, HELPER_PATH, "%.*s/%s", (int)(slash - info.dli_fname), info.dli_fname,
-                k_from_library[i]);
-            if (len > 0 && len < HELPER_PATH && access(path, X_OK) == 0) {
+            int len =
+                snprintf(path, HELPER_PATH, "%.*s/%s", (int)(slash - library), library, k_from_library[i]);
+            if (len > 0 && len < HELPER_PATH && access(path, X_OK) == 0 && is_trusted(path)) {
                 return;
             }
         }

@@ -423,6 +423,71 @@ static void test_kms_pkcs11__hands_no_socket_to_a_child_that_is_forked_meanwhile
     CU_ASSERT_PTR_NULL(found);
 }
 
+/* ---- which helper ---- */
+
+/* Started under another name, as who starts it likes. */
+static int be_host(void) {
+    struct ael_kms_pkcs11_options options = AEL_KMS_PKCS11_OPTIONS_INIT;
+    struct ael_buf out = AEL_BUF_INIT;
+    struct ael_kms *kms = NULL;
+    options.module = AEL_TEST_PKCS11_STRANGE;
+    options.token = "strange";
+    options.key = "key";
+    bool good = ael_kms_pkcs11_new(&options, &kms, &s_err) == AEL_OK &&
+                encrypt(kms, 1, 20000, &out, &s_err) == AEL_E_UNREACHABLE;
+    ael_kms_release(kms);
+    return good ? 0 : 1;
+}
+
+static void run_as(const char *path, const char *name) {
+    char word[] = "host";
+    char called[128];
+    pid_t pid = 0;
+    int how = -1;
+    (void)snprintf(called, sizeof called, "%s", name);
+    char *arguments[] = {called, word, NULL};
+    CU_ASSERT_EQUAL_FATAL(posix_spawn(&pid, path, NULL, NULL, arguments, environ), 0);
+    CU_ASSERT_EQUAL(waitpid(pid, &how, 0), pid);
+    CU_ASSERT_EQUAL(how, 0);
+}
+
+static void shell(const char *command, const char *folder) {
+    char line[512];
+    (void)snprintf(line, sizeof line, "d=%s; %s", folder, command);
+    CU_ASSERT_EQUAL_FATAL(system(line), 0);
+}
+
+static bool ran(const char *folder) {
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/ran", folder);
+    return unlink(path) == 0;
+}
+
+static void test_kms_pkcs11__starts_nobody_elses_helper(void) {
+    char folder[] = "/tmp/ael-helper.XXXXXX";
+    char name[64];
+    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));
+    shell(
+        "mkdir $d/tools && printf '#!/bin/sh\nd=%s\ntouch $d/ran\n' $d >$d/tools/ael-pkcs11-helper && chmod "
+        "755 $d/tools/*",
+        folder);
+    (void)snprintf(name, sizeof name, "%s/host", folder);
+    run_as("/proc/self/exe", name); /* the name is no place */
+    CU_ASSERT(!ran(folder));
+    shell("cp /proc/$PPID/exe $d/host", folder);
+    run_as(name, name);
+    CU_ASSERT(ran(folder));
+    shell("chmod o+w $d/tools", folder);
+    run_as(name, name);
+    CU_ASSERT(!ran(folder));
+    if (getuid() == 0) {
+        shell("chmod 755 $d/tools && chown 12345 $d/tools/ael-pkcs11-helper", folder);
+        run_as(name, name);
+        CU_ASSERT(!ran(folder));
+    }
+    shell("rm -r $d", folder);
+}
+
 static const struct test_case k_cases[] = {
     {"no answer is taken for another question's",
      test_kms_pkcs11__takes_no_answer_for_that_to_another_question},
@@ -446,6 +511,7 @@ static const struct test_case k_cases[] = {
     {"a killed host leaves no helper", test_kms_pkcs11__leaves_no_helper_behind_when_the_host_is_killed},
     {"a child of a fork meanwhile has no socket",
      test_kms_pkcs11__hands_no_socket_to_a_child_that_is_forked_meanwhile},
+    {"nobody else's helper is started", test_kms_pkcs11__starts_nobody_elses_helper},
 };
 
 static void remove_file(void) {
@@ -453,6 +519,9 @@ static void remove_file(void) {
 }
 
 int main(int argc, char **argv) {
+    if (argc == 2 && strcmp(argv[1], "host") == 0) {
+        return be_host();
+    }
     int file = mkstemp(s_file);
     (void)close(file);
     (void)atexit(remove_file);
