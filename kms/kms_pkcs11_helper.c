@@ -99,6 +99,16 @@ static enum ael_status refuse_start(const char *path, int code, struct ael_error
         "the helper %.140s cannot be started; install it, or set the option helper", path);
 }
 
+/* Above the standard ones: in a host without these, what it writes there must not be a question. And a descriptor of the same number
+ * as the helper's would stay closed by exec. */
+static int lift(int fd) {
+    int lifted = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, AEL_PKCS11_HELPER_FD + 1);
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return lifted;
+}
+
 /* Held while sockets are opened and noted, or closed and forgotten: a fork waits for it, so that the child knows each of them. One
  * that it did not know would keep the helper there after the host's end. */
 static struct ael_mutex s_sockets = AEL_MUTEX_INIT;
@@ -111,13 +121,9 @@ start(struct ael_pkcs11_helper *helper, const char *path, const char *environmen
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
         return ael_error_set(err, AEL_E_SYSTEM, errno, k_component, "no sockets for the helper");
     }
-    /* Above the standard ones: in a host without these, what it writes there must not be a question. And a descriptor of the same number
-     * would stay closed by exec. */
-    int mine = fcntl(pair[0], F_DUPFD_CLOEXEC, AEL_PKCS11_HELPER_FD + 1);
-    int other = fcntl(pair[1], F_DUPFD_CLOEXEC, AEL_PKCS11_HELPER_FD + 1);
+    int mine = lift(pair[0]);
+    int other = lift(pair[1]);
     int failed = mine < 0 || other < 0 ? errno : spawn(path, environment, other, &helper->pid);
-    (void)close(pair[0]);
-    (void)close(pair[1]);
     if (other >= 0) {
         (void)close(other);
     }
@@ -128,7 +134,7 @@ start(struct ael_pkcs11_helper *helper, const char *path, const char *environmen
         return refuse_start(path, failed, err);
     }
     helper->socket = mine;
-    helper->pidfd = (int)syscall(SYS_pidfd_open, helper->pid, 0u);
+    helper->pidfd = lift((int)syscall(SYS_pidfd_open, helper->pid, 0u));
     return AEL_OK;
 }
 
