@@ -30,6 +30,13 @@ if(TARGET ael_vault_static AND NOT AEL_SANITIZE AND NOT AEL_COVERAGE)
   set_tests_properties(residency.kms_vault PROPERTIES FIXTURES_REQUIRED vault)
 endif()
 
+if(TARGET ael_pkcs11_static AND NOT AEL_SANITIZE AND NOT AEL_COVERAGE)
+  ael_residency(kms_pkcs11 residency/test_kms_pkcs11.c support/left_out.c)
+  target_link_libraries(residency_kms_pkcs11 PRIVATE test_support_static)
+  target_compile_definitions(residency_kms_pkcs11 PRIVATE AEL_TEST_PKCS11_HELPER="$<TARGET_FILE:ael_pkcs11_helper>")
+  ael_add_test(residency.kms_pkcs11 residency $<TARGET_FILE:residency_kms_pkcs11>)
+endif()
+
 # AddressSanitizer makes frames larger than what the library wipes of the stack (docs/residency.md).
 if(AEL_SQLITE AND NOT AEL_SANITIZE AND NOT AEL_COVERAGE)
   file(GLOB matrix CONFIGURE_DEPENDS residency/*.c)

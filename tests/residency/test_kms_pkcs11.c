@@ -1,0 +1,264 @@
+/*
+ * test_kms_pkcs11.c - after encrypting and decrypting over a token of SoftHSM the host has no key and no PIN outside protected memory,
+ * and the helper that holds the module has none at all.
+ *
+ * The scanned process is this program, started anew. It tells what it encrypted; the parent decrypts that with the token's key, which
+ * it has put there, and looks.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "tests/support/softhsm_token.h"
+#include "tests/support/suite.h"
+#include "tools/residency/scan.h"
+
+#include <ael/sys/kms_backend.h>
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+enum { WORDS = 2, KEYS = 4, BLOB = 60 };
+
+/* Drawn by the parent: the program that is scanned is the same one. */
+static char s_pin[33];
+
+/* ---- the scanned process: module file-of-pin ---- */
+
+static uint8_t *volatile s_planted;
+
+static bool plant(struct ael_secret *key) {
+    struct ael_secret_access access;
+    if (ael_secret_access_begin(key, &access) != AEL_OK) {
+        return false;
+    }
+    uint8_t *planted = malloc(32);
+    memcpy(planted, access.bytes.data, 32);
+    s_planted = planted;
+    return ael_secret_access_end(&access) == AEL_OK;
+}
+
+static bool round_trip(struct ael_kms *kms, bool planting) {
+    struct ael_secret *key = NULL;
+    struct ael_secret *back = NULL;
+    struct ael_buf sealed = AEL_BUF_INIT;
+    bool good = ael_secret_new_random(32, &key) == AEL_OK &&
+                ael_kms_encrypt_key(kms, NULL, key, &sealed, NULL) == AEL_OK &&
+                ael_kms_decrypt_key(kms, NULL, ael_buf_view(&sealed), &back, NULL) == AEL_OK;
+    for (size_t i = 0; good && i < sealed.len; i++) {
+        printf("%02x", sealed.data[i]);
+    }
+    printf("\n");
+    good = good && (!planting || plant(back));
+    ael_secret_release(key);
+    ael_secret_release(back);
+    ael_buf_clear(&sealed);
+    return good;
+}
+
+/* Stands still until the parent says a word; false at the end. */
+static bool stand_still(const char *where) {
+    char line[16];
+    printf("%s\n", where);
+    fflush(stdout);
+    return fgets(line, sizeof line, stdin) != NULL;
+}
+
+static int be_scanned(char **words) {
+    struct ael_kms_pkcs11_options options = AEL_KMS_PKCS11_OPTIONS_INIT;
+    struct ael_kms *kms = NULL;
+    options.module = words[0];
+    options.pin_file = words[1];
+    options.token = "long";
+    options.key = "master";
+    options.helper = AEL_TEST_PKCS11_HELPER;
+    options.environment = "SOFTHSM2_CONF";
+    bool good = ael_kms_pkcs11_new(&options, &kms, NULL) == AEL_OK;
+    for (int i = 0; good && i < KEYS; i++) {
+        good = round_trip(kms, false);
+    }
+    good = good && stand_still("open") && round_trip(kms, true) && stand_still("planted");
+    ael_kms_release(kms);
+    free(s_planted);
+    return good ? 0 : 1;
+}
+
+/* ---- who looks ---- */
+
+struct scanned {
+    pid_t pid;
+    FILE *to;
+    FILE *from;
+    struct ael_kms *kms; /* with the token's key */
+    struct residency_needles needles;
+    size_t keys;
+};
+
+static bool make_token(char pin_file[static 128]) {
+    char line[512];
+    uint8_t bytes[16];
+    const struct softhsm_token *token = softhsm_token();
+    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes) {
+        return false;
+    }
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        (void)snprintf(s_pin + 2 * i, 3, "%02x", bytes[i]);
+    }
+    if (token == NULL || !softhsm_token_file("long-pin", s_pin, pin_file)) {
+        return false;
+    }
+    (void)snprintf(
+        line, sizeof line,
+        "(softhsm2-util --init-token --free --label long --so-pin 0000 --pin %s && softhsm2-util --import "
+        "%s/first.key --aes "
+        "--token long --label master --id 01 --pin %s) >>%s/log 2>&1",
+        s_pin, token->folder, s_pin, token->folder);
+    return system(line) == 0;
+}
+
+static bool start(struct scanned *scanned) {
+    char master[] = "thisIsAStaticMasterKeyForTesting";
+    char self[256] = "";
+    static char module[128];
+    static char pin_file[128];
+    int to[2];
+    int from[2];
+    *scanned = (struct scanned){.needles = RESIDENCY_NEEDLES_INIT};
+    if (!make_token(pin_file) || readlink("/proc/self/exe", self, sizeof self - 1) <= 0 ||
+        pipe2(to, O_CLOEXEC) != 0 || pipe2(from, O_CLOEXEC) != 0 ||
+        ael_kms_static_from_bytes((uint8_t *)master, 32, &scanned->kms, NULL) != AEL_OK) {
+        return false;
+    }
+    (void)snprintf(module, sizeof module, "%s", softhsm_token()->module);
+    char word[] = "scanned";
+    char *argv[] = {self, word, module, pin_file, NULL};
+    posix_spawn_file_actions_t actions;
+    (void)posix_spawn_file_actions_init(&actions);
+    (void)posix_spawn_file_actions_adddup2(&actions, to[0], 0);
+    (void)posix_spawn_file_actions_adddup2(&actions, from[1], 1);
+    bool good = posix_spawn(&scanned->pid, self, &actions, NULL, argv, environ) == 0;
+    (void)posix_spawn_file_actions_destroy(&actions);
+    close(to[0]);
+    close(from[1]);
+    scanned->to = fdopen(to[1], "w");
+    scanned->from = fdopen(from[0], "r");
+    return good && residency_add_bytes(&scanned->needles, "PIN", (const uint8_t *)s_pin, strlen(s_pin));
+}
+
+/* The key that it encrypted is looked for from now on. */
+static bool look_for(struct scanned *scanned, const char *hex) {
+    uint8_t sealed[BLOB];
+    struct ael_secret *key = NULL;
+    struct ael_secret_access access;
+    for (size_t i = 0; i < sizeof sealed; i++) {
+        char pair[3] = {hex[2 * i], hex[2 * i + 1], '\0'};
+        sealed[i] = (uint8_t)strtoul(pair, NULL, 16);
+    }
+    bool good = ael_kms_decrypt_key(
+                    scanned->kms, NULL, (struct ael_bytes){sealed, sizeof sealed}, &key, NULL) == AEL_OK &&
+                ael_secret_access_begin(key, &access) == AEL_OK;
+    good = good && residency_add_key(&scanned->needles, "key", access.bytes.data);
+    good = good && ael_secret_access_end(&access) == AEL_OK;
+    ael_secret_release(key);
+    scanned->keys += good ? 1 : 0;
+    return good;
+}
+
+/* Reads what it encrypted, until it stands still at this place. */
+static bool reach(struct scanned *scanned, const char *place) {
+    char line[256];
+    while (fgets(line, sizeof line, scanned->from) != NULL) {
+        line[strcspn(line, "\n")] = '\0';
+        if (strlen(line) != 2 * BLOB) {
+            return strcmp(line, place) == 0;
+        }
+        if (!look_for(scanned, line)) {
+            return false;
+        }
+    }
+    return false;
+}
+
+static size_t all_of(const struct residency_result *result) {
+    size_t all = 0;
+    for (size_t i = 0; i < RESIDENCY_PLACES; i++) {
+        all += result->hits[i];
+    }
+    return all;
+}
+
+static size_t scan_host(struct scanned *scanned) {
+    struct residency_result result;
+    CU_ASSERT_FATAL(residency_scan_process(scanned->pid, &scanned->needles, NULL, NULL, &result));
+    printf(
+        "\n    residency: kms pkcs11: host: %zu keys and a PIN, %zu outside, %" PRIu64 " bytes",
+        scanned->keys, result.hits[RESIDENCY_OUTSIDE], result.bytes_scanned);
+    return result.hits[RESIDENCY_OUTSIDE];
+}
+
+/* All places: nothing of the helper is left out of its children. SoftHSM wipes what it had. */
+static size_t scan_helper(struct scanned *scanned) {
+    struct residency_result result;
+    char path[64];
+    pid_t helper = 0;
+    (void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)scanned->pid, (int)scanned->pid);
+    FILE *file = fopen(path, "r");
+    char line[32] = "";
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    (void)!fgets(line, sizeof line, file);
+    (void)fclose(file);
+    helper = (pid_t)strtol(line, NULL, 10);
+    CU_ASSERT_FATAL(helper > 0);
+    CU_ASSERT_FATAL(residency_scan_process(helper, &scanned->needles, NULL, NULL, &result));
+    size_t hits = all_of(&result);
+    printf("\n    residency: kms pkcs11: helper: %zu, %" PRIu64 " bytes", hits, result.bytes_scanned);
+    /* What it certainly has is found. */
+    struct residency_needles known = RESIDENCY_NEEDLES_INIT;
+    const char *module = softhsm_token()->module;
+    CU_ASSERT(residency_add_bytes(&known, "module", (const uint8_t *)module, strlen(module)));
+    CU_ASSERT_FATAL(residency_scan_process(helper, &known, NULL, NULL, &result));
+    CU_ASSERT(all_of(&result) >= 1);
+    residency_needles_clear(&known);
+    return hits;
+}
+
+static void go_on(struct scanned *scanned) {
+    (void)fputs("on\n", scanned->to);
+    (void)fflush(scanned->to);
+}
+
+static void test_kms_pkcs11__leaves_no_key_and_no_pin_outside_protected_memory(void) {
+    struct scanned scanned;
+    int status = -1;
+    CU_ASSERT_FATAL(start(&scanned));
+    CU_ASSERT_FATAL(reach(&scanned, "open"));
+    CU_ASSERT_EQUAL(scanned.keys, KEYS);
+    CU_ASSERT_EQUAL(scan_host(&scanned), 0);
+    CU_ASSERT_EQUAL(scan_helper(&scanned), 0);
+    go_on(&scanned);
+    CU_ASSERT_FATAL(reach(&scanned, "planted"));
+    CU_ASSERT(scan_host(&scanned) >= 1);
+    go_on(&scanned);
+    CU_ASSERT_EQUAL(waitpid(scanned.pid, &status, 0), scanned.pid);
+    CU_ASSERT_EQUAL(status, 0);
+    fclose(scanned.to);
+    fclose(scanned.from);
+    ael_kms_release(scanned.kms);
+    residency_needles_clear(&scanned.needles);
+}
+
+static const struct test_case k_cases[] = {
+    {"no key and no PIN is left outside", test_kms_pkcs11__leaves_no_key_and_no_pin_outside_protected_memory},
+};
+
+int main(int argc, char **argv) {
+    if (argc == WORDS + 2 && strcmp(argv[1], "scanned") == 0) {
+        return be_scanned(argv + 2);
+    }
+    return test_suite_run("residency: kms pkcs11", k_cases, sizeof k_cases / sizeof k_cases[0]);
+}
