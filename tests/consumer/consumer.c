@@ -22,6 +22,12 @@
 #include <ael/kms_vault.h>
 #endif
 
+#ifdef WANT_PKCS11
+#include <ael/kms_pkcs11.h>
+#include <ael/sys/kms_backend.h>
+#include <stdlib.h>
+#endif
+
 #include <stdio.h>
 #include <string.h>
 
@@ -116,6 +122,31 @@ static enum ael_status try_vault(void) {
 #endif
 }
 
+/* There is no module: the installed helper tells. */
+static enum ael_status try_pkcs11(void) {
+#ifdef WANT_PKCS11
+    struct ael_kms_pkcs11_options options = AEL_KMS_PKCS11_OPTIONS_INIT;
+    struct ael_error err = {AEL_OK, 0, NULL, ""};
+    struct ael_kms *kms = NULL;
+    const char *helper = getenv("AEL_CONSUMER_HELPER");
+    if (ael_kms_pkcs11_new(&options, &kms, NULL) != AEL_E_ARGUMENT) {
+        return AEL_E_STATE;
+    }
+    options.uri = "pkcs11:token=consumer;object=key?module-path=/nonexistent/module.so";
+    options.helper = helper == NULL || helper[0] == '\0' ? NULL : helper;
+    enum ael_status status = ael_kms_pkcs11_new(&options, &kms, NULL);
+    if (status == AEL_OK) {
+        status = ael_kms_health(kms, NULL, &err) == AEL_E_UNREACHABLE && strstr(err.detail, "module cannot be loaded") != NULL
+                     ? AEL_OK
+                     : AEL_E_STATE;
+    }
+    ael_kms_release(kms);
+    return status;
+#else
+    return AEL_OK;
+#endif
+}
+
 static enum ael_status round_trip(struct ael_session *session, struct ael_error *err) {
     static const char text[] = "a stranger's payload";
     struct ael_buf json = AEL_BUF_INIT;
@@ -174,6 +205,9 @@ int main(int argc, char **argv) {
     }
     if (status == AEL_OK) {
         status = try_vault();
+    }
+    if (status == AEL_OK) {
+        status = try_pkcs11();
     }
     ael_session_release(session);
     ael_session_factory_free(factory);
