@@ -35,7 +35,7 @@ static _Alignas(PAGE) union {
 } s_own;
 
 /* Out of core dumps, out of debuggers' reach, not swapped; nothing is inherited but the socket and standard error. What the module
- * allocates is locked as far as the limit goes (after it was loaded, lock_rest). */
+ * allocates is locked where the limit has room for all (after it was loaded, lock_rest). */
 static bool protect(void) {
     const struct rlimit none = {0, 0};
 #ifdef SYS_close_range
