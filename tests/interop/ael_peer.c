@@ -1,13 +1,15 @@
 /*
- * tests/interop/ael_peer.c - this library's side of the interop test: JSON lines in, JSON lines out, keys in SQLite or
- * PostgreSQL.
+ * tests/interop/ael_peer.c - this library's side of the interop test: JSON lines in, JSON lines out, keys in SQLite,
+ * PostgreSQL, MariaDB or DynamoDB.
  * The protocol is described in README.md. Uses the public API alone.
  *
- * Build: target ael_peer; libael, libael-sqlite, libael-postgres where it is built, cJSON.
+ * Build: target ael_peer; libael, libael-sqlite, of the other stores those that are built, cJSON.
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <ael/ael.h>
+#include <ael/metastore_dynamodb.h>
+#include <ael/metastore_mysql.h>
 #include <ael/metastore_postgres.h>
 #include <ael/metastore_sqlite.h>
 #include <ael/sys/error.h>
@@ -39,14 +41,64 @@ open_postgres(const char *url, struct ael_metastore **metastore, struct ael_erro
 }
 #endif
 
+#ifdef INTEROP_MYSQL
+static enum ael_status
+open_mysql(const char *url, struct ael_metastore **metastore, struct ael_error *err) {
+    struct ael_metastore_mysql_options mysql = AEL_METASTORE_MYSQL_OPTIONS_INIT;
+    char without_tls[256];
+    snprintf(without_tls, sizeof without_tls, "%s?tls=false", url);
+    mysql.connection = without_tls;
+    return ael_metastore_mysql_new(&mysql, metastore, err);
+}
+#else
+static enum ael_status
+open_mysql(const char *url, struct ael_metastore **metastore, struct ael_error *err) {
+    (void)url, (void)metastore;
+    return ael_error_set(err, AEL_E_UNSUPPORTED, 0, "peer", "built without MariaDB");
+}
+#endif
+
+#ifdef INTEROP_DYNAMODB
+static enum ael_status
+open_dynamodb(const char *store, struct ael_metastore **metastore, struct ael_error *err) {
+    struct ael_metastore_dynamodb_options dynamodb = AEL_METASTORE_DYNAMODB_OPTIONS_INIT;
+    char endpoint[256];
+    snprintf(endpoint, sizeof endpoint, "http://%s", store + strlen("dynamodb://"));
+    dynamodb.endpoint = endpoint;
+    return ael_metastore_dynamodb_new(&dynamodb, metastore, err);
+}
+#else
+static enum ael_status
+open_dynamodb(const char *store, struct ael_metastore **metastore, struct ael_error *err) {
+    (void)store, (void)metastore;
+    return ael_error_set(err, AEL_E_UNSUPPORTED, 0, "peer", "built without DynamoDB");
+}
+#endif
+
+static enum ael_status
+open_sqlite(const char *path, struct ael_metastore **metastore, struct ael_error *err) {
+    struct ael_metastore_sqlite_options sqlite = AEL_METASTORE_SQLITE_OPTIONS_INIT;
+    sqlite.path = path;
+    return ael_metastore_sqlite_new(&sqlite, metastore, err);
+}
+
+/* By the scheme of what names the store; without one it is a file. */
 static enum ael_status
 open_store(const char *store, struct ael_metastore **metastore, struct ael_error *err) {
-    struct ael_metastore_sqlite_options sqlite = AEL_METASTORE_SQLITE_OPTIONS_INIT;
-    if (strncmp(store, "postgres://", 11) == 0) {
-        return open_postgres(store, metastore, err);
+    static const struct {
+        const char *scheme;
+        enum ael_status (*open)(const char *, struct ael_metastore **, struct ael_error *);
+    } k_stores[] = {
+        {"postgres://", open_postgres},
+        {"mysql://", open_mysql},
+        {"dynamodb://", open_dynamodb},
+    };
+    for (size_t i = 0; i < sizeof k_stores / sizeof k_stores[0]; i++) {
+        if (strncmp(store, k_stores[i].scheme, strlen(k_stores[i].scheme)) == 0) {
+            return k_stores[i].open(store, metastore, err);
+        }
     }
-    sqlite.path = store;
-    return ael_metastore_sqlite_new(&sqlite, metastore, err);
+    return open_sqlite(store, metastore, err);
 }
 
 static enum ael_status open_edges(

@@ -12,9 +12,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"strings"
 
+	"github.com/aws/aws-sdk-go/aws"
+	awssession "github.com/aws/aws-sdk-go/aws/session"
+	"github.com/go-sql-driver/mysql"
 	"github.com/godaddy/asherah/go/appencryption"
 	"github.com/godaddy/asherah/go/appencryption/pkg/crypto/aead"
 	"github.com/godaddy/asherah/go/appencryption/pkg/kms"
@@ -120,14 +124,49 @@ func perform(factory *appencryption.SessionFactory, operation string, line []byt
 	return map[string]any{"payload_b64": plain}, err
 }
 
+// mysqlSource writes a mysql:// URL as the driver takes it.
+func mysqlSource(text string) (string, error) {
+	at, err := url.Parse(text)
+	if err != nil {
+		return "", err
+	}
+	source := mysql.NewConfig()
+	source.User = at.User.Username()
+	source.Passwd, _ = at.User.Password()
+	source.Net, source.Addr, source.DBName = "tcp", at.Host, strings.TrimPrefix(at.Path, "/")
+	return source.FormatDSN(), nil
+}
+
+func openSQL(driver, source string, kind persistence.SQLMetastoreDBType) (appencryption.Metastore, func() error, error) {
+	db, err := sql.Open(driver, source)
+	if err != nil {
+		return nil, nil, err
+	}
+	return persistence.NewSQLMetastore(db, persistence.WithSQLMetastoreDBType(kind)), db.Close, nil
+}
+
+func openDynamoDB(address string) (appencryption.Metastore, func() error, error) {
+	session, err := awssession.NewSession(&aws.Config{Endpoint: aws.String("http://" + address)})
+	if err != nil {
+		return nil, nil, err
+	}
+	return persistence.NewDynamoDBMetastore(session), func() error { return nil }, nil
+}
+
 // openStore gives the store, and what is to be done with it at the end.
 func openStore(conf setup) (appencryption.Metastore, func() error, error) {
-	if strings.HasPrefix(conf.Store, "postgres://") {
-		db, err := sql.Open("postgres", conf.Store)
+	scheme, address, _ := strings.Cut(conf.Store, "://")
+	switch scheme {
+	case "postgres":
+		return openSQL("postgres", conf.Store, persistence.Postgres)
+	case "mysql":
+		source, err := mysqlSource(conf.Store)
 		if err != nil {
 			return nil, nil, err
 		}
-		return persistence.NewSQLMetastore(db, persistence.WithSQLMetastoreDBType(persistence.Postgres)), db.Close, nil
+		return openSQL("mysql", source, persistence.MySQL)
+	case "dynamodb":
+		return openDynamoDB(address)
 	}
 	store, err := loadStore(conf.Store)
 	if err != nil {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Rust peer of the interop test: the published Python wheel, which wraps the Rust core.
 
-It opens the SQLite file, or the PostgreSQL database, itself. The protocol is described in ../README.md.
+It opens the SQLite file, or the database, itself. The protocol is described in ../README.md.
 """
 import base64
 import json
@@ -9,6 +9,14 @@ import os
 import sys
 
 import asherah
+
+
+def store_settings(store):
+    """Where the wheel looks for a store, by the scheme of its name."""
+    scheme, _, address = store.partition("://")
+    if scheme == "dynamodb":
+        return {"DDB_TABLE": "EncryptionKey", "AWS_ENDPOINT_URL": f"http://{address}"}
+    return {{"postgres": "POSTGRES_URL", "mysql": "MYSQL_URL"}.get(scheme, "SQLITE_PATH"): store}
 
 
 def perform(factory, operation, request):
@@ -27,7 +35,7 @@ def main():
     os.environ.update({
         "SERVICE_NAME": setup["service"],
         "PRODUCT_ID": setup["product"],
-        "POSTGRES_URL" if setup["store"].startswith("postgres://") else "SQLITE_PATH": setup["store"],
+        **store_settings(setup["store"]),
         "KMS": "static",
         "STATIC_MASTER_KEY_HEX": setup["master_key"].encode().hex(),
         "REGION_SUFFIX": setup.get("suffix", ""),

@@ -2,21 +2,26 @@
 
 import com.godaddy.asherah.appencryption.Session;
 import com.godaddy.asherah.appencryption.SessionFactory;
+import com.godaddy.asherah.appencryption.persistence.DynamoDbMetastoreImpl;
 import com.godaddy.asherah.appencryption.persistence.InMemoryMetastoreImpl;
+import com.godaddy.asherah.appencryption.persistence.JdbcMetastoreImpl;
 import com.godaddy.asherah.appencryption.persistence.Metastore;
 import com.godaddy.asherah.crypto.BasicExpiringCryptoPolicy;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
+import java.net.URI;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.sql.SQLException;
 import java.time.Instant;
 import java.util.Base64;
 import java.util.Optional;
 import org.json.JSONArray;
 import org.json.JSONObject;
+import org.mariadb.jdbc.MariaDbDataSource;
 
 /**
  * The Java peer of the interop test: encrypts or decrypts a list of cases with the published Java SDK.
@@ -87,7 +92,28 @@ public final class Peer {
     }
   }
 
-  private static SessionFactory newFactory(final JSONObject setup, final DumpingMetastore store) {
+  private static Metastore<JSONObject> openMariaDb(final URI url) throws SQLException {
+    MariaDbDataSource source = new MariaDbDataSource();
+    source.setUrl("jdbc:mariadb://" + url.getAuthority().replaceFirst("^.*@", "") + url.getPath());
+    source.setUser(url.getUserInfo().replaceFirst(":.*$", ""));
+    source.setPassword(url.getUserInfo().replaceFirst("^[^:]*:", ""));
+    return JdbcMetastoreImpl.newBuilder(source).build();
+  }
+
+  private static Metastore<JSONObject> openStore(final JSONObject setup) throws IOException, SQLException {
+    String store = setup.getString("store");
+    if (store.startsWith("mysql://")) {
+      return openMariaDb(URI.create(store));
+    }
+    if (store.startsWith("dynamodb://")) {
+      String region = System.getenv("AWS_REGION");
+      String endpoint = "http://" + URI.create(store).getAuthority();
+      return DynamoDbMetastoreImpl.newBuilder(region).withEndPointConfiguration(endpoint, region).build();
+    }
+    return new DumpingMetastore(Path.of(store), setup.optString("suffix", ""));
+  }
+
+  private static SessionFactory newFactory(final JSONObject setup, final Metastore<JSONObject> store) {
     return SessionFactory.newBuilder(setup.getString("product"), setup.getString("service"))
         .withMetastore(store)
         .withCryptoPolicy(BasicExpiringCryptoPolicy.newBuilder()
@@ -98,7 +124,7 @@ public final class Peer {
         .build();
   }
 
-  public static void main(final String[] args) throws IOException {
+  public static void main(final String[] args) throws IOException, SQLException {
     if (args.length != 1 || !(args[0].equals("encrypt") || args[0].equals("decrypt"))) {
       System.err.println("usage: Peer encrypt|decrypt");
       System.exit(2);
@@ -106,14 +132,15 @@ public final class Peer {
     BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
     PrintStream out = new PrintStream(System.out, false, StandardCharsets.UTF_8);
     JSONObject setup = new JSONObject(in.readLine());
-    Path file = Path.of(setup.getString("store"));
-    DumpingMetastore store = new DumpingMetastore(file, setup.optString("suffix", ""));
+    Metastore<JSONObject> store = openStore(setup);
     try (SessionFactory factory = newFactory(setup, store)) {
       for (String line = in.readLine(); line != null; line = in.readLine()) {
         out.println(perform(factory, args[0], new JSONObject(line)));
       }
     }
     out.flush();
-    store.save(file);
+    if (store instanceof DumpingMetastore) {
+      ((DumpingMetastore) store).save(Path.of(setup.getString("store")));
+    }
   }
 }
