@@ -42,8 +42,7 @@ open_postgres(const char *url, struct ael_metastore **metastore, struct ael_erro
 #endif
 
 #ifdef INTEROP_MYSQL
-static enum ael_status
-open_mysql(const char *url, struct ael_metastore **metastore, struct ael_error *err) {
+static enum ael_status open_mysql(const char *url, struct ael_metastore **metastore, struct ael_error *err) {
     struct ael_metastore_mysql_options mysql = AEL_METASTORE_MYSQL_OPTIONS_INIT;
     char without_tls[256];
     snprintf(without_tls, sizeof without_tls, "%s?tls=false", url);
@@ -51,8 +50,7 @@ open_mysql(const char *url, struct ael_metastore **metastore, struct ael_error *
     return ael_metastore_mysql_new(&mysql, metastore, err);
 }
 #else
-static enum ael_status
-open_mysql(const char *url, struct ael_metastore **metastore, struct ael_error *err) {
+static enum ael_status open_mysql(const char *url, struct ael_metastore **metastore, struct ael_error *err) {
     (void)url, (void)metastore;
     return ael_error_set(err, AEL_E_UNSUPPORTED, 0, "peer", "built without MariaDB");
 }

@@ -5,14 +5,12 @@
 #include "tests/support/soak.h"
 
 #include <CUnit/CUnit.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum {
@@ -20,7 +18,7 @@ enum {
     REST_MS = 10,
     WARM_REST_MS = 20,
     TRIES = 45000,
-    ENOUGH_TRIES = 20,
+    RELEASE_TRIES = 1000,
     FLAT_OUT = 5,
     INTERVAL_S = 1,
     MAX_STALE_S = 600
@@ -54,11 +52,6 @@ struct job {
     pthread_t thread;
 };
 
-static bool is_told_to_stop(const struct job *job) {
-    struct pollfd descriptor = {.fd = job->stop, .events = POLLIN};
-    return poll(&descriptor, 1, 0) > 0;
-}
-
 /* What a service may be told while its database is ill-treated. */
 static bool is_outage(enum ael_status status) {
     return status == AEL_E_UNREACHABLE || status == AEL_E_TIMEOUT || status == AEL_E_OUTCOME_UNKNOWN;
@@ -70,16 +63,14 @@ static struct chaos_counts *counts_of(struct chaos_shared *shared) {
 
 static enum ael_status ask_for_key(struct job *job, const char *partition) {
     struct ael_call call = AEL_CALL_INIT;
-    call.deadline_ns = job->deadline_ms == 0 ? 0 : ael_deadline_in_ms(job->deadline_ms);
-    (void)atomic_fetch_add(&job->shared->under_way, 1);
-    enum ael_status status = fork_encrypt_within(job->factory, partition, &call, &job->made);
-    (void)atomic_fetch_sub(&job->shared->under_way, 1);
-    return status;
+    bool in_haste = job->deadline_ms != 0 && !atomic_load(&job->shared->gate.shut);
+    call.deadline_ns = in_haste ? ael_deadline_in_ms(job->deadline_ms) : 0;
+    return fork_encrypt_within(job->factory, partition, &call, &job->made);
 }
 
 /* The first record of a partition, however often it takes. False when it was told to stop meanwhile. */
 static bool make_key(struct job *job, const char *partition) {
-    while (!is_told_to_stop(job)) {
+    while (!worker_is_told_to_stop(job->stop)) {
         enum ael_status status = ask_for_key(job, partition);
         if (status == AEL_OK) {
             (void)atomic_fetch_add(&job->shared->keys, 1);
@@ -114,7 +105,7 @@ static void name_partition(const struct chaos_shared *shared, char name[FORK_NAM
 
 static void *make_keys(void *context) {
     struct job *job = context;
-    while (!is_told_to_stop(job)) {
+    while (!worker_is_told_to_stop(job->stop)) {
         char partition[FORK_NAME_BYTES];
         if (atomic_load(&job->shared->keys) >= atomic_load(&job->shared->keys_wanted)) {
             (void)poll(NULL, 0, TRY_MS);
@@ -136,7 +127,7 @@ static void *stay_warm(void *context) {
     FORK_STATUS(fork_encrypt(job->factory, partition, &job->made), AEL_OK);
     (void)atomic_fetch_add(&counts_of(job->shared)->records, 1);
     (void)atomic_fetch_add(&job->shared->warm, 1);
-    while (!is_told_to_stop(job)) {
+    while (!worker_is_told_to_stop(job->stop)) {
         size_t before = job->made.count;
         enum ael_status status = fork_encrypt(job->factory, partition, &job->made);
         struct chaos_counts *counts = counts_of(job->shared);
@@ -178,14 +169,30 @@ static void run_jobs(struct job *jobs, int count, int to) {
     }
 }
 
-_Noreturn static void work(const struct chaos_load *load, const struct fork_world *world, int stop, int to) {
+struct context {
+    const struct chaos_load *load;
+    const struct fork_world *world;
+};
+
+static const struct context *s_context; /* of this process */
+
+static bool open_gated(struct ael_metastore **store) {
+    return s_context->world->open_store(store) && store_gate_wrap(&s_context->load->shared->gate, store);
+}
+
+static void work(const void *given, int stop, int to) {
+    const struct context *context = given;
+    const struct chaos_load *load = context->load;
+    struct fork_world gated = *context->world;
     struct fork_edges edges;
-    struct job jobs[CHAOS_MOST_THREADS + 1];
+    struct job jobs[CHAOS_THREADS + 1];
+    s_context = context;
+    gated.open_store = open_gated;
     (void)alarm(service_load_watch_s());
     atomic_store(&fork_wrong, 0);
-    FORK_EXPECT(fork_edges_open(world, &edges));
+    FORK_EXPECT(fork_edges_open(&gated, &edges));
     struct ael_session_factory *patient = patient_factory(&edges);
-    for (int i = 0; i <= load->options.threads; i++) {
+    for (int i = 0; i <= CHAOS_THREADS; i++) {
         jobs[i] = (struct job){
             .factory = i == 0 ? patient : edges.factory,
             .shared = load->shared,
@@ -193,7 +200,7 @@ _Noreturn static void work(const struct chaos_load *load, const struct fork_worl
             .stop = stop};
     }
     if (edges.factory != NULL && patient != NULL) {
-        run_jobs(jobs, load->options.threads + 1, to);
+        run_jobs(jobs, CHAOS_THREADS + 1, to);
     }
     ael_session_factory_free(patient);
     fork_edges_close(&edges);
@@ -202,29 +209,6 @@ _Noreturn static void work(const struct chaos_load *load, const struct fork_worl
 }
 
 /* ---- in the test ---- */
-
-static bool start_worker(struct chaos_load *load, int number, const struct fork_world *world) {
-    int stop[2];
-    int records[2];
-    if (pipe2(stop, O_CLOEXEC) != 0 || pipe2(records, O_CLOEXEC) != 0) {
-        return false;
-    }
-    (void)fflush(NULL);
-    pid_t pid = fork();
-    if (pid == 0) {
-        for (int i = 0; i < number; i++) {
-            (void)close(load->workers[i].stop);
-            (void)close(load->workers[i].from);
-        }
-        (void)close(stop[1]);
-        (void)close(records[0]);
-        work(load, world, stop[0], records[1]);
-    }
-    (void)close(stop[0]);
-    (void)close(records[1]);
-    load->workers[number] = (struct chaos_worker){pid, stop[1], records[0]};
-    return pid > 0;
-}
 
 static bool wait_for_keys(const struct chaos_load *load, unsigned wanted) {
     for (int i = 0; i < TRIES; i++) {
@@ -245,26 +229,36 @@ void chaos_load_start(
         mmap(NULL, sizeof *load->shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CU_ASSERT_NOT_EQUAL_FATAL(load->shared, MAP_FAILED);
     atomic_store(&load->shared->keys_wanted, chaos_load_keys());
-    for (int i = 0; i < CHAOS_WORKERS; i++) {
-        CU_ASSERT_TRUE_FATAL(start_worker(load, i, world));
-    }
+    workers_start(load->workers, CHAOS_WORKERS, work, &(struct context){load, world});
     CU_ASSERT_TRUE_FATAL(wait_for_keys(load, chaos_load_keys()));
 }
 
-/* see tests/support/chaos_load.h. Half of the threads wait for a key at once, where that takes them so long. */
-void chaos_load_enter(struct chaos_load *load, enum chaos_fault fault) {
+/* What the number was at the last of so many looks at it, or the first that saw CHAOS_STORES or more. */
+static int wait_for_stores(const atomic_int *number, int tries) {
+    int seen = atomic_load(number);
+    for (int i = 0; i < tries && seen < CHAOS_STORES; i++) {
+        (void)poll(NULL, 0, 1);
+        seen = atomic_load(number);
+    }
+    return seen;
+}
+
+/* see tests/support/chaos_load.h */
+void chaos_load_gather(struct chaos_load *load, enum chaos_fault fault) {
     struct chaos_shared *shared = load->shared;
-    int enough = CHAOS_WORKERS * load->options.threads / 2;
-    int most = 0;
+    atomic_store(&shared->gate.shut, true);
     atomic_store(&shared->fault, fault);
     atomic_store(&shared->keys_wanted, atomic_load(&shared->keys) + FLAT_OUT * chaos_load_keys());
-    for (int i = 0; i < ENOUGH_TRIES && most < enough; i++) {
-        int now = atomic_load(&shared->under_way);
-        most = now > most ? now : most;
-        (void)poll(NULL, 0, 1);
-    }
-    CU_ASSERT_TRUE(most > 0);
-    (void)atomic_fetch_add(&shared->counts[fault].under_way, (unsigned)most);
+    CU_ASSERT_TRUE(wait_for_stores(&shared->gate.waiting, TRIES) >= CHAOS_STORES);
+}
+
+/* see tests/support/chaos_load.h */
+bool chaos_load_release(struct chaos_load *load) {
+    struct chaos_shared *shared = load->shared;
+    atomic_store(&shared->gate.shut, false);
+    int seen = wait_for_stores(&shared->gate.in_flight, RELEASE_TRIES);
+    atomic_store(&shared->counts[atomic_load(&shared->fault)].stores, (unsigned)seen);
+    return seen >= CHAOS_STORES;
 }
 
 /* see tests/support/chaos_load.h */
@@ -276,17 +270,7 @@ void chaos_load_expect_recovery(struct chaos_load *load) {
 
 /* see tests/support/chaos_load.h */
 void chaos_load_stop(struct chaos_load *load, struct fork_ledger *ledger) {
-    for (int i = 0; i < CHAOS_WORKERS; i++) {
-        (void)close(load->workers[i].stop);
-    }
-    for (int i = 0; i < CHAOS_WORKERS; i++) {
-        const struct chaos_worker *worker = &load->workers[i];
-        int status = -1;
-        CU_ASSERT_TRUE(fork_ledger_receive(worker->from, ledger));
-        (void)close(worker->from);
-        CU_ASSERT_EQUAL(waitpid(worker->pid, &status, 0), worker->pid);
-        CU_ASSERT_EQUAL(status, 0);
-    }
+    workers_stop(load->workers, CHAOS_WORKERS, ledger);
 }
 
 static void
@@ -304,10 +288,11 @@ count_lost(const struct fork_world *world, const struct fork_ledger *ledger, uns
 static unsigned
 print_fault(const char *backend, int fault, const struct chaos_counts *counts, unsigned lost) {
     printf(
-        "\n    %-22s %-10s %6u records %5u new keys %5u refused %3u under way %5u warm %u warm failed %u "
-        "lost",
-        k_faults[fault], backend, counts->records, counts->keys, counts->refused, counts->under_way,
+        "\n    %-22s %-10s %6u records %5u new keys %5u refused %3u stores under way %5u warm %u warm "
+        "failed %u lost",
+        k_faults[fault], backend, counts->records, counts->keys, counts->refused, counts->stores,
         counts->warm, counts->warm_failed, lost);
+    CU_ASSERT_TRUE(fault == CHAOS_NONE || counts->stores >= CHAOS_STORES);
     CU_ASSERT_EQUAL(lost, 0);
     CU_ASSERT_EQUAL(counts->warm_failed, 0);
     return counts->records;

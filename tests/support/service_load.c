@@ -4,11 +4,9 @@
 #include "tests/support/soak.h"
 
 #include <CUnit/CUnit.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum { TRY_MS = 10, WATCH_SECONDS = 250, WATCH_SOAK_SECONDS = 7200 };
@@ -27,11 +25,6 @@ struct job {
     pthread_t thread;
 };
 
-static bool is_told_to_stop(int fd) {
-    struct pollfd descriptor = {.fd = fd, .events = POLLIN};
-    return poll(&descriptor, 1, 0) > 0;
-}
-
 /* What a service may be told while its database is away. */
 static bool is_outage(enum ael_status status) {
     return status == AEL_E_UNREACHABLE || status == AEL_E_TIMEOUT || status == AEL_E_OUTCOME_UNKNOWN;
@@ -39,7 +32,7 @@ static bool is_outage(enum ael_status status) {
 
 static void *make_records(void *context) {
     struct job *job = context;
-    while (!is_told_to_stop(job->stop)) {
+    while (!worker_is_told_to_stop(job->stop)) {
         char partition[FORK_NAME_BYTES];
         fork_new_partition(partition);
         size_t before = job->made.count;
@@ -57,7 +50,8 @@ static void *make_records(void *context) {
     return NULL;
 }
 
-_Noreturn static void work(const struct fork_world *world, int stop, int to) {
+static void work(const void *context, int stop, int to) {
+    const struct fork_world *world = context;
     struct fork_edges edges;
     struct job jobs[SERVICE_LOAD_THREADS];
     (void)alarm(service_load_watch_s());
@@ -79,49 +73,14 @@ _Noreturn static void work(const struct fork_world *world, int stop, int to) {
 
 /* ---- in the test ---- */
 
-static bool start_worker(struct service_load_worker *workers, int number, const struct fork_world *world) {
-    int stop[2];
-    int records[2];
-    if (pipe2(stop, O_CLOEXEC) != 0 || pipe2(records, O_CLOEXEC) != 0) {
-        return false;
-    }
-    (void)fflush(NULL);
-    pid_t pid = fork();
-    if (pid == 0) {
-        for (int i = 0; i < number; i++) {
-            (void)close(workers[i].stop);
-            (void)close(workers[i].from);
-        }
-        (void)close(stop[1]);
-        (void)close(records[0]);
-        work(world, stop[0], records[1]);
-    }
-    (void)close(stop[0]);
-    (void)close(records[1]);
-    workers[number] = (struct service_load_worker){pid, stop[1], records[0]};
-    return pid > 0;
-}
-
 /* see tests/support/service_load.h */
 void service_load_start(struct service_load *load, const struct fork_world *world) {
-    for (int i = 0; i < SERVICE_LOAD_WORKERS; i++) {
-        CU_ASSERT_TRUE_FATAL(start_worker(load->workers, i, world));
-    }
+    workers_start(load->workers, SERVICE_LOAD_WORKERS, work, world);
 }
 
 /* see tests/support/service_load.h */
 void service_load_stop(struct service_load *load, struct fork_ledger *ledger) {
-    for (int i = 0; i < SERVICE_LOAD_WORKERS; i++) {
-        (void)close(load->workers[i].stop);
-    }
-    for (int i = 0; i < SERVICE_LOAD_WORKERS; i++) {
-        const struct service_load_worker *worker = &load->workers[i];
-        int status = -1;
-        CU_ASSERT_TRUE(fork_ledger_receive(worker->from, ledger));
-        (void)close(worker->from);
-        CU_ASSERT_EQUAL(waitpid(worker->pid, &status, 0), worker->pid);
-        CU_ASSERT_EQUAL(status, 0);
-    }
+    workers_stop(load->workers, SERVICE_LOAD_WORKERS, ledger);
 }
 
 /* see tests/support/service_load.h */

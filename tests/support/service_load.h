@@ -16,7 +16,7 @@
 #ifndef TESTS_SUPPORT_SERVICE_LOAD_H
 #define TESTS_SUPPORT_SERVICE_LOAD_H
 
-#include "tests/support/fork_world.h"
+#include "tests/support/workers.h"
 
 enum {
     SERVICE_LOAD_WORKERS = 4,
@@ -24,14 +24,8 @@ enum {
     SERVICE_LOAD_ROWS = 60,   /* new keys to wait for between two faults */
 };
 
-struct service_load_worker {
-    pid_t pid;
-    int stop; /* closed when it is to stop */
-    int from; /* its records */
-};
-
 struct service_load {
-    struct service_load_worker workers[SERVICE_LOAD_WORKERS];
+    struct worker workers[SERVICE_LOAD_WORKERS];
 };
 
 /* How long a process of a service may live before SIGALRM ends it. */
