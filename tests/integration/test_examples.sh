@@ -7,35 +7,12 @@
 set -uo pipefail
 
 bin=${1:?usage: test_examples.sh <folder of the built examples>}
+support=$(cd "$(dirname "$0")/../support" && pwd)
 here=$(mktemp -d "${TMPDIR:-/tmp}/ael-examples.XXXXXX") || exit 1
 trap 'rm -rf "$here"' EXIT
 cd "$here" || exit 1
 umask 077
-failures=0 checks=0
-
-# check <what> <command>...: the command must succeed.
-check() {
-    local what=$1
-    shift
-    checks=$((checks + 1))
-    if ! "$@"; then
-        failures=$((failures + 1))
-        echo "FAILED: $what" >&2
-    fi
-}
-
-# expect <exit code> <what> <command>...: standard output to out, standard error to err; a refusal writes nothing to
-# standard output and one sentence or more to standard error.
-expect() {
-    local want=$1 what=$2 got=0
-    shift 2
-    "$@" >out 2>err || got=$?
-    checks=$((checks + 1))
-    if [ "$got" != "$want" ] || { [ "$want" != 0 ] && { [ -s out ] || [ ! -s err ]; }; }; then
-        failures=$((failures + 1))
-        echo "FAILED: $what: exit code $got instead of $want; standard error: $(head -c 400 err)" >&2
-    fi
-}
+. "$support/expect.sh"
 
 # crypt <partition> encrypt|decrypt [more options]
 crypt() {
@@ -224,5 +201,4 @@ expect 0 "a service that is not there" move --service nobody --product p --dry-r
 check "that is said" grep -q 'no system key was found' err
 expect 13 "a missing key to move to" "$bin/move_master_key" --metastore sqlite:moved.db --from static:master.key --to static:missing.key
 
-echo "test_examples: $checks checks, $failures failed"
-[ "$failures" = 0 ]
+end_checks test_examples

@@ -6,35 +6,14 @@
 set -uo pipefail
 
 bin=${1:?usage: test_examples_kms_aws.sh <folder of the built examples>}
-server=$(cd "$(dirname "$0")/../support" && pwd)/aws_kms_server.py
+support=$(cd "$(dirname "$0")/../support" && pwd)
 here=$(mktemp -d "${TMPDIR:-/tmp}/ael-examples.XXXXXX") || exit 1
 trap 'rm -rf "$here"' EXIT
 cd "$here" || exit 1
-failures=0 checks=0
-
-# expect <exit code> <what> <command>...: standard output to out, standard error to err.
-expect() {
-    local want=$1 what=$2 got=0
-    shift 2
-    "$@" >out 2>err || got=$?
-    checks=$((checks + 1))
-    if [ "$got" != "$want" ]; then
-        failures=$((failures + 1))
-        echo "FAILED: $what: exit code $got instead of $want; standard error: $(head -c 400 err)" >&2
-    fi
-}
-
-# says <what> <words> <file>
-says() {
-    checks=$((checks + 1))
-    if ! grep -qF -- "$2" "$3"; then
-        failures=$((failures + 1))
-        echo "FAILED: $1: no \"$2\" in $(head -c 400 "$3")" >&2
-    fi
-}
+. "$support/expect.sh"
 
 declare -A told
-coproc SERVER { exec python3 "$server" "$here"; }
+coproc SERVER { exec python3 "$support/aws_kms_server.py" "$here"; }
 while read -r name value <&"${SERVER[0]}"; do
     told[$name]=$value
     [ "$name" != ready ] || break
@@ -57,8 +36,7 @@ expect 0 "two regions" "$bin/performance_tuning" --json --kms "aws:$west,$east" 
 says "two regions" '"kms":"aws"' out
 says "two regions" '"kms_calls":{"encrypt":1,' out
 tell count us-west-2 GenerateDataKey
-checks=$((checks + 1))
-[ "$answer" = 1 ] || { failures=$((failures + 1)) && echo "FAILED: $answer data keys of the first region" >&2; }
+check "one data key of the first region" test "$answer" = 1
 tell shut us-west-2
 expect 0 "the first region is down" "$bin/performance_tuning" --json --kms "aws:$west,$east" --metastore sqlite:keys.db \
     --operations 64
@@ -80,5 +58,4 @@ says "encrypt_decrypt back" secret out
 
 eval "exec ${SERVER[1]}>&-" # its standard input: it ends
 wait
-echo "test_examples_kms_aws: $checks checks, $failures failed"
-[ "$failures" = 0 ]
+end_checks test_examples_kms_aws

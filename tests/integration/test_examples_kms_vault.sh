@@ -6,35 +6,14 @@
 set -uo pipefail
 
 bin=${1:?usage: test_examples_kms_vault.sh <folder of the built examples>}
-engine=$(cd "$(dirname "$0")/../support/vault" && pwd)/engine
+support=$(cd "$(dirname "$0")/../support" && pwd)
 here=$(mktemp -d "${TMPDIR:-/tmp}/ael-examples.XXXXXX") || exit 1
 trap 'rm -rf "$here"' EXIT
 cd "$here" || exit 1
-failures=0 checks=0
-
-# expect <exit code> <what> <command>...: standard output to out, standard error to err.
-expect() {
-    local want=$1 what=$2 got=0
-    shift 2
-    "$@" >out 2>err || got=$?
-    checks=$((checks + 1))
-    if [ "$got" != "$want" ]; then
-        failures=$((failures + 1))
-        echo "FAILED: $what: exit code $got instead of $want; standard error: $(head -c 400 err)" >&2
-    fi
-}
-
-# says <what> <words> <file>
-says() {
-    checks=$((checks + 1))
-    if ! grep -qF -- "$2" "$3"; then
-        failures=$((failures + 1))
-        echo "FAILED: $1: no \"$2\" in $(head -c 400 "$3")" >&2
-    fi
-}
+. "$support/expect.sh"
 
 declare -A told
-coproc SERVER { exec "$engine" start "$here"; }
+coproc SERVER { exec "$support/vault/engine" start "$here"; }
 while read -r name value <&"${SERVER[0]}"; do
     told[$name]=$value
     [ "$name" != ready ] || break
@@ -68,5 +47,4 @@ says "a token of nobody's" "token" err
 
 eval "exec ${SERVER[1]}>&-" # its standard input: it ends
 wait
-echo "test_examples_kms_vault: $checks checks, $failures failed"
-[ "$failures" = 0 ]
+end_checks test_examples_kms_vault
