@@ -23,6 +23,7 @@ struct bare_ops {
 
 extern const struct bare_ops g_bare_sqlite;
 extern const struct bare_ops g_bare_postgres;
+extern const struct bare_ops g_bare_mysql;
 extern const struct bare_ops g_bare_dynamodb;
 
 #endif /* AEL_BENCH_BARE_H */

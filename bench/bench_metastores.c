@@ -3,7 +3,8 @@
  * same client library on the same table.
  *
  * Where they are, the environment says: AEL_BENCH_SQLITE, a file that is made; AEL_BENCH_POSTGRES, a connection string
- * to an empty database; AEL_BENCH_DYNAMODB, an endpoint. scripts/bench-metastores sets them. See docs/benchmarks.md.
+ * to an empty database; AEL_BENCH_MYSQL, mysql://USER@localhost/DATABASE?socket=PATH; AEL_BENCH_DYNAMODB, an endpoint.
+ * scripts/bench-metastores sets them. See docs/benchmarks.md.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "base/check.h"
@@ -11,6 +12,7 @@
 #include "bench/bench.h"
 
 #include <ael/metastore_dynamodb.h>
+#include <ael/metastore_mysql.h>
 #include <ael/metastore_postgres.h>
 #include <ael/metastore_sqlite.h>
 #include <ael/sys/metastore_backend.h>
@@ -142,6 +144,15 @@ open_postgres(const char *address, struct ael_metastore **metastore, struct ael_
     return ael_metastore_postgres_new(&options, metastore, err);
 }
 
+#ifdef BENCH_MYSQL
+static enum ael_status
+open_mysql(const char *address, struct ael_metastore **metastore, struct ael_error *err) {
+    struct ael_metastore_mysql_options options = AEL_METASTORE_MYSQL_OPTIONS_INIT;
+    options.connection = address;
+    return ael_metastore_mysql_new(&options, metastore, err);
+}
+#endif
+
 #ifdef BENCH_DYNAMODB
 static enum ael_status
 open_dynamodb(const char *address, struct ael_metastore **metastore, struct ael_error *err) {
@@ -159,6 +170,9 @@ static const struct {
 } k_backends[] = {
     {"AEL_BENCH_SQLITE", &g_bare_sqlite, open_sqlite},
     {"AEL_BENCH_POSTGRES", &g_bare_postgres, open_postgres},
+#ifdef BENCH_MYSQL
+    {"AEL_BENCH_MYSQL", &g_bare_mysql, open_mysql},
+#endif
 #ifdef BENCH_DYNAMODB
     {"AEL_BENCH_DYNAMODB", &g_bare_dynamodb, open_dynamodb},
 #endif
