@@ -9,6 +9,7 @@ install(DIRECTORY include/ael DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
   PATTERN "metastore_mysql.h" EXCLUDE
   PATTERN "metastore_dynamodb.h" EXCLUDE
   PATTERN "kms_aws.h" EXCLUDE
+  PATTERN "kms_secrets_manager.h" EXCLUDE
   PATTERN "kms_vault.h" EXCLUDE
   PATTERN "kms_pkcs11.h" EXCLUDE)
 install(FILES ${PROJECT_BINARY_DIR}/generated/include/ael/version.h
@@ -29,7 +30,7 @@ if(TARGET ael_dynamodb_shared)
   install(FILES include/ael/metastore_dynamodb.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ael)
 endif()
 if(TARGET ael_kms_aws_shared)
-  install(FILES include/ael/kms_aws.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ael)
+  install(FILES include/ael/kms_aws.h include/ael/kms_secrets_manager.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ael)
 endif()
 if(TARGET ael_vault_shared)
   install(FILES include/ael/kms_vault.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ael)

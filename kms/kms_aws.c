@@ -18,6 +18,16 @@
 
 static const char k_component[] = "kms/aws";
 
+/* see kms/kms_aws_service.h */
+const struct ael_kms_aws_service ael_kms_aws_service = {
+    .component = k_component,
+    .name = "kms",
+    .endpoint_variable = "AWS_ENDPOINT_URL_KMS",
+    .retried = "ael.kms.aws.retry",
+    .breaker =
+        {"ael.kms.aws.breaker_opened", "ael.kms.aws.breaker_half_opened", "ael.kms.aws.breaker_closed"},
+};
+
 /* see kms/kms_aws_state.h */
 struct ael_call ael_kms_aws_limit(const struct ael_call *call, unsigned share_percent) {
     struct ael_call limited = *call;
@@ -100,10 +110,7 @@ static void aws_destroy(void *self) {
         ael_kms_aws_endpoint_clear(&kms->endpoints[i]);
     }
     ael_decrypt_flights_clear(&kms->flights);
-    ael_credentials_cache_free(kms->shared.credentials);
-    ael_credentials_chain_free(kms->chain);
-    ael_http_free(kms->http);
-    ael_free(kms->shared.context);
+    ael_kms_aws_shared_clear(&kms->shared);
     ael_free(kms);
 }
 
@@ -217,7 +224,7 @@ static enum ael_status add_endpoint(
     const struct ael_kms_aws_options *options,
     struct ael_error *err) {
     struct ael_kms_aws_endpoint *endpoint = &self->endpoints[self->count];
-    AEL_TRY(ael_kms_aws_endpoint_init(endpoint, region, options, err));
+    AEL_TRY(ael_kms_aws_endpoint_init(endpoint, &ael_kms_aws_service, region, options, err));
     self->count++;
     for (size_t i = 0; i + 1 < self->count; i++) {
         if (strcmp(self->endpoints[i].region, endpoint->region) == 0) {
@@ -262,27 +269,8 @@ add_endpoints(struct ael_kms_aws *self, const struct ael_kms_aws_options *option
 }
 
 static enum ael_status
-set_credentials(struct ael_kms_aws *self, const struct ael_kms_aws_options *options, struct ael_error *err) {
-    struct ael_http_options http = AEL_HTTP_OPTIONS_INIT;
-    http.ca_file = options->ca_file;
-    http.max_connections = 2;
-    AEL_TRY(ael_http_new(&http, &self->http, err));
-    enum ael_status status =
-        ael_credentials_chain_new(self->http, options->profile, self->endpoints[0].region, &self->chain);
-    if (status == AEL_OK) {
-        status =
-            ael_credentials_cache_new(ael_credentials_chain_fetch, self->chain, &self->shared.credentials);
-    }
-    return status == AEL_OK ? AEL_OK
-                            : ael_error_set(err, status, 0, k_component, "no memory for credentials");
-}
-
-static enum ael_status
 set_up(struct ael_kms_aws *self, const struct ael_kms_aws_options *options, struct ael_error *err) {
-    self->shared.any_key = options->any_key;
-    self->shared.try_timeout_ms = options->try_timeout_ms;
-    self->shared.max_tries = options->max_tries;
-    atomic_init(&self->shared.budget, AEL_KMS_AWS_BUDGET);
+    ael_kms_aws_shared_init(&self->shared, k_component, options);
     self->hedging = !options->no_hedging;
     self->hedge_delay_ns = (int64_t)options->hedge_delay_ms * 1000000;
     enum ael_status status = ael_decrypt_flights_init(&self->flights, "ael.kms.aws.decrypt_joined");
@@ -291,7 +279,7 @@ set_up(struct ael_kms_aws *self, const struct ael_kms_aws_options *options, stru
     }
     AEL_TRY(set_context(self, options, err));
     AEL_TRY(add_endpoints(self, options, err));
-    return set_credentials(self, options, err);
+    return ael_kms_aws_shared_set_credentials(&self->shared, options, self->endpoints[0].region, err);
 }
 
 /* see ael/kms_aws.h */

@@ -9,12 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char k_component[] = "kms/aws";
-
 enum { ENOUGH_SUCCESSES = 4 };
-
-static const struct ael_breaker_names k_breaker_names = {
-    "ael.kms.aws.breaker_opened", "ael.kms.aws.breaker_half_opened", "ael.kms.aws.breaker_closed"};
 
 static bool is_word(const char *text) {
     size_t len = strlen(text);
@@ -54,21 +49,22 @@ static enum ael_status set_region(
     }
     if (!ael_aws_is_region(endpoint->region)) {
         return ael_error_set(
-            err, AEL_E_ARGUMENT, 0, k_component,
+            err, AEL_E_ARGUMENT, 0, endpoint->service->component,
             "no region: give one such as us-west-2, or a key's ARN, which names it");
     }
     if (of_arn.len != 0 &&
         (of_arn.len != strlen(endpoint->region) || memcmp(of_arn.data, endpoint->region, of_arn.len) != 0)) {
         return ael_error_set(
-            err, AEL_E_ARGUMENT, 0, k_component, "the key given for region %s is of region %.*s",
-            endpoint->region, (int)(of_arn.len < 64 ? of_arn.len : 64), (const char *)of_arn.data);
+            err, AEL_E_ARGUMENT, 0, endpoint->service->component,
+            "the key given for region %s is of region %.*s", endpoint->region,
+            (int)(of_arn.len < 64 ? of_arn.len : 64), (const char *)of_arn.data);
     }
     return AEL_OK;
 }
 
-static bool write_fips_url(const char *region, char url[static AEL_AWS_URL_BYTES]) {
+static bool write_fips_url(const char *service, const char *region, char url[static AEL_AWS_URL_BYTES]) {
     const char *suffix = strncmp(region, "cn-", 3) == 0 ? "amazonaws.com.cn" : "amazonaws.com";
-    int len = snprintf(url, AEL_AWS_URL_BYTES, "https://kms-fips.%s.%s", region, suffix);
+    int len = snprintf(url, AEL_AWS_URL_BYTES, "https://%s-fips.%s.%s", service, region, suffix);
     return len > 0 && len < AEL_AWS_URL_BYTES;
 }
 
@@ -80,24 +76,26 @@ static bool is_set(const char *variable) {
 static enum ael_status
 set_url(struct ael_kms_aws_endpoint *endpoint, const char *given, bool fips, struct ael_error *err) {
     bool good = false;
-    bool from_env = is_set("AWS_ENDPOINT_URL_KMS") || is_set("AWS_ENDPOINT_URL");
+    bool named = is_set(endpoint->service->endpoint_variable);
+    bool from_env = named || is_set("AWS_ENDPOINT_URL");
+    given = given == NULL && named ? getenv(endpoint->service->endpoint_variable) : given;
     if (given != NULL) {
         int len = snprintf(endpoint->url, sizeof endpoint->url, "%s", given);
         good = len > 0 && len < (int)sizeof endpoint->url;
     } else if (fips && !from_env) {
-        good = write_fips_url(endpoint->region, endpoint->url);
+        good = write_fips_url(endpoint->service->name, endpoint->region, endpoint->url);
     } else {
-        good = ael_aws_service_url("kms", endpoint->region, endpoint->url);
+        good = ael_aws_service_url(endpoint->service->name, endpoint->region, endpoint->url);
     }
     good = good && (strncmp(endpoint->url, "https://", 8) == 0 || strncmp(endpoint->url, "http://", 7) == 0);
     if (!good) {
         return ael_error_set(
-            err, AEL_E_ARGUMENT, 0, k_component, "the endpoint of region %s is no URL: https://host[:port]",
-            endpoint->region);
+            err, AEL_E_ARGUMENT, 0, endpoint->service->component,
+            "the endpoint of region %s is no URL: https://host[:port]", endpoint->region);
     }
     if (!ael_url_keeps_secrets(endpoint->url)) {
         return ael_error_set(
-            err, AEL_E_ARGUMENT, 0, k_component,
+            err, AEL_E_ARGUMENT, 0, endpoint->service->component,
             "the endpoint of region %s: keys do not go over http:// beyond this machine; give "
             "https://host[:port]",
             endpoint->region);
@@ -110,7 +108,7 @@ copy_key(struct ael_kms_aws_endpoint *endpoint, const char *key, struct ael_erro
     size_t size = strlen(key) + 1;
     endpoint->key = ael_alloc(size);
     if (endpoint->key == NULL) {
-        return ael_error_set(err, AEL_E_NO_MEMORY, 0, k_component, "no memory for a region");
+        return ael_error_set(err, AEL_E_NO_MEMORY, 0, endpoint->service->component, "no memory for a region");
     }
     memcpy(endpoint->key, key, size);
     return AEL_OK;
@@ -127,7 +125,7 @@ static enum ael_status make_http(
 
 static enum ael_status init_locks(struct ael_kms_aws_endpoint *endpoint) {
     AEL_TRY(ael_mutex_init(&endpoint->lock));
-    enum ael_status status = ael_breaker_init(&endpoint->breaker, &k_breaker_names);
+    enum ael_status status = ael_breaker_init(&endpoint->breaker, &endpoint->service->breaker);
     if (status != AEL_OK) {
         ael_mutex_clear(&endpoint->lock);
     }
@@ -137,18 +135,21 @@ static enum ael_status init_locks(struct ael_kms_aws_endpoint *endpoint) {
 /* see kms/kms_aws_endpoint.h */
 enum ael_status ael_kms_aws_endpoint_init(
     struct ael_kms_aws_endpoint *endpoint,
+    const struct ael_kms_aws_service *service,
     const struct ael_kms_aws_region *region,
     const struct ael_kms_aws_options *options,
     struct ael_error *err) {
+    endpoint->service = service;
     if (region->key == NULL || !is_word(region->key)) {
         return ael_error_set(
-            err, AEL_E_ARGUMENT, 0, k_component, "a region has no key: give the ARN of a key or an alias");
+            err, AEL_E_ARGUMENT, 0, endpoint->service->component,
+            "a region has no key: give the ARN of a key or an alias");
     }
     AEL_TRY(set_region(endpoint, region, err));
     AEL_TRY(set_url(endpoint, region->endpoint, options->fips, err));
     enum ael_status status = init_locks(endpoint);
     if (status != AEL_OK) {
-        return ael_error_set(err, status, 0, k_component, "no mutex is to be had");
+        return ael_error_set(err, status, 0, endpoint->service->component, "no mutex is to be had");
     }
     status = copy_key(endpoint, region->key, err);
     if (status == AEL_OK) {

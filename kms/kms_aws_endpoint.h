@@ -1,12 +1,12 @@
 /*
- * kms/kms_aws_endpoint.h - KMS in one region: where it is, which key, its connections, and how it has been doing.
+ * kms/kms_aws_endpoint.h - a service in one region: where it is, which key or secret, its connections, and how it has been doing.
  * Layer: kms. Threads: any.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef AEL_KMS_KMS_AWS_ENDPOINT_H
 #define AEL_KMS_KMS_AWS_ENDPOINT_H
 
-#include "kms/breaker.h"
+#include "kms/kms_aws_service.h"
 #include "net/aws_request.h"
 
 #include <ael/kms_aws.h>
@@ -14,8 +14,9 @@
 enum { AEL_KMS_AWS_LATENCIES = 64, AEL_KMS_AWS_ARN_MAX = 2048 };
 
 struct ael_kms_aws_endpoint {
+    const struct ael_kms_aws_service *service;
     char region[64];
-    char *key;
+    char *key; /* or the secret's name or ARN */
     char url[AEL_AWS_URL_BYTES];
     struct ael_http *http;
     struct ael_sigv4_clock clock;
@@ -34,6 +35,7 @@ struct ael_kms_aws_endpoint {
  */
 AEL_MUST_CHECK enum ael_status ael_kms_aws_endpoint_init(
     struct ael_kms_aws_endpoint *endpoint,
+    const struct ael_kms_aws_service *service,
     const struct ael_kms_aws_region *region,
     const struct ael_kms_aws_options *options,
     struct ael_error *err);

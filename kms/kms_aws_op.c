@@ -14,8 +14,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char k_component[] = "kms/aws";
-
 enum {
     OPS_MAX = AEL_KMS_AWS_MAX_REGIONS,
     DATA_KEY_BYTES = 32,
@@ -28,7 +26,8 @@ enum {
 };
 
 static const char *const k_targets[] = {
-    "TrentService.GenerateDataKey", "TrentService.Encrypt", "TrentService.Decrypt"};
+    "TrentService.GenerateDataKey", "TrentService.Encrypt", "TrentService.Decrypt",
+    "secretsmanager.GetSecretValue"};
 
 /* see kms/kms_aws_op.h */
 void ael_kms_aws_op_begin(
@@ -62,8 +61,11 @@ static enum ael_status put_blob(struct ael_buf *out, struct ael_bytes blob) {
     return AEL_OK;
 }
 
-static enum ael_status put_key_id(struct ael_buf *out, const struct ael_kms_aws_op *op) {
-    AEL_TRY(put_text(out, "\"KeyId\":\""));
+/* name: "KeyId", "SecretId" */
+static enum ael_status put_id(struct ael_buf *out, const char *name, const struct ael_kms_aws_op *op) {
+    AEL_TRY(put_text(out, "\""));
+    AEL_TRY(put_text(out, name));
+    AEL_TRY(put_text(out, "\":\""));
     AEL_TRY(put_text(out, op->endpoint->key)); /* has nothing to escape: kms_aws_endpoint.c */
     return put_text(out, "\"");
 }
@@ -72,20 +74,24 @@ static enum ael_status put_subject(struct ael_kms_aws_op *op) {
     struct ael_buf *out = &op->body;
     switch (op->action) {
     case AEL_KMS_AWS_GENERATE:
-        AEL_TRY(put_key_id(out, op));
+        AEL_TRY(put_id(out, "KeyId", op));
         op->secrets = (struct ael_http_secrets){.taken = "Plaintext"};
         return put_text(out, ",\"KeySpec\":\"AES_256\"");
     case AEL_KMS_AWS_ENCRYPT:
-        AEL_TRY(put_key_id(out, op));
+        AEL_TRY(put_id(out, "KeyId", op));
         AEL_TRY(put_text(out, ",\"Plaintext\":\""));
         op->secrets = (struct ael_http_secrets){.sent = op->key_in, .sent_at = out->len};
         return put_text(out, "\"");
+    case AEL_KMS_AWS_FETCH:
+        op->secrets = (struct ael_http_secrets){
+            .taken = "SecretString", .taken_or = "SecretBinary", .taken_is_text = true, .taken_is_any = true};
+        return put_id(out, "SecretId", op);
     case AEL_KMS_AWS_DECRYPT:
         break;
     }
     op->secrets = (struct ael_http_secrets){.taken = "Plaintext"};
     if (!op->shared->any_key) {
-        AEL_TRY(put_key_id(out, op));
+        AEL_TRY(put_id(out, "KeyId", op));
         AEL_TRY(put_text(out, ","));
     }
     AEL_TRY(put_text(out, "\"CiphertextBlob\":"));
@@ -113,12 +119,13 @@ static enum ael_status start_exchange(struct ael_kms_aws_op *op) {
              .header_count = 2,
              .max_bytes = ANSWER_MAX},
         .region = op->endpoint->region,
-        .service = "kms",
+        .service = op->endpoint->service->name,
         .clock = &op->endpoint->clock,
     };
     enum ael_status status = put_body(op);
     if (status != AEL_OK) {
-        return ael_error_set(&op->err, status, 0, k_component, "no memory for a request");
+        return ael_error_set(
+            &op->err, status, 0, op->endpoint->service->component, "no memory for a request");
     }
     AEL_TRY(ael_credentials_cache_get(op->shared->credentials, &op->call, &op->credentials, &op->err));
     op->ahead_s = ael_sigv4_clock_ahead_s(request.clock);
@@ -168,7 +175,9 @@ static bool finish(struct ael_kms_aws_op *op, enum ael_status status) {
 }
 
 static bool finish_with(struct ael_kms_aws_op *op, enum ael_status status, const char *why) {
-    return finish(op, ael_error_set(&op->err, status, 0, k_component, "%s: %s", op->endpoint->region, why));
+    return finish(
+        op, ael_error_set(
+                &op->err, status, 0, op->endpoint->service->component, "%s: %s", op->endpoint->region, why));
 }
 
 static void end_try(struct ael_kms_aws_op *op) {
@@ -203,7 +212,53 @@ static enum ael_status read_answer(struct ael_bytes body, struct ael_buf *blob) 
     return ael_key_codec_base64_decode(&reader, raw, blob, &bytes);
 }
 
+static bool finish_well(struct ael_kms_aws_op *op) {
+    int budget = atomic_load_explicit(&op->shared->budget, memory_order_relaxed);
+    if (budget < AEL_KMS_AWS_BUDGET) { /* one too many does no harm */
+        (void)atomic_fetch_add_explicit(&op->shared->budget, 1, memory_order_relaxed);
+    }
+    return finish(op, AEL_OK);
+}
+
+/* {"ARN":"...","SecretString":"",...}, or "SecretBinary"; the other one may be null. */
+static enum ael_status read_secret_answer(struct ael_bytes body, bool *is_binary) {
+    static const char *const k_names[] = {"SecretString", "SecretBinary"};
+    struct ael_json_reader reader;
+    size_t index = 0;
+    unsigned seen = 0;
+    int which = -1;
+    ael_json_reader_init(&reader, body);
+    ael_json_enter_object(&reader);
+    while (ael_json_next_member(&reader, &index, k_names, 2, &seen, &which)) {
+        if (which >= 0 && !ael_json_try_null(&reader)) {
+            *is_binary = which == 1;
+            (void)ael_json_read_raw_string(&reader);
+        } else if (which < 0) {
+            ael_json_skip_value(&reader);
+        }
+    }
+    return ael_json_finish(&reader);
+}
+
+static bool finish_secret(struct ael_kms_aws_op *op, struct ael_bytes body) {
+    if (read_secret_answer(body, &op->is_binary) != AEL_OK) {
+        return finish_with(
+            op, AEL_E_BACKEND,
+            "the answer is none of Secrets Manager; is a proxy in the way, or the endpoint another's?");
+    }
+    if (op->key == NULL) {
+        return finish_with(
+            op, AEL_E_KMS,
+            "the secret is no key; store 64 hexadecimal digits as plain text (not as key and value), or 32 "
+            "bytes as binary");
+    }
+    return finish_well(op);
+}
+
 static bool finish_answer(struct ael_kms_aws_op *op, struct ael_bytes body) {
+    if (op->action == AEL_KMS_AWS_FETCH) {
+        return finish_secret(op, body);
+    }
     enum ael_status status = read_answer(body, &op->blob_out);
     if (status == AEL_E_NO_MEMORY) {
         return finish_with(op, status, "no memory for the answer");
@@ -221,11 +276,7 @@ static bool finish_answer(struct ael_kms_aws_op *op, struct ael_bytes body) {
         op->key = NULL;
         return finish_with(op, AEL_E_KMS, "the data key is not 32 bytes long; is it one of another system?");
     }
-    int budget = atomic_load_explicit(&op->shared->budget, memory_order_relaxed);
-    if (budget < AEL_KMS_AWS_BUDGET) { /* one too many does no harm */
-        (void)atomic_fetch_add_explicit(&op->shared->budget, 1, memory_order_relaxed);
-    }
-    return finish(op, AEL_OK);
+    return finish_well(op);
 }
 
 /* ---- trying again ---- */
@@ -258,7 +309,7 @@ static bool retry_or_finish(struct ael_kms_aws_op *op, enum ael_status status) {
         !spend_budget(op->shared)) {
         return finish(op, status);
     }
-    ael_metric_event("ael.kms.aws.retry");
+    ael_metric_event(op->endpoint->service->retried);
     op->not_before_ns = resume_ns;
     return false;
 }
@@ -274,7 +325,8 @@ static bool evaluate(struct ael_kms_aws_op *op, struct ael_http_response *respon
         op->clock_mended = true;
         return false;
     }
-    enum ael_status status = ael_kms_aws_refusal(response, op->endpoint->region, &remedy, &op->err);
+    enum ael_status status =
+        ael_kms_aws_refusal(response, op->endpoint->service, op->endpoint->region, &remedy, &op->err);
     if (remedy == AEL_KMS_AWS_REMEDY_CREDENTIALS && !op->asked_anew) {
         ael_credentials_cache_refused(op->shared->credentials, op->credentials);
         op->asked_anew = true;
@@ -307,6 +359,19 @@ static bool conclude(struct ael_kms_aws_op *op) {
 
 /* ---- going on ---- */
 
+/* Credentials whose secret is gone from memory, at a fork or a shut-down, are asked for anew. */
+static enum ael_status start(struct ael_kms_aws_op *op) {
+    enum ael_status status = start_exchange(op);
+    bool gone = status == AEL_E_FORKED || status == AEL_E_CLOSED || status == AEL_E_CORRUPTED;
+    if (!gone || op->credentials == NULL || op->asked_anew) {
+        return status;
+    }
+    ael_credentials_cache_refused(op->shared->credentials, op->credentials);
+    op->asked_anew = true;
+    end_try(op);
+    return start_exchange(op);
+}
+
 /* False: it is over. */
 static bool begin_try(struct ael_kms_aws_op *op) {
     if (op->passed == 0) {
@@ -318,7 +383,7 @@ static bool begin_try(struct ael_kms_aws_op *op) {
             return false;
         }
     }
-    enum ael_status status = start_exchange(op);
+    enum ael_status status = start(op);
     if (status != AEL_OK) {
         end_try(op);
         (void)finish(op, status);
@@ -342,8 +407,9 @@ static bool try_is_over(struct ael_kms_aws_op *op) {
     }
     end_try(op);
     (void)ael_error_set(
-        &op->err, AEL_E_UNREACHABLE, 0, k_component, "%s: no answer within %u ms; check network and proxy",
-        op->endpoint->region, (unsigned)op->shared->try_timeout_ms);
+        &op->err, AEL_E_UNREACHABLE, 0, op->endpoint->service->component,
+        "%s: no answer within %u ms; check network and proxy", op->endpoint->region,
+        (unsigned)op->shared->try_timeout_ms);
     return retry_or_finish(op, AEL_E_UNREACHABLE);
 }
 

@@ -1,5 +1,5 @@
 /*
- * kms/kms_aws_op.h - one operation of AWS KMS in one region, with its retries; several can be under way on one thread.
+ * kms/kms_aws_op.h - one operation of AWS KMS or Secrets Manager in one region, with its retries; several can be under way on one thread.
  *
  *     ael_kms_aws_op_begin(&op, &shared, endpoint, AEL_KMS_AWS_DECRYPT, &call);
  *     op.blob_in = ...;
@@ -15,22 +15,9 @@
 #define AEL_KMS_KMS_AWS_OP_H
 
 #include "kms/kms_aws_endpoint.h"
-#include "net/credentials_cache.h"
+#include "kms/kms_aws_shared.h"
 
-enum ael_kms_aws_action { AEL_KMS_AWS_GENERATE, AEL_KMS_AWS_ENCRYPT, AEL_KMS_AWS_DECRYPT };
-
-/* What all operations of a KMS have in common. */
-struct ael_kms_aws_shared {
-    struct ael_credentials_cache *credentials;
-    char *context; /* ",\"EncryptionContext\":{...}" or "" */
-    bool any_key;
-    uint32_t try_timeout_ms;
-    uint32_t max_tries;
-    atomic_int
-        budget; /* of retries, in tenths: what is spent on them comes back with successes. Relaxed: a count */
-};
-
-enum { AEL_KMS_AWS_BUDGET = 100, AEL_KMS_AWS_RETRY_COSTS = 10 };
+enum ael_kms_aws_action { AEL_KMS_AWS_GENERATE, AEL_KMS_AWS_ENCRYPT, AEL_KMS_AWS_DECRYPT, AEL_KMS_AWS_FETCH };
 
 struct ael_kms_aws_op {
     struct ael_kms_aws_shared *shared;
@@ -43,7 +30,8 @@ struct ael_kms_aws_op {
     bool over;
     enum ael_status status;
     struct ael_error err;
-    struct ael_secret *key;  /* GENERATE, DECRYPT: the data key */
+    struct ael_secret *key;  /* GENERATE, DECRYPT: the data key; FETCH: the secret's text as it came */
+    bool is_binary;          /* FETCH: that is base64 */
     struct ael_buf blob_out; /* GENERATE, ENCRYPT */
     /* private */
     struct ael_http_exchange *exchange;

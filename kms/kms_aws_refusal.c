@@ -6,18 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char k_component[] = "kms/aws";
-
 enum { CODE_BYTES = 64 };
 
-struct meaning {
-    const char *code; /* the end of the service's word for it */
-    enum ael_status status;
-    enum ael_kms_aws_remedy remedy;
-    const char *sentence;
-};
-
-static const struct meaning k_meanings[] = {
+static const struct ael_kms_aws_meaning k_meanings[] = {
     {"NotFoundException", AEL_E_KMS, AEL_KMS_AWS_REMEDY_NONE,
      "no such key or alias in this region and account; check the region, and for a key of another account "
      "give the ARN of "
@@ -120,43 +111,51 @@ static bool code_of_xml(struct ael_bytes body, char code[static CODE_BYTES]) {
     return true;
 }
 
-static const struct meaning *meaning_of(const char *code) {
-    for (size_t i = 0; i < sizeof k_meanings / sizeof k_meanings[0]; i++) {
-        if (strcmp(code, k_meanings[i].code) == 0) {
-            return &k_meanings[i];
+static const struct ael_kms_aws_meaning *
+find(const struct ael_kms_aws_meaning *meanings, size_t count, const char *code) {
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(code, meanings[i].code) == 0) {
+            return &meanings[i];
         }
     }
     return NULL;
 }
 
+static const struct ael_kms_aws_meaning *
+meaning_of(const struct ael_kms_aws_service *service, const char *code) {
+    const struct ael_kms_aws_meaning *own = find(service->meanings, service->meaning_count, code);
+    return own != NULL ? own : find(k_meanings, sizeof k_meanings / sizeof k_meanings[0], code);
+}
+
 /* A word that is not in the table, or none. */
-static struct meaning meaning_of_status(int http_status, bool is_kms) {
+static struct ael_kms_aws_meaning meaning_of_status(int http_status, bool is_of_aws) {
     if (http_status >= 500 || http_status == 429 || http_status == 408) {
-        return (struct meaning){
+        return (struct ael_kms_aws_meaning){
             "", AEL_E_UNREACHABLE, AEL_KMS_AWS_REMEDY_RETRY, "the service is ill or busy"};
     }
-    if (is_kms) {
-        return (struct meaning){"", AEL_E_KMS, AEL_KMS_AWS_REMEDY_NONE, "the service refuses"};
+    if (is_of_aws) {
+        return (struct ael_kms_aws_meaning){"", AEL_E_KMS, AEL_KMS_AWS_REMEDY_NONE, "the service refuses"};
     }
-    return (struct meaning){
+    return (struct ael_kms_aws_meaning){
         "", AEL_E_BACKEND, AEL_KMS_AWS_REMEDY_NONE,
-        "no answer of AWS KMS; is a proxy in the way, or the endpoint another's?"};
+        "no answer of the service; is a proxy in the way, or the endpoint another's?"};
 }
 
 /* see kms/kms_aws_refusal.h */
 enum ael_status ael_kms_aws_refusal(
     const struct ael_http_response *response,
+    const struct ael_kms_aws_service *service,
     const char *region,
     enum ael_kms_aws_remedy *remedy,
     struct ael_error *err) {
     char code[CODE_BYTES] = "";
     struct ael_bytes body = ael_buf_view(&response->body);
-    bool is_kms = code_of_json(body, code) || code_of_xml(body, code);
-    const struct meaning *known = meaning_of(code);
-    struct meaning by_status = meaning_of_status(response->status, is_kms);
-    const struct meaning *meaning = known != NULL ? known : &by_status;
+    bool is_of_aws = code_of_json(body, code) || code_of_xml(body, code);
+    const struct ael_kms_aws_meaning *known = meaning_of(service, code);
+    struct ael_kms_aws_meaning by_status = meaning_of_status(response->status, is_of_aws);
+    const struct ael_kms_aws_meaning *meaning = known != NULL ? known : &by_status;
     *remedy = meaning->remedy;
     return ael_error_set(
-        err, meaning->status, response->status, k_component, "%s: HTTP %d %s: %s", region, response->status,
-        code, meaning->sentence);
+        err, meaning->status, response->status, service->component, "%s: HTTP %d %s: %s", region,
+        response->status, code, meaning->sentence);
 }

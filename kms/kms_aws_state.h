@@ -9,12 +9,9 @@
 
 #include "kms/decrypt_flights.h"
 #include "kms/kms_aws_op.h"
-#include "net/credentials_chain.h"
 
 struct ael_kms_aws {
     struct ael_kms_aws_shared shared;
-    struct ael_http *http; /* of the credentials' sources */
-    struct ael_credentials_chain *chain;
     struct ael_decrypt_flights flights;
     bool hedging;
     int64_t hedge_delay_ns;

@@ -53,7 +53,7 @@ bool ael_kms_is_over(const struct ael_kms *kms, const struct ael_kms_vtable *vta
  * Compares two keys of 32 bytes, in protected memory and in constant time.
  * @return AEL_OK (equal); AEL_E_KMS (they differ); or as ael_scratch_begin and ael_secret_open_into.
  */
-AEL_MUST_CHECK enum ael_status
+AEL_COMPONENT_API AEL_MUST_CHECK enum ael_status
 ael_kms_compare_keys(struct ael_secret *a, struct ael_secret *b, const struct ael_call *call);
 
 #endif /* AEL_KMS_KMS_BACKEND_H */

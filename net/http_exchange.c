@@ -54,6 +54,7 @@ struct ael_http_exchange {
     size_t max_bytes;
     struct part parts[PARTS];
     bool taken_is_text;
+    bool taken_is_any;
     enum state state;
     struct ael_http_place *place;
     int fd;
@@ -244,7 +245,10 @@ enum ael_status ael_http_exchange_new(
         self->parts[i].open = (struct ael_buf)AEL_BUF_INIT;
     }
     self->taken_is_text = secrets->taken_is_text;
+    self->taken_is_any = secrets->taken_is_any;
     self->json.name = secrets->taken;
+    self->json.other_name = secrets->taken_or;
+    self->json.blanks = secrets->taken_is_any;
     self->json.max = secrets->taken_is_text ? AEL_HTTP_TEXT_TAKEN_BYTES : AEL_JSON_SECRET_MAX;
     self->response = (struct ael_http_response){.body = AEL_BUF_INIT, .headers = AEL_BUF_INIT};
     self->fd = -1;
@@ -654,7 +658,7 @@ static enum ael_status decode_secret(struct ael_http_exchange *self) {
         return AEL_OK; /* the caller sees that there is none */
     }
     if (self->json.bad) {
-        return AEL_E_BACKEND;
+        return self->taken_is_any ? AEL_OK : AEL_E_BACKEND; /* the part goes with the exchange */
     }
     if (self->taken_is_text) {
         self->taken = self->part;

@@ -47,6 +47,8 @@ struct ael_http_secrets {
         *taken; /* name of the member of the JSON answer that holds base64 of a secret; NULL = none. Static */
     struct ael_http_text sent_text; /* instead of sent */
     bool taken_is_text;             /* taken holds a text, of at most AEL_HTTP_TEXT_TAKEN_BYTES */
+    const char *taken_or;           /* another name under which the text may come; NULL = none. Static */
+    bool taken_is_any;              /* a text that may hold blanks; one that cannot be taken is dropped */
     const char *bearer_before;      /* what stands before bearer in a header's line: "X-Token: " */
     struct ael_secret *bearer;      /* a text in one piece; NULL = none */
 };

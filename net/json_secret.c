@@ -14,6 +14,7 @@ static bool is_blank(uint8_t byte) {
 static void begin_text(struct ael_json_secret *self) {
     self->state = TEXT;
     self->is_name = true;
+    self->is_other = self->other_name != NULL;
     self->matched = 0;
 }
 
@@ -24,17 +25,31 @@ static void outside(struct ael_json_secret *self, uint8_t byte) {
     }
 }
 
+static bool is_whole(const struct ael_json_secret *self) {
+    return (self->is_name && self->name[self->matched] == '\0') ||
+           (self->is_other && self->other_name[self->matched] == '\0');
+}
+
+/* Whether the name goes on like that; its end is no byte of it. */
+static bool goes_on(const char *name, size_t matched, uint8_t byte) {
+    return byte != '\0' && (uint8_t)name[matched] == byte;
+}
+
+static void match(struct ael_json_secret *self, uint8_t byte) {
+    self->is_name = self->is_name && goes_on(self->name, self->matched, byte);
+    self->is_other = self->is_other && goes_on(self->other_name, self->matched, byte);
+    self->matched += self->is_name || self->is_other ? 1 : 0;
+}
+
 static void in_text(struct ael_json_secret *self, uint8_t byte) {
     if (byte == '"') {
-        bool whole = self->is_name && self->name[self->matched] == '\0';
-        self->state = whole ? BEHIND_NAME : OUTSIDE;
+        self->state = is_whole(self) ? BEHIND_NAME : OUTSIDE;
     } else if (byte == '\\') {
         self->is_name = false;
+        self->is_other = false;
         self->state = ESCAPE;
-    } else if (self->is_name && (uint8_t)self->name[self->matched] == byte) {
-        self->matched++;
     } else {
-        self->is_name = false;
+        match(self, byte);
     }
 }
 
@@ -56,11 +71,16 @@ static void take(struct ael_json_secret *self, uint8_t byte, uint8_t *value) {
     value[self->len++] = byte;
 }
 
+static void take_escaped(struct ael_json_secret *self, uint8_t byte, uint8_t *value) {
+    bool blank = self->blanks && (byte == 'n' || byte == 'r' || byte == 't');
+    self->bad = self->bad || (byte != '/' && !blank);
+    take(self, blank ? ' ' : byte, value);
+}
+
 /* Inside the secret; false at its closing quote, which is of the rest. */
 static bool in_secret(struct ael_json_secret *self, uint8_t byte, uint8_t *value) {
     if (self->state == SECRET_ESCAPE) {
-        self->bad = self->bad || byte != '/';
-        take(self, byte, value);
+        take_escaped(self, byte, value);
         self->state = SECRET;
     } else if (byte == '\\') {
         self->state = SECRET_ESCAPE;

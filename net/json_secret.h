@@ -3,7 +3,8 @@
  * memory: {"KeyId":"k","Plaintext":"c2VjcmV0"} leaves {"KeyId":"k","Plaintext":""}.
  *
  * It knows texts, names and escapes, and nothing else of JSON: whether the rest is well-formed its reader finds out. Of
- * escapes in the secret text itself only \/ is taken, for base64 needs no other.
+ * escapes in the secret text itself only \/ is taken, for base64 needs no other; with `blanks` also \n, \r and \t, each as
+ * a blank.
  * Layer: net. Threads: one at a time.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -15,13 +16,16 @@
 enum { AEL_JSON_SECRET_MAX = 128 }; /* enough for base64 of a key */
 
 struct ael_json_secret {
-    const char *name; /* of the member; set this and max, and zero the rest */
-    size_t max;       /* characters of the secret */
+    const char *name;       /* of the member; set this and max, and zero the rest */
+    const char *other_name; /* a member of this name is as good; NULL = none */
+    bool blanks;
+    size_t max; /* characters of the secret */
     uint8_t state;
     bool is_name;   /* the text so far is the name's beginning */
+    bool is_other;  /* the other name's */
     bool bad;       /* too long, another escape, or there twice */
-    unsigned found; /* members of this name that held a text */
-    size_t matched; /* characters of the name */
+    unsigned found; /* members of these names that held a text */
+    size_t matched; /* characters of the name, or the other one */
     size_t len;     /* characters of the secret so far */
 };
 

@@ -34,6 +34,10 @@ static void keep(const char *name, const char *value) {
         (void)snprintf(s_server.access_key, sizeof s_server.access_key, "%s", value);
     } else if (strcmp(name, "secret_key") == 0) {
         (void)snprintf(s_server.secret_key, sizeof s_server.secret_key, "%s", value);
+    } else if (strcmp(name, "stranger_access_key") == 0) {
+        (void)snprintf(s_server.stranger_access_key, sizeof s_server.stranger_access_key, "%s", value);
+    } else if (strcmp(name, "stranger_secret_key") == 0) {
+        (void)snprintf(s_server.stranger_secret_key, sizeof s_server.stranger_secret_key, "%s", value);
     }
     for (int i = 0; i < AWS_REGIONS; i++) {
         keep_of_place(&s_server.places[i], name, value);
@@ -112,6 +116,22 @@ bool aws_kms_server_reveal(int place, const char *blob, uint8_t key[32]) {
     }
     memset(line, 0, sizeof line);
     return good;
+}
+
+/* see tests/support/aws_kms_server.h */
+bool aws_kms_server_secret(
+    int place, const char *name, const char *kind, const char *value, char version[64]) {
+    char line[1024];
+    char answer[256];
+    (void)snprintf(
+        line, sizeof line, "secret %s %s %s %s\n", s_server.places[place].region, name, kind, value);
+    companion_tell(&s_program, line, answer, sizeof answer);
+    memset(line, 0, sizeof line);
+    answer[strcspn(answer, "\n")] = '\0';
+    if (version != NULL) {
+        (void)snprintf(version, 64, "%.63s", answer);
+    }
+    return answer[0] != '\0';
 }
 
 /* see tests/support/aws_kms_server.h */

@@ -1,5 +1,5 @@
 /*
- * tests/support/aws_kms_server.h - AWS KMS in two regions (tests/support/aws_kms_server.py): one server a test program, which
+ * tests/support/aws_kms_server.h - AWS KMS and Secrets Manager in two regions (tests/support/aws_kms_server.py): one server a test program, which
  * ends with it. Signatures and policies are verified.
  *
  * Where it cannot be started these fail.
@@ -27,6 +27,8 @@ struct aws_kms_server {
     char folder[64]; /* with TLS: ca.pem */
     char access_key[64];
     char secret_key[128];
+    char stranger_access_key[64]; /* of a user who may do nothing */
+    char stranger_secret_key[128];
     struct aws_kms_place places[AWS_REGIONS];
 };
 
@@ -47,6 +49,15 @@ unsigned aws_kms_server_count(int place, const char *action);
 
 /** Asks for the plaintext of an encrypted data key, given in base64. */
 bool aws_kms_server_reveal(int place, const char *blob, uint8_t key[32]);
+
+/**
+ * Gives a secret of Secrets Manager a value; one that exists keeps its earlier value as AWSPREVIOUS.
+ *
+ * @param kind     "text" (a line end is \n; no blanks) or "binary" (hexadecimal digits).
+ * @param version  NULL, or receives its id. @return whether it was done.
+ */
+bool aws_kms_server_secret(
+    int place, const char *name, const char *kind, const char *value, char version[64]);
 
 /** Makes a KMS over the first count places, west preferred; more, if not NULL, may change the options. */
 enum ael_status aws_kms_new(

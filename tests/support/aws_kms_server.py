@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""AWS KMS in two regions for tests: the Python package moto with its signatures and policies verified, behind a door of its
+"""AWS KMS and Secrets Manager in two regions for tests: the Python package moto with its signatures and policies verified, behind a door of its
 own for each region that can be shut, slowed and counted.
 
 usage: aws_kms_server.py FOLDER [tls]
 
-Prints "name value" lines: access_key, secret_key, and for each region url_<region>, key_<region> (an ARN),
+Prints "name value" lines: access_key, secret_key, stranger_access_key and stranger_secret_key (of a user who may do
+nothing), and for each region url_<region>, key_<region> (an ARN),
 alias_<region> (an ARN), other_<region> (another key); then "ready". Then takes lines on standard input and answers each with
 one: "open R", "shut R" (connections are refused), "hang R" (nothing is answered), "delay R MS", "say R FILE" (these bytes
 instead of an answer), "count R ACTION" (requests so far; of "connections": those that were made), "reveal R BLOB" (the plaintext of an encrypted data key, in
-hexadecimal digits). Ends with its standard input. With tls the doors speak TLS with the certificate
+hexadecimal digits), "secret R NAME text|binary VALUE" (a secret gets this value, as text in which \\n stands for a line end, or
+as the bytes of hexadecimal digits; one that exists keeps its earlier value as AWSPREVIOUS. Answers the version's id). Ends with its standard input. With tls the doors speak TLS with the certificate
 FOLDER/server.pem for 127.0.0.1, whose CA is FOLDER/ca.pem.
 """
 import base64
@@ -26,9 +28,9 @@ import venv
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 CACHE = pathlib.Path(os.environ.get("AEL_INTEROP_CACHE") or ROOT / "build" / "interop").absolute()
 REGIONS = ("us-west-2", "us-east-1")
-FREE_CALLS = 3 + 3 * len(REGIONS)  # what set_up does before signatures are verified
+FREE_CALLS = 5 + 3 * len(REGIONS)  # what set_up does before signatures are verified
 ACCESS = {}
-ALL = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"kms:*","Resource":"*"}]}'
+ALL = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["kms:*","secretsmanager:*"],"Resource":"*"}]}'
 
 try:
     import boto3
@@ -137,7 +139,8 @@ class Door:
     def relay(self, client):
         stream = client.makefile("rb")
         while (request := self.read(stream)) is not None:
-            action = request.partition(b"TrentService.")[2].partition(b"\r")[0].decode()
+            target = request.lower().partition(b"x-amz-target:")
+            action = request[len(target[0]) + len(target[1]):].partition(b"\r")[0].rpartition(b".")[2].decode()
             self.counts[action] = self.counts.get(action, 0) + 1
             if self.delay:
                 time.sleep(self.delay)
@@ -181,6 +184,10 @@ def set_up(port):
     access = iam.create_access_key(UserName="u")["AccessKey"]
     print("access_key", access["AccessKeyId"])
     print("secret_key", access["SecretAccessKey"])
+    iam.create_user(UserName="stranger")
+    stranger = iam.create_access_key(UserName="stranger")["AccessKey"]
+    print("stranger_access_key", stranger["AccessKeyId"])
+    print("stranger_secret_key", stranger["SecretAccessKey"])
     ACCESS.update(port=port, key=access["AccessKeyId"], secret=access["SecretAccessKey"])
     for region in REGIONS:
         kms = client("kms", region, port)
@@ -191,9 +198,25 @@ def set_up(port):
         print(f"alias_{region}", key.partition(":key/")[0] + ":alias/asherah")
 
 
+def allowed_client(service, region):
+    return boto3.client(service, endpoint_url=f"http://127.0.0.1:{ACCESS['port']}", region_name=region,
+                        aws_access_key_id=ACCESS["key"], aws_secret_access_key=ACCESS["secret"])
+
+
+def keep_secret(region, name, kind, value=""):
+    manager = allowed_client("secretsmanager", region)
+    if kind == "binary":
+        content = {"SecretBinary": bytes.fromhex(value)}
+    else:
+        content = {"SecretString": value.replace("\\n", "\n")}
+    try:
+        return manager.create_secret(Name=name, **content)["VersionId"]
+    except manager.exceptions.ResourceExistsException:
+        return manager.put_secret_value(SecretId=name, **content)["VersionId"]
+
+
 def reveal(region, blob):
-    kms = boto3.client("kms", endpoint_url=f"http://127.0.0.1:{ACCESS['port']}", region_name=region,
-                       aws_access_key_id=ACCESS["key"], aws_secret_access_key=ACCESS["secret"])
+    kms = allowed_client("kms", region)
     return kms.decrypt(CiphertextBlob=base64.b64decode(blob))["Plaintext"].hex()
 
 
@@ -205,6 +228,8 @@ def obey(doors, words):
         return str(door.counts.get(words[2], 0))
     elif words[0] == "reveal":
         return reveal(words[1], words[2])
+    elif words[0] == "secret":
+        return keep_secret(*words[1:])
     elif words[0] == "say":
         door.bytes = pathlib.Path(words[2]).read_bytes()
         door.set("say")

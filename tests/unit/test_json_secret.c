@@ -19,7 +19,8 @@ struct outcome {
 static void feed(struct outcome *outcome, const char *text, size_t cut) {
     size_t len = strlen(text);
     size_t step = cut > len ? 1 : cut;
-    *outcome = (struct outcome){.json = {.name = "Plaintext", .max = AEL_JSON_SECRET_MAX}, .rest = AEL_BUF_INIT};
+    *outcome =
+        (struct outcome){.json = {.name = "Plaintext", .max = AEL_JSON_SECRET_MAX}, .rest = AEL_BUF_INIT};
     for (size_t at = 0; at<len; at += step, step = cut> len ? 1 : len - at) {
         struct ael_bytes piece = {(const uint8_t *)text + at, step};
         if (step == 0) {
@@ -95,11 +96,73 @@ static void test_json_secret_feed__refuses_what_no_key_has(void) {
     ael_buf_clear(&outcome.rest);
 }
 
+/* Feeds byte by byte; either name will do, and blanks may be in the secret. */
+static void feed_either(struct outcome *outcome, const char *text, size_t len) {
+    *outcome = (struct outcome){
+        .json =
+            {.name = "SecretString",
+             .other_name = "SecretBinary",
+             .blanks = true,
+             .max = AEL_JSON_SECRET_MAX},
+        .rest = AEL_BUF_INIT};
+    for (size_t at = 0; at < len; at++) {
+        struct ael_bytes piece = {(const uint8_t *)text + at, 1};
+        CU_ASSERT_EQUAL_FATAL(
+            ael_json_secret_feed(&outcome->json, piece, outcome->value, &outcome->rest), AEL_OK);
+    }
+}
+
+static void expect_either(const char *text, const char *secret, const char *rest) {
+    struct outcome outcome;
+    feed_either(&outcome, text, strlen(text));
+    CU_ASSERT_FALSE(outcome.json.bad);
+    CU_ASSERT(outcome.json.len == strlen(secret) && memcmp(outcome.value, secret, strlen(secret)) == 0);
+    CU_ASSERT(outcome.rest.len == strlen(rest) && memcmp(outcome.rest.data, rest, strlen(rest)) == 0);
+    ael_buf_clear(&outcome.rest);
+}
+
+static void test_json_secret_feed__takes_it_under_either_name(void) {
+    expect_either("{\"SecretString\":\"a\\nb\\r\\t\"}", "a b  ", "{\"SecretString\":\"\"}");
+    expect_either("{\"SecretBinary\":\"a\"}", "a", "{\"SecretBinary\":\"\"}");
+    expect_either(
+        "{\"SecretString\":null,\"SecretBinary\":\"a\"}", "a",
+        "{\"SecretString\":null,\"SecretBinary\":\"\"}");
+    expect_either("{\"Secret\":\"a\"}", "", "{\"Secret\":\"a\"}");
+    expect_either("{\"SecretStrinary\":\"a\"}", "", "{\"SecretStrinary\":\"a\"}");
+    expect_either("{\"SecretBinarys\":\"a\"}", "", "{\"SecretBinarys\":\"a\"}");
+}
+
+static void test_json_secret_feed__refuses_both_and_other_escapes(void) {
+    static const char *const k_texts[] = {
+        "{\"SecretString\":\"a\",\"SecretBinary\":\"b\"}", "{\"SecretString\":\"{\\\"a\\\":1}\"}",
+        "{\"SecretString\":\"\\u0041\"}"};
+    struct outcome outcome;
+    for (size_t i = 0; i < sizeof k_texts / sizeof k_texts[0]; i++) {
+        feed_either(&outcome, k_texts[i], strlen(k_texts[i]));
+        CU_ASSERT(outcome.json.bad);
+        ael_buf_clear(&outcome.rest);
+    }
+}
+
+/* The name's end is no byte of it: what is behind it in memory is not looked at. */
+static void test_json_secret_feed__leaves_a_name_that_goes_on_behind_a_nul(void) {
+    static const char k_text[] = "{\"SecretBinary\0x\":\"a\",\"SecretString\0\":\"b\"}";
+    struct outcome outcome;
+    feed_either(&outcome, k_text, sizeof k_text - 1);
+    CU_ASSERT_EQUAL(outcome.json.found, 0);
+    CU_ASSERT_EQUAL(outcome.rest.len, sizeof k_text - 1);
+    CU_ASSERT(outcome.json.matched <= 12);
+    ael_buf_clear(&outcome.rest);
+}
+
 static const struct test_case k_cases[] = {
     {"the secret is taken out wherever pieces end",
      test_json_secret_feed__takes_the_secret_out_wherever_pieces_end},
     {"what only looks like it is left", test_json_secret_feed__leaves_what_only_looks_like_it},
     {"what no key has is refused", test_json_secret_feed__refuses_what_no_key_has},
+    {"either name", test_json_secret_feed__takes_it_under_either_name},
+    {"both names, other escapes", test_json_secret_feed__refuses_both_and_other_escapes},
+    {"a name with a NUL in it", test_json_secret_feed__leaves_a_name_that_goes_on_behind_a_nul},
 };
 
 TEST_SUITE_MAIN("json secret", k_cases)

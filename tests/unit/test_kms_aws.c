@@ -578,7 +578,7 @@ static void test_kms_aws_refusal__knows_the_common_ones(void) {
         struct ael_error err = {.status = AEL_OK};
         enum ael_kms_aws_remedy remedy = AEL_KMS_AWS_REMEDY_NONE;
         CU_ASSERT_EQUAL(ael_buf_append(&response.body, ael_bytes_from_text(k_rows[i].body)), AEL_OK);
-        CU_ASSERT_EQUAL(ael_kms_aws_refusal(&response, "us-west-2", &remedy, &err), k_rows[i].status);
+        CU_ASSERT_EQUAL(ael_kms_aws_refusal(&response, &ael_kms_aws_service, "us-west-2", &remedy, &err), k_rows[i].status);
         CU_ASSERT_EQUAL(remedy, k_rows[i].remedy);
         CU_ASSERT_PTR_NOT_NULL(strstr(err.detail, k_rows[i].says));
         CU_ASSERT_PTR_NOT_NULL(strstr(err.detail, "us-west-2"));
