@@ -6,6 +6,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <ael/sys/kms_backend.h>
+#include <ael/sys/log.h>
 
 #include "base/alloc.h"
 #include "base/check.h"
@@ -97,9 +98,21 @@ static const struct ael_kms_vtable k_static_vtable = {
     .form = static_form,
 };
 
-/* Takes over the master key, also on failure. */
+/* from: "bytes", "a file", "the environment". */
+static void warn(const char *from) {
+    ael_sys_log(
+        AEL_LOG_WARN, k_component,
+        "a static master key (from %s) is for tests, and for moving off it: this process holds it, and "
+        "nothing but "
+        "care keeps it from being copied; for real data use a KMS that keeps its key, and move the rows to "
+        "it "
+        "(ael/rewrap.h)",
+        from);
+}
+
+/* Takes over the master key, also on failure. from: as of warn. */
 static enum ael_status
-new_from_secret(struct ael_secret *master, struct ael_kms **kms, struct ael_error *err) {
+new_from_secret(struct ael_secret *master, const char *from, struct ael_kms **kms, struct ael_error *err) {
     struct kms_static *self = ael_alloc(sizeof *self);
     if (self == NULL) {
         ael_secret_release(master);
@@ -109,8 +122,10 @@ new_from_secret(struct ael_secret *master, struct ael_kms **kms, struct ael_erro
     enum ael_status status = ael_kms_new(&k_static_vtable, self, kms);
     if (status != AEL_OK) {
         static_destroy(self);
+        return failed(err, status);
     }
-    return failed(err, status);
+    warn(from);
+    return AEL_OK;
 }
 
 /* see ael/kms.h */
@@ -126,7 +141,7 @@ ael_kms_static_from_bytes(uint8_t *key, size_t len, struct ael_kms **kms, struct
     }
     struct ael_secret *master = NULL;
     enum ael_status status = ael_secret_new(key, len, &master); /* wipes key in any case */
-    return status == AEL_OK ? new_from_secret(master, kms, err) : failed(err, status);
+    return status == AEL_OK ? new_from_secret(master, "bytes", kms, err) : failed(err, status);
 }
 
 /* see ael/kms.h */
@@ -138,7 +153,7 @@ ael_kms_static_from_file(const char *path, unsigned flags, struct ael_kms **kms,
     }
     *kms = NULL;
     AEL_TRY(ael_key_file_read(path, flags, &master, err));
-    return new_from_secret(master, kms, err);
+    return new_from_secret(master, "a file", kms, err);
 }
 
 static bool is_variable_name(const char *variable) {
@@ -163,7 +178,7 @@ enum ael_status ael_kms_static_from_env(const char *variable, struct ael_kms **k
             "the environment variable %.110s is not set; set it to 64 hexadecimal digits", variable);
     }
     AEL_TRY(ael_key_text_read(ael_bytes_from_text(value), variable, &master, err));
-    return new_from_secret(master, kms, err);
+    return new_from_secret(master, "the environment", kms, err);
 }
 
 /* see ael/kms.h */

@@ -2,6 +2,9 @@
  * ael/kms.h - the handle of a key management service, and the static one that ships with the library.
  *
  * There is no default master key anywhere. For a KMS of your own see ael/sys/kms_backend.h.
+ *
+ * The static KMS is for tests, and for moving off it: the master key is in this process. Making one writes a warning that says
+ * so to the log (ael/hooks.h), without anything of the key.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef AEL_KMS_H

@@ -2,6 +2,7 @@
  * tests/unit/test_kms_static.c - the static KMS: its layout, its sources, its refusals.
  * SPDX-License-Identifier: Apache-2.0
  */
+#include <ael/hooks.h>
 #include <ael/memory.h>
 #include <ael/sys/kms_backend.h>
 
@@ -11,6 +12,7 @@
 #include "tests/support/hex.h"
 #include "tests/support/memory_level.h"
 #include "tests/support/suite.h"
+#include "tests/support/watch_log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -196,7 +198,10 @@ static void test_kms_static_from_file__reads_the_master_key(void) {
     int fd = mkstemp(path);
     CU_ASSERT_FATAL(fd >= 0);
     CU_ASSERT_EQUAL(write(fd, MASTER_HEX "\n", 65), 65);
+    watch_log();
     CU_ASSERT_EQUAL(ael_kms_static_from_file(path, 0, &kms, &err), AEL_OK);
+    CU_ASSERT_TRUE(was_logged("(from a file) is for tests, and for moving off it"));
+    CU_ASSERT_EQUAL(ael_hooks_set(NULL), AEL_OK);
     expect_opens_stored(kms);
     ael_kms_release(kms);
     CU_ASSERT_EQUAL(fchmod(fd, 0644), 0);
@@ -402,7 +407,30 @@ static void test_kms_static__fails_without_memory(void) {
     CU_ASSERT(nth > 4);
 }
 
+/* ---- the warning ---- */
+
+static void test_kms_static__warns_and_names_what_it_is_for(void) {
+    uint8_t bytes[33] = MASTER_TEXT;
+    struct ael_kms *kms = NULL;
+    watch_log();
+    CU_ASSERT_EQUAL_FATAL(ael_kms_static_from_bytes(bytes, 32, &kms, NULL), AEL_OK);
+    CU_ASSERT_TRUE(was_logged("(from bytes) is for tests, and for moving off it"));
+    ael_kms_release(kms);
+    watch_log();
+    setenv("AEL_TEST_MASTER", MASTER_HEX, 1);
+    CU_ASSERT_EQUAL_FATAL(ael_kms_static_from_env("AEL_TEST_MASTER", &kms, NULL), AEL_OK);
+    CU_ASSERT_TRUE(was_logged("(from the environment) is for tests, and for moving off it"));
+    CU_ASSERT_FALSE(was_logged(MASTER_HEX) || was_logged("0123456789abcdef"));
+    ael_kms_release(kms);
+    CU_ASSERT_EQUAL(ael_wipe_env("AEL_TEST_MASTER"), AEL_OK);
+    watch_log();
+    CU_ASSERT_EQUAL(ael_kms_static_from_env("AEL_TEST_MASTER", &kms, NULL), AEL_E_KEY_FILE);
+    CU_ASSERT_FALSE(was_logged("moving off it"));
+    CU_ASSERT_EQUAL(ael_hooks_set(NULL), AEL_OK);
+}
+
 static const struct test_case k_cases[] = {
+    {"the warning", test_kms_static__warns_and_names_what_it_is_for},
     {"what Asherah stored opens", test_kms_static__opens_what_asherah_stored},
     {"Asherah's layout is written", test_kms_static__writes_asherahs_layout},
     {"no nonce comes twice", test_kms_static__never_repeats_a_nonce},
