@@ -1,0 +1,202 @@
+/*
+ * test_kms_secrets_manager.c - after the master key came from AWS Secrets Manager, as text and as bytes, it is nowhere outside
+ * protected memory, in any form; with connections open and closed.
+ *
+ * The scanned process is this program, started anew, which gets no key from its parent; the parent gave the stand-in of Secrets
+ * Manager the master keys, and looks for them.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "tests/support/aws_kms_server.h"
+#include "tests/support/suite.h"
+#include "tools/residency/scan.h"
+
+#include <ael/kms_secrets_manager.h>
+#include <ael/sys/kms_backend.h>
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sodium.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+enum { KEYS = 2 };
+
+static const char *const k_names[KEYS] = {"as-text", "as-bytes"};
+
+/* ---- the scanned process: url ca_file ---- */
+
+static uint8_t *s_planted;
+
+static bool round_trip(struct ael_kms *kms) {
+    struct ael_secret *key = NULL;
+    struct ael_secret *back = NULL;
+    struct ael_buf sealed = AEL_BUF_INIT;
+    bool good = ael_secret_new_random(32, &key) == AEL_OK &&
+                ael_kms_encrypt_key(kms, NULL, key, &sealed, NULL) == AEL_OK &&
+                ael_kms_decrypt_key(kms, NULL, ael_buf_view(&sealed), &back, NULL) == AEL_OK;
+    ael_secret_release(key);
+    ael_secret_release(back);
+    ael_buf_clear(&sealed);
+    return good;
+}
+
+/* Stands still until the parent says a word, which it keeps; false at the end. */
+static bool stand_still(const char *where, char word[static 128]) {
+    printf("%s\n", where);
+    fflush(stdout);
+    return fgets(word, 128, stdin) != NULL;
+}
+
+/* The parent's word is the key in digits. */
+static bool plant(char word[static 128]) {
+    s_planted = malloc(32);
+    bool good = s_planted != NULL && sodium_hex2bin(s_planted, 32, word, 64, NULL, NULL, NULL) == 0;
+    sodium_memzero(word, 128);
+    return good;
+}
+
+static int be_scanned(char **words) {
+    struct ael_kms_secrets_manager_options options = AEL_KMS_SECRETS_MANAGER_OPTIONS_INIT;
+    struct ael_kms *kms[KEYS] = {NULL};
+    char word[128];
+    bool good = true;
+    options.region = "us-west-2";
+    options.endpoint = words[0];
+    options.ca_file = words[1];
+    options.try_timeout_ms = 20000;
+    setvbuf(stdin, NULL, _IONBF, 0); /* a word of the parent's stays in no buffer */
+    for (int i = 0; i < KEYS; i++) {
+        options.secret_id = k_names[i];
+        good = good && ael_kms_secrets_manager_new(&options, &kms[i], NULL) == AEL_OK && round_trip(kms[i]) &&
+               ael_kms_health(kms[i], NULL, NULL) == AEL_OK;
+    }
+    good = good && stand_still("open", word) && plant(word) && stand_still("planted", word);
+    sodium_memzero(s_planted == NULL ? (uint8_t[32]){0} : s_planted, 32);
+    for (int i = 0; i < KEYS; i++) {
+        ael_kms_release(kms[i]);
+    }
+    good = good && stand_still("closed", word);
+    free(s_planted);
+    return good ? 0 : 1;
+}
+
+/* ---- who looks ---- */
+
+struct scanned {
+    pid_t pid;
+    FILE *to;
+    FILE *from;
+    struct residency_needles needles;
+    char digits[KEYS][65];
+};
+
+/* Makes master keys, hands them to the stand-in, and looks for them: bytes in each form, and digits. */
+static bool make_keys(struct scanned *scanned) {
+    bool good = true;
+    for (int i = 0; i < KEYS; i++) {
+        uint8_t key[32];
+        randombytes_buf(key, sizeof key);
+        (void)sodium_bin2hex(scanned->digits[i], sizeof scanned->digits[i], key, sizeof key);
+        good = good &&
+               aws_kms_server_secret(
+                   AWS_WEST, k_names[i], i == 0 ? "text" : "binary", scanned->digits[i], NULL) &&
+               residency_add_key(&scanned->needles, k_names[i], key) &&
+               residency_add_bytes(&scanned->needles, "digits", (const uint8_t *)scanned->digits[i], 64);
+    }
+    return good;
+}
+
+static bool start(struct scanned *scanned) {
+    const struct aws_kms_server *server = aws_kms_server(true);
+    char self[256] = "";
+    char ca_file[96];
+    int to[2];
+    int from[2];
+    *scanned = (struct scanned){.needles = RESIDENCY_NEEDLES_INIT};
+    if (server == NULL || readlink("/proc/self/exe", self, sizeof self - 1) <= 0 ||
+        pipe2(to, O_CLOEXEC) != 0 || pipe2(from, O_CLOEXEC) != 0) {
+        return false;
+    }
+    (void)snprintf(ca_file, sizeof ca_file, "%s/ca.pem", server->folder);
+    struct aws_kms_server copy = *server;
+    char word[] = "scanned";
+    char *argv[] = {self, word, copy.places[AWS_WEST].url, ca_file, NULL};
+    posix_spawn_file_actions_t actions;
+    (void)posix_spawn_file_actions_init(&actions);
+    (void)posix_spawn_file_actions_adddup2(&actions, to[0], 0);
+    (void)posix_spawn_file_actions_adddup2(&actions, from[1], 1);
+    bool good = make_keys(scanned) && posix_spawn(&scanned->pid, self, &actions, NULL, argv, environ) == 0;
+    (void)posix_spawn_file_actions_destroy(&actions);
+    close(to[0]);
+    close(from[1]);
+    scanned->to = fdopen(to[1], "w");
+    scanned->from = fdopen(from[0], "r");
+    return good;
+}
+
+static bool reach(struct scanned *scanned, const char *place) {
+    char line[64];
+    return fgets(line, sizeof line, scanned->from) != NULL && strncmp(line, place, strlen(place)) == 0;
+}
+
+static void print_hit(void *context, const struct residency_hit *hit) {
+    const struct residency_needles *needles = context;
+    if (hit->place == RESIDENCY_OUTSIDE) {
+        printf(
+            "\n    %s, %s %u, at 0x%" PRIx64 " of %s", needles->labels[hit->needle->secret],
+            residency_form_name((enum residency_form)hit->needle->form), hit->needle->part, hit->address,
+            hit->mapping->name);
+    }
+}
+
+static size_t outside(struct scanned *scanned, bool print) {
+    struct residency_result result;
+    CU_ASSERT_FATAL(residency_scan_process(
+        scanned->pid, &scanned->needles, print ? print_hit : NULL, &scanned->needles, &result));
+    printf(
+        "\n    residency: kms secrets manager: %d keys, %zu outside, %" PRIu64 " bytes", KEYS,
+        result.hits[RESIDENCY_OUTSIDE], result.bytes_scanned);
+    return result.hits[RESIDENCY_OUTSIDE];
+}
+
+static void go_on(struct scanned *scanned, const char *word) {
+    (void)fprintf(scanned->to, "%s\n", word);
+    (void)fflush(scanned->to);
+}
+
+static void test_kms_secrets_manager__leaves_no_master_key_outside_protected_memory(void) {
+    struct scanned scanned;
+    int status = -1;
+    CU_ASSERT_FATAL(start(&scanned));
+    CU_ASSERT_FATAL(reach(&scanned, "open"));
+    CU_ASSERT_EQUAL(outside(&scanned, true), 0);
+    go_on(&scanned, scanned.digits[0]);
+    CU_ASSERT_FATAL(reach(&scanned, "planted"));
+    CU_ASSERT(outside(&scanned, false) >= 1);
+    go_on(&scanned, "on");
+    CU_ASSERT_FATAL(reach(&scanned, "closed"));
+    CU_ASSERT_EQUAL(outside(&scanned, true), 0);
+    go_on(&scanned, "on");
+    CU_ASSERT_EQUAL(waitpid(scanned.pid, &status, 0), scanned.pid);
+    CU_ASSERT_EQUAL(status, 0);
+    fclose(scanned.to);
+    fclose(scanned.from);
+    residency_needles_clear(&scanned.needles);
+}
+
+static const struct test_case k_cases[] = {
+    {"no master key is left outside protected memory",
+     test_kms_secrets_manager__leaves_no_master_key_outside_protected_memory},
+};
+
+int main(int argc, char **argv) {
+    if (argc == 4 && strcmp(argv[1], "scanned") == 0) {
+        return be_scanned(argv + 2);
+    }
+    return test_suite_run("residency: kms secrets manager", k_cases, sizeof k_cases / sizeof k_cases[0]);
+}
