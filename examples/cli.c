@@ -171,6 +171,10 @@ enum ael_status cli_open_kms(const char *name, struct ael_kms **kms, struct ael_
     if (keys != NULL) {
         return cli_open_kms_aws(keys, kms, err);
     }
+    const char *secret = after_kind(name, "secretsmanager");
+    if (secret != NULL) {
+        return cli_open_kms_secrets_manager(secret, kms, err);
+    }
     const char *key = after_kind(name, "vault");
     if (key != NULL) {
         return cli_open_kms_vault(key, kms, err);
@@ -180,7 +184,9 @@ enum ael_status cli_open_kms(const char *name, struct ael_kms **kms, struct ael_
     }
     return ael_error_set(
         err, AEL_E_ARGUMENT, 0, "cli",
-        "a KMS is `static:FILE`, `aws:KEY`, `vault:KEY` or `pkcs11:...`, not \"%.60s\"", name);
+        "a KMS is `static:FILE`, `aws:KEY`, `secretsmanager:SECRET`, `vault:KEY` or `pkcs11:...`, not "
+        "\"%.60s\"",
+        name);
 }
 
 static int io_error(const char *what) {

@@ -2,6 +2,7 @@
 #include "cli_kms_aws.h"
 
 #include <ael/kms_aws.h>
+#include <ael/kms_secrets_manager.h>
 #include <ael/sys/error.h>
 
 #include <stdio.h>
@@ -62,11 +63,34 @@ enum ael_status cli_open_kms_aws(const char *keys, struct ael_kms **kms, struct 
     return ael_kms_aws_new(&options, kms, err);
 }
 
+/* see cli_kms_aws.h */
+enum ael_status
+cli_open_kms_secrets_manager(const char *secret, struct ael_kms **kms, struct ael_error *err) {
+    struct ael_kms_secrets_manager_options options = AEL_KMS_SECRETS_MANAGER_OPTIONS_INIT;
+    char text[KEYS_BYTES];
+    if (snprintf(text, sizeof text, "%s", secret) >= (int)sizeof text) {
+        return ael_error_set(err, AEL_E_ARGUMENT, 0, "cli", "the name of the secret is too long");
+    }
+    options.endpoint = cut_at(text, '@');
+    options.version_stage = cut_at(text, '#');
+    options.secret_id = cut_at(text, '=');
+    options.region = options.secret_id != NULL ? text : NULL;
+    options.secret_id = options.secret_id != NULL ? options.secret_id : text;
+    return ael_kms_secrets_manager_new(&options, kms, err);
+}
+
 #else
 
 /* see cli_kms_aws.h */
 enum ael_status cli_open_kms_aws(const char *keys, struct ael_kms **kms, struct ael_error *err) {
     (void)keys, (void)kms;
+    return ael_error_set(err, AEL_E_UNSUPPORTED, 0, "cli", "built without AWS KMS");
+}
+
+/* see cli_kms_aws.h */
+enum ael_status
+cli_open_kms_secrets_manager(const char *secret, struct ael_kms **kms, struct ael_error *err) {
+    (void)secret, (void)kms;
     return ael_error_set(err, AEL_E_UNSUPPORTED, 0, "cli", "built without AWS KMS");
 }
 

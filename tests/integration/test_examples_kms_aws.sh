@@ -56,6 +56,24 @@ expect 0 "encrypt_decrypt back" "$bin/encrypt_decrypt" --service s --product p -
     --kms "aws:$west,$east" decrypt <record.json
 says "encrypt_decrypt back" secret out
 
+tell secret us-west-2 master text 303132333435363738396162636465666768696a6b6c6d6e6f70717273747576
+printf 0123456789abcdefghijklmnopqrstuv >master.key && chmod 600 master.key
+secret=secretsmanager:us-west-2=master@${told[url_us-west-2]}
+expect 0 "a secret" "$bin/encrypt_decrypt" --service s --product p --partition i --metastore sqlite:moved.db \
+    --kms "$secret" --verbose encrypt <plain
+says "a secret is warned of" "for moving off it" err
+mv out record.json
+expect 0 "the same key as static" "$bin/encrypt_decrypt" --service s --product p --partition i \
+    --metastore sqlite:moved.db --kms static:master.key decrypt <record.json
+says "the same key as static" secret out
+expect 0 "moving off it" "$bin/move_master_key" --metastore sqlite:moved.db --from "$secret" --to "aws:$west,$east"
+expect 0 "moved" "$bin/encrypt_decrypt" --service s --product p --partition i --metastore sqlite:moved.db \
+    --kms "aws:$west,$east" decrypt <record.json
+says "moved" secret out
+expect 14 "a stage that is not there" "$bin/encrypt_decrypt" --service s --product p --partition i \
+    --metastore sqlite:none.db --kms "secretsmanager:us-west-2=master#NONE@${told[url_us-west-2]}" encrypt <plain
+says "a stage that is not there" "no such version" err
+
 eval "exec ${SERVER[1]}>&-" # its standard input: it ends
 wait
 end_checks test_examples_kms_aws
