@@ -249,7 +249,7 @@ static void test_kms_secrets_manager_new__warns_and_names_what_it_is_for(void) {
 /* ---- refusals of the service's ---- */
 
 static void expect_refused(struct ael_kms *kms, enum ael_status status, const char *words) {
-    struct ael_error err = {.status = AEL_OK};
+    struct ael_error err = {.status = AEL_OK, .component = ""};
     CU_ASSERT_EQUAL(round_trip(kms, &err), status);
     CU_ASSERT_EQUAL(err.status, status);
     CU_ASSERT_STRING_EQUAL(err.component, "kms/secrets-manager");
