@@ -5,6 +5,7 @@
  */
 #include "base/clock.h"
 #include "net/secret_file.h"
+#include "tests/support/gate.h"
 #include "tests/support/http_server.h"
 #include "tests/support/suite.h"
 #include "tests/support/under.h"
@@ -13,6 +14,7 @@
 #include <ael/kms_vault.h>
 #include <ael/sys/kms_backend.h>
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -530,17 +532,13 @@ static void test_kms_vault__keeps_a_renewal_that_gave_little_when_the_log_in_fai
 
 /* ---- a token that is refused while it is being renewed ---- */
 
-static atomic_uint s_renewing;
-static atomic_uint s_may_renew;
+static struct gate s_renewal = GATE_INIT;
 
 /* A renewal waits, as if it were long on its way. */
 static void hold_renewal(void *context, enum ael_metric_kind kind, const char *name, int64_t value) {
     (void)context, (void)kind, (void)value;
     if (strcmp(name, "ael.kms.vault.renew") == 0) {
-        (void)atomic_fetch_add(&s_renewing, 1);
-        while (atomic_load(&s_may_renew) == 0) {
-            (void)usleep(1000);
-        }
+        gate_pass(&s_renewal);
     }
 }
 
@@ -572,19 +570,18 @@ static void test_kms_vault__gives_a_token_up_that_was_refused_while_it_was_renew
         world.stub.log_in.body, sizeof world.stub.log_in.body,
         "{\"auth\":{\"client_token\":\"hvs.two\",\"lease_duration\":3600,\"renewable\":true}}");
     ael_clock_advance_for_test(2500);
+    gate_shut(&s_renewal);
     CU_ASSERT_EQUAL_FATAL(ael_hooks_set(&hooks), AEL_OK);
     CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, open_alone, &first), 0);
-    while (atomic_load(&s_renewing) == 0) {
-        (void)sched_yield();
-    }
+    gate_wait_for(&s_renewal, 1);
     world.stub.is_revoked = true;
     http_server_sync();
     CU_ASSERT_EQUAL_FATAL(pthread_create(&other, NULL, open_alone, &second), 0);
     while (atomic_load(&world.stub.transit) < 2) {
         (void)sched_yield();
     }
-    (void)usleep(100000); /* it has read the refusal */
-    atomic_store(&s_may_renew, 1);
+    (void)poll(NULL, 0, 100); /* it reads the refusal; one that comes later proves less */
+    gate_open(&s_renewal);
     (void)pthread_join(thread, NULL);
     (void)pthread_join(other, NULL);
     CU_ASSERT_EQUAL(first.status, AEL_OK);
@@ -597,15 +594,12 @@ static void test_kms_vault__gives_a_token_up_that_was_refused_while_it_was_renew
 
 /* ---- who waits for one that is pressed for time ---- */
 
-static atomic_uint s_pressed;
-static atomic_uint s_go_on;
+static struct gate s_log_in = GATE_INIT;
 
 static void hold_log_in(void *context, enum ael_metric_kind kind, const char *name, int64_t value) {
     (void)context, (void)kind, (void)value;
-    if (strcmp(name, "ael.kms.vault.login") == 0 && atomic_fetch_add(&s_pressed, 1) == 0) {
-        while (atomic_load(&s_go_on) == 0) {
-            (void)usleep(1000);
-        }
+    if (strcmp(name, "ael.kms.vault.login") == 0) {
+        gate_pass(&s_log_in);
     }
 }
 
@@ -630,14 +624,13 @@ static void test_kms_vault__logs_in_for_itself_behind_one_that_had_no_time(void)
     world_begin(&world, use_role);
     set_reply(&world, 200, GOOD_DECRYPT);
     world.stub.first_log_in_fails = true;
+    gate_shut(&s_log_in);
     CU_ASSERT_EQUAL_FATAL(ael_hooks_set(&hooks), AEL_OK);
     CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[0], NULL, open_pressed, &calls[0]), 0);
-    while (atomic_load(&s_pressed) == 0) {
-        (void)sched_yield();
-    }
+    gate_wait_for(&s_log_in, 1);
     CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[1], NULL, open_alone, &calls[1]), 0);
-    (void)usleep(50000); /* it waits for the log-in */
-    atomic_store(&s_go_on, 1);
+    (void)poll(NULL, 0, 50); /* it comes to wait for the log-in; one that comes later proves less */
+    gate_open(&s_log_in);
     (void)pthread_join(threads[0], NULL);
     (void)pthread_join(threads[1], NULL);
     CU_ASSERT(calls[0].status == AEL_E_UNREACHABLE || calls[0].status == AEL_E_TIMEOUT);
@@ -707,22 +700,18 @@ static void *open_the_same(void *argument) {
     return NULL;
 }
 
-static atomic_uint s_logging_in;
-static atomic_uint s_may_log_in;
-
 static void fork_who_waits(void *context, enum ael_metric_kind kind, const char *name, int64_t value) {
     (void)context, (void)kind, (void)value;
     if (s_child >= 0) {
         return;
     }
     if (strcmp(name, "ael.kms.vault.login") == 0) {
-        (void)atomic_fetch_add(&s_logging_in, 1);
-        while (atomic_load(&s_may_log_in) == 0) {
-            (void)usleep(1000);
-        }
+        gate_pass(&s_log_in);
     } else if (strcmp(name, "ael.kms.vault.decrypt_joined") == 0) {
         s_child = fork();
-        atomic_store(&s_may_log_in, 1);
+        if (s_child != 0) {
+            gate_open(&s_log_in);
+        }
     }
 }
 
@@ -737,13 +726,12 @@ static void test_kms_vault_decrypt__goes_on_in_a_child_of_who_waits(void) {
     }
     s_child = -1;
     hooks.metric = fork_who_waits;
+    gate_shut(&s_log_in);
     world_begin(&world, use_role);
     set_reply(&world, 200, GOOD_DECRYPT);
     CU_ASSERT_EQUAL_FATAL(ael_hooks_set(&hooks), AEL_OK);
     CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[0], NULL, open_the_same, &calls[0]), 0);
-    while (atomic_load(&s_logging_in) == 0) {
-        (void)sched_yield();
-    }
+    gate_wait_for(&s_log_in, 1);
     CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[1], NULL, open_the_same, &calls[1]), 0);
     (void)pthread_join(threads[0], NULL);
     (void)pthread_join(threads[1], NULL);
