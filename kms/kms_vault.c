@@ -8,13 +8,13 @@
  */
 #include "base/alloc.h"
 #include "base/check.h"
-#include "base/clock.h"
 #include "base/json.h"
 #include "base/wipe.h"
 #include "kms/decrypt_flights.h"
 #include "kms/kms_backend.h"
 #include "kms/kms_vault_names.h"
-#include "kms/kms_vault_token.h"
+#include "kms/kms_vault_login.h"
+#include "kms/token_keeper.h"
 
 #include <ael/sys/kms_backend.h>
 
@@ -32,41 +32,58 @@ enum { ACTIONS = REWRAP + 1 };
 struct ael_kms_vault {
     struct ael_kms_vault_server server;
     struct ael_kms_vault_login login;
-    struct ael_kms_vault_tokens tokens;
+    struct ael_token_keeper tokens;
     struct ael_decrypt_flights flights;
     uint32_t key_version;
     char paths[ACTIONS][PATH_BYTES];
 };
 
-/* ---- one request, with a token ---- */
+/* ---- tokens ---- */
 
-static struct ael_call limit(const struct ael_call *call) {
-    struct ael_call limited = *call;
-    if (limited.deadline_ns == 0) {
-        limited.deadline_ns = ael_deadline_in_ms(ael_call_remaining_ms(NULL));
-    }
-    return limited;
+static enum ael_status
+log_in(void *self, const struct ael_call *call, struct ael_token_grant *grant, struct ael_error *err) {
+    struct ael_kms_vault *vault = self;
+    return ael_kms_vault_login_run(&vault->login, &vault->server, call, grant, err);
 }
+
+static enum ael_status renew(
+    void *self,
+    const struct ael_call *call,
+    const struct ael_http_text *token,
+    struct ael_token_grant *grant,
+    struct ael_error *err) {
+    struct ael_kms_vault *vault = self;
+    return ael_kms_vault_login_renew(&vault->server, call, token, grant, err);
+}
+
+static bool can_mend(const void *self) {
+    const struct ael_kms_vault *vault = self;
+    return ael_kms_vault_login_can_mend(&vault->login);
+}
+
+static const struct ael_token_source k_source = {k_component, log_in, renew, can_mend};
+
+/* ---- one request, with a token ---- */
 
 static enum ael_status ask_once(
     struct ael_kms_vault *self,
     const struct ael_call *call,
     struct ael_kms_vault_request *request,
-    struct ael_kms_vault_answer *answer,
+    struct ael_rest_answer *answer,
     bool *again,
     struct ael_error *err) {
-    struct ael_secret *token = NULL;
-    *answer = (struct ael_kms_vault_answer){.body = AEL_BUF_INIT};
+    struct ael_http_text token;
+    *answer = (struct ael_rest_answer){.body = AEL_BUF_INIT};
     *again = false;
-    AEL_TRY(ael_kms_vault_tokens_get(&self->tokens, call, &token, err));
+    AEL_TRY(ael_token_keeper_get(&self->tokens, call, &token, err));
     request->token = token;
     enum ael_status status = ael_kms_vault_ask(&self->server, call, request, answer, err);
     /* A token from before a fork may be out of a child's reach: it logs in itself. */
-    bool certain = answer->remedy == AEL_KMS_VAULT_REMEDY_LOGIN || status == AEL_E_FORKED;
-    if (status != AEL_OK && (certain || answer->remedy == AEL_KMS_VAULT_REMEDY_MAYBE_LOGIN)) {
-        *again = ael_kms_vault_tokens_refused(&self->tokens, token, certain);
+    bool certain = answer->remedy == AEL_REST_REMEDY_LOGIN || status == AEL_E_FORKED;
+    if (status != AEL_OK && (certain || answer->remedy == AEL_REST_REMEDY_MAYBE_LOGIN)) {
+        *again = ael_token_keeper_refused(&self->tokens, &token, certain);
     }
-    ael_secret_release(token);
+    ael_http_text_clear(&token);
     return status;
 }
 
@@ -75,12 +92,12 @@ static enum ael_status
 ask(struct ael_kms_vault *self,
     const struct ael_call *call,
     struct ael_kms_vault_request *request,
-    struct ael_kms_vault_answer *answer,
+    struct ael_rest_answer *answer,
     struct ael_error *err) {
     bool again = false;
     enum ael_status status = ask_once(self, call, request, answer, &again, err);
     if (status != AEL_OK && again) {
-        ael_kms_vault_answer_clear(answer);
+        ael_rest_answer_clear(answer);
         status = ask_once(self, call, request, answer, &again, err);
     }
     return status;
@@ -199,7 +216,7 @@ static enum ael_status make_ciphertext(
     struct ael_error *err) {
     static const char k_head[] = "{\"plaintext\":\"";
     struct ael_buf body = AEL_BUF_INIT;
-    struct ael_kms_vault_answer answer = {.body = AEL_BUF_INIT};
+    struct ael_rest_answer answer = {.body = AEL_BUF_INIT};
     enum ael_status status = write_body(self, ciphertext, true, &body);
     if (status != AEL_OK) {
         (void)ael_error_set(err, status, 0, k_component, "no memory for a request");
@@ -216,7 +233,7 @@ static enum ael_status make_ciphertext(
     }
 
 done:
-    ael_kms_vault_answer_clear(&answer);
+    ael_rest_answer_clear(&answer);
     ael_buf_clear(&body);
     return status;
 }
@@ -227,14 +244,14 @@ static enum ael_status vault_encrypt_key(
     struct ael_secret *key,
     struct ael_buf *out,
     struct ael_error *err) {
-    struct ael_call limited = limit(call);
+    struct ael_call limited = ael_rest_limit(call);
     return make_ciphertext(self, &limited, key, (struct ael_bytes){NULL, 0}, out, err);
 }
 
 /* ---- decrypting ---- */
 
-static enum ael_status take_key(
-    struct ael_kms_vault_answer *answer, const char *path, struct ael_secret **key, struct ael_error *err) {
+static enum ael_status
+take_key(struct ael_rest_answer *answer, const char *path, struct ael_secret **key, struct ael_error *err) {
     struct ael_bytes none = {NULL, 0};
     if (answer->taken == NULL || !read_answer(ael_buf_view(&answer->body), &none)) {
         return no_answer(path, err);
@@ -258,7 +275,7 @@ static enum ael_status decrypt_key(
     struct ael_error *err) {
     struct ael_kms_vault *vault = self;
     struct ael_buf body = AEL_BUF_INIT;
-    struct ael_kms_vault_answer answer = {.body = AEL_BUF_INIT};
+    struct ael_rest_answer answer = {.body = AEL_BUF_INIT};
     *key = NULL;
     enum ael_status status = write_body(vault, encrypted, false, &body);
     if (status != AEL_OK) {
@@ -276,7 +293,7 @@ static enum ael_status decrypt_key(
     }
 
 done:
-    ael_kms_vault_answer_clear(&answer);
+    ael_rest_answer_clear(&answer);
     ael_buf_clear(&body);
     return status;
 }
@@ -288,7 +305,7 @@ static enum ael_status vault_decrypt_key(
     struct ael_secret **key,
     struct ael_error *err) {
     struct ael_kms_vault *vault = self;
-    struct ael_call limited = limit(call);
+    struct ael_call limited = ael_rest_limit(call);
     *key = NULL;
     enum ael_status status = ael_call_check(&limited);
     if (status != AEL_OK) {
@@ -305,7 +322,7 @@ static enum ael_status vault_decrypt_key(
 static void vault_destroy(void *self) {
     struct ael_kms_vault *vault = self;
     ael_decrypt_flights_clear(&vault->flights);
-    ael_kms_vault_tokens_clear(&vault->tokens);
+    ael_token_keeper_clear(&vault->tokens);
     ael_kms_vault_login_clear(&vault->login);
     ael_kms_vault_server_clear(&vault->server);
     ael_free(vault);
@@ -367,7 +384,7 @@ set_up(struct ael_kms_vault *self, const struct ael_kms_vault_options *options, 
     AEL_TRY(set_paths(self, options, err));
     AEL_TRY(ael_kms_vault_login_init(&self->login, options, err));
     AEL_TRY(ael_kms_vault_server_init(&self->server, options, err));
-    enum ael_status status = ael_kms_vault_tokens_init(&self->tokens, &self->login, &self->server);
+    enum ael_status status = ael_token_keeper_init(&self->tokens, &k_source, self);
     if (status == AEL_OK) {
         status = ael_decrypt_flights_init(&self->flights, "ael.kms.vault.decrypt_joined");
     }
@@ -427,7 +444,7 @@ struct rewrap {
 
 static enum ael_status rewrap(void *self, const struct ael_call *call, void *context, struct ael_error *err) {
     const struct rewrap *what = context;
-    struct ael_call limited = limit(call);
+    struct ael_call limited = ael_rest_limit(call);
     if (!is_ciphertext(what->encrypted)) {
         return refuse_ciphertext(err);
     }

@@ -149,7 +149,7 @@ bool ael_kms_vault_login_can_mend(const struct ael_kms_vault_login *login) {
 /* ---- Vault's answer ---- */
 
 /* {"auth":{"client_token":"","lease_duration":3600,"renewable":true,...},...} */
-static void read_auth(struct ael_json_reader *reader, struct ael_kms_vault_grant *grant) {
+static void read_auth(struct ael_json_reader *reader, struct ael_token_grant *grant) {
     static const char *const k_names[] = {"lease_duration", "renewable"};
     size_t index = 0;
     unsigned seen = 0;
@@ -166,7 +166,7 @@ static void read_auth(struct ael_json_reader *reader, struct ael_kms_vault_grant
     }
 }
 
-static bool read_grant(struct ael_bytes body, struct ael_kms_vault_grant *grant) {
+static bool read_grant(struct ael_bytes body, struct ael_token_grant *grant) {
     static const char *const k_names[] = {"auth"};
     struct ael_json_reader reader;
     size_t index = 0;
@@ -188,24 +188,28 @@ static enum ael_status
 ask(struct ael_kms_vault_server *server,
     const struct ael_call *call,
     struct ael_kms_vault_request *request,
-    struct ael_kms_vault_grant *grant,
+    struct ael_token_grant *grant,
     struct ael_error *err) {
-    struct ael_kms_vault_answer answer;
+    struct ael_rest_answer answer;
     request->secrets.taken = "client_token";
     request->secrets.taken_is_text = true;
     enum ael_status status = ael_kms_vault_ask(server, call, request, &answer, err);
     if (status == AEL_OK) {
-        if (answer.taken == NULL || !read_grant(ael_buf_view(&answer.body), grant)) {
+        if (answer.text.pieces[1] != NULL) {
+            status = ael_error_set(
+                err, AEL_E_BACKEND, 0, k_component, "%.80s: the token in the answer is too long",
+                request->path);
+        } else if (answer.text.pieces[0] == NULL || !read_grant(ael_buf_view(&answer.body), grant)) {
             status = ael_error_set(
                 err, AEL_E_BACKEND, 0, k_component,
                 "%.80s: the answer holds no token; is a proxy in the way, or the address another's?",
                 request->path);
         } else {
-            grant->token = answer.taken;
-            answer.taken = NULL;
+            grant->token = answer.text;
+            answer.text = (struct ael_http_text){{NULL}};
         }
     }
-    ael_kms_vault_answer_clear(&answer);
+    ael_rest_answer_clear(&answer);
     return status;
 }
 
@@ -215,17 +219,17 @@ ask(struct ael_kms_vault_server *server,
 enum ael_status ael_kms_vault_login_renew(
     struct ael_kms_vault_server *server,
     const struct ael_call *call,
-    struct ael_secret *token,
-    struct ael_kms_vault_grant *grant,
+    const struct ael_http_text *token,
+    struct ael_token_grant *grant,
     struct ael_error *err) {
     struct ael_kms_vault_request request = {
-        .path = "auth/token/renew-self", .token = token, .body = ael_bytes_from_text("{}")};
-    *grant = (struct ael_kms_vault_grant){.token = NULL};
+        .path = "auth/token/renew-self", .token = *token, .body = ael_bytes_from_text("{}")};
+    *grant = (struct ael_token_grant){.lease_s = 0};
     ael_metric_event("ael.kms.vault.renew");
     enum ael_status status = ask(server, call, &request, grant, err);
     if (status == AEL_OK) { /* the same text */
-        ael_secret_release(grant->token);
-        grant->token = ael_secret_acquire(token);
+        ael_http_text_clear(&grant->token);
+        grant->token = ael_http_text_acquire(token);
     }
     return status;
 }
@@ -237,15 +241,15 @@ static enum ael_status use_token(
     const struct ael_kms_vault_login *login,
     struct ael_kms_vault_server *server,
     const struct ael_call *call,
-    struct ael_secret *token,
-    struct ael_kms_vault_grant *grant,
+    const struct ael_http_text *token,
+    struct ael_token_grant *grant,
     struct ael_error *err) {
     enum ael_status status =
         login->no_renewal ? AEL_E_KMS : ael_kms_vault_login_renew(server, call, token, grant, err);
     if (status != AEL_E_KMS) {
         return status;
     }
-    *grant = (struct ael_kms_vault_grant){.token = ael_secret_acquire(token)};
+    *grant = (struct ael_token_grant){.token = ael_http_text_acquire(token)};
     return AEL_OK;
 }
 
@@ -268,7 +272,7 @@ static enum ael_status post_login(
     struct ael_kms_vault_server *server,
     const struct ael_call *call,
     const struct ael_http_text *text,
-    struct ael_kms_vault_grant *grant,
+    struct ael_token_grant *grant,
     struct ael_error *err) {
     char body[PATH_BYTES];
     bool with_secret = text->pieces[0] != NULL;
@@ -298,14 +302,14 @@ enum ael_status ael_kms_vault_login_run(
     const struct ael_kms_vault_login *login,
     struct ael_kms_vault_server *server,
     const struct ael_call *call,
-    struct ael_kms_vault_grant *grant,
+    struct ael_token_grant *grant,
     struct ael_error *err) {
     struct ael_http_text text = {{NULL}};
-    *grant = (struct ael_kms_vault_grant){.token = NULL};
+    *grant = (struct ael_token_grant){.lease_s = 0};
     ael_metric_event("ael.kms.vault.login");
     enum ael_status status = read_text(login, &text, err);
     if (status == AEL_OK) {
-        status = login->path == NULL ? use_token(login, server, call, text.pieces[0], grant, err)
+        status = login->path == NULL ? use_token(login, server, call, &text, grant, err)
                                      : post_login(login, server, call, &text, grant, err);
     }
     ael_http_text_clear(&text);

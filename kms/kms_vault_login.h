@@ -1,5 +1,5 @@
 /*
- * kms/kms_vault_login.h - how a token is come by and renewed; what keeps it is kms/kms_vault_token.h.
+ * kms/kms_vault_login.h - how a token is come by and renewed; what keeps it is kms/token_keeper.h.
  * Layer: kms. Threads: any; immutable once made.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -7,6 +7,7 @@
 #define AEL_KMS_KMS_VAULT_LOGIN_H
 
 #include "kms/kms_vault_server.h"
+#include "kms/token_keeper.h"
 
 struct ael_kms_vault_login {
     enum ael_kms_vault_auth how;
@@ -15,13 +16,6 @@ struct ael_kms_vault_login {
     char *file;              /* of token, secret id or JWT; NULL = none */
     struct ael_secret *text; /* token or secret id, when it is not in the file */
     bool no_renewal;
-};
-
-/* What Vault gave. */
-struct ael_kms_vault_grant {
-    struct ael_secret *token;
-    int64_t lease_s; /* 0 = without an end that is known */
-    bool renewable;
 };
 
 /** Sets it up. @return as ael_kms_vault_new. A zeroed one is to be cleared in any case. */
@@ -35,22 +29,22 @@ bool ael_kms_vault_login_can_mend(const struct ael_kms_vault_login *login);
 /**
  * Logs in.
  *
- * @param grant  the token is the caller's to release; NULL on failure.
+ * @param grant  the token is the caller's to clear; none on failure.
  * @return as ael_kms_vault_ask; AEL_E_KEY_FILE; or of protected memory.
  */
 AEL_MUST_CHECK enum ael_status ael_kms_vault_login_run(
     const struct ael_kms_vault_login *login,
     struct ael_kms_vault_server *server,
     const struct ael_call *call,
-    struct ael_kms_vault_grant *grant,
+    struct ael_token_grant *grant,
     struct ael_error *err);
 
 /** Renews a token; grant's is the same one, held once more. @return as ael_kms_vault_ask. */
 AEL_MUST_CHECK enum ael_status ael_kms_vault_login_renew(
     struct ael_kms_vault_server *server,
     const struct ael_call *call,
-    struct ael_secret *token,
-    struct ael_kms_vault_grant *grant,
+    const struct ael_http_text *token,
+    struct ael_token_grant *grant,
     struct ael_error *err);
 
 #endif /* AEL_KMS_KMS_VAULT_LOGIN_H */

@@ -11,61 +11,59 @@ struct meaning {
     int http_status;   /* 0 = any */
     const char *words; /* some of Vault's; NULL = whatever it says */
     enum ael_status status;
-    enum ael_kms_vault_remedy remedy;
+    enum ael_rest_remedy remedy;
     const char *sentence;
 };
 
 /* The first that fits. */
 static const struct meaning k_meanings[] = {
-    {503, "sealed", AEL_E_UNREACHABLE, AEL_KMS_VAULT_REMEDY_NONE,
+    {503, "sealed", AEL_E_UNREACHABLE, AEL_REST_REMEDY_NONE,
      "Vault is sealed; unseal it (vault operator unseal)"},
-    {0, "invalid token", AEL_E_KMS, AEL_KMS_VAULT_REMEDY_LOGIN,
+    {0, "invalid token", AEL_E_KMS, AEL_REST_REMEDY_LOGIN,
      "the token has expired, was revoked or is none of this Vault; give another, or let the library log in"},
-    {0, "bad token", AEL_E_KMS, AEL_KMS_VAULT_REMEDY_LOGIN,
+    {0, "bad token", AEL_E_KMS, AEL_REST_REMEDY_LOGIN,
      "the token has expired, was revoked or is none of this Vault"},
-    {0, "missing client token", AEL_E_KMS, AEL_KMS_VAULT_REMEDY_LOGIN,
-     "no token arrived; is a proxy in the way?"},
-    {0, "invalid secret id", AEL_E_KMS, AEL_KMS_VAULT_REMEDY_NONE,
+    {0, "missing client token", AEL_E_KMS, AEL_REST_REMEDY_LOGIN, "no token arrived; is a proxy in the way?"},
+    {0, "invalid secret id", AEL_E_KMS, AEL_REST_REMEDY_NONE,
      "the secret id is refused; it has ended or was used up: make another"},
-    {0, "invalid role or secret ID", AEL_E_KMS, AEL_KMS_VAULT_REMEDY_NONE,
+    {0, "invalid role or secret ID", AEL_E_KMS, AEL_REST_REMEDY_NONE,
      "role id or secret id is refused; make a new secret id, check that the role id is this mount's"},
-    {0, "invalid role ID", AEL_E_KMS, AEL_KMS_VAULT_REMEDY_NONE, "the role id is none of this mount"},
-    {0, "invalid role name", AEL_E_KMS, AEL_KMS_VAULT_REMEDY_NONE,
+    {0, "invalid role ID", AEL_E_KMS, AEL_REST_REMEDY_NONE, "the role id is none of this mount"},
+    {0, "invalid role name", AEL_E_KMS, AEL_REST_REMEDY_NONE,
      "there is no such role at this mount; check role"},
-    {0, "invalid certificate", AEL_E_KMS, AEL_KMS_VAULT_REMEDY_NONE,
+    {0, "invalid certificate", AEL_E_KMS, AEL_REST_REMEDY_NONE,
      "no role takes this client certificate; check its CA, its names and the role"},
-    {0, "client certificate must be supplied", AEL_E_KMS, AEL_KMS_VAULT_REMEDY_NONE,
+    {0, "client certificate must be supplied", AEL_E_KMS, AEL_REST_REMEDY_NONE,
      "no client certificate arrived; is a proxy in the way that ends TLS?"},
-    {0, "failed to match all constraints", AEL_E_KMS, AEL_KMS_VAULT_REMEDY_NONE,
+    {0, "failed to match all constraints", AEL_E_KMS, AEL_REST_REMEDY_NONE,
      "the client certificate is none that the role takes"},
-    {0, "service account", AEL_E_KMS, AEL_KMS_VAULT_REMEDY_NONE,
+    {0, "service account", AEL_E_KMS, AEL_REST_REMEDY_NONE,
      "the service account is refused; check the role's accounts and namespaces, and that its token is live"},
-    {0, "no handler for route", AEL_E_KMS, AEL_KMS_VAULT_REMEDY_NONE,
+    {0, "no handler for route", AEL_E_KMS, AEL_REST_REMEDY_NONE,
      "nothing is mounted there; check the mount and the namespace"},
-    {0, "unsupported path", AEL_E_KMS, AEL_KMS_VAULT_REMEDY_NONE,
+    {0, "unsupported path", AEL_E_KMS, AEL_REST_REMEDY_NONE,
      "what is mounted there does not know the request; is it another engine?"},
-    {0, "encryption key not found", AEL_E_KMS, AEL_KMS_VAULT_REMEDY_NONE,
+    {0, "encryption key not found", AEL_E_KMS, AEL_REST_REMEDY_NONE,
      "there is no such key at this mount; check its name, and make it"},
-    {0, "disallowed by policy", AEL_E_KMS, AEL_KMS_VAULT_REMEDY_NONE,
+    {0, "disallowed by policy", AEL_E_KMS, AEL_REST_REMEDY_NONE,
      "the version of the key is retired; lower min_decryption_version, or choose a key_version that is not"},
-    {0, "authentication failed", AEL_E_KMS, AEL_KMS_VAULT_REMEDY_NONE,
+    {0, "authentication failed", AEL_E_KMS, AEL_REST_REMEDY_NONE,
      "the encrypted key is damaged, or of another key"},
-    {0, "invalid ciphertext", AEL_E_KMS, AEL_KMS_VAULT_REMEDY_NONE, "the encrypted key is damaged"},
-    {0, "missing 'context'", AEL_E_KMS, AEL_KMS_VAULT_REMEDY_NONE,
+    {0, "invalid ciphertext", AEL_E_KMS, AEL_REST_REMEDY_NONE, "the encrypted key is damaged"},
+    {0, "missing 'context'", AEL_E_KMS, AEL_REST_REMEDY_NONE,
      "the key is a derived one, which needs a context; make one without"},
-    {0, "not renewable", AEL_E_KMS, AEL_KMS_VAULT_REMEDY_NONE, "the token cannot be renewed"},
-    {0, "lease expired", AEL_E_KMS, AEL_KMS_VAULT_REMEDY_LOGIN, "the token has expired"},
-    {403, NULL, AEL_E_KMS, AEL_KMS_VAULT_REMEDY_MAYBE_LOGIN,
+    {0, "not renewable", AEL_E_KMS, AEL_REST_REMEDY_NONE, "the token cannot be renewed"},
+    {0, "lease expired", AEL_E_KMS, AEL_REST_REMEDY_LOGIN, "the token has expired"},
+    {403, NULL, AEL_E_KMS, AEL_REST_REMEDY_MAYBE_LOGIN,
      "not allowed; the token's policies need update on this path, or the token has expired"},
-    {307, NULL, AEL_E_UNREACHABLE, AEL_KMS_VAULT_REMEDY_RETRY,
+    {307, NULL, AEL_E_UNREACHABLE, AEL_REST_REMEDY_RETRY,
      "a standby that does not forward; give the address of the active node, or of a balancer that knows it"},
-    {412, NULL, AEL_E_UNREACHABLE, AEL_KMS_VAULT_REMEDY_RETRY, "a standby that is behind"},
-    {429, NULL, AEL_E_UNREACHABLE, AEL_KMS_VAULT_REMEDY_RETRY,
+    {412, NULL, AEL_E_UNREACHABLE, AEL_REST_REMEDY_RETRY, "a standby that is behind"},
+    {429, NULL, AEL_E_UNREACHABLE, AEL_REST_REMEDY_RETRY,
      "too many requests; cache keys for longer, or raise the quota"},
-    {472, NULL, AEL_E_UNREACHABLE, AEL_KMS_VAULT_REMEDY_RETRY,
+    {472, NULL, AEL_E_UNREACHABLE, AEL_REST_REMEDY_RETRY,
      "a standby for disaster recovery; give the active one"},
-    {473, NULL, AEL_E_UNREACHABLE, AEL_KMS_VAULT_REMEDY_RETRY,
-     "a standby for performance; give the active one"},
+    {473, NULL, AEL_E_UNREACHABLE, AEL_REST_REMEDY_RETRY, "a standby for performance; give the active one"},
 };
 
 static bool holds(struct ael_bytes text, const char *words) {
@@ -102,15 +100,15 @@ static const struct meaning *meaning_of(int http_status, struct ael_bytes body) 
 static struct meaning meaning_of_status(int http_status, bool is_vault) {
     if (http_status >= 500 || http_status == 429 || http_status == 408) {
         return (struct meaning){
-            0, NULL, AEL_E_UNREACHABLE, AEL_KMS_VAULT_REMEDY_RETRY,
+            0, NULL, AEL_E_UNREACHABLE, AEL_REST_REMEDY_RETRY,
             "Vault is ill or busy, or what stands before it"};
     }
     if (is_vault) {
         return (struct meaning){
-            0, NULL, AEL_E_KMS, AEL_KMS_VAULT_REMEDY_NONE, "Vault refuses; its audit log tells why"};
+            0, NULL, AEL_E_KMS, AEL_REST_REMEDY_NONE, "Vault refuses; its audit log tells why"};
     }
     return (struct meaning){
-        0, NULL, AEL_E_BACKEND, AEL_KMS_VAULT_REMEDY_NONE,
+        0, NULL, AEL_E_BACKEND, AEL_REST_REMEDY_NONE,
         "no answer of Vault's; is a proxy in the way, or the address another's?"};
 }
 
@@ -118,7 +116,7 @@ static struct meaning meaning_of_status(int http_status, bool is_vault) {
 enum ael_status ael_kms_vault_refusal(
     const struct ael_http_response *response,
     const char *path,
-    enum ael_kms_vault_remedy *remedy,
+    enum ael_rest_remedy *remedy,
     struct ael_error *err) {
     struct ael_bytes body = ael_buf_view(&response->body);
     bool is_vault = is_of_vault(body);

@@ -8,14 +8,7 @@
 #ifndef AEL_KMS_KMS_VAULT_REFUSAL_H
 #define AEL_KMS_KMS_VAULT_REFUSAL_H
 
-#include "net/http.h"
-
-enum ael_kms_vault_remedy {
-    AEL_KMS_VAULT_REMEDY_NONE = 0,
-    AEL_KMS_VAULT_REMEDY_RETRY,       /* it may pass */
-    AEL_KMS_VAULT_REMEDY_LOGIN,       /* the token is none, or none any more */
-    AEL_KMS_VAULT_REMEDY_MAYBE_LOGIN, /* not allowed: the token's policies, or the token */
-};
+#include "kms/rest.h"
 
 /**
  * Reads a refusal ({"errors":["..."]}) and fills err.
@@ -26,7 +19,7 @@ enum ael_kms_vault_remedy {
 enum ael_status ael_kms_vault_refusal(
     const struct ael_http_response *response,
     const char *path,
-    enum ael_kms_vault_remedy *remedy,
+    enum ael_rest_remedy *remedy,
     struct ael_error *err);
 
 #endif /* AEL_KMS_KMS_VAULT_REFUSAL_H */

@@ -1,45 +1,31 @@
 /*
- * kms/kms_vault_server.h - Vault's HTTP: where it is, and one request with its retries.
+ * kms/kms_vault_server.h - where Vault is, and one request to it (kms/rest.h).
  *
  *     struct ael_kms_vault_request request = {.path = "auth/token/renew-self", .token = token, .body = body};
  *     status = ael_kms_vault_ask(&server, &call, &request, &answer, &err);
  *     ... answer.body, answer.taken ...
- *     ael_kms_vault_answer_clear(&answer);
+ *     ael_rest_answer_clear(&answer);
  * Layer: kms. Threads: any.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef AEL_KMS_KMS_VAULT_SERVER_H
 #define AEL_KMS_KMS_VAULT_SERVER_H
 
-#include "kms/breaker.h"
 #include "kms/kms_vault_refusal.h"
-#include "net/http_exchange.h"
 
 #include <ael/kms_vault.h>
-#include <stdatomic.h>
 
 struct ael_kms_vault_server {
     char *address;    /* no slash at its end */
     char *name_space; /* "" = none */
-    struct ael_http *http;
-    struct ael_breaker breaker;
-    uint32_t try_timeout_ms;
-    uint32_t max_tries;
-    atomic_int
-        budget; /* of retries, in tenths: what is spent on them comes back with successes. Relaxed: a count */
+    struct ael_rest rest;
 };
 
 struct ael_kms_vault_request {
     const char *path;                /* behind "/v1/" */
-    struct ael_secret *token;        /* NULL = none */
+    struct ael_http_text token;      /* no piece = none */
     struct ael_bytes body;           /* JSON */
     struct ael_http_secrets secrets; /* of body and answer; bearer is token */
-};
-
-struct ael_kms_vault_answer {
-    struct ael_buf body; /* of a success */
-    struct ael_secret *taken;
-    enum ael_kms_vault_remedy remedy; /* of a refusal */
 };
 
 /** Sets it up. @return as ael_kms_vault_new. */
@@ -61,10 +47,7 @@ AEL_MUST_CHECK enum ael_status ael_kms_vault_ask(
     struct ael_kms_vault_server *server,
     const struct ael_call *call,
     const struct ael_kms_vault_request *request,
-    struct ael_kms_vault_answer *answer,
+    struct ael_rest_answer *answer,
     struct ael_error *err);
-
-/** Wipes and releases; may be repeated. */
-void ael_kms_vault_answer_clear(struct ael_kms_vault_answer *answer);
 
 #endif /* AEL_KMS_KMS_VAULT_SERVER_H */

@@ -44,8 +44,8 @@ struct part {
     bool is_text;              /* else it goes as base64 */
 };
 
-/* The head up to the bearer; the body up to its secret; further pieces of that; the rest. */
-enum { HEAD = 0, BODY = 1, REST = BODY + AEL_HTTP_TEXT_PIECES, PARTS = REST + 1 };
+/* The head up to the bearer; further pieces of that; the body up to its secret; further pieces of that; the rest. */
+enum { HEAD = 0, BODY = HEAD + AEL_HTTP_TEXT_PIECES, REST = BODY + AEL_HTTP_TEXT_PIECES, PARTS = REST + 1 };
 
 struct ael_http_exchange {
     struct ael_http *http;
@@ -66,12 +66,33 @@ struct ael_http_exchange {
     struct ael_http_answer answer;
     struct ael_http_response response;
     struct ael_json_secret json;
-    struct ael_secret *part; /* the secret's text so far */
+    struct ael_secret *part;   /* the secret's text so far, or its last piece */
+    struct ael_http_text text; /* what of it is complete, when it is a text */
+    size_t pieces;             /* in there */
     struct ael_secret *taken;
     enum ael_status status;
     struct ael_error err;
     char words[CURL_ERROR_SIZE];
 };
+
+/* ---- texts ---- */
+
+/* see net/http_exchange.h */
+struct ael_http_text ael_http_text_acquire(const struct ael_http_text *text) {
+    struct ael_http_text held = {{NULL}};
+    for (size_t i = 0; i < AEL_HTTP_TEXT_PIECES; i++) {
+        held.pieces[i] = ael_secret_acquire(text->pieces[i]);
+    }
+    return held;
+}
+
+/* see net/http_exchange.h */
+void ael_http_text_clear(struct ael_http_text *text) {
+    for (size_t i = 0; i < AEL_HTTP_TEXT_PIECES; i++) {
+        ael_secret_release(text->pieces[i]);
+        text->pieces[i] = NULL;
+    }
+}
 
 /* ---- what there must be ---- */
 
@@ -161,12 +182,12 @@ static enum ael_status put_head(
     AEL_TRY(put_text(out, target_of(request->url, &host)));
     AEL_TRY(put_text(out, " HTTP/1.1\r\n"));
     AEL_TRY(put_headers(out, request));
-    if (secrets->bearer != NULL) {
+    bool has_bearer = secrets->bearer.pieces[0] != NULL;
+    if (has_bearer) {
         AEL_TRY(put_text(out, secrets->bearer_before));
     }
     (void)snprintf(
-        length, sizeof length, "%sContent-Length: %zu\r\n\r\n", secrets->bearer != NULL ? "\r\n" : "",
-        body_len);
+        length, sizeof length, "%sContent-Length: %zu\r\n\r\n", has_bearer ? "\r\n" : "", body_len);
     return put_text(&self->parts[BODY].open, length);
 }
 
@@ -192,7 +213,10 @@ static bool hold_key(struct part *part, struct ael_secret *secret) {
 /* Takes the secrets; len: characters of those in the body. */
 static bool
 hold_secrets(struct ael_http_exchange *self, const struct ael_http_secrets *secrets, size_t *len) {
-    bool good = hold_text(&self->parts[HEAD], secrets->bearer);
+    bool good = true;
+    for (size_t i = 0; i < AEL_HTTP_TEXT_PIECES; i++) {
+        good = hold_text(&self->parts[HEAD + i], secrets->bearer.pieces[i]) && good;
+    }
     if (secrets->sent != NULL) {
         *len = base64_len_of(secrets->sent);
         return hold_key(&self->parts[BODY], secrets->sent) && good;
@@ -601,10 +625,27 @@ static enum ael_status keep_part(struct ael_http_exchange *self, uint8_t *slot, 
     return ael_secret_new(slot, self->json.len, &self->part);
 }
 
+/* A text whose piece is full goes on in another one, as long as there is one: what comes behind the last is too long. */
+static void begin_piece(struct ael_http_exchange *self) {
+    if (self->taken_is_text && self->json.len == self->json.max && self->pieces + 1 < AEL_HTTP_TEXT_PIECES) {
+        self->text.pieces[self->pieces++] = self->part;
+        self->part = NULL;
+        self->json.len = 0;
+    }
+}
+
+/* How much to receive at once: no more than the rest of the piece can hold. */
+static size_t receive_room(const struct ael_http_exchange *self) {
+    size_t room = AEL_SCRATCH_BYTES - self->json.max;
+    size_t left = self->json.max - self->json.len;
+    return self->taken_is_text && left > 0 && left < room ? left : room;
+}
+
 static enum ael_status
 receive_in_slot(struct ael_http_exchange *self, uint8_t *slot, CURLcode *code, size_t *len) {
+    begin_piece(self);
     ael_mutex_lock(&self->place->inside);
-    *code = curl_easy_recv(self->place->easy, slot + self->json.max, AEL_SCRATCH_BYTES - self->json.max, len);
+    *code = curl_easy_recv(self->place->easy, slot + self->json.max, receive_room(self), len);
     ael_mutex_unlock(&self->place->inside);
     if (*code != CURLE_OK || *len == 0) {
         return AEL_OK;
@@ -654,14 +695,14 @@ static enum ael_status decode_in_slot(struct ael_http_exchange *self, uint8_t *s
 
 static enum ael_status decode_secret(struct ael_http_exchange *self) {
     struct ael_scratch scratch;
-    if (self->part == NULL) {
+    if (self->part == NULL && self->pieces == 0) {
         return AEL_OK; /* the caller sees that there is none */
     }
     if (self->json.bad) {
         return self->taken_is_any ? AEL_OK : AEL_E_BACKEND; /* the part goes with the exchange */
     }
-    if (self->taken_is_text) {
-        self->taken = self->part;
+    if (self->taken_is_text) { /* a piece is free: the last one is never begun before it is filled */
+        self->text.pieces[self->pieces] = self->part;
         self->part = NULL;
         return AEL_OK;
     }
@@ -805,6 +846,7 @@ static void free_exchange(struct ael_http_exchange *self) {
     ael_http_response_clear(&self->response);
     ael_secret_release(self->part);
     ael_secret_release(self->taken);
+    ael_http_text_clear(&self->text);
     ael_free(self);
 }
 
@@ -816,6 +858,15 @@ static enum ael_status outcome(const struct ael_http_exchange *self, struct ael_
         *err = self->err;
     }
     return self->status;
+}
+
+/* see net/http_exchange.h */
+void ael_http_exchange_take_text(struct ael_http_exchange *exchange, struct ael_http_text *text) {
+    *text = exchange->status == AEL_OK && exchange->state == OVER ? exchange->text
+                                                                  : (struct ael_http_text){{NULL}};
+    if (text->pieces[0] != NULL) {
+        exchange->text = (struct ael_http_text){{NULL}};
+    }
 }
 
 /* see net/http_exchange.h */

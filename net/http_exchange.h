@@ -28,7 +28,7 @@ enum {
     AEL_HTTP_SECRET_BYTES = 64,
     AEL_HTTP_TEXT_BYTES = 960, /* of a piece; a scratch slot has room for it on each machine */
     AEL_HTTP_TEXT_PIECES = 4,
-    AEL_HTTP_TEXT_TAKEN_BYTES = 704,
+    AEL_HTTP_TEXT_TAKEN_BYTES = 704, /* of a piece of a text that is taken out of an answer */
     AEL_HTTP_BODY_HASH_BYTES = 65
 };
 
@@ -46,11 +46,11 @@ struct ael_http_secrets {
     const char
         *taken; /* name of the member of the JSON answer that holds base64 of a secret; NULL = none. Static */
     struct ael_http_text sent_text; /* instead of sent */
-    bool taken_is_text;             /* taken holds a text, of at most AEL_HTTP_TEXT_TAKEN_BYTES */
-    const char *taken_or;           /* another name under which the text may come; NULL = none. Static */
-    bool taken_is_any;              /* a text that may hold blanks; one that cannot be taken is dropped */
-    const char *bearer_before;      /* what stands before bearer in a header's line: "X-Token: " */
-    struct ael_secret *bearer;      /* a text in one piece; NULL = none */
+    bool taken_is_text;          /* taken holds a text, of at most AEL_HTTP_TEXT_PIECES of AEL_HTTP_TEXT_TAKEN_BYTES */
+    const char *taken_or;        /* another name under which the text may come; NULL = none. Static */
+    bool taken_is_any;           /* a text that may hold blanks; one that cannot be taken is dropped */
+    const char *bearer_before;   /* what stands before bearer in a header's line: "X-Token: " */
+    struct ael_http_text bearer; /* no piece = none */
 };
 
 struct ael_http_exchange;
@@ -86,11 +86,15 @@ bool ael_http_exchange_step(struct ael_http_exchange *exchange);
 /** Waits until one of them can go on, may be able to, or until_ns (ael_clock_boot_ns) has come. NULLs are passed over. */
 void ael_http_exchange_wait(struct ael_http_exchange *const *exchanges, size_t count, int64_t until_ns);
 
+/** Gives the text that the answer held, once it is over and before it is ended; no piece when there was none. The caller clears
+ * it. */
+void ael_http_exchange_take_text(struct ael_http_exchange *exchange, struct ael_http_text *text);
+
 /**
  * Ends an exchange, whether it is over or not, and frees it.
  *
  * @param response  as of ael_http_send; its body is without the secret.
- * @param taken     receives the secret that the answer held, or NULL. May be NULL.
+ * @param taken     receives the key that the answer held, or NULL. May be NULL.
  * @return as ael_http_send; AEL_E_CANCELLED when it was not over.
  */
 AEL_MUST_CHECK enum ael_status ael_http_exchange_end(
@@ -101,5 +105,11 @@ AEL_MUST_CHECK enum ael_status ael_http_exchange_end(
 
 /** Ends an exchange and drops what came; NULL is accepted. */
 void ael_http_exchange_give_up(struct ael_http_exchange *exchange);
+
+/** Holds the pieces of a text once more. */
+struct ael_http_text ael_http_text_acquire(const struct ael_http_text *text);
+
+/** Releases the pieces; may be repeated. */
+void ael_http_text_clear(struct ael_http_text *text);
 
 #endif /* AEL_NET_HTTP_EXCHANGE_H */

@@ -23,14 +23,6 @@ struct reading {
     struct ael_error *err;
 };
 
-/* see net/secret_file.h */
-void ael_http_text_clear(struct ael_http_text *text) {
-    for (size_t i = 0; i < AEL_HTTP_TEXT_PIECES; i++) {
-        ael_secret_release(text->pieces[i]);
-        text->pieces[i] = NULL;
-    }
-}
-
 static enum ael_status refuse(const struct reading *reading, int code, const char *why) {
     return ael_error_set(
         reading->err, AEL_E_KEY_FILE, code, k_component, "%s %.110s %s", reading->what, reading->path, why);

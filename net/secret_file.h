@@ -20,7 +20,4 @@
 AEL_MUST_CHECK enum ael_status ael_secret_file_read(
     const char *path, const char *what, size_t max_pieces, struct ael_http_text *text, struct ael_error *err);
 
-/** Releases the pieces; may be repeated. */
-void ael_http_text_clear(struct ael_http_text *text);
-
 #endif /* AEL_NET_SECRET_FILE_H */
