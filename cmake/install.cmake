@@ -10,6 +10,7 @@ install(DIRECTORY include/ael DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
   PATTERN "metastore_dynamodb.h" EXCLUDE
   PATTERN "kms_aws.h" EXCLUDE
   PATTERN "kms_secrets_manager.h" EXCLUDE
+  PATTERN "kms_gcp.h" EXCLUDE
   PATTERN "kms_vault.h" EXCLUDE
   PATTERN "kms_pkcs11.h" EXCLUDE)
 install(FILES ${PROJECT_BINARY_DIR}/generated/include/ael/version.h
@@ -32,6 +33,9 @@ endif()
 if(TARGET ael_kms_aws_shared)
   install(FILES include/ael/kms_aws.h include/ael/kms_secrets_manager.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ael)
 endif()
+if(TARGET ael_kms_gcp_shared)
+  install(FILES include/ael/kms_gcp.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ael)
+endif()
 if(TARGET ael_vault_shared)
   install(FILES include/ael/kms_vault.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ael)
 endif()
@@ -41,7 +45,7 @@ endif()
 
 # One export set a library and kind, so that linking the shared library asks for
 # none of the packages that it is made with.
-foreach(name ael ael_sqlite ael_postgres ael_mysql ael_dynamodb ael_kms_aws ael_vault ael_pkcs11)
+foreach(name ael ael_sqlite ael_postgres ael_mysql ael_dynamodb ael_kms_aws ael_kms_gcp ael_vault ael_pkcs11)
   foreach(kind shared static)
     if(TARGET ${name}_${kind})
       install(TARGETS ${name}_${kind} EXPORT ${name}_${kind}
@@ -67,7 +71,7 @@ if(AEL_HAS_IPSEC_MB)
   set(AEL_PC_IPSEC_MB " -lIPSec_MB")
 endif()
 file(RELATIVE_PATH AEL_PC_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
-foreach(name ael ael-sqlite ael-postgres ael-mysql ael-dynamodb ael-kms-aws ael-vault ael-pkcs11)
+foreach(name ael ael-sqlite ael-postgres ael-mysql ael-dynamodb ael-kms-aws ael-kms-gcp ael-vault ael-pkcs11)
   string(REPLACE "-" "_" target ${name})
   if(TARGET ${target}_shared)
     configure_file(cmake/${name}.pc.in ${PROJECT_BINARY_DIR}/${name}.pc @ONLY)

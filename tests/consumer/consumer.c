@@ -18,6 +18,9 @@
 #ifdef WANT_KMS_AWS
 #include <ael/kms_aws.h>
 #endif
+#ifdef WANT_KMS_GCP
+#include <ael/kms_gcp.h>
+#endif
 #ifdef WANT_VAULT
 #include <ael/kms_vault.h>
 #endif
@@ -96,6 +99,23 @@ static enum ael_status try_kms_aws(void) {
     options.regions = &k_region;
     options.region_count = 1;
     enum ael_status status = ael_kms_aws_new(&options, &kms, NULL);
+    ael_kms_release(kms);
+    return status;
+#else
+    return AEL_OK;
+#endif
+}
+
+static enum ael_status try_kms_gcp(void) {
+#ifdef WANT_KMS_GCP
+    struct ael_kms_gcp_options options = AEL_KMS_GCP_OPTIONS_INIT;
+    struct ael_kms *kms = NULL;
+    options.auth = AEL_KMS_GCP_METADATA;
+    if (ael_kms_gcp_new(&options, &kms, NULL) != AEL_E_ARGUMENT) {
+        return AEL_E_STATE;
+    }
+    options.key = "projects/p/locations/global/keyRings/r/cryptoKeys/consumer";
+    enum ael_status status = ael_kms_gcp_new(&options, &kms, NULL);
     ael_kms_release(kms);
     return status;
 #else
@@ -202,6 +222,9 @@ int main(int argc, char **argv) {
     }
     if (status == AEL_OK) {
         status = try_kms_aws();
+    }
+    if (status == AEL_OK) {
+        status = try_kms_gcp();
     }
     if (status == AEL_OK) {
         status = try_vault();

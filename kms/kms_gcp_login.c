@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kms/kms_gcp_login.h"
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "base/hooks.h"
+#include "base/json.h"
+#include "kms/kms_gcp_refusal.h"
+#include "kms/text_pieces.h"
+#include "net/url.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char k_component[] = "kms/gcp";
+
+enum { URL_BYTES = 512 };
+
+static const struct ael_rest_kind k_kind = {
+    .component = k_component,
+    .asleep =
+        "who gives tokens is not asked, because that failed again and again; it is tried every some seconds",
+    .retry = "ael.kms.gcp.token_retry",
+    .breaker =
+        {"ael.kms.gcp.token_breaker_opened", "ael.kms.gcp.token_breaker_half_opened",
+         "ael.kms.gcp.token_breaker_closed"},
+    .refusal = ael_kms_gcp_token_refusal,
+};
+
+static enum ael_status refuse(struct ael_error *err, const char *why) {
+    return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "%s", why);
+}
+
+/* What is given, else what the environment says; NULL when neither does. */
+static const char *given_or_env(const char *given, const char *variable) {
+    const char *value = given != NULL ? given : getenv(variable);
+    return value == NULL || value[0] == '\0' ? NULL : value;
+}
+
+/* ---- where to ask ---- */
+
+/* Only to Google's own names and addresses of it, and to this machine, does a token's request go in the clear. */
+static bool is_near(const char *host) {
+    static const char *const k_hosts[] = {"169.254.169.254", "metadata.google.internal", "[fd20:ce::254]"};
+    for (size_t i = 0; i < sizeof k_hosts / sizeof k_hosts[0]; i++) {
+        if (strcmp(host, k_hosts[i]) == 0) {
+            return true;
+        }
+    }
+    return ael_url_host_is_loopback(host);
+}
+
+static enum ael_status use_metadata(
+    struct ael_kms_gcp_login *login, const struct ael_kms_gcp_options *options, struct ael_error *err) {
+    char url[URL_BYTES];
+    char host[AEL_URL_HOST_BYTES];
+    const char *given = given_or_env(options->metadata_host, "GCE_METADATA_HOST");
+    given = given == NULL ? "169.254.169.254" : given;
+    int len = snprintf(
+        url, sizeof url, "http://%s/computeMetadata/v1/instance/service-accounts/default/token", given);
+    if (len < 0 || len >= URL_BYTES || strpbrk(given, "/?#@ \r\n\t") != NULL || !ael_url_host(url, host) ||
+        !is_near(host)) {
+        return refuse(
+            err, "metadata_host (or GCE_METADATA_HOST) is neither the metadata server's name or address nor "
+                 "of this "
+                 "machine");
+    }
+    login->url = ael_alloc((size_t)len + 1);
+    if (login->url == NULL) {
+        return ael_error_set(err, AEL_E_NO_MEMORY, 0, k_component, "no memory for a KMS");
+    }
+    memcpy(login->url, url, (size_t)len + 1);
+    return AEL_OK;
+}
+
+static enum ael_status use_account(
+    struct ael_kms_gcp_login *login, const struct ael_kms_gcp_options *options, struct ael_error *err) {
+    const char *file = given_or_env(options->credentials_file, "GOOGLE_APPLICATION_CREDENTIALS");
+    if (file == NULL) {
+        return refuse(
+            err, "no service account: give credentials_file, or set GOOGLE_APPLICATION_CREDENTIALS");
+    }
+    return ael_kms_gcp_account_init(&login->account, file, err);
+}
+
+static enum ael_kms_gcp_auth choose(const struct ael_kms_gcp_options *options) {
+    if (options->auth != AEL_KMS_GCP_DEFAULT) {
+        return options->auth;
+    }
+    return given_or_env(options->credentials_file, "GOOGLE_APPLICATION_CREDENTIALS") != NULL
+               ? AEL_KMS_GCP_SERVICE_ACCOUNT
+               : AEL_KMS_GCP_METADATA;
+}
+
+static enum ael_status
+init_rest(struct ael_kms_gcp_login *login, const struct ael_kms_gcp_options *options, struct ael_error *err) {
+    struct ael_rest_options rest = {
+        .http = AEL_HTTP_OPTIONS_INIT,
+        .try_timeout_ms = options->try_timeout_ms,
+        .max_tries = options->max_tries,
+    };
+    rest.http.ca_file = options->ca_file;
+    rest.http.ca_path = options->ca_path;
+    rest.http.max_connections = 1; /* one token at a time */
+    rest.http.connect_timeout_ms = options->connect_timeout_ms;
+    return ael_rest_init(&login->rest, &k_kind, &rest, err);
+}
+
+/* see kms/kms_gcp_login.h */
+enum ael_status ael_kms_gcp_login_init(
+    struct ael_kms_gcp_login *login, const struct ael_kms_gcp_options *options, struct ael_error *err) {
+    login->how = choose(options);
+    switch (login->how) {
+    case AEL_KMS_GCP_METADATA:
+        AEL_TRY(use_metadata(login, options, err));
+        return init_rest(login, options, err);
+    case AEL_KMS_GCP_SERVICE_ACCOUNT:
+        AEL_TRY(use_account(login, options, err));
+        return init_rest(login, options, err);
+    case AEL_KMS_GCP_CALLBACK:
+        login->token = options->token;
+        login->context = options->token_context;
+        return login->token != NULL ? AEL_OK : refuse(err, "AEL_KMS_GCP_CALLBACK needs the callback token");
+    case AEL_KMS_GCP_DEFAULT:
+        break;
+    }
+    return refuse(err, "auth is none of the ways to come by a token");
+}
+
+/* see kms/kms_gcp_login.h */
+void ael_kms_gcp_login_clear(struct ael_kms_gcp_login *login) {
+    ael_rest_clear(&login->rest);
+    ael_kms_gcp_account_clear(&login->account);
+    ael_free(login->url);
+    login->url = NULL;
+}
+
+/* ---- what comes ---- */
+
+/* {"access_token":"","expires_in":3599,"token_type":"Bearer"} */
+static bool read_lifetime(struct ael_bytes body, int64_t *lifetime_s) {
+    static const char *const k_names[] = {"expires_in", "access_token"};
+    struct ael_json_reader reader;
+    size_t index = 0;
+    unsigned seen = 0;
+    int which = -1;
+    ael_json_reader_init(&reader, body);
+    ael_json_enter_object(&reader);
+    while (ael_json_next_member(&reader, &index, k_names, 2, &seen, &which)) {
+        if (which == 0) {
+            *lifetime_s = ael_json_read_int64(&reader);
+        } else {
+            ael_json_skip_value(&reader);
+        }
+    }
+    return ael_json_finish(&reader) == AEL_OK && seen == 3 && *lifetime_s > 0;
+}
+
+/* The metadata server says who it is: anybody may answer at that address in another network. */
+static bool is_metadata(const struct ael_http_response *response) {
+    struct ael_bytes value;
+    return ael_http_response_header(response, "Metadata-Flavor", &value) && value.len == 6 &&
+           memcmp(value.data, "Google", 6) == 0;
+}
+
+static enum ael_status check_grant(
+    void *context,
+    const struct ael_http_response *response,
+    struct ael_rest_answer *answer,
+    struct ael_error *err) {
+    const struct ael_kms_gcp_login *login = context;
+    if (login->how == AEL_KMS_GCP_METADATA && !is_metadata(response)) {
+        return ael_error_set(
+            err, AEL_E_BACKEND, 0, k_component,
+            "what answers is not Google's metadata server; is this machine in Google Cloud?");
+    }
+    int64_t lifetime_s = 0;
+    if (answer->text.pieces[0] == NULL || !read_lifetime(ael_buf_view(&answer->body), &lifetime_s)) {
+        return ael_error_set(
+            err, AEL_E_BACKEND, 0, k_component,
+            "the answer holds no token with a lifetime; is a proxy in the way, or the address another's?");
+    }
+    return AEL_OK;
+}
+
+static enum ael_status
+ask(struct ael_kms_gcp_login *login,
+    const struct ael_call *call,
+    struct ael_rest_request *request,
+    struct ael_token_grant *grant,
+    struct ael_error *err) {
+    struct ael_rest_answer answer;
+    request->check = check_grant;
+    request->context = login;
+    request->secrets.taken = "access_token";
+    request->secrets.taken_is_text = true;
+    enum ael_status status = ael_rest_ask(&login->rest, call, request, &answer, err);
+    if (status == AEL_OK && read_lifetime(ael_buf_view(&answer.body), &grant->lease_s)) {
+        grant->token = answer.text;
+        answer.text = (struct ael_http_text){{NULL}};
+    }
+    ael_rest_answer_clear(&answer);
+    return status;
+}
+
+/* ---- asking ---- */
+
+static enum ael_status ask_metadata(
+    struct ael_kms_gcp_login *login,
+    const struct ael_call *call,
+    struct ael_token_grant *grant,
+    struct ael_error *err) {
+    const struct ael_http_header flavor = {
+        ael_bytes_from_text("Metadata-Flavor"), ael_bytes_from_text("Google")};
+    struct ael_error said = {.status = AEL_OK};
+    struct ael_rest_request request = {
+        .method = "GET",
+        .url = login->url,
+        .what = "the metadata server",
+        .headers = &flavor,
+        .header_count = 1,
+        .no_proxy = true,
+    };
+    enum ael_status status = ask(login, call, &request, grant, &said);
+    if (status == AEL_E_UNREACHABLE && said.native_code < 300) { /* no answer at all */
+        return ael_error_set(
+            err, status, said.native_code, k_component,
+            "no metadata server answers; off Google Cloud give credentials_file or set "
+            "GOOGLE_APPLICATION_CREDENTIALS");
+    }
+    if (status != AEL_OK && err != NULL) {
+        *err = said;
+    }
+    return status;
+}
+
+static enum ael_status post_assertion(
+    struct ael_kms_gcp_login *login,
+    const struct ael_call *call,
+    struct ael_bytes body,
+    struct ael_secret *signature,
+    struct ael_token_grant *grant,
+    struct ael_error *err) {
+    const struct ael_http_header type = {
+        ael_bytes_from_text("Content-Type"), ael_bytes_from_text("application/x-www-form-urlencoded")};
+    struct ael_rest_request request = {
+        .method = "POST",
+        .url = login->account.token_uri,
+        .what = "token_uri",
+        .headers = &type,
+        .header_count = 1,
+        .body = body,
+        .secrets = {.sent_text = {{signature}}, .sent_at = body.len},
+    };
+    return ask(login, call, &request, grant, err);
+}
+
+static enum ael_status ask_token_uri(
+    struct ael_kms_gcp_login *login,
+    const struct ael_call *call,
+    struct ael_token_grant *grant,
+    struct ael_error *err) {
+    static const char k_head[] =
+        "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=";
+    struct ael_buf body = AEL_BUF_INIT;
+    struct ael_secret *signature = NULL;
+    enum ael_status status = ael_buf_append(&body, ael_bytes_from_text(k_head));
+    if (status != AEL_OK) {
+        return ael_error_set(err, status, 0, k_component, "no memory for a request");
+    }
+    status = ael_kms_gcp_account_assert(&login->account, &body, &signature, err);
+    if (status == AEL_OK) {
+        status = post_assertion(login, call, ael_buf_view(&body), signature, grant, err);
+    }
+    ael_secret_release(signature);
+    ael_buf_clear(&body);
+    return status;
+}
+
+static enum ael_status take_given(
+    struct ael_secret *token, int64_t lifetime_s, struct ael_token_grant *grant, struct ael_error *err) {
+    if (token == NULL || lifetime_s < 0) {
+        return ael_error_set(
+            err, AEL_E_CALLBACK, 0, k_component, "the callback gave no token, or a negative lifetime");
+    }
+    enum ael_status status = ael_text_pieces_cut(token, &grant->token);
+    if (status == AEL_E_ARGUMENT) {
+        return ael_error_set(err, AEL_E_CALLBACK, 0, k_component, "the callback's token is too long");
+    }
+    grant->lease_s = lifetime_s;
+    return status == AEL_OK ? AEL_OK
+                            : ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
+}
+
+static enum ael_status ask_callback(
+    const struct ael_kms_gcp_login *login,
+    const struct ael_call *call,
+    struct ael_token_grant *grant,
+    struct ael_error *err) {
+    struct ael_secret *token = NULL;
+    int64_t lifetime_s = 0;
+    struct ael_error said = {.status = AEL_OK};
+    enum ael_status status = login->token(login->context, call, &token, &lifetime_s, &said);
+    if (status == AEL_OK) {
+        status = take_given(token, lifetime_s, grant, err);
+    } else if (said.status == status && err != NULL) {
+        *err = said;
+    } else {
+        (void)ael_error_set(
+            err, status, 0, k_component, "the callback gave no token: %s", ael_status_text(status));
+    }
+    ael_secret_release(token);
+    return status;
+}
+
+/* see kms/kms_gcp_login.h */
+enum ael_status ael_kms_gcp_login_run(
+    struct ael_kms_gcp_login *login,
+    const struct ael_call *call,
+    struct ael_token_grant *grant,
+    struct ael_error *err) {
+    ael_metric_event("ael.kms.gcp.login");
+    if (login->how == AEL_KMS_GCP_CALLBACK) {
+        return ask_callback(login, call, grant, err);
+    }
+    return login->how == AEL_KMS_GCP_METADATA ? ask_metadata(login, call, grant, err)
+                                              : ask_token_uri(login, call, grant, err);
+}

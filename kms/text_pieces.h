@@ -1,0 +1,20 @@
+/*
+ * kms/text_pieces.h - a token that a host gives as one secret, in the pieces in which it is sent.
+ * Layer: kms. Threads: any.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef AEL_KMS_TEXT_PIECES_H
+#define AEL_KMS_TEXT_PIECES_H
+
+#include "net/http_exchange.h"
+
+/**
+ * Cuts a text.
+ *
+ * @param text    stays the caller's. @param pieces receives them, to be cleared; none on failure.
+ * @return AEL_OK; AEL_E_ARGUMENT (longer than AEL_HTTP_TEXT_PIECES of AEL_HTTP_TEXT_BYTES); or as ael_secret_access_begin,
+ *         ael_scratch_begin and ael_secret_new.
+ */
+AEL_MUST_CHECK enum ael_status ael_text_pieces_cut(struct ael_secret *text, struct ael_http_text *pieces);
+
+#endif /* AEL_KMS_TEXT_PIECES_H */

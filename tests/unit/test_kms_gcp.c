@@ -1,0 +1,747 @@
+/*
+ * tests/unit/test_kms_gcp.c - ael/kms_gcp.h against a strict stub: what is sent, tokens, checksums, refusals, options.
+ * Layer: tests.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "base/clock.h"
+#include "tests/support/child.h"
+#include "tests/support/gcp_stub.h"
+#include "tests/support/suite.h"
+
+#include <ael/sys/kms_backend.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- a world: a stub, a KMS, a key, and the key encrypted ---- */
+
+struct world {
+    struct gcp_stub stub;
+    struct ael_kms *kms;
+    struct ael_secret *key;
+    struct ael_buf sealed;
+    struct ael_error err;
+};
+
+typedef void (*more_fn)(struct gcp_stub *stub, struct ael_kms_gcp_options *options);
+
+static void world_begin(struct world *world, more_fn more) {
+    struct ael_kms_gcp_options options = AEL_KMS_GCP_OPTIONS_INIT;
+    memset(world, 0, sizeof *world);
+    world->sealed = (struct ael_buf)AEL_BUF_INIT;
+    CU_ASSERT_FATAL(gcp_stub_start(&world->stub));
+    gcp_stub_options(&world->stub, &options);
+    if (more != NULL) {
+        more(&world->stub, &options);
+    }
+    CU_ASSERT_EQUAL_FATAL(ael_kms_gcp_new(&options, &world->kms, &world->err), AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(ael_secret_new_random(32, &world->key), AEL_OK);
+}
+
+static void world_end(struct world *world) {
+    ael_buf_clear(&world->sealed);
+    ael_secret_release(world->key);
+    ael_kms_release(world->kms);
+    gcp_stub_stop(&world->stub);
+}
+
+static enum ael_status seal(struct world *world) {
+    ael_buf_clear(&world->sealed);
+    enum ael_status status = ael_kms_encrypt_key(world->kms, NULL, world->key, &world->sealed, &world->err);
+    CU_ASSERT(status == AEL_OK || world->sealed.len == 0);
+    http_server_sync();
+    return status;
+}
+
+static bool same(struct ael_secret *a, struct ael_secret *b) {
+    struct ael_secret_access one;
+    struct ael_secret_access two;
+    bool equal = a != NULL && b != NULL && ael_secret_access_begin(a, &one) == AEL_OK;
+    if (equal) {
+        equal = ael_secret_access_begin(b, &two) == AEL_OK && memcmp(one.bytes.data, two.bytes.data, 32) == 0;
+        equal = ael_secret_access_end(&two) == AEL_OK && equal;
+        equal = ael_secret_access_end(&one) == AEL_OK && equal;
+    }
+    return equal;
+}
+
+/* What decrypting gives; AEL_OK only with the right key. */
+static enum ael_status open_text(struct world *world, struct ael_bytes sealed) {
+    struct ael_secret *back = NULL;
+    enum ael_status status = ael_kms_decrypt_key(world->kms, NULL, sealed, &back, &world->err);
+    CU_ASSERT_EQUAL(status == AEL_OK, same(world->key, back));
+    CU_ASSERT(status == AEL_OK || back == NULL);
+    ael_secret_release(back);
+    http_server_sync();
+    return status;
+}
+
+static enum ael_status open_sealed(struct world *world) {
+    return open_text(world, ael_buf_view(&world->sealed));
+}
+
+static void expect_round_trip(struct world *world) {
+    world->err = (struct ael_error){.status = AEL_OK};
+    CU_ASSERT_EQUAL(seal(world), AEL_OK);
+    CU_ASSERT_EQUAL(open_sealed(world), AEL_OK);
+    if (world->err.status != AEL_OK) {
+        printf("\n    %s (%s)", world->err.detail, world->stub.complaint);
+    }
+}
+
+static bool says(const struct world *world, const char *words) {
+    bool found = strstr(world->err.detail, words) != NULL;
+    if (!found) {
+        printf("\n    not \"%s\": %s", words, world->err.detail);
+    }
+    return found;
+}
+
+/* ---- what is sent ---- */
+
+static void test_kms_gcp__sends_what_google_asks_for(void) {
+    struct world world;
+    world_begin(&world, NULL);
+    expect_round_trip(&world);
+    CU_ASSERT_STRING_EQUAL(world.stub.complaint, "");
+    CU_ASSERT_EQUAL(world.stub.encrypts, 1);
+    CU_ASSERT_EQUAL(world.stub.decrypts, 1);
+    CU_ASSERT(world.sealed.len > 11 && memcmp(world.sealed.data, "gcp-kms:v1:", 11) == 0);
+    CU_ASSERT_EQUAL(ael_kms_form_of(world.kms, ael_buf_view(&world.sealed)), AEL_KMS_FORM_OWN);
+    CU_ASSERT_EQUAL(ael_kms_form_of(world.kms, ael_bytes_from_text("vault:v1:AAAA")), AEL_KMS_FORM_FOREIGN);
+    world_end(&world);
+}
+
+static void add_data(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
+    (void)stub;
+    options->additional_data = ael_bytes_from_text("orders, production");
+}
+
+static void test_kms_gcp__binds_keys_to_additional_data(void) {
+    struct world world;
+    struct ael_kms *without = NULL;
+    struct ael_kms_gcp_options options = AEL_KMS_GCP_OPTIONS_INIT;
+    world_begin(&world, add_data);
+    expect_round_trip(&world);
+    gcp_stub_options(&world.stub, &options);
+    CU_ASSERT_EQUAL_FATAL(ael_kms_gcp_new(&options, &without, &world.err), AEL_OK);
+    struct ael_kms *with = world.kms;
+    world.kms = without;
+    CU_ASSERT_EQUAL(open_sealed(&world), AEL_E_KMS);
+    CU_ASSERT(says(&world, "additional data"));
+    world.kms = with;
+    CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
+    ael_kms_release(without);
+    world_end(&world);
+}
+
+/* ---- tokens ---- */
+
+static void test_kms_gcp__gets_a_token_anew_at_two_thirds_of_its_life(void) {
+    struct world world;
+    ael_clock_set_for_test(ael_clock_wall_s(), ael_clock_boot_ns());
+    world_begin(&world, NULL);
+    expect_round_trip(&world);
+    expect_round_trip(&world);
+    CU_ASSERT_EQUAL(world.stub.metadata, 1);
+    ael_clock_advance_for_test(2390);
+    expect_round_trip(&world);
+    CU_ASSERT_EQUAL(world.stub.metadata, 1);
+    ael_clock_advance_for_test(20);
+    expect_round_trip(&world);
+    CU_ASSERT_EQUAL(world.stub.metadata, 2);
+    world_end(&world);
+    ael_clock_reset_for_test();
+}
+
+static void test_kms_gcp__gets_a_token_anew_when_one_is_refused(void) {
+    struct world world;
+    world_begin(&world, NULL);
+    expect_round_trip(&world);
+    world.stub.token[5] ^= 1;
+    http_server_sync();
+    expect_round_trip(&world);
+    CU_ASSERT_EQUAL(world.stub.metadata, 2);
+    CU_ASSERT_EQUAL(world.stub.encrypts, 3);
+    world_end(&world);
+}
+
+static void test_kms_gcp__takes_tokens_of_several_pieces(void) {
+    static const size_t k_lens[] = {20, 703, 704, 705, 1408, 2048, AEL_KMS_GCP_MAX_TOKEN};
+    for (size_t i = 0; i < sizeof k_lens / sizeof k_lens[0]; i++) {
+        struct world world;
+        world_begin(&world, NULL);
+        world.stub.token_len = k_lens[i];
+        http_server_sync();
+        expect_round_trip(&world);
+        CU_ASSERT_EQUAL(world.stub.metadata, 1);
+        world_end(&world);
+    }
+    struct world world;
+    world_begin(&world, NULL);
+    world.stub.token_len = AEL_KMS_GCP_MAX_TOKEN + 1;
+    http_server_sync();
+    CU_ASSERT_EQUAL(seal(&world), AEL_E_BACKEND);
+    CU_ASSERT(says(&world, "too long"));
+    CU_ASSERT_EQUAL(world.stub.encrypts, 0);
+    world_end(&world);
+}
+
+enum { THREADS = 16 };
+
+static struct world s_shared;
+static atomic_uint s_good;
+
+static void *open_in_thread(void *unused) {
+    (void)unused;
+    struct ael_secret *back = NULL;
+    if (ael_kms_decrypt_key(s_shared.kms, NULL, ael_buf_view(&s_shared.sealed), &back, NULL) == AEL_OK) {
+        (void)atomic_fetch_add(&s_good, 1);
+    }
+    ael_secret_release(back);
+    return NULL;
+}
+
+static void test_kms_gcp__gets_one_token_for_all_threads(void) {
+    pthread_t threads[THREADS];
+    world_begin(&s_shared, NULL);
+    CU_ASSERT_EQUAL(seal(&s_shared), AEL_OK);
+    s_shared.stub.token[5] ^= 1;
+    http_server_sync();
+    atomic_store(&s_good, 0);
+    for (int i = 0; i < THREADS; i++) {
+        CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[i], NULL, open_in_thread, NULL), 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        (void)pthread_join(threads[i], NULL);
+    }
+    http_server_sync();
+    CU_ASSERT_EQUAL(atomic_load(&s_good), THREADS);
+    CU_ASSERT_EQUAL(s_shared.stub.metadata, 2);
+    world_end(&s_shared);
+}
+
+static int in_child(void) {
+    bool good = open_sealed(&s_shared) == AEL_OK && seal(&s_shared) == AEL_OK;
+    return good && open_sealed(&s_shared) == AEL_OK ? 0 : 1;
+}
+
+static void test_kms_gcp__works_in_a_child_beside_its_parent(void) {
+    world_begin(&s_shared, NULL);
+    CU_ASSERT_EQUAL(seal(&s_shared), AEL_OK);
+    CU_ASSERT_EQUAL(child_run(in_child), 0);
+    CU_ASSERT_EQUAL(open_sealed(&s_shared), AEL_OK);
+    world_end(&s_shared);
+}
+
+/* ---- service accounts ---- */
+
+static void use_account(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
+    options->auth = AEL_KMS_GCP_DEFAULT;
+    options->credentials_file = gcp_stub_file(stub, "service_account", "/token", true);
+}
+
+static void test_kms_gcp__signs_for_a_service_account(void) {
+    struct world world;
+    world_begin(&world, use_account);
+    expect_round_trip(&world);
+    CU_ASSERT_EQUAL(world.stub.assertions, 1);
+    CU_ASSERT_EQUAL(world.stub.metadata, 0);
+    CU_ASSERT_STRING_EQUAL(world.stub.complaint, "");
+    world_end(&world);
+}
+
+static void test_kms_gcp__reads_the_account_anew_for_each_token(void) {
+    struct world world;
+    world_begin(&world, use_account);
+    (void)gcp_stub_file(&world.stub, "service_account", "/token", false);
+    CU_ASSERT_EQUAL(seal(&world), AEL_E_KEY_FILE);
+    CU_ASSERT(says(&world, "no private key"));
+    (void)gcp_stub_file(&world.stub, "service_account", "https://elsewhere.example/token", true);
+    CU_ASSERT_EQUAL(seal(&world), AEL_E_KEY_FILE);
+    CU_ASSERT(says(&world, "token_uri"));
+    CU_ASSERT_EQUAL(world.stub.assertions, 0);
+    (void)gcp_stub_file(&world.stub, "service_account", "/token", true);
+    expect_round_trip(&world);
+    world_end(&world);
+}
+
+static void expect_file_refused(struct gcp_stub *stub, const char *file, const char *words) {
+    struct ael_kms_gcp_options options = AEL_KMS_GCP_OPTIONS_INIT;
+    struct ael_error err = {.status = AEL_OK};
+    struct ael_kms *kms = NULL;
+    gcp_stub_options(stub, &options);
+    options.auth = AEL_KMS_GCP_SERVICE_ACCOUNT;
+    options.credentials_file = file;
+    CU_ASSERT_EQUAL(ael_kms_gcp_new(&options, &kms, &err), AEL_E_KEY_FILE);
+    CU_ASSERT_PTR_NULL(kms);
+    CU_ASSERT_EQUAL(err.status, AEL_E_KEY_FILE);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.detail, words));
+    if (strstr(err.detail, words) == NULL) {
+        printf("\n    not \"%s\": %s", words, err.detail);
+    }
+}
+
+static void write_file(const struct gcp_stub *stub, const char *text) {
+    FILE *file = fopen(stub->file, "w");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    (void)fputs(text, file);
+    (void)fclose(file);
+}
+
+static void test_kms_gcp_new__says_what_is_wrong_with_a_file(void) {
+    struct gcp_stub stub;
+    CU_ASSERT_FATAL(gcp_stub_start(&stub));
+    expect_file_refused(&stub, "/nowhere/account.json", "/nowhere/account.json");
+    expect_file_refused(&stub, "/tmp", "/tmp");
+    expect_file_refused(&stub, gcp_stub_file(&stub, "external_account", "/token", true), "external_account");
+    expect_file_refused(&stub, gcp_stub_file(&stub, "service_account", NULL, true), "token_uri");
+    expect_file_refused(&stub, gcp_stub_file(&stub, "service_account", "/token", false), "no private key");
+    expect_file_refused(
+        &stub, gcp_stub_file(&stub, "service_account", "http://elsewhere.example/", true), "https://");
+    write_file(&stub, "");
+    expect_file_refused(&stub, stub.file, "no JSON");
+    write_file(&stub, "{\"type\":\"service_account\",\"client_email\":");
+    expect_file_refused(&stub, stub.file, "no JSON");
+    write_file(
+        &stub,
+        "{\"type\":\"service_account\",\"client_email\":\"a@b\\\"\",\"private_key_id\":\"1\",\"token_uri\":"
+        "\"https://a/\",\"private_key\":\"x\"}");
+    expect_file_refused(&stub, stub.file, "client_email");
+    write_file(
+        &stub, "{\"type\":\"service_account\",\"client_email\":\"a@b\",\"private_key_id\":\"1\",\"token_"
+               "uri\":\"https://a/\","
+               "\"private_key\":\"-----BEGIN PRIVATE KEY-----\\nMIIB\\n-----END PRIVATE KEY-----\\n\"}");
+    expect_file_refused(&stub, stub.file, "no private key");
+    gcp_stub_stop(&stub);
+}
+
+/* ---- callbacks ---- */
+
+static struct gcp_stub *s_stub;
+static enum ael_status s_gives;
+static size_t s_gives_len;
+static unsigned s_asked;
+
+static enum ael_status give(
+    void *context,
+    const struct ael_call *call,
+    struct ael_secret **token,
+    int64_t *lifetime_s,
+    struct ael_error *err) {
+    static char text[AEL_KMS_GCP_MAX_GIVEN_TOKEN + 2];
+    (void)context;
+    (void)err;
+    CU_ASSERT(call->deadline_ns != 0);
+    s_asked++;
+    *lifetime_s = 3600;
+    if (s_gives != AEL_OK || s_gives_len == 0) {
+        return s_gives;
+    }
+    memset(text, 't', s_gives_len);
+    text[s_gives_len] = '\0';
+    if (s_gives_len < sizeof s_stub->token) {
+        (void)snprintf(s_stub->token, sizeof s_stub->token, "%s", text);
+    }
+    http_server_sync();
+    return ael_secret_new((uint8_t *)text, s_gives_len, token);
+}
+
+static void use_callback(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
+    s_stub = stub;
+    s_gives = AEL_OK;
+    s_gives_len = 1500;
+    s_asked = 0;
+    options->auth = AEL_KMS_GCP_CALLBACK;
+    options->token = give;
+}
+
+static void test_kms_gcp__takes_a_callbacks_token(void) {
+    struct world world;
+    world_begin(&world, use_callback);
+    expect_round_trip(&world);
+    CU_ASSERT_EQUAL(s_asked, 1);
+    CU_ASSERT_EQUAL(world.stub.metadata, 0);
+    world_end(&world);
+}
+
+static void test_kms_gcp__hands_on_that_a_callback_failed(void) {
+    struct world world;
+    world_begin(&world, use_callback);
+    s_gives = AEL_E_UNREACHABLE;
+    CU_ASSERT_EQUAL(seal(&world), AEL_E_UNREACHABLE);
+    CU_ASSERT(says(&world, "callback"));
+    s_gives = AEL_OK;
+    s_gives_len = 0;
+    CU_ASSERT_EQUAL(seal(&world), AEL_E_CALLBACK);
+    s_gives_len = AEL_KMS_GCP_MAX_GIVEN_TOKEN + 1;
+    CU_ASSERT_EQUAL(seal(&world), AEL_E_CALLBACK);
+    CU_ASSERT(says(&world, "too long"));
+    CU_ASSERT_EQUAL(world.stub.encrypts, 0);
+    s_gives_len = 961;
+    expect_round_trip(&world);
+    world_end(&world);
+}
+
+/* ---- checksums ---- */
+
+/* Replaces the first of two texts by the second, of the same length. */
+static void replace(struct http_server_reply *reply, const char *from, const char *to) {
+    char *at = strstr(reply->body, from);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(at);
+    memcpy(at, to, strlen(to));
+}
+
+static void turn_digit(struct http_server_reply *reply, const char *before) {
+    char *at = strstr(reply->body, before);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(at);
+    at += strlen(before);
+    *at = *at == '9' ? '8' : (char)(*at + 1);
+}
+
+static void spoil_checksum(
+    struct gcp_stub *stub, const struct http_server_request *request, struct http_server_reply *reply) {
+    (void)stub;
+    turn_digit(
+        reply,
+        strstr(request->target, ":encrypt") != NULL ? "\"ciphertextCrc32c\": \"" : "\"plaintextCrc32c\": \"");
+}
+
+static void spoil_text(
+    struct gcp_stub *stub, const struct http_server_request *request, struct http_server_reply *reply) {
+    const char *before =
+        strstr(request->target, ":encrypt") != NULL ? "\"ciphertext\": \"" : "\"plaintext\": \"";
+    char *at = strstr(reply->body, before);
+    (void)stub;
+    CU_ASSERT_PTR_NOT_NULL_FATAL(at);
+    at += strlen(before) + 4;
+    *at = *at == 'A' ? 'B' : 'A';
+}
+
+static void spoil_verified(
+    struct gcp_stub *stub, const struct http_server_request *request, struct http_server_reply *reply) {
+    (void)stub;
+    if (strstr(request->target, ":encrypt") != NULL) {
+        replace(reply, "\"verifiedPlaintextCrc32c\": true", "\"verifiedPlaintextCrc32c\":false");
+    } else {
+        turn_digit(reply, "\"plaintextCrc32c\": \"");
+    }
+}
+
+static void test_kms_gcp__asks_again_for_what_arrived_damaged(void) {
+    static const gcp_stub_spoil_fn k_spoils[] = {spoil_checksum, spoil_text, spoil_verified};
+    for (size_t i = 0; i < sizeof k_spoils / sizeof k_spoils[0]; i++) {
+        struct world world;
+        world_begin(&world, NULL);
+        world.stub.spoil = k_spoils[i];
+        world.stub.spoil_times = 1;
+        http_server_sync();
+        CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+        CU_ASSERT_EQUAL(world.stub.encrypts, 2);
+        world.stub.spoil_times = 1;
+        http_server_sync();
+        CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
+        CU_ASSERT_EQUAL(world.stub.decrypts, 2);
+        world_end(&world);
+    }
+}
+
+static void test_kms_gcp__does_not_take_what_stays_damaged(void) {
+    static const gcp_stub_spoil_fn k_spoils[] = {spoil_checksum, spoil_text, spoil_verified};
+    for (size_t i = 0; i < sizeof k_spoils / sizeof k_spoils[0]; i++) {
+        struct world world;
+        world_begin(&world, NULL);
+        expect_round_trip(&world);
+        world.stub.spoil = k_spoils[i];
+        world.stub.spoil_times = 100;
+        http_server_sync();
+        CU_ASSERT_EQUAL(open_sealed(&world), AEL_E_UNREACHABLE);
+        CU_ASSERT(says(&world, "damaged"));
+        CU_ASSERT_EQUAL(seal(&world), AEL_E_UNREACHABLE);
+        CU_ASSERT_EQUAL(world.stub.encrypts, 4);
+        world_end(&world);
+    }
+}
+
+static void spoil_name(
+    struct gcp_stub *stub, const struct http_server_request *request, struct http_server_reply *reply) {
+    (void)stub;
+    (void)request;
+    replace(reply, "cryptoKeys/orders", "cryptoKeys/0rders");
+}
+
+static void test_kms_gcp_encrypt__refuses_another_keys_answer(void) {
+    struct world world;
+    world_begin(&world, NULL);
+    world.stub.spoil = spoil_name;
+    world.stub.spoil_times = 1;
+    http_server_sync();
+    CU_ASSERT_EQUAL(seal(&world), AEL_E_BACKEND);
+    CU_ASSERT(says(&world, "another key"));
+    world_end(&world);
+}
+
+static void
+spoil_key(struct gcp_stub *stub, const struct http_server_request *request, struct http_server_reply *reply) {
+    (void)stub;
+    (void)request; /* 16 bytes, with their own checksum */
+    (void)snprintf(
+        reply->body, sizeof reply->body,
+        "{\"plaintext\":\"AAAAAAAAAAAAAAAAAAAAAA==\",\"plaintextCrc32c\":\"1\"}");
+}
+
+static void test_kms_gcp_decrypt__refuses_keys_of_another_length(void) {
+    struct world world;
+    world_begin(&world, NULL);
+    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    world.stub.spoil = spoil_key;
+    world.stub.spoil_times = 1;
+    http_server_sync();
+    CU_ASSERT_EQUAL(open_sealed(&world), AEL_E_KMS);
+    CU_ASSERT(says(&world, "32 bytes"));
+    world_end(&world);
+}
+
+/* ---- what comes instead of an answer ---- */
+
+static struct http_server_reply s_reply;
+
+static void
+spoil_all(struct gcp_stub *stub, const struct http_server_request *request, struct http_server_reply *reply) {
+    (void)stub;
+    (void)request;
+    *reply = s_reply;
+}
+
+static void answer_with(struct world *world, int status, const char *body) {
+    memset(&s_reply, 0, sizeof s_reply);
+    s_reply.status = status;
+    (void)snprintf(s_reply.body, sizeof s_reply.body, "%s", body);
+    world->stub.spoil = spoil_all;
+    world->stub.spoil_times = 100;
+    http_server_sync();
+}
+
+static void one_try(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
+    (void)stub;
+    options->max_tries = 1;
+}
+
+static void test_kms_gcp__refuses_answers_that_are_none_of_googles(void) {
+    static const char *const k_bodies[] = {
+        "",
+        "<html>Welcome to the hotel's network</html>",
+        "[]",
+        "{}",
+        "{\"name\":\"x\",\"ciphertext\":\"AAAA\",\"ciphertextCrc32c\":\"1\"",
+        "{\"ciphertext\":\"!\",\"plaintext\":\"!\"}",
+        "{\"plaintext\":\"MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\"}",
+        "{\"plaintext\":\"MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\",\"plaintextCrc32c\":1}"};
+    for (size_t i = 0; i < sizeof k_bodies / sizeof k_bodies[0]; i++) {
+        struct world world;
+        world_begin(&world, one_try);
+        CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+        answer_with(&world, 200, k_bodies[i]);
+        CU_ASSERT_EQUAL(open_sealed(&world), AEL_E_BACKEND);
+        CU_ASSERT_EQUAL(seal(&world), AEL_E_BACKEND);
+        CU_ASSERT_PTR_NULL(strstr(world.err.detail, "hotel"));
+        world_end(&world);
+    }
+}
+
+static void test_kms_gcp__says_what_a_refusal_means(void) {
+    static const struct {
+        int http_status;
+        const char *body;
+        enum ael_status status;
+        const char *words;
+    } k_refusals[] = {
+        {403, "{\"error\":{\"status\":\"PERMISSION_DENIED\"}}", AEL_E_KMS, "cryptoKeyEncrypterDecrypter"},
+        {403,
+         "{\"error\":{\"status\":\"PERMISSION_DENIED\",\"details\":[{\"reason\":\"SERVICE_DISABLED\"}]}}",
+         AEL_E_KMS, "gcloud services enable"},
+        {403, "{\"error\":{\"details\":[{\"reason\":\"ACCESS_TOKEN_SCOPE_INSUFFICIENT\"}]}}", AEL_E_KMS,
+         "scope"},
+        {404, "{\"error\":{\"status\":\"NOT_FOUND\"}}", AEL_E_KMS, "no such key"},
+        {400, "{\"error\":{\"status\":\"FAILED_PRECONDITION\"}}", AEL_E_KMS, "disabled or destroyed"},
+        {400, "{\"error\":{\"status\":\"INVALID_ARGUMENT\",\"message\":\"secret words\"}}", AEL_E_KMS,
+         "damaged"},
+        {400, "{\"error\":{\"status\":\"INVALID_ARGUMENT\",\"message\":\"The checksum did not match\"}}",
+         AEL_E_UNREACHABLE, "arrived damaged"},
+        {401, "{\"error\":{\"status\":\"UNAUTHENTICATED\"}}", AEL_E_KMS, "token"},
+        {429, "{\"error\":{\"status\":\"RESOURCE_EXHAUSTED\"}}", AEL_E_UNREACHABLE, "quota"},
+        {503, "{\"error\":{\"status\":\"UNAVAILABLE\"}}", AEL_E_UNREACHABLE, "ill or busy"},
+        {502, "<html>secret words</html>", AEL_E_UNREACHABLE, "ill or busy"},
+        {403, "<html>secret words</html>", AEL_E_BACKEND, "proxy"},
+        {302, "", AEL_E_BACKEND, "proxy"},
+    };
+    for (size_t i = 0; i < sizeof k_refusals / sizeof k_refusals[0]; i++) {
+        struct world world;
+        world_begin(&world, one_try);
+        answer_with(&world, k_refusals[i].http_status, k_refusals[i].body);
+        CU_ASSERT_EQUAL(seal(&world), k_refusals[i].status);
+        CU_ASSERT_EQUAL(world.err.native_code, k_refusals[i].http_status);
+        CU_ASSERT(says(&world, k_refusals[i].words));
+        CU_ASSERT(says(&world, "orders:encrypt"));
+        CU_ASSERT_PTR_NULL(strstr(world.err.detail, "secret words"));
+        world_end(&world);
+    }
+}
+
+static void test_kms_gcp__keeps_to_the_deadline_of_a_call(void) {
+    struct world world;
+    struct ael_call call = AEL_CALL_INIT;
+    struct ael_secret *back = NULL;
+    world_begin(&world, one_try);
+    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    answer_with(&world, 200, "");
+    s_reply.how = HTTP_SERVER_HANGS;
+    http_server_sync();
+    call.deadline_ns = ael_deadline_in_ms(200);
+    CU_ASSERT_EQUAL(
+        ael_kms_decrypt_key(world.kms, &call, ael_buf_view(&world.sealed), &back, &world.err), AEL_E_TIMEOUT);
+    CU_ASSERT_PTR_NULL(back);
+    world_end(&world);
+}
+
+/* ---- what is kept ---- */
+
+static void test_kms_gcp_decrypt__refuses_what_is_none_of_its_own_without_asking(void) {
+    static const char *const k_strangers[] = {
+        "",
+        "gcp-kms:v1",
+        "gcp-kms:v1:",
+        "gcp-kms:v2:AAAA",
+        "gcp-kms:v1:AAA",
+        "gcp-kms:v1:AA\"A",
+        "gcp-kms:v1:AAB=",
+        "vault:v1:AAAA",
+        "{\"encryptedKey\":\"\"}"};
+    struct world world;
+    world_begin(&world, NULL);
+    for (size_t i = 0; i < sizeof k_strangers / sizeof k_strangers[0]; i++) {
+        CU_ASSERT_EQUAL(open_text(&world, ael_bytes_from_text(k_strangers[i])), AEL_E_KMS);
+        CU_ASSERT(says(&world, "of another KMS"));
+    }
+    CU_ASSERT_EQUAL(world.stub.decrypts, 0);
+    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    world.sealed.data[40] ^= 1;
+    CU_ASSERT_EQUAL(open_sealed(&world), AEL_E_KMS);
+    CU_ASSERT(says(&world, "damaged"));
+    world_end(&world);
+}
+
+/* ---- options ---- */
+
+static void no_key(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
+    (void)stub;
+    options->key = NULL;
+}
+static void a_version(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
+    (void)stub;
+    options->key = GCP_STUB_RING "orders/cryptoKeyVersions/1";
+}
+static void an_action(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
+    (void)stub;
+    options->key = GCP_STUB_RING "orders:decrypt";
+}
+static void dots(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
+    (void)stub;
+    options->key = GCP_STUB_RING "..";
+}
+static void a_query(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
+    (void)stub;
+    options->key = GCP_STUB_RING "orders?x=y";
+}
+static void no_tls(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
+    (void)stub;
+    options->endpoint = "http://cloudkms.example";
+}
+static void a_path(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
+    (void)stub;
+    options->endpoint = "https://cloudkms.example/v1";
+}
+static void a_far_host(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
+    (void)stub;
+    options->metadata_host = "metadata.example";
+}
+static void a_far_host_behind_a_name(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
+    (void)stub;
+    options->metadata_host = "169.254.169.254@metadata.example";
+}
+static void no_callback(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
+    (void)stub;
+    options->auth = AEL_KMS_GCP_CALLBACK;
+}
+static void no_file(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
+    (void)stub;
+    options->auth = AEL_KMS_GCP_SERVICE_ACCOUNT;
+}
+static void another_way(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
+    (void)stub;
+    options->auth = (enum ael_kms_gcp_auth)9;
+}
+static void much_data(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
+    (void)stub;
+    options->additional_data.len = 1025;
+}
+static void no_tries(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
+    (void)stub;
+    options->max_tries = 0;
+}
+static void another_size(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
+    (void)stub;
+    options->size--;
+}
+
+static void test_kms_gcp_new__refuses_bad_options(void) {
+    static const more_fn k_ways[] = {no_key,      a_version,  dots,
+                                     an_action,   a_query,    no_tls,
+                                     a_path,      a_far_host, a_far_host_behind_a_name,
+                                     no_callback, no_file,    another_way,
+                                     much_data,   no_tries,   another_size};
+    struct gcp_stub stub;
+    CU_ASSERT_FATAL(gcp_stub_start(&stub));
+    for (size_t i = 0; i < sizeof k_ways / sizeof k_ways[0]; i++) {
+        struct ael_kms_gcp_options options = AEL_KMS_GCP_OPTIONS_INIT;
+        struct ael_error err = {.status = AEL_OK};
+        struct ael_kms *kms = NULL;
+        gcp_stub_options(&stub, &options);
+        k_ways[i](&stub, &options);
+        CU_ASSERT_EQUAL(ael_kms_gcp_new(&options, &kms, &err), AEL_E_ARGUMENT);
+        CU_ASSERT_PTR_NULL(kms);
+        CU_ASSERT(strlen(err.detail) > 10);
+        ael_kms_release(kms);
+    }
+    CU_ASSERT_EQUAL(ael_kms_gcp_new(NULL, NULL, NULL), AEL_E_ARGUMENT);
+    gcp_stub_stop(&stub);
+}
+
+static const struct test_case k_cases[] = {
+    {"it sends what Google asks for", test_kms_gcp__sends_what_google_asks_for},
+    {"it binds keys to additional data", test_kms_gcp__binds_keys_to_additional_data},
+    {"a token anew at two thirds", test_kms_gcp__gets_a_token_anew_at_two_thirds_of_its_life},
+    {"a token anew when one is refused", test_kms_gcp__gets_a_token_anew_when_one_is_refused},
+    {"tokens of several pieces", test_kms_gcp__takes_tokens_of_several_pieces},
+    {"one token for all threads", test_kms_gcp__gets_one_token_for_all_threads},
+    {"a child of fork", test_kms_gcp__works_in_a_child_beside_its_parent},
+    {"it signs for a service account", test_kms_gcp__signs_for_a_service_account},
+    {"it reads the account anew", test_kms_gcp__reads_the_account_anew_for_each_token},
+    {"what is wrong with a file", test_kms_gcp_new__says_what_is_wrong_with_a_file},
+    {"a callback's token", test_kms_gcp__takes_a_callbacks_token},
+    {"a callback that fails", test_kms_gcp__hands_on_that_a_callback_failed},
+    {"it asks again for what arrived damaged", test_kms_gcp__asks_again_for_what_arrived_damaged},
+    {"it does not take what stays damaged", test_kms_gcp__does_not_take_what_stays_damaged},
+    {"encrypt refuses another key's answer", test_kms_gcp_encrypt__refuses_another_keys_answer},
+    {"decrypt refuses keys of another length", test_kms_gcp_decrypt__refuses_keys_of_another_length},
+    {"answers that are none of Google's", test_kms_gcp__refuses_answers_that_are_none_of_googles},
+    {"what a refusal means", test_kms_gcp__says_what_a_refusal_means},
+    {"the deadline of a call", test_kms_gcp__keeps_to_the_deadline_of_a_call},
+    {"decrypt refuses what is none of its own",
+     test_kms_gcp_decrypt__refuses_what_is_none_of_its_own_without_asking},
+    {"bad options", test_kms_gcp_new__refuses_bad_options},
+};
+
+TEST_SUITE_MAIN("kms: gcp", k_cases)
