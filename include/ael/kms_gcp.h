@@ -23,13 +23,18 @@
 
 /* How a token is come by. Federated ones (files of type external_account) are not: use a callback. */
 enum ael_kms_gcp_auth {
-    AEL_KMS_GCP_DEFAULT = 0,     /* credentials_file or GOOGLE_APPLICATION_CREDENTIALS; without them the metadata server */
+    AEL_KMS_GCP_DEFAULT =
+        0, /* credentials_file or GOOGLE_APPLICATION_CREDENTIALS; without them the metadata server */
     AEL_KMS_GCP_METADATA,        /* of the instance, or of GKE's workload identity */
     AEL_KMS_GCP_SERVICE_ACCOUNT, /* credentials_file or GOOGLE_APPLICATION_CREDENTIALS */
     AEL_KMS_GCP_CALLBACK,        /* token */
 };
 
-enum { AEL_KMS_GCP_MAX_TOKEN = 2816, AEL_KMS_GCP_MAX_GIVEN_TOKEN = 3840, AEL_KMS_GCP_MAX_ADDITIONAL_DATA = 1024 };
+enum {
+    AEL_KMS_GCP_MAX_TOKEN = 2816,
+    AEL_KMS_GCP_MAX_GIVEN_TOKEN = 3840,
+    AEL_KMS_GCP_MAX_ADDITIONAL_DATA = 1024
+};
 
 /**
  * Gives a token of OAuth 2.0 with the scope cloudkms or cloud-platform. Called when there is none, at two thirds of its life, and when
@@ -58,8 +63,8 @@ struct ael_kms_gcp_options {
     struct ael_bytes additional_data;
     enum ael_kms_gcp_auth auth;
     const char *credentials_file; /* JSON of type service_account; read at once, and again for each token */
-    const char
-        *metadata_host; /* host[:port]; NULL = GCE_METADATA_HOST, or 169.254.169.254. One of this machine's or Google's */
+    const char *
+        metadata_host; /* host[:port]; NULL = GCE_METADATA_HOST, or 169.254.169.254. One of this machine's or Google's */
     ael_kms_gcp_token_fn token;
     void *token_context;
     const char *ca_file;         /* PEM */

@@ -158,7 +158,8 @@ static void answer_token_uri(
 static void answer_metadata(
     struct gcp_stub *stub, const struct http_server_request *request, struct http_server_reply *reply) {
     stub->metadata++;
-    (void)snprintf(reply->headers, sizeof reply->headers, "Metadata-Flavor: Google\r\n");
+    (void)snprintf(
+        reply->headers, sizeof reply->headers, stub->no_flavor ? "" : "Metadata-Flavor: Google\r\n");
     if (strcmp(request->method, "GET") != 0 || request->body_len != 0 ||
         !header_is(request, "Metadata-Flavor", "Google")) {
         reply->status = 403;

@@ -29,6 +29,7 @@ struct gcp_stub {
     char token[4000]; /* the one that is good; made when one is asked for */
     size_t token_len; /* of those to come */
     int expires_in;
+    bool no_flavor;    /* the metadata server does not say who it is */
     unsigned metadata; /* requests for tokens */
     unsigned assertions;
     unsigned encrypts; /* requests, refused ones too */

@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- a world: a stub, a KMS, a key, and the key encrypted ---- */
@@ -189,6 +190,63 @@ static void test_kms_gcp__takes_tokens_of_several_pieces(void) {
     world_end(&world);
 }
 
+static void test_kms_gcp__takes_no_token_of_a_stranger(void) {
+    struct world world;
+    world_begin(&world, NULL);
+    world.stub.no_flavor = true;
+    http_server_sync();
+    CU_ASSERT_EQUAL(seal(&world), AEL_E_BACKEND);
+    CU_ASSERT(says(&world, "not Google's metadata server"));
+    CU_ASSERT_EQUAL(world.stub.encrypts, 0);
+    world.stub.no_flavor = false;
+    world.stub.expires_in = 0;
+    http_server_sync();
+    CU_ASSERT_EQUAL(seal(&world), AEL_E_BACKEND);
+    CU_ASSERT(says(&world, "no token with a lifetime"));
+    world_end(&world);
+}
+
+static void nobody_there(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
+    (void)stub;
+    options->max_tries = 1;
+    options->metadata_host = "127.0.0.1:1";
+}
+
+static void test_kms_gcp__says_that_there_is_no_metadata_server(void) {
+    struct world world;
+    world_begin(&world, nobody_there);
+    CU_ASSERT_EQUAL(seal(&world), AEL_E_UNREACHABLE);
+    CU_ASSERT(says(&world, "GOOGLE_APPLICATION_CREDENTIALS"));
+    world_end(&world);
+}
+
+static void use_environment(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
+    (void)setenv("GCE_METADATA_HOST", stub->url + strlen("http://"), 1);
+    options->auth = AEL_KMS_GCP_DEFAULT;
+    options->metadata_host = NULL;
+}
+
+static void use_file_of_environment(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
+    use_environment(stub, options);
+    (void)setenv("GOOGLE_APPLICATION_CREDENTIALS", gcp_stub_file(stub, "service_account", "/token", true), 1);
+}
+
+static void test_kms_gcp__finds_tokens_by_the_environment(void) {
+    struct world world;
+    world_begin(&world, use_environment);
+    (void)unsetenv("GCE_METADATA_HOST");
+    expect_round_trip(&world);
+    CU_ASSERT_EQUAL(world.stub.metadata, 1);
+    world_end(&world);
+    world_begin(&world, use_file_of_environment);
+    (void)unsetenv("GCE_METADATA_HOST");
+    (void)unsetenv("GOOGLE_APPLICATION_CREDENTIALS");
+    expect_round_trip(&world);
+    CU_ASSERT_EQUAL(world.stub.metadata, 0);
+    CU_ASSERT_EQUAL(world.stub.assertions, 1);
+    world_end(&world);
+}
+
 enum { THREADS = 16 };
 
 static struct world s_shared;
@@ -250,6 +308,18 @@ static void test_kms_gcp__signs_for_a_service_account(void) {
     CU_ASSERT_EQUAL(world.stub.assertions, 1);
     CU_ASSERT_EQUAL(world.stub.metadata, 0);
     CU_ASSERT_STRING_EQUAL(world.stub.complaint, "");
+    world_end(&world);
+}
+
+static void test_kms_gcp__says_that_an_accounts_key_is_refused(void) {
+    struct world world;
+    world_begin(&world, use_account);
+    ael_clock_set_for_test(ael_clock_wall_s() - 4000, ael_clock_boot_ns());
+    CU_ASSERT_EQUAL(seal(&world), AEL_E_KMS);
+    CU_ASSERT(says(&world, "this clock is wrong"));
+    CU_ASSERT_EQUAL(world.stub.encrypts, 0);
+    ael_clock_reset_for_test();
+    expect_round_trip(&world);
     world_end(&world);
 }
 
@@ -725,6 +795,10 @@ static const struct test_case k_cases[] = {
     {"a token anew at two thirds", test_kms_gcp__gets_a_token_anew_at_two_thirds_of_its_life},
     {"a token anew when one is refused", test_kms_gcp__gets_a_token_anew_when_one_is_refused},
     {"tokens of several pieces", test_kms_gcp__takes_tokens_of_several_pieces},
+    {"no token of a stranger", test_kms_gcp__takes_no_token_of_a_stranger},
+    {"no metadata server", test_kms_gcp__says_that_there_is_no_metadata_server},
+    {"tokens by the environment", test_kms_gcp__finds_tokens_by_the_environment},
+    {"an account's key is refused", test_kms_gcp__says_that_an_accounts_key_is_refused},
     {"one token for all threads", test_kms_gcp__gets_one_token_for_all_threads},
     {"a child of fork", test_kms_gcp__works_in_a_child_beside_its_parent},
     {"it signs for a service account", test_kms_gcp__signs_for_a_service_account},
