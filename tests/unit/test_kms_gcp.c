@@ -460,15 +460,17 @@ static void test_kms_gcp__hands_on_that_a_callback_failed(void) {
 /* Replaces the first of two texts by the second, of the same length. */
 static void replace(struct http_server_reply *reply, const char *from, const char *to) {
     char *at = strstr(reply->body, from);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(at);
-    memcpy(at, to, strlen(to));
+    if (at != NULL) { /* in the server's thread: no fatal assertion */
+        memcpy(at, to, strlen(to));
+    }
 }
 
 static void turn_digit(struct http_server_reply *reply, const char *before) {
     char *at = strstr(reply->body, before);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(at);
-    at += strlen(before);
-    *at = *at == '9' ? '8' : (char)(*at + 1);
+    if (at != NULL) {
+        at += strlen(before);
+        *at = *at == '9' ? '8' : (char)(*at + 1);
+    }
 }
 
 static void spoil_checksum(
@@ -485,9 +487,10 @@ static void spoil_text(
         strstr(request->target, ":encrypt") != NULL ? "\"ciphertext\": \"" : "\"plaintext\": \"";
     char *at = strstr(reply->body, before);
     (void)stub;
-    CU_ASSERT_PTR_NOT_NULL_FATAL(at);
-    at += strlen(before) + 4;
-    *at = *at == 'A' ? 'B' : 'A';
+    if (at != NULL) {
+        at += strlen(before) + 4;
+        *at = *at == 'A' ? 'B' : 'A';
+    }
 }
 
 static void spoil_verified(
