@@ -20,8 +20,8 @@ static const char *const k_sql[BARE_CALLS] = {
     [BARE_LOAD] =
         "SELECT key_record FROM encryption_key WHERE id = ? AND created = '1970-01-01' + INTERVAL ? SECOND",
     [BARE_LATEST] = "SELECT key_record FROM encryption_key WHERE id = ? ORDER BY created DESC LIMIT 1",
-    [BARE_STORE] = "INSERT IGNORE INTO encryption_key (id, created, key_record) "
-                   "VALUES (?, '1970-01-01' + INTERVAL ? SECOND, ?)",
+    [BARE_STORE] = ("INSERT IGNORE INTO encryption_key (id, created, key_record) "
+                    "VALUES (?, '1970-01-01' + INTERVAL ? SECOND, ?)"),
 };
 
 static MYSQL_BIND text_of(const char *text) {

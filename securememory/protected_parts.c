@@ -100,7 +100,7 @@ map_slots(struct ael_protected *memory, const struct ael_memory_options *options
  * may lock a page of its own later. More in a hundredth of the limit. */
 static size_t hot_keys(const struct ael_protected *memory, const struct ael_memory_options *options) {
     size_t page = ael_sys_page_bytes();
-    size_t more_scratch = (memory->scratch.slots - AEL_SCRATCH_SLOTS_LEAST) * AEL_SCRATCH_STRIDE;
+    size_t more_scratch = (size_t)(memory->scratch.slots - AEL_SCRATCH_SLOTS_LEAST) * AEL_SCRATCH_STRIDE;
     size_t needed =
         fixed_pages() + pages_for(more_scratch) + slots_for_edges() + most_slots(options) + 1 + PAGES_LEFT;
     if (needed > locked_memory_limit() / page) {

@@ -290,7 +290,7 @@ static void test_kms_secrets_manager__refuses_secrets_that_are_no_key(void) {
         "3031",
         MASTER_HEX "77",
         "0x",
-        "0x0x" MASTER_HEX,
+        ("0x0x" MASTER_HEX),
         "g03132333435363738396162636465666768696a6b6c6d6e6f70717273747576"};
     static const char *const k_bytes[] = {"30", "3031323334353637383961626364656667686961", MASTER_HEX "77"};
     begin();
