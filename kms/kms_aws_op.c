@@ -335,11 +335,28 @@ static bool evaluate(struct ael_kms_aws_op *op, struct ael_http_response *respon
     return remedy == AEL_KMS_AWS_REMEDY_RETRY ? retry_or_finish(op, status) : finish(op, status);
 }
 
+/* A secret that fills more than one piece is no key: as if none had come. */
+static struct ael_secret *take_text(struct ael_http_exchange *exchange) {
+    struct ael_http_text text;
+    struct ael_secret *whole = NULL;
+    ael_http_exchange_take_text(exchange, &text);
+    if (text.pieces[1] == NULL) {
+        whole = text.pieces[0];
+        text.pieces[0] = NULL;
+    }
+    ael_http_text_clear(&text);
+    return whole;
+}
+
 /* The exchange is over. */
 static bool conclude(struct ael_kms_aws_op *op) {
     struct ael_http_response response;
+    struct ael_secret *text = take_text(op->exchange);
     enum ael_status status = ael_http_exchange_end(op->exchange, &response, &op->key, &op->err);
     op->exchange = NULL;
+    if (op->action == AEL_KMS_AWS_FETCH) {
+        op->key = text;
+    }
     bool over = false;
     if (status == AEL_OK) {
         over = evaluate(op, &response);

@@ -699,7 +699,8 @@ static enum ael_status decode_secret(struct ael_http_exchange *self) {
         return AEL_OK; /* the caller sees that there is none */
     }
     if (self->json.bad) {
-        return self->taken_is_any ? AEL_OK : AEL_E_BACKEND; /* the part goes with the exchange */
+        ael_http_text_clear(&self->text); /* the part goes with the exchange */
+        return self->taken_is_any ? AEL_OK : AEL_E_BACKEND;
     }
     if (self->taken_is_text) { /* a piece is free: the last one is never begun before it is filled */
         self->text.pieces[self->pieces] = self->part;
