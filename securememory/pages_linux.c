@@ -14,6 +14,8 @@
 
 static const char k_component[] = "securememory";
 
+enum { MOST_TRIES = 64 /* for a place that no other thread takes meanwhile */ };
+
 static atomic_size_t g_locked_bytes; /* a statistic: relaxed */
 
 /* Or has it in another form, or does not let this process have it. */
@@ -73,14 +75,44 @@ static enum ael_status populate(uint8_t *bytes, size_t len, struct ael_error *er
     return AEL_OK;
 }
 
-static enum ael_status map_secret_file(uint8_t *bytes, size_t len, int fd, struct ael_error *err) {
+/* What is reserved: a guard, the pages, a guard. */
+struct reservation {
+    uint8_t *start;
+    size_t len;      /* of the pages */
+    bool is_whole;   /* the pages' place is ours, too */
+    bool lost_place; /* to another thread */
+};
+
+/*
+ * Where the limit is reached the kernel takes away what was mapped before and then fails, and another thread may get the
+ * place: to unmap it then would be to unmap that thread's memory. So the place is given up first, and taken only if it is
+ * free.
+ */
+static enum ael_status
+map_over(struct reservation *place, int fd, struct ael_error *err) {
     const struct ael_sys *sys = ael_sys();
+    uint8_t *bytes = place->start + ael_sys_page_bytes();
+    if (sys->munmap(bytes, place->len) != 0) {
+        return ael_pages_judge(err, "munmap", place->len);
+    }
+    place->is_whole = false;
+    int flags = MAP_SHARED | MAP_FIXED_NOREPLACE;
+    if (sys->mmap(bytes, place->len, PROT_READ | PROT_WRITE, flags, fd, 0) == MAP_FAILED) {
+        place->lost_place = errno == EEXIST;
+        return ael_pages_fail_lock(err, "mmap of memfd_secret", place->len);
+    }
+    place->is_whole = true;
+    return AEL_OK;
+}
+
+static enum ael_status map_secret_file(struct reservation *place, int fd, struct ael_error *err) {
+    const struct ael_sys *sys = ael_sys();
+    uint8_t *bytes = place->start + ael_sys_page_bytes();
+    size_t len = place->len;
     if (sys->ftruncate(fd, (off_t)len) != 0) {
         return ael_pages_judge(err, "ftruncate of memfd_secret", len);
     }
-    if (sys->mmap(bytes, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
-        return ael_pages_fail_lock(err, "mmap of memfd_secret", len);
-    }
+    AEL_TRY(map_over(place, fd, err));
     if (sys->set_inherited(bytes, len, false) != 0) {
         return ael_pages_judge(err, "madvise DONTFORK", len);
     }
@@ -88,12 +120,12 @@ static enum ael_status map_secret_file(uint8_t *bytes, size_t len, int fd, struc
 }
 
 /* The kernel itself keeps these pages out of dumps. */
-static enum ael_status back_with_secret(uint8_t *bytes, size_t len, struct ael_error *err) {
+static enum ael_status back_with_secret(struct reservation *place, struct ael_error *err) {
     int fd = ael_sys()->memfd_secret(O_CLOEXEC);
     if (fd < 0) {
-        return ael_pages_judge(err, "memfd_secret", len);
+        return ael_pages_judge(err, "memfd_secret", place->len);
     }
-    enum ael_status status = map_secret_file(bytes, len, fd, err);
+    enum ael_status status = map_secret_file(place, fd, err);
     (void)ael_sys()->close(fd);
     return status;
 }
@@ -112,10 +144,13 @@ static enum ael_status back_with_anonymous(uint8_t *bytes, size_t len, bool lock
     return AEL_OK;
 }
 
-static enum ael_status
-back_and_close(const struct ael_pages *pages, const struct ael_pages_policy *policy, struct ael_error *err) {
+static enum ael_status back_and_close(
+    struct reservation *place,
+    const struct ael_pages *pages,
+    const struct ael_pages_policy *policy,
+    struct ael_error *err) {
     if (policy->backing == AEL_BACKING_MEMFD_SECRET) {
-        AEL_TRY(back_with_secret(pages->bytes, pages->len, err));
+        AEL_TRY(back_with_secret(place, err));
     } else {
         AEL_TRY(back_with_anonymous(pages->bytes, pages->len, policy->lock, err));
     }
@@ -126,7 +161,8 @@ back_and_close(const struct ael_pages *pages, const struct ael_pages_policy *pol
 }
 
 /* Address space for guard, pages, guard; inaccessible, and absent in children. */
-static enum ael_status reserve(size_t len, uint8_t **start, struct ael_error *err) {
+static enum ael_status reserve(struct reservation *place, size_t pages_len, struct ael_error *err) {
+    size_t len = pages_len + 2 * ael_sys_page_bytes();
     void *memory = ael_sys()->mmap(NULL, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) {
         return ael_pages_judge(err, "mmap", len);
@@ -136,8 +172,40 @@ static enum ael_status reserve(size_t len, uint8_t **start, struct ael_error *er
         (void)ael_sys()->munmap(memory, len);
         return status;
     }
-    *start = memory;
+    *place = (struct reservation){.start = memory, .len = pages_len, .is_whole = true};
     return AEL_OK;
+}
+
+static void release(const struct reservation *place) {
+    size_t page = ael_sys_page_bytes();
+    if (place->is_whole) {
+        (void)ael_sys()->munmap(place->start, place->len + 2 * page);
+    } else {
+        (void)ael_sys()->munmap(place->start, page);
+        (void)ael_sys()->munmap(place->start + page + place->len, page);
+    }
+}
+
+static enum ael_status map_once(
+    size_t len,
+    const struct ael_pages_policy *policy,
+    struct ael_pages *made,
+    bool *lost_place,
+    struct ael_error *err) {
+    struct reservation place = {.start = NULL};
+    AEL_TRY(reserve(&place, len, err));
+    *made = (struct ael_pages){
+        .bytes = place.start + ael_sys_page_bytes(),
+        .len = len,
+        .locked = policy->lock,
+        .shared = policy->backing == AEL_BACKING_MEMFD_SECRET,
+    };
+    enum ael_status status = back_and_close(&place, made, policy, err);
+    if (status != AEL_OK) {
+        release(&place);
+    }
+    *lost_place = place.lost_place;
+    return status;
 }
 
 /* see securememory/pages.h */
@@ -145,20 +213,18 @@ enum ael_status ael_pages_map(
     size_t len, const struct ael_pages_policy *policy, struct ael_pages *pages, struct ael_error *err) {
     size_t page = ael_sys_page_bytes();
     size_t rounded = (len + page - 1) / page * page;
-    uint8_t *start = NULL;
+    enum ael_status status = AEL_E_SYSTEM;
+    bool lost_place = true;
+    struct ael_pages made;
+    struct ael_error said = {.status = AEL_OK};
 
     *pages = (struct ael_pages){.bytes = NULL};
-    AEL_TRY(reserve(rounded + 2 * page, &start, err));
-    struct ael_pages made = {
-        .bytes = start + page,
-        .len = rounded,
-        .locked = policy->lock,
-        .shared = policy->backing == AEL_BACKING_MEMFD_SECRET,
-    };
-    enum ael_status status = back_and_close(&made, policy, err);
+    for (int i = 0; lost_place && i < MOST_TRIES; i++) {
+        lost_place = false;
+        status = map_once(rounded, policy, &made, &lost_place, &said);
+    }
     if (status != AEL_OK) {
-        (void)ael_sys()->munmap(start, rounded + 2 * page);
-        return status;
+        return err == NULL ? status : (*err = said).status;
     }
     if (policy->lock) {
         atomic_fetch_add_explicit(&g_locked_bytes, rounded, memory_order_relaxed);

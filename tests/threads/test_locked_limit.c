@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 /* What 64 KiB of locked memory, the limit of many containers, must be enough for. Each case runs in a child of its own,
@@ -679,7 +680,7 @@ static void test_seals__very_many_secrets_and_keys_through_re_keys(void) {
 
 /* ---- random secrets that are longer than scratch ---- */
 
-enum { MAKERS = 4, LONG_LEN = 4000 };
+enum { MAKERS = 4, LONG_LEN = 4000, LOOKS = 20 };
 
 static void *make_long_secrets(void *context) {
     const int *rounds = context;
@@ -691,15 +692,37 @@ static void *make_long_secrets(void *context) {
     return NULL;
 }
 
+/* The host's own memory comes and goes beside pages that cannot be locked. */
+static void *map_beside(void *context) {
+    const atomic_bool *over = context;
+    while (!atomic_load(over)) {
+        char *bytes = mmap(NULL, LONG_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        expect(bytes != MAP_FAILED);
+        if (bytes != MAP_FAILED) {
+            for (int i = 0; i < LOOKS; i++) {
+                ((volatile char *)bytes)[i] = 'h'; /* ends the process when it is gone */
+                (void)sched_yield();
+            }
+            (void)munmap(bytes, LONG_LEN);
+        }
+    }
+    return NULL;
+}
+
 /* Whether or not the library, or the host, has locked the last page. */
 static int long_random_secrets(enum ael_protection_level level, size_t slots) {
     struct ael_memory_options options = AEL_MEMORY_OPTIONS_INIT;
     pthread_t threads[MAKERS];
+    pthread_t beside;
+    atomic_bool over = false;
     int rounds = soak_count(200, 5000);
     options.level = level;
     options.secret_slots = slots;
     if (ael_memory_configure(&options, NULL) != AEL_OK) {
         return 1;
+    }
+    if (pthread_create(&beside, NULL, map_beside, &over) != 0) {
+        return 2;
     }
     for (int i = 0; i < MAKERS; i++) {
         if (pthread_create(&threads[i], NULL, make_long_secrets, &rounds) != 0) {
@@ -709,6 +732,8 @@ static int long_random_secrets(enum ael_protection_level level, size_t slots) {
     for (int i = 0; i < MAKERS; i++) {
         (void)pthread_join(threads[i], NULL);
     }
+    atomic_store(&over, true);
+    (void)pthread_join(beside, NULL);
     expect(stays_within_the_limit());
     expect(stats_now().secret_slots_in_use == 0 && stats_now().secrets_in_use == 0);
     return atomic_load(&g_wrong) == 0 && ael_shutdown(1000) == AEL_OK ? 0 : 3;

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -121,6 +122,59 @@ static void test_pages__are_absent_in_a_child(void) {
     struct ael_pages_policy policy = best();
     check_absent_in_child(&policy);
     check_absent_in_child(&k_plain);
+}
+
+/* ---- other threads map memory, too ---- */
+
+static struct {
+    struct ael_sys table;
+    int code;      /* of the mapping of a memfd that fails */
+    int failures;  /* that are left */
+    uint8_t *page; /* of the thread that got the place */
+} g_other;
+
+/* As the kernel does when the limit is reached: what was mapped before is gone, and then it fails. Another thread gets the
+ * place at once. */
+static void *lose_the_place(void *address, size_t len, int protection, int flags, int fd, off_t offset) {
+    if (fd < 0 || g_other.failures == 0) {
+        return ael_sys_native()->mmap(address, len, protection, flags, fd, offset);
+    }
+    g_other.failures--;
+    g_other.page =
+        mmap(address, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    g_other.page[0] = 'o';
+    errno = g_other.code;
+    return MAP_FAILED;
+}
+
+static enum ael_status map_beside_another_thread(int code, struct ael_pages *pages, struct ael_error *err) {
+    struct ael_pages_policy policy = best();
+    const struct ael_sys *before = ael_sys();
+    g_other.table = *ael_sys_native();
+    g_other.table.mmap = lose_the_place;
+    g_other.code = code;
+    g_other.failures = 1;
+    ael_sys_set_for_test(&g_other.table);
+    enum ael_status status = ael_pages_map(1, &policy, pages, err);
+    ael_sys_set_for_test(before);
+    CU_ASSERT_EQUAL(g_other.page[0], 'o'); /* its memory is still there */
+    CU_ASSERT_EQUAL(munmap(g_other.page, ael_sys_page_bytes()), 0);
+    return status;
+}
+
+static void test_pages_map__leaves_memory_of_other_threads_alone(void) {
+    struct ael_pages pages;
+    struct ael_error err = {AEL_OK, 0, NULL, ""};
+    if (best().backing != AEL_BACKING_MEMFD_SECRET) {
+        return; /* nothing is mapped over anything */
+    }
+    size_t before = maps_count();
+    CU_ASSERT_EQUAL(map_beside_another_thread(EAGAIN, &pages, &err), AEL_E_LOCK_LIMIT);
+    CU_ASSERT_EQUAL(err.status, AEL_E_LOCK_LIMIT);
+    CU_ASSERT_PTR_NULL(pages.bytes);
+    CU_ASSERT_EQUAL(map_beside_another_thread(EEXIST, &pages, NULL), AEL_OK); /* elsewhere */
+    ael_pages_unmap(&pages);
+    CU_ASSERT_EQUAL(maps_count(), before);
 }
 
 static void check_choice(int code, enum ael_backing wanted, enum ael_status expected) {
@@ -292,6 +346,7 @@ static const struct test_case k_cases[] = {
     {"protection never splits or merges", test_pages_set_access__never_splits_or_merges_mappings},
     {"locked bytes follow", test_pages_locked_bytes__follow_the_mappings},
     {"closed pages and guards fault", test_pages__fault_when_closed_and_at_the_guards},
+    {"memory of other threads", test_pages_map__leaves_memory_of_other_threads_alone},
     {"absent in a child", test_pages__are_absent_in_a_child},
     {"falls back only for want", test_pages_choose__falls_back_only_when_the_kernel_lacks_memfd_secret},
     {"anonymous without locking", test_pages_choose__takes_anonymous_memory_without_locking},
