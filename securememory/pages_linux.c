@@ -88,8 +88,7 @@ struct reservation {
  * place: to unmap it then would be to unmap that thread's memory. So the place is given up first, and taken only if it is
  * free.
  */
-static enum ael_status
-map_over(struct reservation *place, int fd, struct ael_error *err) {
+static enum ael_status map_over(struct reservation *place, int fd, struct ael_error *err) {
     const struct ael_sys *sys = ael_sys();
     uint8_t *bytes = place->start + ael_sys_page_bytes();
     if (sys->munmap(bytes, place->len) != 0) {
