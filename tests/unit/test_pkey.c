@@ -14,13 +14,14 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/resource.h>
 
 /*
  * The book-keeping of the level pkey on simulated keys, and what a machine without any answers. What faults is shown in
  * a virtual machine (tests/pkey).
  */
 
-enum { LEN = 32, LARGE = 5000, DENIED = AEL_PKRU_NO_ACCESS | AEL_PKRU_NO_WRITE };
+enum { LEN = 32, LARGE = 5000, DENIED = AEL_PKRU_NO_ACCESS | AEL_PKRU_NO_WRITE, LOCK_LIMIT = 64 * 1024 };
 
 static void set_up(enum ael_protection_level level, enum ael_protection_level key_level) {
     struct ael_memory_options options = AEL_MEMORY_OPTIONS_INIT;
@@ -113,9 +114,20 @@ static void test_configure__takes_the_keys_it_needs_only(void) {
     end_simulation();
 }
 
+/* As little as can be: with more, memory is set up with less of it when that fails. */
+static rlim_t set_lock_limit(rlim_t bytes) {
+    struct rlimit limit = {0, 0};
+    CU_ASSERT_EQUAL(getrlimit(RLIMIT_MEMLOCK, &limit), 0);
+    rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = bytes;
+    CU_ASSERT_EQUAL(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
+    return before;
+}
+
 static void test_configure__gives_keys_back_after_each_failure(void) {
     struct ael_memory_options options = AEL_MEMORY_OPTIONS_INIT;
     bool failed = true;
+    rlim_t limit = set_lock_limit(LOCK_LIMIT);
     options.level = options.key_level = options.minimum = AEL_PROTECTION_PKEY;
     options.secret_slots = 2;
     begin_simulation();
@@ -130,6 +142,7 @@ static void test_configure__gives_keys_back_after_each_failure(void) {
         CU_ASSERT_EQUAL(simulated_pkeys_rights() & 0x55555554, 0x55555554); /* no key may be used to read */
     }
     CU_ASSERT_FALSE(failed);
+    (void)set_lock_limit(limit);
     end_simulation();
 }
 
@@ -414,6 +427,7 @@ static int only_shut_down(void) {
 static int fail_to_set_up(void) {
     struct ael_secret_access access;
     bool failed = true;
+    (void)set_lock_limit(LOCK_LIMIT);
     for (unsigned nth = 1; failed; nth++) {
         failing_sys_install(FAIL_ANY, nth, ENOMEM, false);
         enum ael_status status = ael_secret_access_begin(g_secret, &access);

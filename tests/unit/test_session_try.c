@@ -12,6 +12,7 @@
 #include "securememory/scratch.h"
 #include "tests/support/child.h"
 #include "tests/support/fixture.h"
+#include "tests/support/scratch_slots.h"
 #include "tests/support/suite.h"
 #include "tests/support/under.h"
 
@@ -641,10 +642,11 @@ static void test_try__starts_no_thread_where_the_policy_forbids_it(void) {
 
 static void test_try__waits_for_a_slot_in_the_background(void) {
     struct loop loop;
-    struct ael_scratch slots[16];
+    struct ael_scratch slots[AEL_SCRATCH_SLOTS_MOST];
     begin(&loop);
     CU_ASSERT_EQUAL(fixture_encrypt(loop.session, NULL), AEL_OK);
-    for (size_t i = 0; i < 16; i++) {
+    uint32_t count = scratch_slots();
+    for (size_t i = 0; i < count; i++) {
         CU_ASSERT_EQUAL(ael_scratch_begin(&slots[i], NULL), AEL_OK);
     }
     CU_ASSERT_EQUAL(encrypt(&loop), AEL_E_WOULD_BLOCK);
@@ -652,7 +654,7 @@ static void test_try__waits_for_a_slot_in_the_background(void) {
     CU_ASSERT_EQUAL(ael_scratch_end(&slots[7]), AEL_OK);
     CU_ASSERT_EQUAL(next(&loop, loop.wait), AEL_OK);
     CU_ASSERT_EQUAL(encrypt(&loop), AEL_OK);
-    for (size_t i = 0; i < 16; i++) {
+    for (size_t i = 0; i < count; i++) {
         CU_ASSERT_EQUAL(ael_scratch_end(&slots[i]), AEL_OK);
     }
     end(&loop);
