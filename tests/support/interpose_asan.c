@@ -13,6 +13,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+/* A test may have some of its own: these give way. */
+#define THEIRS_FIRST __attribute__((weak))
+
 extern void *__interceptor_malloc(size_t size);
 extern void *__interceptor_calloc(size_t count, size_t size);
 extern void *__interceptor_realloc(void *memory, size_t size);
@@ -63,42 +66,42 @@ static void register_first(void) {
 
 __attribute__((section(".preinit_array"), used)) static void (*const k_register_first)(void) = register_first;
 
-void *malloc(size_t size) {
+THEIRS_FIRST void *malloc(size_t size) {
     begin();
     void *memory = __interceptor_malloc(size);
     end();
     return memory;
 }
 
-void *calloc(size_t count, size_t size) {
+THEIRS_FIRST void *calloc(size_t count, size_t size) {
     begin();
     void *memory = __interceptor_calloc(count, size);
     end();
     return memory;
 }
 
-void *realloc(void *memory, size_t size) {
+THEIRS_FIRST void *realloc(void *memory, size_t size) {
     begin();
     void *moved = __interceptor_realloc(memory, size);
     end();
     return moved;
 }
 
-void *aligned_alloc(size_t alignment, size_t size) {
+THEIRS_FIRST void *aligned_alloc(size_t alignment, size_t size) {
     begin();
     void *memory = __interceptor_aligned_alloc(alignment, size);
     end();
     return memory;
 }
 
-int posix_memalign(void **memory, size_t alignment, size_t size) {
+THEIRS_FIRST int posix_memalign(void **memory, size_t alignment, size_t size) {
     begin();
     int error = __interceptor_posix_memalign(memory, alignment, size);
     end();
     return error;
 }
 
-void free(void *memory) {
+THEIRS_FIRST void free(void *memory) {
     begin();
     __interceptor_free(memory);
     end();
