@@ -1,20 +1,13 @@
-/*
- * tests/support/interpose_asan.c - keeps AddressSanitizer's allocator whole over a fork.
- *
- * Its locks are not taken before a fork, so a child whose parent had another thread in the middle of an allocation waits
- * for that thread for ever. Here each call of the allocator counts as a reader, and a fork as the writer. Linked into
- * every test of such a build.
- *
- * Layer: tests.
- * SPDX-License-Identifier: Apache-2.0
- */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/support/interpose_asan.h"
+
 #include "base/tls.h"
+#include "tests/support/under.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 
-/* A test may have some of its own: these give way. */
-#define THEIRS_FIRST __attribute__((weak))
+#if defined(__SANITIZE_ADDRESS__) || UNDER_HAS_FEATURE(address_sanitizer)
 
 extern void *__interceptor_malloc(size_t size);
 extern void *__interceptor_calloc(size_t count, size_t size);
@@ -66,43 +59,45 @@ static void register_first(void) {
 
 __attribute__((section(".preinit_array"), used)) static void (*const k_register_first)(void) = register_first;
 
-THEIRS_FIRST void *malloc(size_t size) {
+void *malloc(size_t size) {
     begin();
     void *memory = __interceptor_malloc(size);
     end();
     return memory;
 }
 
-THEIRS_FIRST void *calloc(size_t count, size_t size) {
+void *calloc(size_t count, size_t size) {
     begin();
     void *memory = __interceptor_calloc(count, size);
     end();
     return memory;
 }
 
-THEIRS_FIRST void *realloc(void *memory, size_t size) {
+void *realloc(void *memory, size_t size) {
     begin();
     void *moved = __interceptor_realloc(memory, size);
     end();
     return moved;
 }
 
-THEIRS_FIRST void *aligned_alloc(size_t alignment, size_t size) {
+void *aligned_alloc(size_t alignment, size_t size) {
     begin();
     void *memory = __interceptor_aligned_alloc(alignment, size);
     end();
     return memory;
 }
 
-THEIRS_FIRST int posix_memalign(void **memory, size_t alignment, size_t size) {
+int posix_memalign(void **memory, size_t alignment, size_t size) {
     begin();
     int error = __interceptor_posix_memalign(memory, alignment, size);
     end();
     return error;
 }
 
-THEIRS_FIRST void free(void *memory) {
+void free(void *memory) {
     begin();
     __interceptor_free(memory);
     end();
 }
+
+#endif

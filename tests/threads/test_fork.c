@@ -13,6 +13,7 @@
 #include "securememory/random.h"
 #include "tests/support/child.h"
 #include "tests/support/gate.h"
+#include "tests/support/interpose_asan.h"
 #include "tests/support/soak.h"
 #include "tests/support/suite.h"
 #include "tests/support/under.h"
