@@ -309,13 +309,41 @@ bool postgres_server_init_standby(struct postgres_server *standby, const struct 
            postgres_server_start(standby, NULL);
 }
 
+enum { CHILDREN_MAX = 512 };
+
+static size_t children_of(pid_t pid, pid_t children[static CHILDREN_MAX]) {
+    char path[64];
+    size_t count = 0;
+    (void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
+    FILE *file = fopen(path, "r");
+    while (file != NULL && count < CHILDREN_MAX && fscanf(file, "%d", &children[count]) == 1) {
+        count++;
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    return count;
+}
+
+/* They outlive a server that is killed until they notice, and answer meanwhile; they are nobody's children then. */
+static void end_orphans(const pid_t *children, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        for (int k = 0; k < READY_TRIES && kill(children[i], SIGKILL) == 0; k++) {
+            (void)poll(NULL, 0, 1);
+        }
+    }
+}
+
 /* see tests/support/postgres_server.h */
 void postgres_server_end(struct postgres_server *server, int signal) {
+    pid_t children[CHILDREN_MAX];
     if (server->pid == 0) {
         return;
     }
+    size_t count = signal == SIGKILL ? children_of(server->pid, children) : 0;
     (void)kill(server->pid, signal);
     (void)waitpid(server->pid, NULL, 0);
+    end_orphans(children, count);
     fake_clock_clean(server->pid);
     server->pid = 0;
 }
