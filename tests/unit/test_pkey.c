@@ -21,7 +21,7 @@
  * a virtual machine (tests/pkey).
  */
 
-enum { LEN = 32, LARGE = 5000, DENIED = AEL_PKRU_NO_ACCESS | AEL_PKRU_NO_WRITE, LOCK_LIMIT = 64 * 1024 };
+enum { LEN = 32, LARGE = 5000, DENIED = AEL_PKRU_NO_ACCESS | AEL_PKRU_NO_WRITE, LOCK_LIMIT = 1024 * 1024 };
 
 static void set_up(enum ael_protection_level level, enum ael_protection_level key_level) {
     struct ael_memory_options options = AEL_MEMORY_OPTIONS_INIT;
@@ -114,7 +114,7 @@ static void test_configure__takes_the_keys_it_needs_only(void) {
     end_simulation();
 }
 
-/* As little as can be: with more, memory is set up with less of it when that fails. */
+/* So little that scratch has the fewest slots: with more, memory is set up with less of it when that fails. */
 static rlim_t set_lock_limit(rlim_t bytes) {
     struct rlimit limit = {0, 0};
     CU_ASSERT_EQUAL(getrlimit(RLIMIT_MEMLOCK, &limit), 0);
