@@ -10,23 +10,17 @@
 #include "kms/key_wrap.h"
 #include "kms/kms_aws_envelope.h"
 #include "tests/support/aws_kms_server.h"
+#include "tests/support/scanned.h"
 #include "tests/support/suite.h"
 #include "tools/residency/scan.h"
 
 #include <ael/sys/kms_backend.h>
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <sodium.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-extern char **environ;
 
 enum { PLAIN_KEYS = 3, HEDGED_KEYS = 3, KEYS = PLAIN_KEYS + HEDGED_KEYS + 1, THREADS = 4 };
 
@@ -93,14 +87,6 @@ static bool round_trip_of_many(struct ael_kms *kms) {
     return good;
 }
 
-/* Stands still until the parent says a word; false at the end. */
-static bool stand_still(const char *where) {
-    char line[16];
-    printf("%s\n", where);
-    fflush(stdout);
-    return fgets(line, sizeof line, stdin) != NULL;
-}
-
 static int be_scanned(char **words) {
     struct ael_kms_aws_region regions[2] = {
         {"us-west-2", words[1], words[0]}, {"us-east-1", words[3], words[2]}};
@@ -123,59 +109,40 @@ static int be_scanned(char **words) {
     for (int i = 0; good && i < HEDGED_KEYS; i++) {
         good = round_trip_of_many(hedged);
     }
-    good = good && stand_still("open") && round_trip(kms, true) && stand_still("planted");
+    good = good && scanned_stand_still("open") && round_trip(kms, true) && scanned_stand_still("planted");
     ael_kms_release(kms);
     ael_kms_release(hedged);
     memset(s_planted == NULL ? (uint8_t[32]){0} : s_planted, 0, 32);
-    good = good && stand_still("closed");
+    good = good && scanned_stand_still("closed");
     free(s_planted);
     return good ? 0 : 1;
 }
 
 /* ---- who looks ---- */
 
-struct scanned {
-    pid_t pid;
-    FILE *to;
-    FILE *from;
-    struct residency_needles needles;
+struct looking {
+    struct scanned process;
     size_t keys;
 };
 
-static bool start(struct scanned *scanned) {
+static bool start(struct looking *looking) {
     const struct aws_kms_server *server = aws_kms_server(true);
-    char self[256] = "";
     char ca_file[96];
-    int to[2];
-    int from[2];
-    *scanned = (struct scanned){.needles = RESIDENCY_NEEDLES_INIT};
-    if (server == NULL || readlink("/proc/self/exe", self, sizeof self - 1) <= 0 ||
-        pipe2(to, O_CLOEXEC) != 0 || pipe2(from, O_CLOEXEC) != 0) {
+    *looking = (struct looking){.process = {.needles = RESIDENCY_NEEDLES_INIT}};
+    if (server == NULL) {
         return false;
     }
     (void)snprintf(ca_file, sizeof ca_file, "%s/ca.pem", server->folder);
     struct aws_kms_server copy = *server;
-    char word[] = "scanned";
-    char *argv[] = {
-        self,    word, copy.places[0].url, copy.places[0].key, copy.places[1].url, copy.places[1].key,
-        ca_file, NULL};
-    posix_spawn_file_actions_t actions;
-    (void)posix_spawn_file_actions_init(&actions);
-    (void)posix_spawn_file_actions_adddup2(&actions, to[0], 0);
-    (void)posix_spawn_file_actions_adddup2(&actions, from[1], 1);
-    bool good = posix_spawn(&scanned->pid, self, &actions, NULL, argv, environ) == 0;
-    (void)posix_spawn_file_actions_destroy(&actions);
-    close(to[0]);
-    close(from[1]);
-    scanned->to = fdopen(to[1], "w");
-    scanned->from = fdopen(from[0], "r");
-    return good && residency_add_bytes(
-                       &scanned->needles, "secret access key", (const uint8_t *)server->secret_key,
-                       strlen(server->secret_key));
+    char *given[] = {copy.places[0].url, copy.places[0].key, copy.places[1].url, copy.places[1].key, ca_file};
+    return scanned_start(&looking->process, given, sizeof given / sizeof given[0]) &&
+           residency_add_bytes(
+               &looking->process.needles, "secret access key", (const uint8_t *)server->secret_key,
+               strlen(server->secret_key));
 }
 
 /* The data key of an envelope, and the key under it, are looked for from now on. */
-static bool look_for(struct scanned *scanned, const char *json) {
+static bool look_for(struct looking *looking, const char *json) {
     struct ael_kms_aws_envelope envelope;
     char blob[512];
     uint8_t key[32];
@@ -189,78 +156,56 @@ static bool look_for(struct scanned *scanned, const char *json) {
     (void)sodium_bin2base64(
         blob, sizeof blob, kek->encrypted.data, kek->encrypted.len, sodium_base64_VARIANT_ORIGINAL);
     bool good = envelope.kek_count == 2 && aws_kms_server_reveal(AWS_WEST, blob, key) &&
-                residency_add_key(&scanned->needles, "data key", key) &&
+                residency_add_key(&looking->process.needles, "data key", key) &&
                 ael_secret_new(key, sizeof key, &data_key) == AEL_OK &&
                 ael_key_unwrap(data_key, NULL, envelope.encrypted_key, &system_key) == AEL_OK &&
                 ael_secret_access_begin(system_key, &access) == AEL_OK &&
-                residency_add_key(&scanned->needles, "key", access.bytes.data) &&
+                residency_add_key(&looking->process.needles, "key", access.bytes.data) &&
                 ael_secret_access_end(&access) == AEL_OK;
     ael_secret_release(data_key);
     ael_secret_release(system_key);
     ael_kms_aws_envelope_clear(&envelope);
-    scanned->keys += good ? 1 : 0;
+    looking->keys += good ? 1 : 0;
     return good;
 }
 
 /* Reads what it encrypted, until it stands still at this place. */
-static bool reach(struct scanned *scanned, const char *place) {
+static bool reach(struct looking *looking, const char *place) {
     char line[4096];
-    while (fgets(line, sizeof line, scanned->from) != NULL) {
+    while (fgets(line, sizeof line, looking->process.from) != NULL) {
         line[strcspn(line, "\n")] = '\0';
         if (line[0] != '{') {
             return strcmp(line, place) == 0;
         }
-        if (!look_for(scanned, line)) {
+        if (!look_for(looking, line)) {
             return false;
         }
     }
     return false;
 }
 
-static void print_hit(void *context, const struct residency_hit *hit) {
-    const struct residency_needles *needles = context;
-    if (hit->place == RESIDENCY_OUTSIDE) {
-        printf(
-            "\n    %s, %s %u, at 0x%" PRIx64 " of %s", needles->labels[hit->needle->secret],
-            residency_form_name((enum residency_form)hit->needle->form), hit->needle->part, hit->address,
-            hit->mapping->name);
-    }
-}
-
-static struct residency_result scan(struct scanned *scanned, bool print) {
-    struct residency_result result;
-    CU_ASSERT_FATAL(residency_scan_process(
-        scanned->pid, &scanned->needles, print ? print_hit : NULL, &scanned->needles, &result));
+static struct residency_result scan(struct looking *looking, bool print) {
+    struct residency_result result = scanned_look(&looking->process, print);
     printf(
-        "\n    residency: kms aws: %zu keys, %zu outside, %zu in environ, %" PRIu64 " bytes", scanned->keys,
+        "\n    residency: kms aws: %zu keys, %zu outside, %zu in environ, %" PRIu64 " bytes", looking->keys,
         result.hits[RESIDENCY_OUTSIDE], result.hits[RESIDENCY_ENVIRON], result.bytes_scanned);
     return result;
 }
 
-static void go_on(struct scanned *scanned) {
-    (void)fputs("on\n", scanned->to);
-    (void)fflush(scanned->to);
-}
-
 static void test_kms_aws__leaves_no_key_outside_protected_memory(void) {
-    struct scanned scanned;
-    int status = -1;
-    CU_ASSERT_FATAL(start(&scanned));
-    CU_ASSERT_FATAL(reach(&scanned, "open"));
-    CU_ASSERT_EQUAL(scan(&scanned, true).hits[RESIDENCY_OUTSIDE], 0);
-    go_on(&scanned);
-    CU_ASSERT_FATAL(reach(&scanned, "planted"));
-    CU_ASSERT_EQUAL(scanned.keys, KEYS);
-    CU_ASSERT(scan(&scanned, false).hits[RESIDENCY_OUTSIDE] >= 1);
-    go_on(&scanned);
-    CU_ASSERT_FATAL(reach(&scanned, "closed"));
-    CU_ASSERT_EQUAL(scan(&scanned, true).hits[RESIDENCY_OUTSIDE], 0);
-    go_on(&scanned);
-    CU_ASSERT_EQUAL(waitpid(scanned.pid, &status, 0), scanned.pid);
-    CU_ASSERT_EQUAL(status, 0);
-    fclose(scanned.to);
-    fclose(scanned.from);
-    residency_needles_clear(&scanned.needles);
+    struct looking looking;
+    CU_ASSERT_FATAL(start(&looking));
+    CU_ASSERT_FATAL(reach(&looking, "open"));
+    CU_ASSERT_EQUAL(scan(&looking, true).hits[RESIDENCY_OUTSIDE], 0);
+    scanned_go_on(&looking.process, "on");
+    CU_ASSERT_FATAL(reach(&looking, "planted"));
+    CU_ASSERT_EQUAL(looking.keys, KEYS);
+    CU_ASSERT(scan(&looking, false).hits[RESIDENCY_OUTSIDE] >= 1);
+    scanned_go_on(&looking.process, "on");
+    CU_ASSERT_FATAL(reach(&looking, "closed"));
+    CU_ASSERT_EQUAL(scan(&looking, true).hits[RESIDENCY_OUTSIDE], 0);
+    scanned_go_on(&looking.process, "on");
+    scanned_end(&looking.process);
 }
 
 static const struct test_case k_cases[] = {

@@ -7,21 +7,16 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "tests/support/softhsm_token.h"
+#include "tests/support/scanned.h"
 #include "tests/support/suite.h"
 #include "tools/residency/scan.h"
 
 #include <ael/sys/kms_backend.h>
 
-#include <fcntl.h>
 #include <inttypes.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-extern char **environ;
 
 enum { WORDS = 2, KEYS = 4, BLOB = 60 };
 
@@ -61,14 +56,6 @@ static bool round_trip(struct ael_kms *kms, bool planting) {
     return good;
 }
 
-/* Stands still until the parent says a word; false at the end. */
-static bool stand_still(const char *where) {
-    char line[16];
-    printf("%s\n", where);
-    fflush(stdout);
-    return fgets(line, sizeof line, stdin) != NULL;
-}
-
 static int be_scanned(char **words) {
     struct ael_kms_pkcs11_options options = AEL_KMS_PKCS11_OPTIONS_INIT;
     struct ael_kms *kms = NULL;
@@ -82,7 +69,7 @@ static int be_scanned(char **words) {
     for (int i = 0; good && i < KEYS; i++) {
         good = round_trip(kms, false);
     }
-    good = good && stand_still("open") && round_trip(kms, true) && stand_still("planted");
+    good = good && scanned_stand_still("open") && round_trip(kms, true) && scanned_stand_still("planted");
     ael_kms_release(kms);
     free(s_planted);
     return good ? 0 : 1;
@@ -90,12 +77,9 @@ static int be_scanned(char **words) {
 
 /* ---- who looks ---- */
 
-struct scanned {
-    pid_t pid;
-    FILE *to;
-    FILE *from;
+struct looking {
+    struct scanned process;
     struct ael_kms *kms; /* with the token's key */
-    struct residency_needles needles;
     size_t keys;
 };
 
@@ -121,37 +105,23 @@ static bool make_token(char pin_file[static 128]) {
     return system(line) == 0;
 }
 
-static bool start(struct scanned *scanned) {
+static bool start(struct looking *looking) {
     char master[] = "thisIsAStaticMasterKeyForTesting";
-    char self[256] = "";
     static char module[128];
     static char pin_file[128];
-    int to[2];
-    int from[2];
-    *scanned = (struct scanned){.needles = RESIDENCY_NEEDLES_INIT};
-    if (!make_token(pin_file) || readlink("/proc/self/exe", self, sizeof self - 1) <= 0 ||
-        pipe2(to, O_CLOEXEC) != 0 || pipe2(from, O_CLOEXEC) != 0 ||
-        ael_kms_static_from_bytes((uint8_t *)master, 32, &scanned->kms, NULL) != AEL_OK) {
+    *looking = (struct looking){.process = {.needles = RESIDENCY_NEEDLES_INIT}};
+    if (!make_token(pin_file) ||
+        ael_kms_static_from_bytes((uint8_t *)master, 32, &looking->kms, NULL) != AEL_OK) {
         return false;
     }
     (void)snprintf(module, sizeof module, "%s", softhsm_token()->module);
-    char word[] = "scanned";
-    char *argv[] = {self, word, module, pin_file, NULL};
-    posix_spawn_file_actions_t actions;
-    (void)posix_spawn_file_actions_init(&actions);
-    (void)posix_spawn_file_actions_adddup2(&actions, to[0], 0);
-    (void)posix_spawn_file_actions_adddup2(&actions, from[1], 1);
-    bool good = posix_spawn(&scanned->pid, self, &actions, NULL, argv, environ) == 0;
-    (void)posix_spawn_file_actions_destroy(&actions);
-    close(to[0]);
-    close(from[1]);
-    scanned->to = fdopen(to[1], "w");
-    scanned->from = fdopen(from[0], "r");
-    return good && residency_add_bytes(&scanned->needles, "PIN", (const uint8_t *)s_pin, strlen(s_pin));
+    char *given[] = {module, pin_file};
+    return scanned_start(&looking->process, given, sizeof given / sizeof given[0]) &&
+           residency_add_bytes(&looking->process.needles, "PIN", (const uint8_t *)s_pin, strlen(s_pin));
 }
 
 /* The key that it encrypted is looked for from now on. */
-static bool look_for(struct scanned *scanned, const char *hex) {
+static bool look_for(struct looking *looking, const char *hex) {
     uint8_t sealed[BLOB];
     struct ael_secret *key = NULL;
     struct ael_secret_access access;
@@ -160,24 +130,24 @@ static bool look_for(struct scanned *scanned, const char *hex) {
         sealed[i] = (uint8_t)strtoul(pair, NULL, 16);
     }
     bool good = ael_kms_decrypt_key(
-                    scanned->kms, NULL, (struct ael_bytes){sealed, sizeof sealed}, &key, NULL) == AEL_OK &&
+                    looking->kms, NULL, (struct ael_bytes){sealed, sizeof sealed}, &key, NULL) == AEL_OK &&
                 ael_secret_access_begin(key, &access) == AEL_OK;
-    good = good && residency_add_key(&scanned->needles, "key", access.bytes.data);
+    good = good && residency_add_key(&looking->process.needles, "key", access.bytes.data);
     good = good && ael_secret_access_end(&access) == AEL_OK;
     ael_secret_release(key);
-    scanned->keys += good ? 1 : 0;
+    looking->keys += good ? 1 : 0;
     return good;
 }
 
 /* Reads what it encrypted, until it stands still at this place. */
-static bool reach(struct scanned *scanned, const char *place) {
+static bool reach(struct looking *looking, const char *place) {
     char line[256];
-    while (fgets(line, sizeof line, scanned->from) != NULL) {
+    while (fgets(line, sizeof line, looking->process.from) != NULL) {
         line[strcspn(line, "\n")] = '\0';
         if (strlen(line) != 2 * BLOB) {
             return strcmp(line, place) == 0;
         }
-        if (!look_for(scanned, line)) {
+        if (!look_for(looking, line)) {
             return false;
         }
     }
@@ -192,21 +162,21 @@ static size_t all_of(const struct residency_result *result) {
     return all;
 }
 
-static size_t scan_host(struct scanned *scanned) {
-    struct residency_result result;
-    CU_ASSERT_FATAL(residency_scan_process(scanned->pid, &scanned->needles, NULL, NULL, &result));
+static size_t scan_host(struct looking *looking) {
+    struct residency_result result = scanned_look(&looking->process, false);
     printf(
         "\n    residency: kms pkcs11: host: %zu keys and a PIN, %zu outside, %" PRIu64 " bytes",
-        scanned->keys, result.hits[RESIDENCY_OUTSIDE], result.bytes_scanned);
+        looking->keys, result.hits[RESIDENCY_OUTSIDE], result.bytes_scanned);
     return result.hits[RESIDENCY_OUTSIDE];
 }
 
 /* All places: nothing of the helper is left out of its children. SoftHSM wipes what it had. */
-static size_t scan_helper(struct scanned *scanned) {
+static size_t scan_helper(struct looking *looking) {
     struct residency_result result;
     char path[64];
     pid_t helper = 0;
-    (void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)scanned->pid, (int)scanned->pid);
+    (void)snprintf(
+        path, sizeof path, "/proc/%d/task/%d/children", (int)looking->process.pid, (int)looking->process.pid);
     FILE *file = fopen(path, "r");
     char line[32] = "";
     CU_ASSERT_PTR_NOT_NULL_FATAL(file);
@@ -214,7 +184,7 @@ static size_t scan_helper(struct scanned *scanned) {
     (void)fclose(file);
     helper = (pid_t)strtol(line, NULL, 10);
     CU_ASSERT_FATAL(helper > 0);
-    CU_ASSERT_FATAL(residency_scan_process(helper, &scanned->needles, NULL, NULL, &result));
+    CU_ASSERT_FATAL(residency_scan_process(helper, &looking->process.needles, NULL, NULL, &result));
     size_t hits = all_of(&result);
     printf("\n    residency: kms pkcs11: helper: %zu, %" PRIu64 " bytes", hits, result.bytes_scanned);
     /* What it certainly has is found. */
@@ -227,29 +197,19 @@ static size_t scan_helper(struct scanned *scanned) {
     return hits;
 }
 
-static void go_on(struct scanned *scanned) {
-    (void)fputs("on\n", scanned->to);
-    (void)fflush(scanned->to);
-}
-
 static void test_kms_pkcs11__leaves_no_key_and_no_pin_outside_protected_memory(void) {
-    struct scanned scanned;
-    int status = -1;
-    CU_ASSERT_FATAL(start(&scanned));
-    CU_ASSERT_FATAL(reach(&scanned, "open"));
-    CU_ASSERT_EQUAL(scanned.keys, KEYS);
-    CU_ASSERT_EQUAL(scan_host(&scanned), 0);
-    CU_ASSERT_EQUAL(scan_helper(&scanned), 0);
-    go_on(&scanned);
-    CU_ASSERT_FATAL(reach(&scanned, "planted"));
-    CU_ASSERT(scan_host(&scanned) >= 1);
-    go_on(&scanned);
-    CU_ASSERT_EQUAL(waitpid(scanned.pid, &status, 0), scanned.pid);
-    CU_ASSERT_EQUAL(status, 0);
-    fclose(scanned.to);
-    fclose(scanned.from);
-    ael_kms_release(scanned.kms);
-    residency_needles_clear(&scanned.needles);
+    struct looking looking;
+    CU_ASSERT_FATAL(start(&looking));
+    CU_ASSERT_FATAL(reach(&looking, "open"));
+    CU_ASSERT_EQUAL(looking.keys, KEYS);
+    CU_ASSERT_EQUAL(scan_host(&looking), 0);
+    CU_ASSERT_EQUAL(scan_helper(&looking), 0);
+    scanned_go_on(&looking.process, "on");
+    CU_ASSERT_FATAL(reach(&looking, "planted"));
+    CU_ASSERT(scan_host(&looking) >= 1);
+    scanned_go_on(&looking.process, "on");
+    scanned_end(&looking.process);
+    ael_kms_release(looking.kms);
 }
 
 static const struct test_case k_cases[] = {

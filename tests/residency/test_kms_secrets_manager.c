@@ -7,22 +7,17 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "tests/support/aws_kms_server.h"
+#include "tests/support/scanned.h"
 #include "tests/support/suite.h"
 #include "tools/residency/scan.h"
 
 #include <ael/kms_secrets_manager.h>
 #include <ael/sys/kms_backend.h>
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <sodium.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-extern char **environ;
 
 enum { KEYS = 2 };
 
@@ -87,106 +82,68 @@ static int be_scanned(char **words) {
 
 /* ---- who looks ---- */
 
-struct scanned {
-    pid_t pid;
-    FILE *to;
-    FILE *from;
-    struct residency_needles needles;
+struct looking {
+    struct scanned process;
     char digits[KEYS][65];
 };
 
 /* Makes master keys, hands them to the stand-in, and looks for them: bytes in each form, and digits. */
-static bool make_keys(struct scanned *scanned) {
+static bool make_keys(struct looking *looking) {
     bool good = true;
     for (int i = 0; i < KEYS; i++) {
         uint8_t key[32];
         randombytes_buf(key, sizeof key);
-        (void)sodium_bin2hex(scanned->digits[i], sizeof scanned->digits[i], key, sizeof key);
-        good = good &&
-               aws_kms_server_secret(
-                   AWS_WEST, k_names[i], i == 0 ? "text" : "binary", scanned->digits[i], NULL) &&
-               residency_add_key(&scanned->needles, k_names[i], key) &&
-               residency_add_bytes(&scanned->needles, "digits", (const uint8_t *)scanned->digits[i], 64);
+        (void)sodium_bin2hex(looking->digits[i], sizeof looking->digits[i], key, sizeof key);
+        good =
+            good &&
+            aws_kms_server_secret(
+                AWS_WEST, k_names[i], i == 0 ? "text" : "binary", looking->digits[i], NULL) &&
+            residency_add_key(&looking->process.needles, k_names[i], key) &&
+            residency_add_bytes(&looking->process.needles, "digits", (const uint8_t *)looking->digits[i], 64);
     }
     return good;
 }
 
-static bool start(struct scanned *scanned) {
+static bool start(struct looking *looking) {
     const struct aws_kms_server *server = aws_kms_server(true);
-    char self[256] = "";
     char ca_file[96];
-    int to[2];
-    int from[2];
-    *scanned = (struct scanned){.needles = RESIDENCY_NEEDLES_INIT};
-    if (server == NULL || readlink("/proc/self/exe", self, sizeof self - 1) <= 0 ||
-        pipe2(to, O_CLOEXEC) != 0 || pipe2(from, O_CLOEXEC) != 0) {
+    *looking = (struct looking){.process = {.needles = RESIDENCY_NEEDLES_INIT}};
+    if (server == NULL) {
         return false;
     }
     (void)snprintf(ca_file, sizeof ca_file, "%s/ca.pem", server->folder);
     struct aws_kms_server copy = *server;
-    char word[] = "scanned";
-    char *argv[] = {self, word, copy.places[AWS_WEST].url, ca_file, NULL};
-    posix_spawn_file_actions_t actions;
-    (void)posix_spawn_file_actions_init(&actions);
-    (void)posix_spawn_file_actions_adddup2(&actions, to[0], 0);
-    (void)posix_spawn_file_actions_adddup2(&actions, from[1], 1);
-    bool good = make_keys(scanned) && posix_spawn(&scanned->pid, self, &actions, NULL, argv, environ) == 0;
-    (void)posix_spawn_file_actions_destroy(&actions);
-    close(to[0]);
-    close(from[1]);
-    scanned->to = fdopen(to[1], "w");
-    scanned->from = fdopen(from[0], "r");
-    return good;
+    char *given[] = {copy.places[AWS_WEST].url, ca_file};
+    return make_keys(looking) && scanned_start(&looking->process, given, sizeof given / sizeof given[0]);
 }
 
-static bool reach(struct scanned *scanned, const char *place) {
+static bool reach(struct looking *looking, const char *place) {
     char line[64];
-    return fgets(line, sizeof line, scanned->from) != NULL && strncmp(line, place, strlen(place)) == 0;
+    return fgets(line, sizeof line, looking->process.from) != NULL &&
+           strncmp(line, place, strlen(place)) == 0;
 }
 
-static void print_hit(void *context, const struct residency_hit *hit) {
-    const struct residency_needles *needles = context;
-    if (hit->place == RESIDENCY_OUTSIDE) {
-        printf(
-            "\n    %s, %s %u, at 0x%" PRIx64 " of %s", needles->labels[hit->needle->secret],
-            residency_form_name((enum residency_form)hit->needle->form), hit->needle->part, hit->address,
-            hit->mapping->name);
-    }
-}
-
-static size_t outside(struct scanned *scanned, bool print) {
-    struct residency_result result;
-    CU_ASSERT_FATAL(residency_scan_process(
-        scanned->pid, &scanned->needles, print ? print_hit : NULL, &scanned->needles, &result));
+static size_t outside(struct looking *looking, bool print) {
+    struct residency_result result = scanned_look(&looking->process, print);
     printf(
         "\n    residency: kms secrets manager: %d keys, %zu outside, %" PRIu64 " bytes", KEYS,
         result.hits[RESIDENCY_OUTSIDE], result.bytes_scanned);
     return result.hits[RESIDENCY_OUTSIDE];
 }
 
-static void go_on(struct scanned *scanned, const char *word) {
-    (void)fprintf(scanned->to, "%s\n", word);
-    (void)fflush(scanned->to);
-}
-
 static void test_kms_secrets_manager__leaves_no_master_key_outside_protected_memory(void) {
-    struct scanned scanned;
-    int status = -1;
-    CU_ASSERT_FATAL(start(&scanned));
-    CU_ASSERT_FATAL(reach(&scanned, "open"));
-    CU_ASSERT_EQUAL(outside(&scanned, true), 0);
-    go_on(&scanned, scanned.digits[0]);
-    CU_ASSERT_FATAL(reach(&scanned, "planted"));
-    CU_ASSERT(outside(&scanned, false) >= 1);
-    go_on(&scanned, "on");
-    CU_ASSERT_FATAL(reach(&scanned, "closed"));
-    CU_ASSERT_EQUAL(outside(&scanned, true), 0);
-    go_on(&scanned, "on");
-    CU_ASSERT_EQUAL(waitpid(scanned.pid, &status, 0), scanned.pid);
-    CU_ASSERT_EQUAL(status, 0);
-    fclose(scanned.to);
-    fclose(scanned.from);
-    residency_needles_clear(&scanned.needles);
+    struct looking looking;
+    CU_ASSERT_FATAL(start(&looking));
+    CU_ASSERT_FATAL(reach(&looking, "open"));
+    CU_ASSERT_EQUAL(outside(&looking, true), 0);
+    scanned_go_on(&looking.process, looking.digits[0]);
+    CU_ASSERT_FATAL(reach(&looking, "planted"));
+    CU_ASSERT(outside(&looking, false) >= 1);
+    scanned_go_on(&looking.process, "on");
+    CU_ASSERT_FATAL(reach(&looking, "closed"));
+    CU_ASSERT_EQUAL(outside(&looking, true), 0);
+    scanned_go_on(&looking.process, "on");
+    scanned_end(&looking.process);
 }
 
 static const struct test_case k_cases[] = {

@@ -6,21 +6,16 @@
  * from Vault, which tells the parent which came. It tells what it encrypted; the parent decrypts that and looks.
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "tests/support/scanned.h"
 #include "tests/support/suite.h"
 #include "tests/support/vault_server.h"
 #include "tools/residency/scan.h"
 
 #include <ael/sys/kms_backend.h>
 
-#include <fcntl.h>
 #include <inttypes.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-extern char **environ;
 
 enum { WORDS = 5, KEYS_EACH = 3 };
 
@@ -58,14 +53,6 @@ static bool round_trip(struct ael_kms *kms, bool planting) {
     return good;
 }
 
-/* Stands still until the parent says a word; false at the end. */
-static bool stand_still(const char *where) {
-    char line[16];
-    printf("%s\n", where);
-    fflush(stdout);
-    return fgets(line, sizeof line, stdin) != NULL;
-}
-
 static bool make(char **words, enum ael_kms_vault_auth auth, struct ael_kms **kms) {
     struct ael_kms_vault_options options = AEL_KMS_VAULT_OPTIONS_INIT;
     options.address = words[0];
@@ -84,45 +71,37 @@ static int be_scanned(char **words) {
     struct ael_kms *kms[2] = {NULL, NULL};
     bool good = make(words, AEL_KMS_VAULT_APPROLE, &kms[0]) && make(words, AEL_KMS_VAULT_KUBERNETES, &kms[1]);
     for (int i = 0; good && i < 2 * KEYS_EACH; i++) {
-        good =
-            round_trip(kms[i / KEYS_EACH], false) && (i % KEYS_EACH != KEYS_EACH - 1 || stand_still("open"));
+        good = round_trip(kms[i / KEYS_EACH], false) &&
+               (i % KEYS_EACH != KEYS_EACH - 1 || scanned_stand_still("open"));
     }
-    good = good && round_trip(kms[1], true) && stand_still("planted");
+    good = good && round_trip(kms[1], true) && scanned_stand_still("planted");
     ael_kms_release(kms[0]);
     ael_kms_release(kms[1]);
     memset(s_planted == NULL ? (uint8_t[32]){0} : s_planted, 0, 32);
-    good = good && stand_still("closed");
+    good = good && scanned_stand_still("closed");
     free(s_planted);
     return good ? 0 : 1;
 }
 
 /* ---- who looks ---- */
 
-struct scanned {
-    pid_t pid;
-    FILE *to;
-    FILE *from;
+struct looking {
+    struct scanned process;
     struct ael_kms *kms; /* the parent's own */
-    struct residency_needles needles;
     size_t keys;
     size_t tokens;
 };
 
-static bool add_text(struct scanned *scanned, const char *label, const char *text) {
-    scanned->tokens++;
-    return residency_add_bytes(&scanned->needles, label, (const uint8_t *)text, strlen(text));
+static bool add_text(struct looking *looking, const char *label, const char *text) {
+    looking->tokens++;
+    return residency_add_bytes(&looking->process.needles, label, (const uint8_t *)text, strlen(text));
 }
 
-static bool start(struct scanned *scanned) {
+static bool start(struct looking *looking) {
     const struct vault_server *server = vault_server();
-    char self[256] = "";
     static char words[WORDS][128];
-    int to[2];
-    int from[2];
-    *scanned = (struct scanned){.needles = RESIDENCY_NEEDLES_INIT};
-    if (server == NULL || readlink("/proc/self/exe", self, sizeof self - 1) <= 0 ||
-        pipe2(to, O_CLOEXEC) != 0 || pipe2(from, O_CLOEXEC) != 0 ||
-        vault_kms_new(NULL, &scanned->kms, NULL) != AEL_OK) {
+    *looking = (struct looking){.process = {.needles = RESIDENCY_NEEDLES_INIT}};
+    if (server == NULL || vault_kms_new(NULL, &looking->kms, NULL) != AEL_OK) {
         return false;
     }
     (void)snprintf(words[0], sizeof words[0], "%s", server->url);
@@ -130,41 +109,31 @@ static bool start(struct scanned *scanned) {
     (void)snprintf(words[2], sizeof words[2], "%s", server->role_id);
     vault_server_file("secret-id", server->secret_id, words[3]);
     vault_server_file("jwt", server->jwt, words[4]);
-    char word[] = "scanned";
-    char *argv[] = {self, word, words[0], words[1], words[2], words[3], words[4], NULL};
-    posix_spawn_file_actions_t actions;
-    (void)posix_spawn_file_actions_init(&actions);
-    (void)posix_spawn_file_actions_adddup2(&actions, to[0], 0);
-    (void)posix_spawn_file_actions_adddup2(&actions, from[1], 1);
-    bool good = posix_spawn(&scanned->pid, self, &actions, NULL, argv, environ) == 0;
-    (void)posix_spawn_file_actions_destroy(&actions);
-    close(to[0]);
-    close(from[1]);
-    scanned->to = fdopen(to[1], "w");
-    scanned->from = fdopen(from[0], "r");
-    return good && add_text(scanned, "secret id", server->secret_id) &&
-           add_text(scanned, "service account's token", server->jwt);
+    char *given[] = {words[0], words[1], words[2], words[3], words[4]};
+    return scanned_start(&looking->process, given, sizeof given / sizeof given[0]) &&
+           add_text(looking, "secret id", server->secret_id) &&
+           add_text(looking, "service account's token", server->jwt);
 }
 
 /* The key that it encrypted is looked for from now on. */
-static bool look_for(struct scanned *scanned, const char *sealed) {
+static bool look_for(struct looking *looking, const char *sealed) {
     struct ael_secret *key = NULL;
     struct ael_secret_access access;
-    bool good = ael_kms_decrypt_key(scanned->kms, NULL, ael_bytes_from_text(sealed), &key, NULL) == AEL_OK &&
+    bool good = ael_kms_decrypt_key(looking->kms, NULL, ael_bytes_from_text(sealed), &key, NULL) == AEL_OK &&
                 ael_secret_access_begin(key, &access) == AEL_OK;
-    good = good && residency_add_key(&scanned->needles, "key", access.bytes.data);
+    good = good && residency_add_key(&looking->process.needles, "key", access.bytes.data);
     good = good && ael_secret_access_end(&access) == AEL_OK;
     ael_secret_release(key);
-    scanned->keys += good ? 1 : 0;
+    looking->keys += good ? 1 : 0;
     return good;
 }
 
 /* Reads what it encrypted, until it stands still at this place. */
-static bool reach(struct scanned *scanned, const char *place) {
+static bool reach(struct looking *looking, const char *place) {
     static char lines[8][512];
     char token[1024];
     size_t count = 0;
-    while (count < 8 && fgets(lines[count], sizeof lines[count], scanned->from) != NULL) {
+    while (count < 8 && fgets(lines[count], sizeof lines[count], looking->process.from) != NULL) {
         lines[count][strcspn(lines[count], "\n")] = '\0';
         if (strncmp(lines[count], "vault:", 6) != 0) {
             break;
@@ -175,63 +144,41 @@ static bool reach(struct scanned *scanned, const char *place) {
         return false;
     }
     vault_server_last_token(token); /* before the parent's own requests */
-    bool good = count == 0 || (strlen(token) > 20 && add_text(scanned, "token", token));
+    bool good = count == 0 || (strlen(token) > 20 && add_text(looking, "token", token));
     for (size_t i = 0; good && i < count; i++) {
-        good = look_for(scanned, lines[i]);
+        good = look_for(looking, lines[i]);
     }
     return good;
 }
 
-static void print_hit(void *context, const struct residency_hit *hit) {
-    const struct residency_needles *needles = context;
-    if (hit->place == RESIDENCY_OUTSIDE) {
-        printf(
-            "\n    %s, %s %u, at 0x%" PRIx64 " of %s", needles->labels[hit->needle->secret],
-            residency_form_name((enum residency_form)hit->needle->form), hit->needle->part, hit->address,
-            hit->mapping->name);
-    }
-}
-
-static size_t scan(struct scanned *scanned, bool print) {
-    struct residency_result result;
-    CU_ASSERT_FATAL(residency_scan_process(
-        scanned->pid, &scanned->needles, print ? print_hit : NULL, &scanned->needles, &result));
+static size_t scan(struct looking *looking, bool print) {
+    struct residency_result result = scanned_look(&looking->process, print);
     printf(
         "\n    residency: kms vault: %zu keys, %zu tokens and the like, %zu outside, %zu in environ, %" PRIu64
         " bytes",
-        scanned->keys, scanned->tokens, result.hits[RESIDENCY_OUTSIDE], result.hits[RESIDENCY_ENVIRON],
+        looking->keys, looking->tokens, result.hits[RESIDENCY_OUTSIDE], result.hits[RESIDENCY_ENVIRON],
         result.bytes_scanned);
     return result.hits[RESIDENCY_OUTSIDE];
 }
 
-static void go_on(struct scanned *scanned) {
-    (void)fputs("on\n", scanned->to);
-    (void)fflush(scanned->to);
-}
-
 static void test_kms_vault__leaves_no_key_and_no_token_outside_protected_memory(void) {
-    struct scanned scanned;
-    int status = -1;
-    CU_ASSERT_FATAL(start(&scanned));
+    struct looking looking;
+    CU_ASSERT_FATAL(start(&looking));
     for (int i = 0; i < 2; i++) {
-        CU_ASSERT_FATAL(reach(&scanned, "open"));
-        CU_ASSERT_EQUAL(scan(&scanned, true), 0);
-        go_on(&scanned);
+        CU_ASSERT_FATAL(reach(&looking, "open"));
+        CU_ASSERT_EQUAL(scan(&looking, true), 0);
+        scanned_go_on(&looking.process, "on");
     }
-    CU_ASSERT_FATAL(reach(&scanned, "planted"));
-    CU_ASSERT_EQUAL(scanned.keys, 2 * KEYS_EACH + 1);
-    CU_ASSERT_EQUAL(scanned.tokens, 5);
-    CU_ASSERT(scan(&scanned, false) >= 1);
-    go_on(&scanned);
-    CU_ASSERT_FATAL(reach(&scanned, "closed"));
-    CU_ASSERT_EQUAL(scan(&scanned, true), 0);
-    go_on(&scanned);
-    CU_ASSERT_EQUAL(waitpid(scanned.pid, &status, 0), scanned.pid);
-    CU_ASSERT_EQUAL(status, 0);
-    fclose(scanned.to);
-    fclose(scanned.from);
-    ael_kms_release(scanned.kms);
-    residency_needles_clear(&scanned.needles);
+    CU_ASSERT_FATAL(reach(&looking, "planted"));
+    CU_ASSERT_EQUAL(looking.keys, 2 * KEYS_EACH + 1);
+    CU_ASSERT_EQUAL(looking.tokens, 5);
+    CU_ASSERT(scan(&looking, false) >= 1);
+    scanned_go_on(&looking.process, "on");
+    CU_ASSERT_FATAL(reach(&looking, "closed"));
+    CU_ASSERT_EQUAL(scan(&looking, true), 0);
+    scanned_go_on(&looking.process, "on");
+    scanned_end(&looking.process);
+    ael_kms_release(looking.kms);
 }
 
 static const struct test_case k_cases[] = {
