@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/json.h"
+#include "base/wipe.h"
 #include "kms/decrypt_flights.h"
 #include "kms/kms_gcp_login.h"
 #include "kms/kms_gcp_refusal.h"
@@ -92,7 +93,9 @@ static enum ael_status write_body(
     AEL_TRY(ael_buf_append(body, ael_bytes_from_text(text)));
     AEL_TRY(ael_buf_append(body, base64));
     (void)snprintf(text, sizeof text, "\",\"%sCrc32c\":\"%lu\"", k_names[action], (unsigned long)crc);
-    AEL_TRY(ael_buf_append(body, ael_bytes_from_text(text)));
+    enum ael_status status = ael_buf_append(body, ael_bytes_from_text(text));
+    ael_wipe(text, sizeof text); /* a key's checksum tells 32 bits of it */
+    AEL_TRY(status);
     AEL_TRY(ael_buf_append(body, ael_buf_view(&self->data)));
     return ael_buf_append(body, ael_bytes_from_text("}"));
 }

@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/json.h"
+#include "base/wipe.h"
 #include "net/crc32c.h"
 
 #include <sodium.h>
@@ -108,7 +109,9 @@ bool ael_kms_gcp_checksum(struct ael_bytes base64, uint32_t *crc) {
 bool ael_kms_gcp_is_number(struct ael_bytes text, uint32_t number) {
     char wanted[16];
     int len = snprintf(wanted, sizeof wanted, "%lu", (unsigned long)number);
-    return len > 0 && text.len == (size_t)len && memcmp(text.data, wanted, text.len) == 0;
+    bool same = len > 0 && text.len == (size_t)len && memcmp(text.data, wanted, text.len) == 0;
+    ael_wipe(wanted, sizeof wanted);
+    return same;
 }
 
 /* ---- answers ---- */

@@ -1,22 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kms/kms_vault_refusal.h"
 
-#include "base/json.h"
-
-#include <string.h>
-
-static const char k_component[] = "kms/vault";
-
-struct meaning {
-    int http_status;   /* 0 = any */
-    const char *words; /* some of Vault's; NULL = whatever it says */
-    enum ael_status status;
-    enum ael_rest_remedy remedy;
-    const char *sentence;
-};
+#include "kms/rest_refusal.h"
 
 /* The first that fits. */
-static const struct meaning k_meanings[] = {
+static const struct ael_rest_meaning k_meanings[] = {
     {503, "sealed", AEL_E_UNREACHABLE, AEL_REST_REMEDY_NONE,
      "Vault is sealed; unseal it (vault operator unseal)"},
     {0, "invalid token", AEL_E_KMS, AEL_REST_REMEDY_LOGIN,
@@ -66,51 +54,12 @@ static const struct meaning k_meanings[] = {
     {473, NULL, AEL_E_UNREACHABLE, AEL_REST_REMEDY_RETRY, "a standby for performance; give the active one"},
 };
 
-static bool holds(struct ael_bytes text, const char *words) {
-    size_t len = strlen(words);
-    return text.len >= len && memmem(text.data, text.len, words, len) != NULL;
-}
-
-/* Whether it is an object with "errors" or "warnings", which is how Vault refuses. */
-static bool is_of_vault(struct ael_bytes body) {
-    static const char *const k_names[] = {"errors", "warnings"};
-    struct ael_json_reader reader;
-    size_t index = 0;
-    unsigned seen = 0;
-    int which = -1;
-    ael_json_reader_init(&reader, body);
-    ael_json_enter_object(&reader);
-    while (ael_json_next_member(&reader, &index, k_names, 2, &seen, &which)) {
-        ael_json_skip_value(&reader);
-    }
-    return ael_json_finish(&reader) == AEL_OK && seen != 0;
-}
-
-static const struct meaning *meaning_of(int http_status, struct ael_bytes body) {
-    for (size_t i = 0; i < sizeof k_meanings / sizeof k_meanings[0]; i++) {
-        const struct meaning *meaning = &k_meanings[i];
-        if ((meaning->http_status == 0 || meaning->http_status == http_status) &&
-            (meaning->words == NULL || holds(body, meaning->words))) {
-            return meaning;
-        }
-    }
-    return NULL;
-}
-
-static struct meaning meaning_of_status(int http_status, bool is_vault) {
-    if (http_status >= 500 || http_status == 429 || http_status == 408) {
-        return (struct meaning){
-            0, NULL, AEL_E_UNREACHABLE, AEL_REST_REMEDY_RETRY,
-            "Vault is ill or busy, or what stands before it"};
-    }
-    if (is_vault) {
-        return (struct meaning){
-            0, NULL, AEL_E_KMS, AEL_REST_REMEDY_NONE, "Vault refuses; its audit log tells why"};
-    }
-    return (struct meaning){
-        0, NULL, AEL_E_BACKEND, AEL_REST_REMEDY_NONE,
-        "no answer of Vault's; is a proxy in the way, or the address another's?"};
-}
+static const struct ael_rest_voice k_voice = {
+    .component = "kms/vault",
+    .ill = "Vault is ill or busy, or what stands before it",
+    .refused = "Vault refuses; its audit log tells why",
+    .strange = "no answer of Vault's; is a proxy in the way, or the address another's?",
+};
 
 /* see kms/kms_vault_refusal.h */
 enum ael_status ael_kms_vault_refusal(
@@ -118,15 +67,11 @@ enum ael_status ael_kms_vault_refusal(
     const char *path,
     enum ael_rest_remedy *remedy,
     struct ael_error *err) {
-    struct ael_bytes body = ael_buf_view(&response->body);
-    bool is_vault = is_of_vault(body);
-    const struct meaning *known = is_vault || response->status == 307 || response->status == 429
-                                      ? meaning_of(response->status, body)
-                                      : NULL;
-    struct meaning by_status = meaning_of_status(response->status, is_vault);
-    const struct meaning *meaning = known != NULL ? known : &by_status;
-    *remedy = meaning->remedy;
-    return ael_error_set(
-        err, meaning->status, response->status, k_component, "%.80s: HTTP %d: %s", path, response->status,
-        meaning->sentence);
+    static const char *const k_names[] = {"errors", "warnings"};
+    bool is_vault = ael_rest_has_member(ael_buf_view(&response->body), k_names, 2);
+    const struct ael_rest_meaning *known =
+        is_vault || response->status == 307 || response->status == 429
+            ? ael_rest_find_meaning(k_meanings, sizeof k_meanings / sizeof k_meanings[0], response)
+            : NULL;
+    return ael_rest_tell_refusal(&k_voice, known, is_vault, response, path, remedy, err);
 }
