@@ -3,51 +3,12 @@
 
 #include "base/base64.h"
 #include "base/check.h"
-#include "base/json.h"
+#include "base/json_pieces.h"
 #include "base/utf8.h"
 
 #include <ael/sys/key_record.h>
 
 #include <string.h>
-
-/* Fewer than int64_t has, so that no number is out of range. */
-enum { DIGITS_MAX = 18 };
-
-/* The text that is left. */
-struct rest {
-    const uint8_t *at;
-    const uint8_t *end;
-};
-
-/* Inlined, so that the length is known where the bytes are compared. */
-__attribute__((always_inline)) static inline bool take(struct rest *rest, const char *piece, size_t len) {
-    if ((size_t)(rest->end - rest->at) < len || memcmp(rest->at, piece, len) != 0) {
-        return false;
-    }
-    rest->at += len;
-    return true;
-}
-
-#define TAKE(rest, piece) take(rest, piece, sizeof(piece) - 1)
-
-/* A whole number without a sign and without zeros at its front. */
-static bool take_number(struct rest *rest, int64_t *value) {
-    const uint8_t *start = rest->at;
-    int64_t sum = 0;
-    while (rest->at < rest->end && *rest->at >= '0' && *rest->at <= '9' && rest->at - start < DIGITS_MAX) {
-        sum = sum * 10 + (*rest->at++ - '0');
-    }
-    *value = sum;
-    return rest->at - start == 1 || (rest->at - start > 1 && *start != '0');
-}
-
-/* What means itself up to the next quote, which is left; false when something else stops it. */
-static bool take_plain(struct rest *rest, struct ael_bytes *text) {
-    struct ael_bytes left = {rest->at, (size_t)(rest->end - rest->at)};
-    *text = (struct ael_bytes){rest->at, ael_json_plain_len(left)};
-    rest->at += text->len;
-    return rest->at < rest->end && *rest->at == '"';
-}
 
 /* see appencryption/record_canonical.h */
 bool ael_record_canonical_cut(struct ael_bytes json, struct ael_record_parts *parts) {
@@ -56,12 +17,12 @@ bool ael_record_canonical_cut(struct ael_bytes json, struct ael_record_parts *pa
         memcmp(json.data + json.len - (sizeof k_end - 1), k_end, sizeof k_end - 1) != 0) {
         return false;
     }
-    struct rest rest = {json.data, json.data + json.len - (sizeof k_end - 1)};
-    if (!TAKE(&rest, "{\"Key\":{\"Created\":") || !take_number(&rest, &parts->created_s) ||
-        !TAKE(&rest, ",\"Key\":\"") || !take_plain(&rest, &parts->key_text) ||
-        !TAKE(&rest, "\",\"ParentKeyMeta\":{\"KeyId\":\"") || !take_plain(&rest, &parts->parent_id) ||
-        !TAKE(&rest, "\",\"Created\":") || !take_number(&rest, &parts->parent_created_s) ||
-        !TAKE(&rest, "}},\"Data\":\"")) {
+    struct ael_json_rest rest = {json.data, json.data + json.len - (sizeof k_end - 1)};
+    if (!AEL_JSON_TAKE(&rest, "{\"Key\":{\"Created\":") || !ael_json_take_number(&rest, &parts->created_s) ||
+        !AEL_JSON_TAKE(&rest, ",\"Key\":\"") || !ael_json_take_plain(&rest, &parts->key_text) ||
+        !AEL_JSON_TAKE(&rest, "\",\"ParentKeyMeta\":{\"KeyId\":\"") ||
+        !ael_json_take_plain(&rest, &parts->parent_id) || !AEL_JSON_TAKE(&rest, "\",\"Created\":") ||
+        !ael_json_take_number(&rest, &parts->parent_created_s) || !AEL_JSON_TAKE(&rest, "}},\"Data\":\"")) {
         return false;
     }
     parts->data_text = (struct ael_bytes){rest.at, (size_t)(rest.end - rest.at)};

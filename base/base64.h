@@ -23,13 +23,13 @@ void ael_base64_encode(const uint8_t *bytes, size_t len, char *text);
  * Tells how long the decoding is, from length and padding alone.
  * @return AEL_OK; AEL_E_FORMAT (not a multiple of 4).
  */
-AEL_MUST_CHECK enum ael_status ael_base64_decoded_len(struct ael_bytes text, size_t *len);
+AEL_COMPONENT_API AEL_MUST_CHECK enum ael_status ael_base64_decoded_len(struct ael_bytes text, size_t *len);
 
 /**
  * Decodes; out has ael_base64_decoded_len bytes and may be the text itself.
  * @return AEL_OK; AEL_E_FORMAT (a character outside the alphabet, padding elsewhere, unused bits that are not 0).
  *         out is unspecified after a failure.
  */
-AEL_MUST_CHECK enum ael_status ael_base64_decode(struct ael_bytes text, uint8_t *out);
+AEL_COMPONENT_API AEL_MUST_CHECK enum ael_status ael_base64_decode(struct ael_bytes text, uint8_t *out);
 
 #endif /* AEL_BASE_BASE64_H */

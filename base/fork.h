@@ -44,7 +44,7 @@ AEL_COMPONENT_API AEL_MUST_CHECK enum ael_status ael_fork_add(struct ael_fork_pa
 AEL_COMPONENT_API void ael_fork_remove(struct ael_fork_part *part);
 
 /** Counts the forks that lie between the first process and this one. Threads: any. */
-uint32_t ael_fork_count(void);
+AEL_COMPONENT_API uint32_t ael_fork_count(void);
 
 /** Returns the number (base/thread_entry.h) of the thread that forked this process; 0 in the first. Threads: any. */
 uint64_t ael_fork_thread(void);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/check.h"
+#include "base/key_canonical.h"
 #include "base/key_codec.h"
 
 #include <ael/sys/error.h>
@@ -73,6 +74,10 @@ static enum ael_status
 read_record(struct ael_json_reader *reader, struct ael_bytes json, struct ael_key_record_buf *out) {
     struct ael_key_record text;
     size_t len = 0;
+    if (ael_key_canonical_read(json, out)) {
+        return AEL_OK;
+    }
+    out->storage.len = 0;
     ael_json_reader_init(reader, json);
     ael_key_codec_read(reader, &text);
     AEL_TRY(ael_json_finish(reader));

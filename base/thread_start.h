@@ -6,12 +6,14 @@
 #ifndef AEL_BASE_THREAD_START_H
 #define AEL_BASE_THREAD_START_H
 
+#include "base/component_api.h"
+
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 
 /** Starts a thread. @param name  up to 15 bytes. @return false when there is none to be had. Threads: any. */
-bool ael_thread_start(
+AEL_COMPONENT_API bool ael_thread_start(
     pthread_t *thread, const char *name, size_t stack_bytes, void *(*run)(void *argument), void *argument);
 
 #endif /* AEL_BASE_THREAD_START_H */

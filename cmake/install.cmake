@@ -8,9 +8,11 @@ install(DIRECTORY include/ael DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
   PATTERN "metastore_postgres.h" EXCLUDE
   PATTERN "metastore_mysql.h" EXCLUDE
   PATTERN "metastore_dynamodb.h" EXCLUDE
+  PATTERN "metastore_etcd.h" EXCLUDE
   PATTERN "kms_aws.h" EXCLUDE
   PATTERN "kms_secrets_manager.h" EXCLUDE
   PATTERN "kms_gcp.h" EXCLUDE
+  PATTERN "kms_azure.h" EXCLUDE
   PATTERN "kms_vault.h" EXCLUDE
   PATTERN "kms_pkcs11.h" EXCLUDE)
 install(FILES ${PROJECT_BINARY_DIR}/generated/include/ael/version.h
@@ -30,11 +32,17 @@ endif()
 if(TARGET ael_dynamodb_shared)
   install(FILES include/ael/metastore_dynamodb.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ael)
 endif()
+if(TARGET ael_etcd_shared)
+  install(FILES include/ael/metastore_etcd.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ael)
+endif()
 if(TARGET ael_kms_aws_shared)
   install(FILES include/ael/kms_aws.h include/ael/kms_secrets_manager.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ael)
 endif()
 if(TARGET ael_kms_gcp_shared)
   install(FILES include/ael/kms_gcp.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ael)
+endif()
+if(TARGET ael_kms_azure_shared)
+  install(FILES include/ael/kms_azure.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ael)
 endif()
 if(TARGET ael_vault_shared)
   install(FILES include/ael/kms_vault.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ael)
@@ -45,7 +53,7 @@ endif()
 
 # One export set a library and kind, so that linking the shared library asks for
 # none of the packages that it is made with.
-foreach(name ael ael_sqlite ael_postgres ael_mysql ael_dynamodb ael_kms_aws ael_kms_gcp ael_vault ael_pkcs11)
+foreach(name ael ael_sqlite ael_postgres ael_mysql ael_dynamodb ael_etcd ael_kms_aws ael_kms_gcp ael_kms_azure ael_vault ael_pkcs11)
   foreach(kind shared static)
     if(TARGET ${name}_${kind})
       install(TARGETS ${name}_${kind} EXPORT ${name}_${kind}
@@ -71,7 +79,7 @@ if(AEL_HAS_IPSEC_MB)
   set(AEL_PC_IPSEC_MB " -lIPSec_MB")
 endif()
 file(RELATIVE_PATH AEL_PC_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
-foreach(name ael ael-sqlite ael-postgres ael-mysql ael-dynamodb ael-kms-aws ael-kms-gcp ael-vault ael-pkcs11)
+foreach(name ael ael-sqlite ael-postgres ael-mysql ael-dynamodb ael-etcd ael-kms-aws ael-kms-gcp ael-kms-azure ael-vault ael-pkcs11)
   string(REPLACE "-" "_" target ${name})
   if(TARGET ${target}_shared)
     configure_file(cmake/${name}.pc.in ${PROJECT_BINARY_DIR}/${name}.pc @ONLY)

@@ -4,6 +4,8 @@
 #include "base/clock.h"
 #include "base/hooks.h"
 
+#include <unistd.h>
+
 enum { MS_NS = 1000000, TRIAL_MS = 60000, NO_TRIAL = 1 /* the number of all calls while it is closed */ };
 
 /* see kms/breaker.h */
@@ -17,12 +19,14 @@ void ael_breaker_clear(struct ael_breaker *breaker) {
     ael_mutex_clear(&breaker->lock);
 }
 
-/* One call tries; a trial of which nobody hears, as in a child of fork, does not hold others back for ever. */
+/* One call tries; a trial of which nobody hears does not hold others back for ever, and one of a parent's not at all. */
 static uint32_t try_once(struct ael_breaker *breaker, int64_t now_ns) {
-    if (now_ns < breaker->until_ns) {
+    bool is_parents = breaker->state == AEL_BREAKER_HALF_OPEN && breaker->pid != getpid();
+    if (now_ns < breaker->until_ns && !is_parents) {
         return 0;
     }
     breaker->state = AEL_BREAKER_HALF_OPEN;
+    breaker->pid = getpid();
     breaker->until_ns = now_ns + (int64_t)TRIAL_MS * MS_NS;
     breaker->trial = breaker->trial == UINT32_MAX ? NO_TRIAL + 1 : breaker->trial + 1;
     return breaker->trial;

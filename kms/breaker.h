@@ -6,7 +6,8 @@
  *                                open again, twice as long  <--- it fails ---'
  *
  * A call that was let through has a number, and ends in one of good, bad or given up. What a call that began earlier ends
- * in does not end the trial: nothing but its own end does, or an answer to whichever call.
+ * in does not end the trial: nothing but its own end does, or an answer to whichever call. A child of fork does not wait for
+ * its parent's trial.
  * Layer: kms. Threads: any; a lock inside, held for some instructions. Zeroed after ael_breaker_init.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -14,6 +15,8 @@
 #define AEL_KMS_BREAKER_H
 
 #include "base/sync.h"
+
+#include <sys/types.h>
 
 enum { AEL_BREAKER_FAILURES = 5, AEL_BREAKER_FIRST_MS = 1000, AEL_BREAKER_MOST_MS = 30000 };
 
@@ -36,6 +39,7 @@ struct ael_breaker {
     uint32_t trial;    /* the number of the last one */
     int64_t wait_ns;
     int64_t until_ns; /* open until then; half-open: its call counts as lost then */
+    pid_t pid;        /* whose call the trial is: for its children that is lost */
 };
 
 /** @param names outlive it. @return AEL_OK; AEL_E_SYSTEM. */

@@ -27,7 +27,6 @@ struct race {
     bool seen[AEL_KMS_AWS_MAX_REGIONS]; /* its end was looked at */
     size_t begun;
     bool probing;
-    int64_t last_begun_ns;
     int64_t hedge_delay_ns;
 };
 
@@ -100,7 +99,6 @@ static void begin_next(struct race *race) {
     struct ael_kms_aws_op *op = &race->ops[race->begun];
     ael_kms_aws_op_begin(op, &race->kms->shared, endpoint, AEL_KMS_AWS_DECRYPT, &race->call);
     op->blob_in = ael_kms_aws_envelope_find(race->envelope, endpoint->region)->encrypted;
-    race->last_begun_ns = ael_clock_boot_ns();
     race->begun++;
 }
 
@@ -114,15 +112,20 @@ static bool all_in_trouble(const struct race *race) {
     return true;
 }
 
+/* When another one is asked beside the last that was; that one's time begins when there are credentials to ask it with. */
+static int64_t hedge_at(const struct race *race) {
+    return race->ops[race->begun - 1].begun_ns + race->hedge_delay_ns;
+}
+
 static void begin_what_is_due(struct race *race) {
     int64_t now_ns = ael_clock_boot_ns();
     while (race->begun < race->count) {
-        bool slow = race->kms->hedging && now_ns - race->last_begun_ns >= race->hedge_delay_ns;
+        bool slow = race->kms->hedging && race->begun > 0 && now_ns >= hedge_at(race);
         bool probe = race->probing && race->begun == 1;
         if (race->begun > 0 && !slow && !probe && !all_in_trouble(race)) {
             return;
         }
-        if (slow && race->begun > 0) {
+        if (slow) {
             ael_metric_event("ael.kms.aws.hedge");
         }
         begin_next(race);
@@ -131,7 +134,7 @@ static void begin_what_is_due(struct race *race) {
 
 static int64_t wake_at(const struct race *race) {
     if (race->begun < race->count && race->kms->hedging) {
-        int64_t hedge_ns = race->last_begun_ns + race->hedge_delay_ns;
+        int64_t hedge_ns = hedge_at(race);
         return hedge_ns < race->call.deadline_ns ? hedge_ns : race->call.deadline_ns;
     }
     return race->call.deadline_ns;
@@ -154,17 +157,20 @@ static enum ael_status open_with(struct race *race, struct ael_kms_aws_op *op, s
     return status;
 }
 
-/* Who was asked earlier, and was still silent when another answered, has lost; a probe is asked at the same time. */
+/*
+ * Who was asked earlier, and had not answered when another did, has lost; a probe is asked at the same time. Where all of
+ * those had failed a try, the winner was asked for that, and is no hedge.
+ */
 static void note_winner(struct race *race, size_t winner) {
-    size_t losers = 0;
+    size_t silent = 0;
     atomic_store_explicit(&race->regions[winner]->lost_hedges, 0, memory_order_relaxed);
     for (size_t i = 0; i < winner; i++) {
         if (!race->ops[i].over && !(race->probing && winner == 1)) {
-            losers++;
+            silent += race->ops[i].tries == 0 ? 1 : 0;
             (void)atomic_fetch_add_explicit(&race->regions[i]->lost_hedges, 1, memory_order_relaxed);
         }
     }
-    if (losers > 0) {
+    if (silent > 0) {
         ael_metric_event("ael.kms.aws.hedge_won");
     }
 }
@@ -201,15 +207,19 @@ static bool has_failed(const struct race *race) {
     return true;
 }
 
-/* Of several failures the one that a retry may mend, else the first region's. */
+/* The higher, the sooner it is what is told: what a retry may mend; what says nothing about the key; "wrong key". */
+static int weight_of(enum ael_status status) {
+    if (status == AEL_E_UNREACHABLE || status == AEL_E_TIMEOUT || status == AEL_E_CANCELLED) {
+        return 2;
+    }
+    return status == AEL_E_KMS ? 0 : 1;
+}
+
+/* Of several failures the weightiest, of equal ones the first region's. */
 static enum ael_status explain(const struct race *race, struct ael_error *err) {
     const struct ael_kms_aws_op *worst = &race->ops[0];
-    for (size_t i = 0; i < race->begun; i++) {
-        enum ael_status status = race->ops[i].status;
-        if (status == AEL_E_UNREACHABLE || status == AEL_E_TIMEOUT || status == AEL_E_CANCELLED) {
-            worst = &race->ops[i];
-            break;
-        }
+    for (size_t i = 1; i < race->begun; i++) {
+        worst = weight_of(race->ops[i].status) > weight_of(worst->status) ? &race->ops[i] : worst;
     }
     if (err != NULL) {
         *err = worst->err;

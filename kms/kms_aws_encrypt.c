@@ -5,6 +5,7 @@
  */
 #include "kms/kms_aws_state.h"
 
+#include "base/check.h"
 #include "base/hooks.h"
 #include "kms/key_wrap.h"
 #include "kms/kms_aws_envelope.h"
@@ -48,11 +49,17 @@ static enum ael_status generate(
     return first.status;
 }
 
-static void tell_left_out(const struct ael_kms_aws_op *op) {
-    ael_metric_event("ael.kms.aws.region_left_out");
-    ael_sys_log(
-        AEL_LOG_WARN, k_component, "a key was encrypted without region %s, which cannot decrypt it: %s",
-        op->endpoint->region, op->err.detail);
+/* Once there is an encrypted key. */
+static void tell_left_out(const struct ael_kms_aws_op *ops, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (ops[i].status != AEL_OK) {
+            ael_metric_event("ael.kms.aws.region_left_out");
+            ael_sys_log(
+                AEL_LOG_WARN, k_component,
+                "a key was encrypted without region %s, which cannot decrypt it: %s", ops[i].endpoint->region,
+                ops[i].err.detail);
+        }
+    }
 }
 
 /* The data key under the master keys of the other regions, side by side. Who fails is left out. */
@@ -66,11 +73,6 @@ static void encrypt_in_others(
         }
     }
     ael_kms_aws_run(ops, self->count);
-    for (size_t i = 0; i < self->count; i++) {
-        if (ops[i].status != AEL_OK) {
-            tell_left_out(&ops[i]);
-        }
-    }
 }
 
 static enum ael_status write_envelope(
@@ -108,7 +110,9 @@ static enum ael_status encrypt_with(
     if (status == AEL_E_CANCELLED) {
         return status;
     }
-    return write_envelope(self, ops, (struct ael_bytes){wrapped, sizeof wrapped}, out);
+    AEL_TRY(write_envelope(self, ops, (struct ael_bytes){wrapped, sizeof wrapped}, out));
+    tell_left_out(ops, self->count);
+    return AEL_OK;
 }
 
 /* see kms/kms_aws_state.h */

@@ -127,7 +127,8 @@ static enum ael_status start_exchange(struct ael_kms_aws_op *op) {
         return ael_error_set(
             &op->err, status, 0, op->endpoint->service->component, "no memory for a request");
     }
-    AEL_TRY(ael_credentials_cache_get(op->shared->credentials, &op->call, &op->credentials, &op->err));
+    AEL_TRY(ael_credentials_cache_get_other(
+        op->shared->credentials, &op->call, op->refused, &op->credentials, &op->err));
     op->ahead_s = ael_sigv4_clock_ahead_s(request.clock);
     request.credentials = op->credentials;
     request.http.body = ael_buf_view(&op->body);
@@ -137,28 +138,29 @@ static enum ael_status start_exchange(struct ael_kms_aws_op *op) {
 
 /* ---- the end ---- */
 
-/* A call that gave little time says nothing about the endpoint when it is over. */
+/* A call that gave the endpoint little time says nothing about it when it is over. */
 static bool waited_long(const struct ael_kms_aws_op *op) {
-    return ael_clock_boot_ns() - op->begun_ns >= LONG_NS;
+    return op->asked && ael_clock_boot_ns() - op->asked_ns >= LONG_NS;
 }
 
-/* What an outcome says about the endpoint. A refusal is an answer. */
+/* What an outcome says about the endpoint. A refusal is an answer; credentials, and waiting for a connection, are not its affair. */
 static enum ael_breaker_end end_of(const struct ael_kms_aws_op *op) {
-    if (!op->asked) {
-        return AEL_BREAKER_GIVEN_UP;
-    }
+    bool bad = op->failed;
     switch (op->status) {
     case AEL_OK:
     case AEL_E_KMS:
-        return AEL_BREAKER_GOOD;
+        return op->asked ? AEL_BREAKER_GOOD : bad ? AEL_BREAKER_BAD : AEL_BREAKER_GIVEN_UP;
     case AEL_E_UNREACHABLE:
     case AEL_E_BACKEND:
-        return AEL_BREAKER_BAD;
+        bad = bad || op->asked;
+        break;
     case AEL_E_TIMEOUT:
-        return waited_long(op) ? AEL_BREAKER_BAD : AEL_BREAKER_GIVEN_UP;
+        bad = bad || waited_long(op);
+        break;
     default:
-        return AEL_BREAKER_GIVEN_UP;
+        break;
     }
+    return bad ? AEL_BREAKER_BAD : AEL_BREAKER_GIVEN_UP;
 }
 
 static bool finish(struct ael_kms_aws_op *op, enum ael_status status) {
@@ -220,8 +222,8 @@ static bool finish_well(struct ael_kms_aws_op *op) {
     return finish(op, AEL_OK);
 }
 
-/* {"ARN":"...","SecretString":"",...}, or "SecretBinary"; the other one may be null. */
-static enum ael_status read_secret_answer(struct ael_bytes body, bool *is_binary) {
+/* {"ARN":"...","SecretString":"",...}, or "SecretBinary"; the other one may be null. False: none of either. */
+static bool read_secret_answer(struct ael_bytes body, bool *is_binary) {
     static const char *const k_names[] = {"SecretString", "SecretBinary"};
     struct ael_json_reader reader;
     size_t index = 0;
@@ -237,11 +239,11 @@ static enum ael_status read_secret_answer(struct ael_bytes body, bool *is_binary
             ael_json_skip_value(&reader);
         }
     }
-    return ael_json_finish(&reader);
+    return ael_json_finish(&reader) == AEL_OK && seen != 0;
 }
 
 static bool finish_secret(struct ael_kms_aws_op *op, struct ael_bytes body) {
-    if (read_secret_answer(body, &op->is_binary) != AEL_OK) {
+    if (!read_secret_answer(body, &op->is_binary)) {
         return finish_with(
             op, AEL_E_BACKEND,
             "the answer is none of Secrets Manager; is a proxy in the way, or the endpoint another's?");
@@ -270,6 +272,11 @@ static bool finish_answer(struct ael_kms_aws_op *op, struct ael_bytes body) {
     }
     if (op->action != AEL_KMS_AWS_DECRYPT && (op->blob_out.len == 0 || op->blob_out.len > BLOB_MAX)) {
         return finish_with(op, AEL_E_BACKEND, "the answer holds no encrypted data key");
+    }
+    if (op->action != AEL_KMS_AWS_ENCRYPT && op->key == NULL) {
+        return finish_with(
+            op, AEL_E_BACKEND,
+            "the answer holds no data key; is a proxy in the way, or the endpoint another's?");
     }
     if (op->action != AEL_KMS_AWS_ENCRYPT && ael_secret_len(op->key) != DATA_KEY_BYTES) {
         ael_secret_release(op->key);
@@ -304,6 +311,7 @@ static bool spend_budget(struct ael_kms_aws_shared *shared) {
 /* A failure that may pass. False: it goes on later. */
 static bool retry_or_finish(struct ael_kms_aws_op *op, enum ael_status status) {
     op->tries++;
+    op->failed = op->failed || op->asked;
     int64_t resume_ns = ael_clock_boot_ns() + pause_ns(op->tries - 1);
     if (op->tries >= op->shared->max_tries || resume_ns >= op->call.deadline_ns ||
         !spend_budget(op->shared)) {
@@ -312,6 +320,12 @@ static bool retry_or_finish(struct ael_kms_aws_op *op, enum ael_status status) {
     ael_metric_event(op->endpoint->service->retried);
     op->not_before_ns = resume_ns;
     return false;
+}
+
+static void refuse_credentials(struct ael_kms_aws_op *op) {
+    ael_credentials_cache_refused(op->shared->credentials, op->credentials);
+    op->refused = ael_credentials_acquire(op->credentials);
+    op->asked_anew = true;
 }
 
 static bool evaluate(struct ael_kms_aws_op *op, struct ael_http_response *response) {
@@ -328,8 +342,7 @@ static bool evaluate(struct ael_kms_aws_op *op, struct ael_http_response *respon
     enum ael_status status =
         ael_kms_aws_refusal(response, op->endpoint->service, op->endpoint->region, &remedy, &op->err);
     if (remedy == AEL_KMS_AWS_REMEDY_CREDENTIALS && !op->asked_anew) {
-        ael_credentials_cache_refused(op->shared->credentials, op->credentials);
-        op->asked_anew = true;
+        refuse_credentials(op);
         return false;
     }
     return remedy == AEL_KMS_AWS_REMEDY_RETRY ? retry_or_finish(op, status) : finish(op, status);
@@ -383,8 +396,7 @@ static enum ael_status start(struct ael_kms_aws_op *op) {
     if (!gone || op->credentials == NULL || op->asked_anew) {
         return status;
     }
-    ael_credentials_cache_refused(op->shared->credentials, op->credentials);
-    op->asked_anew = true;
+    refuse_credentials(op);
     end_try(op);
     return start_exchange(op);
 }
@@ -400,15 +412,25 @@ static bool begin_try(struct ael_kms_aws_op *op) {
             return false;
         }
     }
+    op->asked = false;
     enum ael_status status = start(op);
     if (status != AEL_OK) {
         end_try(op);
         (void)finish(op, status);
         return false;
     }
-    op->asked = true;
-    op->try_until_ns = ael_clock_boot_ns() + (int64_t)op->shared->try_timeout_ms * 1000000;
+    int64_t now_ns = ael_clock_boot_ns();
+    op->begun_ns = op->begun ? op->begun_ns : now_ns;
+    op->begun = true;
+    op->try_until_ns = now_ns + (int64_t)op->shared->try_timeout_ms * 1000000;
     return true;
+}
+
+/* A try that got a connection when its time was nearly over says no more about the endpoint than one that got none. */
+static bool had_time(const struct ael_kms_aws_op *op) {
+    int64_t half_ns = (int64_t)op->shared->try_timeout_ms * 1000000 / 2;
+    int64_t enough_ns = half_ns < LONG_NS ? half_ns : LONG_NS;
+    return op->asked && ael_clock_boot_ns() - op->asked_ns >= enough_ns;
 }
 
 static bool try_is_over(struct ael_kms_aws_op *op) {
@@ -423,11 +445,21 @@ static bool try_is_over(struct ael_kms_aws_op *op) {
         return false;
     }
     end_try(op);
+    op->asked = had_time(op);
     (void)ael_error_set(
-        &op->err, AEL_E_UNREACHABLE, 0, op->endpoint->service->component,
-        "%s: no answer within %u ms; check network and proxy", op->endpoint->region,
-        (unsigned)op->shared->try_timeout_ms);
+        &op->err, AEL_E_UNREACHABLE, 0, op->endpoint->service->component, "%s: no %s within %u ms; check %s",
+        op->endpoint->region, op->asked ? "answer" : "connection was free",
+        (unsigned)op->shared->try_timeout_ms, op->asked ? "network and proxy" : "max_connections");
     return retry_or_finish(op, AEL_E_UNREACHABLE);
+}
+
+static bool step_exchange(struct ael_kms_aws_op *op) {
+    bool over = ael_http_exchange_step(op->exchange);
+    if (!op->asked && ael_http_exchange_has_place(op->exchange)) {
+        op->asked = true;
+        op->asked_ns = ael_clock_boot_ns();
+    }
+    return over;
 }
 
 /* see kms/kms_aws_op.h */
@@ -436,7 +468,7 @@ bool ael_kms_aws_op_step(struct ael_kms_aws_op *op) {
         if (op->exchange == NULL && ael_clock_boot_ns() < op->not_before_ns) {
             break;
         }
-        if ((op->exchange == NULL && !begin_try(op)) || !ael_http_exchange_step(op->exchange)) {
+        if ((op->exchange == NULL && !begin_try(op)) || !step_exchange(op)) {
             break;
         }
         (void)conclude(op);
@@ -469,10 +501,13 @@ void ael_kms_aws_op_wait(struct ael_kms_aws_op *ops, size_t count, int64_t until
 /* see kms/kms_aws_op.h */
 void ael_kms_aws_op_clear(struct ael_kms_aws_op *op) {
     end_try(op);
-    if (op->passed != 0) {
-        ael_breaker_end(&op->endpoint->breaker, op->passed, AEL_BREAKER_GIVEN_UP);
+    if (op->passed != 0) { /* not waited for; a try that failed before that tells all the same */
+        ael_breaker_end(
+            &op->endpoint->breaker, op->passed, op->failed ? AEL_BREAKER_BAD : AEL_BREAKER_GIVEN_UP);
         op->passed = 0;
     }
+    ael_credentials_release(op->refused);
+    op->refused = NULL;
     ael_secret_release(op->key);
     op->key = NULL;
     if (op->shared != NULL) {

@@ -36,15 +36,19 @@ struct ael_kms_aws_op {
     /* private */
     struct ael_http_exchange *exchange;
     struct ael_credentials *credentials;
+    struct ael_credentials *refused; /* by this endpoint: others are asked for */
     struct ael_buf body;
     struct ael_http_secrets secrets;
     unsigned tries;
-    uint32_t passed;   /* its number at the breaker, which let it through; 0 = it did not */
-    bool asked;        /* a request was made */
+    uint32_t passed; /* its number at the breaker, which let it through; 0 = it did not */
+    bool failed;     /* a try that asked did, though it may be tried again */
+    bool asked;      /* this try: it has, or had, a connection to ask with */
+    int64_t asked_ns;
     bool clock_mended; /* once is enough */
     int64_t ahead_s;   /* of the clock that the last request was signed with */
     bool asked_anew;   /* for credentials; likewise */
-    int64_t begun_ns;
+    int64_t begun_ns;  /* without the time that the first credentials took */
+    bool begun;
     int64_t try_until_ns;
     int64_t not_before_ns;
 };

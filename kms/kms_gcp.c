@@ -342,17 +342,6 @@ static enum ael_status refuse(struct ael_error *err, const char *why) {
     return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "%s", why);
 }
 
-static bool is_endpoint(const char *text) {
-    const char *behind = strstr(text, "://");
-    size_t len = strlen(text);
-    for (size_t i = 0; i < len; i++) {
-        if (text[i] <= ' ' || text[i] >= 0x7f) {
-            return false;
-        }
-    }
-    return behind != NULL && strpbrk(behind + 3, "/?#@") == NULL && len < URL_BYTES / 4;
-}
-
 static enum ael_status check_options(const struct ael_kms_gcp_options *options, struct ael_error *err) {
     if (options->size != sizeof *options) {
         return refuse(err, "options are of another size; use AEL_KMS_GCP_OPTIONS_INIT");
@@ -361,7 +350,8 @@ static enum ael_status check_options(const struct ael_kms_gcp_options *options, 
         return refuse(
             err, "give the key as projects/P/locations/L/keyRings/R/cryptoKeys/K, without a version");
     }
-    if (options->endpoint != NULL && !is_endpoint(options->endpoint)) {
+    if (options->endpoint != NULL &&
+        (!ael_url_is_origin(options->endpoint) || strlen(options->endpoint) >= URL_BYTES / 4)) {
         return refuse(err, "endpoint is https://host[:port], and nothing behind that");
     }
     if (options->endpoint != NULL && !ael_url_keeps_secrets(options->endpoint)) {

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "kms/kms_gcp_rsa.h"
 #include "net/file.h"
 #include "net/url.h"
 #include "securememory/scratch.h"
@@ -142,19 +143,7 @@ static struct ael_bytes pem_text(struct ael_bytes pem) {
     return end == NULL ? (struct ael_bytes){NULL, 0} : (struct ael_bytes){begin, (size_t)(end - begin)};
 }
 
-/* Errors of OpenSSL's are taken back: the host may have some of its own in the queue. */
-static EVP_PKEY *parse_der(const uint8_t *der, size_t len) {
-    (void)ERR_set_mark();
-    EVP_PKEY *key = d2i_AutoPrivateKey(NULL, &der, (long)len);
-    (void)ERR_pop_to_mark();
-    if (key != NULL && EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA) {
-        EVP_PKEY_free(key);
-        return NULL;
-    }
-    return key;
-}
-
-/* NULL: no RSA key, or no memory. Decoded here, because OpenSSL's reader of PEM leaves what it decoded behind. */
+/* NULL: no RSA key, or no memory. OpenSSL's own readers would leave the key behind, in each form that it passes through. */
 static EVP_PKEY *parse_key(const struct content *content) {
     struct ael_bytes text = pem_text(ael_buf_view(&content->private_key));
     size_t len = 0;
@@ -163,7 +152,7 @@ static EVP_PKEY *parse_key(const struct content *content) {
     if (der != NULL && sodium_base642bin(
                            der, text.len, (const char *)text.data, text.len, "\r\n", &len, NULL,
                            sodium_base64_VARIANT_ORIGINAL) == 0) {
-        key = parse_der(der, len);
+        key = ael_kms_gcp_rsa_read(der, len);
     }
     ael_free_wiped(der, text.len);
     return key;

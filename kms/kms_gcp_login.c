@@ -4,9 +4,8 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/hooks.h"
-#include "base/json.h"
 #include "kms/kms_gcp_refusal.h"
-#include "kms/text_pieces.h"
+#include "kms/token_answer.h"
 #include "net/url.h"
 
 #include <stdio.h>
@@ -138,25 +137,6 @@ void ael_kms_gcp_login_clear(struct ael_kms_gcp_login *login) {
 
 /* ---- what comes ---- */
 
-/* {"access_token":"","expires_in":3599,"token_type":"Bearer"} */
-static bool read_lifetime(struct ael_bytes body, int64_t *lifetime_s) {
-    static const char *const k_names[] = {"expires_in", "access_token"};
-    struct ael_json_reader reader;
-    size_t index = 0;
-    unsigned seen = 0;
-    int which = -1;
-    ael_json_reader_init(&reader, body);
-    ael_json_enter_object(&reader);
-    while (ael_json_next_member(&reader, &index, k_names, 2, &seen, &which)) {
-        if (which == 0) {
-            *lifetime_s = ael_json_read_int64(&reader);
-        } else {
-            ael_json_skip_value(&reader);
-        }
-    }
-    return ael_json_finish(&reader) == AEL_OK && seen == 3 && *lifetime_s > 0;
-}
-
 /* The metadata server says who it is: anybody may answer at that address in another network. */
 static bool is_metadata(const struct ael_http_response *response) {
     struct ael_bytes value;
@@ -175,13 +155,7 @@ static enum ael_status check_grant(
             err, AEL_E_BACKEND, 0, k_component,
             "what answers is not Google's metadata server; is this machine in Google Cloud?");
     }
-    int64_t lifetime_s = 0;
-    if (answer->text.pieces[0] == NULL || !read_lifetime(ael_buf_view(&answer->body), &lifetime_s)) {
-        return ael_error_set(
-            err, AEL_E_BACKEND, 0, k_component,
-            "the answer holds no token with a lifetime; is a proxy in the way, or the address another's?");
-    }
-    return AEL_OK;
+    return ael_token_answer_check(k_component, answer, err);
 }
 
 static enum ael_status
@@ -190,18 +164,9 @@ ask(struct ael_kms_gcp_login *login,
     struct ael_rest_request *request,
     struct ael_token_grant *grant,
     struct ael_error *err) {
-    struct ael_rest_answer answer;
     request->check = check_grant;
     request->context = login;
-    request->secrets.taken = "access_token";
-    request->secrets.taken_is_text = true;
-    enum ael_status status = ael_rest_ask(&login->rest, call, request, &answer, err);
-    if (status == AEL_OK && read_lifetime(ael_buf_view(&answer.body), &grant->lease_s)) {
-        grant->token = answer.text;
-        answer.text = (struct ael_http_text){{NULL}};
-    }
-    ael_rest_answer_clear(&answer);
-    return status;
+    return ael_token_answer_ask(&login->rest, call, request, grant, err);
 }
 
 /* ---- asking ---- */
@@ -278,42 +243,6 @@ static enum ael_status ask_token_uri(
     return status;
 }
 
-static enum ael_status take_given(
-    struct ael_secret *token, int64_t lifetime_s, struct ael_token_grant *grant, struct ael_error *err) {
-    if (token == NULL || lifetime_s < 0) {
-        return ael_error_set(
-            err, AEL_E_CALLBACK, 0, k_component, "the callback gave no token, or a negative lifetime");
-    }
-    enum ael_status status = ael_text_pieces_cut(token, &grant->token);
-    if (status == AEL_E_ARGUMENT) {
-        return ael_error_set(err, AEL_E_CALLBACK, 0, k_component, "the callback's token is too long");
-    }
-    grant->lease_s = lifetime_s;
-    return status == AEL_OK ? AEL_OK
-                            : ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
-}
-
-static enum ael_status ask_callback(
-    const struct ael_kms_gcp_login *login,
-    const struct ael_call *call,
-    struct ael_token_grant *grant,
-    struct ael_error *err) {
-    struct ael_secret *token = NULL;
-    int64_t lifetime_s = 0;
-    struct ael_error said = {.status = AEL_OK};
-    enum ael_status status = login->token(login->context, call, &token, &lifetime_s, &said);
-    if (status == AEL_OK) {
-        status = take_given(token, lifetime_s, grant, err);
-    } else if (said.status == status && err != NULL) {
-        *err = said;
-    } else {
-        (void)ael_error_set(
-            err, status, 0, k_component, "the callback gave no token: %s", ael_status_text(status));
-    }
-    ael_secret_release(token);
-    return status;
-}
-
 /* see kms/kms_gcp_login.h */
 enum ael_status ael_kms_gcp_login_run(
     struct ael_kms_gcp_login *login,
@@ -322,7 +251,8 @@ enum ael_status ael_kms_gcp_login_run(
     struct ael_error *err) {
     ael_metric_event("ael.kms.gcp.login");
     if (login->how == AEL_KMS_GCP_CALLBACK) {
-        return ask_callback(login, call, grant, err);
+        return ael_token_callback_run(
+            k_component, login->token, login->context, AEL_HTTP_TEXT_USUAL_PIECES, call, grant, err);
     }
     return login->how == AEL_KMS_GCP_METADATA ? ask_metadata(login, call, grant, err)
                                               : ask_token_uri(login, call, grant, err);

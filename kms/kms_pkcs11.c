@@ -84,7 +84,7 @@ static enum ael_status ask_once(
         status = ael_pkcs11_refusal(answer->result, answer->code, &self->pool.place, err);
     }
     /* A session that failed may fail for ever: only one that worked, or refused, is kept. */
-    ael_pkcs11_pool_give(&self->pool, helper, status == AEL_OK || status == AEL_E_KMS);
+    ael_pkcs11_pool_give(&self->pool, call, helper, status == AEL_OK || status == AEL_E_KMS);
     *again = !fresh && (status == AEL_E_UNREACHABLE || status == AEL_E_BACKEND);
     return status;
 }
@@ -268,6 +268,14 @@ static enum ael_status set_place(
         (place->label[0] == '\0' && options->key_id_len == 0)) {
         return refuse(err, "give the key's label, of at most 127 bytes, or its id, of at most 64, or both");
     }
+    if (!copy_into(place->serial, sizeof place->serial, options->serial)) {
+        return refuse(err, "the token's serial number has at most 16 bytes");
+    }
+    if (options->slot < AEL_KMS_PKCS11_ANY_SLOT) {
+        return refuse(err, "slot is its id, or AEL_KMS_PKCS11_ANY_SLOT");
+    }
+    place->has_slot = options->slot == AEL_KMS_PKCS11_ANY_SLOT ? 0 : 1;
+    place->slot = place->has_slot != 0 ? (uint64_t)options->slot : 0;
     if (options->key_id_len > 0) {
         memcpy(place->id, options->key_id, options->key_id_len);
         place->id_len = (uint32_t)options->key_id_len;
@@ -356,7 +364,10 @@ set_up(struct ael_kms_pkcs11 *self, const struct ael_kms_pkcs11_options *options
     pool->try_timeout_ms = options->try_timeout_ms;
     pool->pin = options->pin;
     pool->pin_context = options->pin_context;
-    find_helper(helper);
+    pool->in_process = options->in_process;
+    if (!options->in_process) {
+        find_helper(helper);
+    }
     AEL_TRY(set_place(&pool->place, options, err));
     AEL_TRY(copy_text(options->helper != NULL ? options->helper : helper, &pool->helper, err));
     AEL_TRY(copy_text(options->environment, &pool->environment, err));
@@ -387,6 +398,9 @@ apply_uri(struct ael_kms_pkcs11_options *options, struct ael_pkcs11_uri *uri, st
     options->module = or_of_uri(options->module, uri->module);
     options->token = or_of_uri(options->token, uri->token);
     options->key = or_of_uri(options->key, uri->object);
+    options->serial = or_of_uri(options->serial, uri->serial);
+    options->slot = options->slot != AEL_KMS_PKCS11_ANY_SLOT ? options->slot : uri->slot;
+    options->in_process = options->in_process || uri->in_process;
     if (options->pin == NULL) {
         options->pin_file = or_of_uri(options->pin_file, uri->pin_file);
     }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kms/kms_pkcs11_helper.h"
 
-#include "base/alloc.h"
 #include "base/check.h"
 #include "base/sync.h"
 #include "securememory/scratch.h"
@@ -24,7 +23,7 @@ static const char k_component[] = "kms/pkcs11";
 enum {
     MOST_VARIABLES = 32,
     CANCEL_SLICE_MS = 20, /* a cancel token wakes nobody: look at it this often */
-    END_MS = 2000,        /* a killed process ends within that, or is left to be reaped by the host */
+    TELL_MS = 200,        /* how it ended is known within that, or not told */
     LOOK_MS = 5,
     NO_PROGRAM = 127, /* a child that could not exec exits so */
     BY_PIDFD = 3,     /* P_PIDFD, which older headers do not name */
@@ -113,27 +112,41 @@ static int lift(int fd) {
  * that it did not know would keep the helper there after the host's end. */
 static struct ael_mutex s_sockets = AEL_MUTEX_INIT;
 
+static void close_one(int fd) {
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+}
+
+/* With s_sockets held. */
+static enum ael_status open_pair(struct ael_pkcs11_helper *helper, int *other, struct ael_error *err) {
+    int pair[2] = {-1, -1};
+    *helper = (struct ael_pkcs11_helper){.socket = -1, .pidfd = -1};
+    bool good = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0;
+    helper->socket = lift(pair[0]);
+    *other = lift(pair[1]);
+    if (good && helper->socket >= 0 && *other >= 0) {
+        return AEL_OK;
+    }
+    int code = errno;
+    close_one(helper->socket);
+    close_one(*other);
+    helper->socket = -1;
+    return ael_error_set(err, AEL_E_SYSTEM, code, k_component, "no sockets for the PKCS#11 module");
+}
+
 /* With s_sockets held. */
 static enum ael_status
 start(struct ael_pkcs11_helper *helper, const char *path, const char *environment, struct ael_error *err) {
-    int pair[2] = {-1, -1};
-    *helper = (struct ael_pkcs11_helper){.socket = -1, .pidfd = -1};
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
-        return ael_error_set(err, AEL_E_SYSTEM, errno, k_component, "no sockets for the helper");
-    }
-    int mine = lift(pair[0]);
-    int other = lift(pair[1]);
-    int failed = mine < 0 || other < 0 ? errno : spawn(path, environment, other, &helper->pid);
-    if (other >= 0) {
-        (void)close(other);
-    }
+    int other = -1;
+    AEL_TRY(open_pair(helper, &other, err));
+    int failed = spawn(path, environment, other, &helper->pid);
+    (void)close(other);
     if (failed != 0) {
-        if (mine >= 0) {
-            (void)close(mine);
-        }
+        (void)close(helper->socket);
+        *helper = (struct ael_pkcs11_helper){.socket = -1, .pidfd = -1};
         return refuse_start(path, failed, err);
     }
-    helper->socket = mine;
     helper->pidfd = lift((int)syscall(SYS_pidfd_open, helper->pid, 0u));
     return AEL_OK;
 }
@@ -143,6 +156,27 @@ enum ael_status ael_pkcs11_helper_start(
     struct ael_pkcs11_helper *helper, const char *path, const char *environment, struct ael_error *err) {
     ael_mutex_lock(&s_sockets);
     enum ael_status status = start(helper, path, environment, err);
+    ael_mutex_unlock(&s_sockets);
+    return status;
+}
+
+/* With s_sockets held. */
+static enum ael_status start_inside(struct ael_pkcs11_helper *helper, struct ael_error *err) {
+    int other = -1;
+    AEL_TRY(open_pair(helper, &other, err));
+    enum ael_status status = ael_pkcs11_worker_start(other, &helper->worker, err);
+    if (status != AEL_OK) {
+        (void)close(other);
+        (void)close(helper->socket);
+        helper->socket = -1;
+    }
+    return status;
+}
+
+/* see kms/kms_pkcs11_helper.h */
+enum ael_status ael_pkcs11_helper_start_inside(struct ael_pkcs11_helper *helper, struct ael_error *err) {
+    ael_mutex_lock(&s_sockets);
+    enum ael_status status = start_inside(helper, err);
     ael_mutex_unlock(&s_sockets);
     return status;
 }
@@ -158,38 +192,40 @@ static void shut(int *fd) {
     ael_mutex_unlock(&s_sockets);
 }
 
-/* Where the kernel tells of an end by a descriptor. */
-static void await(const struct ael_pkcs11_helper *helper, int wait_ms, siginfo_t *how) {
+/* Where the kernel tells of an end by a descriptor. @return false while there is none. */
+static bool await(const struct ael_pkcs11_helper *helper, int wait_ms, siginfo_t *how) {
     struct pollfd ended = {.fd = helper->pidfd, .events = POLLIN};
     struct ael_call call = AEL_CALL_INIT;
     int ready = -1;
     call.deadline_ns = ael_deadline_in_ms((uint32_t)wait_ms);
     do {
-        ready = poll(&ended, 1, (int)ael_call_remaining_ms(&call));
+        ready = poll(&ended, 1, wait_ms > 0 ? (int)ael_call_remaining_ms(&call) : 0);
     } while (ready < 0 && errno == EINTR && ael_call_remaining_ms(&call) > 0);
-    (void)waitid((idtype_t)BY_PIDFD, (id_t)helper->pidfd, how, WEXITED | WNOHANG);
+    return waitid((idtype_t)BY_PIDFD, (id_t)helper->pidfd, how, WEXITED | WNOHANG) != 0 || how->si_pid != 0;
 }
 
 /* Where it does not, before Linux 5.3. */
-static void await_by_looking(const struct ael_pkcs11_helper *helper, int wait_ms, siginfo_t *how) {
-    for (int waited_ms = 0; waited_ms <= wait_ms; waited_ms += LOOK_MS) {
+static bool await_by_looking(const struct ael_pkcs11_helper *helper, int wait_ms, siginfo_t *how) {
+    for (int waited_ms = 0;; waited_ms += LOOK_MS) {
         if (waitid(P_PID, (id_t)helper->pid, how, WEXITED | WNOHANG) != 0 || how->si_pid != 0) {
-            return;
+            return true;
+        }
+        if (waited_ms >= wait_ms) {
+            return false;
         }
         (void)poll(NULL, 0, LOOK_MS);
     }
 }
 
-/* Waits for its end and reaps it. @return 0 where that is not known, else what waitid tells. */
-static siginfo_t reap(const struct ael_pkcs11_helper *helper, int wait_ms) {
-    siginfo_t how;
-    memset(&how, 0, sizeof how);
-    if (helper->pidfd >= 0) {
-        await(helper, wait_ms, &how);
-    } else {
-        await_by_looking(helper, wait_ms, &how);
+/* Waits for a process's end and reaps it; *how is 0 where the host did. @return false while it has not ended. */
+static bool reap(struct ael_pkcs11_helper *helper, int wait_ms, siginfo_t *how) {
+    memset(how, 0, sizeof *how);
+    if (helper->pid == 0) {
+        return true;
     }
-    return how;
+    bool ended = helper->pidfd >= 0 ? await(helper, wait_ms, how) : await_by_looking(helper, wait_ms, how);
+    helper->pid = ended ? 0 : helper->pid;
+    return ended;
 }
 
 /* see kms/kms_pkcs11_helper.h */
@@ -197,35 +233,62 @@ void ael_pkcs11_helper_end(struct ael_pkcs11_helper *helper) {
     if (helper->socket < 0) {
         return;
     }
-    shut(&helper->socket); /* which ends it, if it can */
-    if (helper->pid > 0) {
-        if (helper->pidfd >= 0) {
-            (void)syscall(SYS_pidfd_send_signal, helper->pidfd, SIGKILL, NULL, 0u);
-        } else {
-            (void)kill(helper->pid, SIGKILL);
-        }
-        (void)reap(helper, END_MS);
+    (void)shutdown(helper->socket, SHUT_RDWR); /* which ends it, if it can, whoever has this end as well */
+    shut(&helper->socket);
+    if (helper->pid > 0 && helper->pidfd >= 0) {
+        (void)syscall(SYS_pidfd_send_signal, helper->pidfd, SIGKILL, NULL, 0u);
+    } else if (helper->pid > 0) {
+        (void)kill(helper->pid, SIGKILL);
+    }
+}
+
+/* A fork waits for it: the child has the worker, or knows of none. */
+static void free_worker(struct ael_pkcs11_helper *helper) {
+    ael_mutex_lock(&s_sockets);
+    if (helper->worker != NULL) {
+        ael_pkcs11_worker_free(helper->worker);
+        helper->worker = NULL;
+    }
+    ael_mutex_unlock(&s_sockets);
+}
+
+/* see kms/kms_pkcs11_helper.h */
+bool ael_pkcs11_helper_is_gone(struct ael_pkcs11_helper *helper, int wait_ms) {
+    siginfo_t how;
+    bool gone = helper->worker != NULL ? ael_pkcs11_worker_has_ended(helper->worker, wait_ms)
+                                       : reap(helper, wait_ms, &how);
+    if (gone) {
+        free_worker(helper);
+        shut(&helper->pidfd);
+    }
+    return gone;
+}
+
+/* see kms/kms_pkcs11_helper.h */
+void ael_pkcs11_helper_leave(struct ael_pkcs11_helper *helper) {
+    if (helper->worker != NULL) {
+        ael_pkcs11_worker_leave(helper->worker);
     }
     shut(&helper->pidfd);
+    helper->worker = NULL;
     helper->pid = 0;
 }
 
 /* see kms/kms_pkcs11_helper.h */
 void ael_pkcs11_helper_forget(struct ael_pkcs11_helper *helper) {
-    if (helper->socket >= 0) {
-        (void)close(helper->socket);
-    }
-    if (helper->pidfd >= 0) {
-        (void)close(helper->pidfd);
+    close_one(helper->socket);
+    close_one(helper->pidfd);
+    if (helper->worker != NULL) {
+        ael_pkcs11_worker_forget(helper->worker);
     }
     *helper = (struct ael_pkcs11_helper){.socket = -1, .pidfd = -1};
 }
 
-static enum ael_status tell_of_its_end(struct ael_pkcs11_helper *helper, struct ael_error *err) {
-    siginfo_t how = reap(helper, 200);
-    if (how.si_pid != 0) {
-        helper->pid = 0;
-    }
+static enum ael_status
+tell_of_its_end(struct ael_pkcs11_helper *helper, const struct ael_call *call, struct ael_error *err) {
+    siginfo_t how;
+    uint32_t left_ms = ael_call_remaining_ms(call);
+    (void)reap(helper, left_ms < TELL_MS ? (int)left_ms : TELL_MS, &how);
     if (how.si_pid != 0 && how.si_code != CLD_EXITED) {
         return ael_error_set(
             err, AEL_E_UNREACHABLE, how.si_status, k_component,
@@ -277,7 +340,7 @@ static enum ael_status send_secret(
     if (status != AEL_OK) {
         return failed(err, status);
     }
-    return sent ? AEL_OK : tell_of_its_end(helper, err); /* which waits: with no slot held */
+    return sent ? AEL_OK : tell_of_its_end(helper, call, err); /* which waits: with no slot held */
 }
 
 static enum ael_status send_question(
@@ -300,7 +363,7 @@ static enum ael_status send_question(
     if (secret != NULL) {
         return send_secret(helper, call, question, len, secret, err);
     }
-    return send_all(helper, question, len) ? AEL_OK : tell_of_its_end(helper, err);
+    return send_all(helper, question, len) ? AEL_OK : tell_of_its_end(helper, call, err);
 }
 
 static enum ael_status
@@ -314,7 +377,8 @@ wait_for_answer(struct ael_pkcs11_helper *helper, const struct ael_call *call, s
         if (status == AEL_E_TIMEOUT || (status == AEL_OK && left_ms == 0)) {
             return ael_error_set(
                 err, AEL_E_TIMEOUT, 0, k_component,
-                "the PKCS#11 module did not answer in time and was ended; is its device there?");
+                "the PKCS#11 module did not answer in time and %s; is its device there?",
+                helper->worker == NULL ? "was ended" : "cannot be ended, being in this process");
         }
         if (status != AEL_OK) {
             return failed(err, status);
@@ -392,7 +456,7 @@ static enum ael_status take_answer(
     }
     enum ael_status given_back = ael_scratch_end(&scratch);
     if (ended) {
-        return tell_of_its_end(helper, err);
+        return tell_of_its_end(helper, call, err);
     }
     return status == AEL_OK && given_back != AEL_OK ? failed(err, given_back) : status;
 }

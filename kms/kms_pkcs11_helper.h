@@ -1,9 +1,10 @@
 /*
- * kms/kms_pkcs11_helper.h - one helper process that holds the PKCS#11 module: started, asked, ended.
+ * kms/kms_pkcs11_helper.h - who holds the PKCS#11 module for one session, a process or a thread: started, asked, ended.
  *
- * It is a child with a socket to this process and nothing else inherited: an environment of what is named, no signals blocked, a
+ * A process is a child with a socket to this process and nothing else inherited: an environment of what is named, no signals blocked, a
  * process group of its own (a terminal's interrupt is not for it). It ends when the socket does; one that does not is killed, by a
- * descriptor of the process, so that no other that got its number is hit.
+ * descriptor of the process, so that no other that got its number is hit. A thread (kms/kms_pkcs11_worker.h) is asked over such a
+ * socket, too, so that a module that hangs keeps nobody from going on; it cannot be ended.
  * Layer: kms. Threads: one at a time; a fork waits while one is being started, for some ms.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -11,6 +12,7 @@
 #define AEL_KMS_KMS_PKCS11_HELPER_H
 
 #include "kms/kms_pkcs11_wire.h"
+#include "kms/kms_pkcs11_worker.h"
 
 #include <ael/bytes.h>
 #include <ael/call.h>
@@ -20,10 +22,11 @@
 #include <sys/types.h>
 
 struct ael_pkcs11_helper {
-    int socket; /* -1 = none */
-    int pidfd;  /* -1 = none */
-    pid_t pid;
-    uint32_t asked; /* number of the last question */
+    int socket;                       /* -1 = none */
+    int pidfd;                        /* -1 = none */
+    pid_t pid;                        /* 0 = none, or it was reaped */
+    struct ael_pkcs11_worker *worker; /* in its stead */
+    uint32_t asked;                   /* number of the last question */
 };
 
 /* What comes of one question. */
@@ -45,8 +48,23 @@ struct ael_pkcs11_answer {
 AEL_MUST_CHECK enum ael_status ael_pkcs11_helper_start(
     struct ael_pkcs11_helper *helper, const char *path, const char *environment, struct ael_error *err);
 
-/** Ends it; one that does not run is accepted. */
+/**
+ * Starts a thread in its stead.
+ *
+ * @return as ael_pkcs11_worker_start; AEL_E_SYSTEM (no sockets).
+ */
+AEL_MUST_CHECK enum ael_status
+ael_pkcs11_helper_start_inside(struct ael_pkcs11_helper *helper, struct ael_error *err);
+
+/** Has it end, and waits for nothing: closes its socket, kills a process. One that does not run is accepted. */
 void ael_pkcs11_helper_end(struct ael_pkcs11_helper *helper);
+
+/** Tells whether one that was to end has ended, or does so within wait_ms: a process in a call of the kernel that cannot be broken off
+ * does not, nor a thread in a module that hangs. Once it has, it is reaped, and another may be started in its place. */
+bool ael_pkcs11_helper_is_gone(struct ael_pkcs11_helper *helper, int wait_ms);
+
+/** Leaves one that has not ended to itself: the host reaps a process, a thread cleans up behind itself. */
+void ael_pkcs11_helper_leave(struct ael_pkcs11_helper *helper);
 
 /** In a child of fork: lets go of the parent's helper, which runs on. */
 void ael_pkcs11_helper_forget(struct ael_pkcs11_helper *helper);

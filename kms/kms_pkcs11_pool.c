@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/hooks.h"
+#include "kms/kms_pkcs11_module.h"
 #include "kms/kms_pkcs11_refusal.h"
 #include "securememory/scratch.h"
 
@@ -20,7 +21,7 @@ static const char k_component[] = "kms/pkcs11";
 
 static const int64_t k_crowded_ns = 1000000000;
 
-enum { SLICE_NS = 20000000, NOWHERE = AEL_PKCS11_MOST_SESSIONS, MOST_DOUBTS = 2 };
+enum { SLICE_NS = 20000000, END_MS = 2000, NOWHERE = AEL_PKCS11_MOST_SESSIONS, MOST_DOUBTS = 2 };
 
 /* see kms/kms_pkcs11_pool.h */
 enum ael_status ael_pkcs11_pool_init(struct ael_pkcs11_pool *pool) {
@@ -33,12 +34,24 @@ enum ael_status ael_pkcs11_pool_init(struct ael_pkcs11_pool *pool) {
     return status;
 }
 
-/* see kms/kms_pkcs11_pool.h */
-void ael_pkcs11_pool_clear(struct ael_pkcs11_pool *pool) {
-    for (size_t i = 0; pool->is_set_up && i < AEL_PKCS11_MOST_SESSIONS; i++) {
+/* END_MS for all of them: who has not ended then is left to itself. */
+static void end_all(struct ael_pkcs11_pool *pool) {
+    struct ael_call call = AEL_CALL_INIT;
+    for (size_t i = 0; i < AEL_PKCS11_MOST_SESSIONS; i++) {
         ael_pkcs11_helper_end(&pool->helpers[i]);
     }
+    call.deadline_ns = ael_deadline_in_ms(END_MS);
+    for (size_t i = 0; i < AEL_PKCS11_MOST_SESSIONS; i++) {
+        if (!ael_pkcs11_helper_is_gone(&pool->helpers[i], (int)ael_call_remaining_ms(&call))) {
+            ael_pkcs11_helper_leave(&pool->helpers[i]);
+        }
+    }
+}
+
+/* see kms/kms_pkcs11_pool.h */
+void ael_pkcs11_pool_clear(struct ael_pkcs11_pool *pool) {
     if (pool->is_set_up) {
+        end_all(pool);
         ael_mutex_clear(&pool->lock);
     }
     ael_free(pool->helper);
@@ -108,6 +121,11 @@ static enum ael_status pin_from_file(
     enum ael_status status = AEL_OK;
     if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
         status = refuse_file(path, errno, "is not a regular file", err);
+    } else if (info.st_uid != 0 && info.st_uid != geteuid()) {
+        status = refuse_file(
+            path, 0, "belongs to another user; chown it to root or to the user that runs the service", err);
+    } else if ((info.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+        status = refuse_file(path, 0, "is open to group or others; chmod it to 0600", err);
     } else {
         *stamp = (struct ael_pkcs11_pin_stamp){info.st_mtim, info.st_ino, info.st_size};
         status = read_pin(fd, path, pin, err);
@@ -189,6 +207,9 @@ static void learn(
                  answer->result == AEL_PKCS11_TWO_KEYS;
     bool nothing_came = status == AEL_E_UNREACHABLE || status == AEL_E_TIMEOUT || status == AEL_E_CANCELLED ||
                         status == AEL_E_BACKEND;
+    if (is_in && answer->code == CKR_USER_ALREADY_LOGGED_IN) {
+        return; /* it was not looked at */
+    }
     if (is_in) {
         pool->pin_accepted = true;
         pool->accepted_stamp = pool->shown_stamp;
@@ -250,8 +271,15 @@ static enum ael_status start_helper(
     struct ael_pkcs11_answer *answer,
     struct ael_error *err) {
     struct ael_bytes place = {(const uint8_t *)&pool->place, sizeof pool->place};
-    AEL_TRY(ael_pkcs11_helper_start(helper, pool->helper, pool->environment, err));
-    ael_metric_event("ael.kms.pkcs11.helper_started");
+    if (pool->in_process && ael_pkcs11_module_is_forked(pool->place.module)) {
+        return ael_pkcs11_refusal(AEL_PKCS11_FORKED, 0, &pool->place, err); /* without a thread */
+    }
+    if (pool->in_process) {
+        AEL_TRY(ael_pkcs11_helper_start_inside(helper, err));
+    } else {
+        AEL_TRY(ael_pkcs11_helper_start(helper, pool->helper, pool->environment, err));
+        ael_metric_event("ael.kms.pkcs11.helper_started");
+    }
     AEL_TRY(ael_pkcs11_helper_ask(helper, call, AEL_PKCS11_OPEN, place, NULL, answer, err));
     return answer->result == AEL_PKCS11_DONE
                ? AEL_OK
@@ -297,35 +325,73 @@ static bool may_open(const struct ael_pkcs11_pool *pool) {
     return !pool->opening && (ael_clock_boot_ns() >= pool->crowded_until_ns || !has_any(pool));
 }
 
-/* With the lock held: waits until one is idle, or may be opened by this caller. */
+/* With the lock held: those that have ended meanwhile make room. */
+static void look_who_ended(struct ael_pkcs11_pool *pool) {
+    for (size_t i = 0; i < pool->max_sessions; i++) {
+        if (pool->lent[i] == AEL_PKCS11_ENDING && ael_pkcs11_helper_is_gone(&pool->helpers[i], 0)) {
+            pool->lent[i] = AEL_PKCS11_NONE;
+        }
+    }
+}
+
+/* With the lock held. Whether those that hang leave no room for any other. */
+static bool all_hang(const struct ael_pkcs11_pool *pool) {
+    return find(pool, AEL_PKCS11_ENDING) != NOWHERE && find(pool, AEL_PKCS11_BUSY) == NOWHERE &&
+           find(pool, AEL_PKCS11_NONE) == NOWHERE;
+}
+
+static enum ael_status refuse_waiting(enum ael_status status, bool hang, struct ael_error *err) {
+    return ael_error_set(
+        err, status, 0, k_component, "%s",
+        hang ? "the PKCS#11 module hangs in all sessions, and these do not end; look after its device, "
+               "restart the process"
+             : "all sessions were in use; raise max_sessions, or allow more time");
+}
+
+/* With the lock held: takes one that is idle, or a place where this caller may open one. */
+static bool take_place(struct ael_pkcs11_pool *pool, size_t *at, bool *fresh, bool *pending) {
+    look_who_ended(pool);
+    *at = find(pool, AEL_PKCS11_IDLE);
+    *fresh = *at == NOWHERE;
+    if (*fresh && may_open(pool)) {
+        *at = find(pool, AEL_PKCS11_LOGGING_IN);
+        *pending = *at != NOWHERE;
+        *at = *pending ? *at : find(pool, AEL_PKCS11_NONE);
+    }
+    if (*at == NOWHERE) {
+        return false;
+    }
+    pool->lent[*at] = AEL_PKCS11_BUSY;
+    pool->opening = pool->opening || *fresh;
+    return true;
+}
+
+/* With the lock held: waits for that. */
 static enum ael_status wait_for_place(
     struct ael_pkcs11_pool *pool,
     const struct ael_call *call,
     size_t *at,
     bool *fresh,
     bool *pending,
+    int64_t *asked_ns,
     struct ael_error *err) {
-    for (;;) {
-        *at = find(pool, AEL_PKCS11_IDLE);
-        *fresh = *at == NOWHERE;
-        if (*fresh && may_open(pool)) {
-            *at = find(pool, AEL_PKCS11_LOGGING_IN);
-            *pending = *at != NOWHERE;
-            *at = *pending ? *at : find(pool, AEL_PKCS11_NONE);
-        }
-        if (*at != NOWHERE) {
-            pool->lent[*at] = AEL_PKCS11_BUSY;
-            pool->opening = pool->opening || *fresh;
-            return AEL_OK;
-        }
+    while (!take_place(pool, at, fresh, pending)) {
+        bool hang = all_hang(pool);
+        *asked_ns = !hang ? 0 : *asked_ns == 0 ? ael_clock_boot_ns() : *asked_ns;
         enum ael_status status = ael_call_check(call);
         if (status != AEL_OK) {
-            return ael_error_set(
-                err, status, 0, k_component,
-                "all sessions were in use; raise max_sessions, or allow more time");
+            return refuse_waiting(status, hang, err);
         }
         ael_cond_wait_for(&pool->changed, &pool->lock, SLICE_NS);
     }
+    return AEL_OK;
+}
+
+/* Who was to end is waited for within the call's time, unless it hangs: some tokens open no session beside its. Its place then. */
+static enum ael_pkcs11_lent await_end(struct ael_pkcs11_helper *helper, const struct ael_call *call) {
+    uint32_t left_ms = ael_call_check(call) == AEL_OK ? ael_call_remaining_ms(call) : 0;
+    bool gone = ael_pkcs11_helper_is_gone(helper, left_ms < END_MS ? (int)left_ms : END_MS);
+    return gone ? AEL_PKCS11_NONE : AEL_PKCS11_ENDING;
 }
 
 /* *again: another has a session, which is to be waited for. */
@@ -343,7 +409,7 @@ static enum ael_status take(
     *again = false;
     *helper = NULL;
     ael_mutex_lock(&pool->lock);
-    enum ael_status status = wait_for_place(pool, call, &at, fresh, &pending, err);
+    enum ael_status status = wait_for_place(pool, call, &at, fresh, &pending, asked_ns, err);
     ael_mutex_unlock(&pool->lock);
     if (status != AEL_OK || !*fresh) {
         *helper = status == AEL_OK ? &pool->helpers[at] : NULL;
@@ -351,9 +417,12 @@ static enum ael_status take(
     }
     *asked_ns = ael_clock_boot_ns();
     status = open_helper(pool, &pool->helpers[at], call, &pending, &crowded, err);
+    enum ael_pkcs11_lent lent = status == AEL_OK ? AEL_PKCS11_BUSY
+                                : pending        ? AEL_PKCS11_LOGGING_IN
+                                                 : await_end(&pool->helpers[at], call);
     ael_mutex_lock(&pool->lock);
     pool->opening = false;
-    pool->lent[at] = status == AEL_OK ? AEL_PKCS11_BUSY : pending ? AEL_PKCS11_LOGGING_IN : AEL_PKCS11_NONE;
+    pool->lent[at] = lent;
     *again = crowded && has_any(pool);
     pool->crowded_until_ns = *again ? ael_clock_boot_ns() + k_crowded_ns : pool->crowded_until_ns;
     ael_cond_broadcast(&pool->changed);
@@ -380,12 +449,18 @@ enum ael_status ael_pkcs11_pool_take(
 }
 
 /* see kms/kms_pkcs11_pool.h */
-void ael_pkcs11_pool_give(struct ael_pkcs11_pool *pool, struct ael_pkcs11_helper *helper, bool usable) {
+void ael_pkcs11_pool_give(
+    struct ael_pkcs11_pool *pool,
+    const struct ael_call *call,
+    struct ael_pkcs11_helper *helper,
+    bool usable) {
+    enum ael_pkcs11_lent lent = AEL_PKCS11_IDLE;
     if (!usable) {
         ael_pkcs11_helper_end(helper);
+        lent = await_end(helper, call);
     }
     ael_mutex_lock(&pool->lock);
-    pool->lent[helper - pool->helpers] = usable ? AEL_PKCS11_IDLE : AEL_PKCS11_NONE;
+    pool->lent[helper - pool->helpers] = lent;
     ael_cond_broadcast(&pool->changed);
     ael_mutex_unlock(&pool->lock);
 }

@@ -1,9 +1,9 @@
 /*
- * kms/kms_pkcs11_pool.h - the helpers of one KMS, each with a session that is logged in; lent to one call at a time.
+ * kms/kms_pkcs11_pool.h - the helpers (or threads in their stead) of one KMS, each with a session that is logged in; lent to one call at a time.
  *
  * They are started when none is idle, one after the other: of several with a wrong PIN only the first shows it to the token, which
  * locks after a few. One that failed is not given back but ended; the next call starts another, which finds a token that was put
- * back.
+ * back. No call waits past its deadline for one to end: its place is taken until it has.
  * Layer: kms. Threads: any; a lock inside, not held while a helper is started or asked.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -31,6 +31,7 @@ enum ael_pkcs11_lent {
     AEL_PKCS11_NONE,
     AEL_PKCS11_IDLE,
     AEL_PKCS11_BUSY,
+    AEL_PKCS11_ENDING,     /* but has not ended yet */
     AEL_PKCS11_LOGGING_IN, /* whose caller had no more time; the next one waits on: the PIN is shown once */
 };
 
@@ -43,6 +44,7 @@ struct ael_pkcs11_pool {
     void *pin_context;
     uint32_t max_sessions;
     uint32_t try_timeout_ms;
+    bool in_process;
     bool is_set_up;
     struct ael_mutex lock; /* guards what follows */
     struct ael_cond changed;
@@ -76,7 +78,8 @@ void ael_pkcs11_pool_forget(struct ael_pkcs11_pool *pool);
  * Lends a helper that is logged in.
  *
  * @param call    its deadline is set. @param fresh  whether it was started for this call.
- * @param asked_ns  of a failure: since when a helper was being opened; unchanged, when none was.
+ * @param asked_ns  of a failure: since when a helper was being opened, or was waited for because none of those that were to end did;
+ *         0, when neither was.
  * @return AEL_OK; or as ael_pkcs11_helper_ask and ael_pkcs11_refusal; AEL_E_KEY_FILE.
  */
 AEL_MUST_CHECK enum ael_status ael_pkcs11_pool_take(
@@ -87,7 +90,8 @@ AEL_MUST_CHECK enum ael_status ael_pkcs11_pool_take(
     int64_t *asked_ns,
     struct ael_error *err);
 
-/** Gives it back. @param usable  false ends it. */
-void ael_pkcs11_pool_give(struct ael_pkcs11_pool *pool, struct ael_pkcs11_helper *helper, bool usable);
+/** Gives it back. @param call  as it was taken with. @param usable  false ends it. */
+void ael_pkcs11_pool_give(
+    struct ael_pkcs11_pool *pool, const struct ael_call *call, struct ael_pkcs11_helper *helper, bool usable);
 
 #endif /* AEL_KMS_KMS_PKCS11_POOL_H */

@@ -81,7 +81,23 @@ enum ael_status ael_pkcs11_refusal(
     case AEL_PKCS11_NO_TOKEN:
         return failed(
             err, AEL_E_UNREACHABLE, code,
-            "no slot holds a token of this label; plug it in, or see pkcs11-tool --list-slots", place->token);
+            "no slot holds a token of this label (and serial, slot); plug it in, or see pkcs11-tool "
+            "--list-slots",
+            place->token);
+    case AEL_PKCS11_TWO_TOKENS:
+        return failed(
+            err, AEL_E_KMS, code,
+            "several tokens have this label; name one by its serial number or slot (serial, slot-id in a "
+            "URI)",
+            place->token);
+    case AEL_PKCS11_FORKED:
+        return failed(
+            err, AEL_E_FORKED, code,
+            "the module was in use in this process before it forked; use it after the fork only, or not in "
+            "process",
+            place->module);
+    case AEL_PKCS11_NO_ROOM:
+        return failed(err, AEL_E_NO_MEMORY, code, "no memory", place->module);
     case AEL_PKCS11_NO_SESSION:
         return failed(
             err, AEL_E_UNREACHABLE, code, "the token opens no session; lower max_sessions", place->token);

@@ -15,7 +15,7 @@
 /**
  * Fills err for a result that is not AEL_PKCS11_DONE.
  *
- * @param code  the module's (CKR_...). @return AEL_E_KMS, AEL_E_UNREACHABLE or AEL_E_BACKEND, as ael/kms_pkcs11.h tells.
+ * @param code  the module's (CKR_...). @return AEL_E_KMS, AEL_E_UNREACHABLE, AEL_E_BACKEND, AEL_E_FORKED or AEL_E_NO_MEMORY, as ael/kms_pkcs11.h tells.
  */
 enum ael_status ael_pkcs11_refusal(
     enum ael_pkcs11_result result,

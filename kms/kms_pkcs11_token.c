@@ -3,10 +3,9 @@
 
 #include "base/wipe.h"
 
-#include <dlfcn.h>
 #include <string.h>
 
-enum { LABEL = 32, MOST_SLOTS = 256 };
+enum { MOST_SLOTS = 256 };
 
 static bool ends(const char *text, size_t room) {
     return memchr(text, '\0', room) != NULL;
@@ -16,7 +15,8 @@ static bool ends(const char *text, size_t room) {
 bool ael_pkcs11_place_is_whole(const struct ael_pkcs11_place *place) {
     return place->version == AEL_PKCS11_WIRE_VERSION && place->id_len <= sizeof place->id &&
            ends(place->module, sizeof place->module) && ends(place->token, sizeof place->token) &&
-           ends(place->label, sizeof place->label) && place->module[0] == '/';
+           ends(place->label, sizeof place->label) && ends(place->serial, sizeof place->serial) &&
+           place->module[0] == '/';
 }
 
 /* ---- statuses of the module ---- */
@@ -49,80 +49,63 @@ static enum ael_pkcs11_result told(struct ael_pkcs11_token *token, CK_RV code, e
 
 /* ---- opening ---- */
 
-static bool has_what_is_used(const CK_FUNCTION_LIST *list) {
-    return list != NULL && list->C_Initialize != NULL && list->C_GetSlotList != NULL &&
-           list->C_GetTokenInfo != NULL && list->C_OpenSession != NULL && list->C_Login != NULL &&
-           list->C_FindObjectsInit != NULL && list->C_FindObjects != NULL &&
-           list->C_FindObjectsFinal != NULL && list->C_EncryptInit != NULL && list->C_Encrypt != NULL &&
-           list->C_DecryptInit != NULL && list->C_Decrypt != NULL && list->C_CreateObject != NULL &&
-           list->C_WrapKey != NULL && list->C_UnwrapKey != NULL && list->C_DestroyObject != NULL &&
-           list->C_GetAttributeValue != NULL;
-}
-
-/* The module stays loaded for the life of the helper. */
-static enum ael_pkcs11_result load(struct ael_pkcs11_token *token) {
-    CK_C_GetFunctionList get = NULL;
-    void *module = dlopen(token->place.module, RTLD_NOW | RTLD_LOCAL);
-    if (module == NULL) {
-        return AEL_PKCS11_NO_MODULE;
+/* Padded with blanks. */
+static bool is_padded(const uint8_t *text, size_t room, const char *wanted) {
+    size_t len = strlen(wanted);
+    if (len > room || memcmp(text, wanted, len) != 0) {
+        return false;
     }
-    *(void **)&get = dlsym(module, "C_GetFunctionList");
-    if (get == NULL) {
-        return AEL_PKCS11_NO_FUNCTIONS;
+    while (len < room && text[len] == ' ') {
+        len++;
     }
-    token->code = get(&token->functions);
-    return token->code == CKR_OK && has_what_is_used(token->functions) ? AEL_PKCS11_DONE
-                                                                       : AEL_PKCS11_NO_FUNCTIONS;
+    return len == room;
 }
 
-static enum ael_pkcs11_result start(struct ael_pkcs11_token *token) {
-    CK_C_INITIALIZE_ARGS args = {.flags = CKF_OS_LOCKING_OK};
-    token->code = token->functions->C_Initialize(&args);
-    return token->code == CKR_OK || token->code == CKR_CRYPTOKI_ALREADY_INITIALIZED ? AEL_PKCS11_DONE
-                                                                                    : AEL_PKCS11_NOT_STARTED;
+static bool is_wanted(struct ael_pkcs11_token *token, CK_SLOT_ID slot) {
+    const struct ael_pkcs11_place *place = &token->place;
+    CK_TOKEN_INFO info;
+    memset(&info, 0, sizeof info);
+    return (place->has_slot == 0 || slot == place->slot) &&
+           token->functions->C_GetTokenInfo(slot, &info) == CKR_OK &&
+           (info.flags & CKF_TOKEN_INITIALIZED) != 0 &&
+           is_padded(info.label, sizeof info.label, place->token) &&
+           (place->serial[0] == '\0' ||
+            is_padded(info.serialNumber, sizeof info.serialNumber, place->serial));
 }
 
-/* Labels are padded with blanks. */
-static bool has_label(const CK_TOKEN_INFO *info, const char *label) {
-    char padded[LABEL];
-    size_t len = strlen(label);
-    memset(padded, ' ', sizeof padded);
-    memcpy(padded, label, len < LABEL ? len : LABEL);
-    return (info->flags & CKF_TOKEN_INITIALIZED) != 0 && memcmp(info->label, padded, LABEL) == 0;
-}
-
+/* Asked first how many there are: only then a module looks for tokens that were put in since. */
 static enum ael_pkcs11_result find_slot(struct ael_pkcs11_token *token, CK_SLOT_ID *slot) {
-    static CK_SLOT_ID slots[MOST_SLOTS];
-    CK_ULONG count = MOST_SLOTS;
-    token->code = token->functions->C_GetSlotList(CK_TRUE, slots, &count);
+    CK_SLOT_ID slots[MOST_SLOTS];
+    CK_ULONG count = 0;
+    unsigned found = 0;
+    token->code = token->functions->C_GetSlotList(CK_TRUE, NULL, &count);
+    if (token->code == CKR_OK) {
+        count = MOST_SLOTS;
+        token->code = token->functions->C_GetSlotList(CK_TRUE, slots, &count);
+    }
     if (token->code != CKR_OK || count > MOST_SLOTS) {
         return AEL_PKCS11_NO_TOKEN;
     }
     for (CK_ULONG i = 0; i < count; i++) {
-        CK_TOKEN_INFO info;
-        memset(&info, 0, sizeof info);
-        if (token->functions->C_GetTokenInfo(slots[i], &info) == CKR_OK &&
-            has_label(&info, token->place.token)) {
+        if (is_wanted(token, slots[i])) {
             *slot = slots[i];
-            return AEL_PKCS11_DONE;
+            found++;
         }
     }
-    return AEL_PKCS11_NO_TOKEN;
+    return found == 1 ? AEL_PKCS11_DONE : found == 0 ? AEL_PKCS11_NO_TOKEN : AEL_PKCS11_TWO_TOKENS;
 }
 
 /* see kms/kms_pkcs11_token.h */
 enum ael_pkcs11_result
 ael_pkcs11_token_open(struct ael_pkcs11_token *token, const struct ael_pkcs11_place *place) {
     CK_SLOT_ID slot = 0;
-    if (token->is_open) {
+    if (token->module != NULL) {
         return AEL_PKCS11_PROTOCOL;
     }
     token->place = *place;
-    enum ael_pkcs11_result result = load(token);
+    enum ael_pkcs11_result result = ael_pkcs11_module_acquire(place->module, &token->module, &token->code);
     if (result == AEL_PKCS11_DONE) {
-        result = start(token);
-    }
-    if (result == AEL_PKCS11_DONE) {
+        token->functions = ael_pkcs11_module_functions(token->module);
         result = find_slot(token, &slot);
     }
     if (result != AEL_PKCS11_DONE) {
@@ -131,6 +114,15 @@ ael_pkcs11_token_open(struct ael_pkcs11_token *token, const struct ael_pkcs11_pl
     token->code = token->functions->C_OpenSession(slot, CKF_SERIAL_SESSION, NULL, NULL, &token->session);
     token->is_open = token->code == CKR_OK;
     return token->is_open ? AEL_PKCS11_DONE : AEL_PKCS11_NO_SESSION;
+}
+
+/* see kms/kms_pkcs11_token.h */
+void ael_pkcs11_token_close(struct ael_pkcs11_token *token) {
+    if (token->is_open) {
+        (void)token->functions->C_CloseSession(token->session);
+    }
+    ael_pkcs11_module_release(token->module);
+    memset(token, 0, sizeof *token);
 }
 
 /* ---- logging in ---- */
@@ -171,13 +163,19 @@ enum ael_pkcs11_result ael_pkcs11_token_login(struct ael_pkcs11_token *token, ui
     if (!token->is_open || token->has_key) {
         return AEL_PKCS11_PROTOCOL;
     }
+    bool not_looked_at = false;
     if (pin_len != 0) {
         token->code = token->functions->C_Login(token->session, CKU_USER, pin, (CK_ULONG)pin_len);
         if (token->code != CKR_OK && token->code != CKR_USER_ALREADY_LOGGED_IN) {
             return told(token, token->code, AEL_PKCS11_NO_LOGIN);
         }
+        not_looked_at = token->code == CKR_USER_ALREADY_LOGGED_IN;
     }
-    return find_key(token);
+    enum ael_pkcs11_result result = find_key(token);
+    if (not_looked_at && token->code == CKR_OK) {
+        token->code = CKR_USER_ALREADY_LOGGED_IN;
+    }
+    return result;
 }
 
 /* ---- AES-GCM ---- */
@@ -193,8 +191,8 @@ static CK_GCM_PARAMS with_nonce(uint8_t *nonce) {
 
 static enum ael_pkcs11_result
 seal(struct ael_pkcs11_token *token, uint8_t *nonce, uint8_t *key, uint8_t *blob) {
-    uint8_t sealed[AEL_PKCS11_ROOM] = {0};
-    CK_ULONG len = sizeof sealed;
+    uint8_t *sealed = token->spare;
+    CK_ULONG len = AEL_PKCS11_ROOM;
     CK_GCM_PARAMS params = with_nonce(nonce);
     CK_MECHANISM mechanism = {CKM_AES_GCM, &params, sizeof params};
     CK_RV code = token->functions->C_EncryptInit(token->session, &mechanism, token->key);
@@ -210,7 +208,7 @@ seal(struct ael_pkcs11_token *token, uint8_t *nonce, uint8_t *key, uint8_t *blob
         memcpy(blob, sealed, (size_t)len);
         memcpy(blob + len, nonce, AEL_PKCS11_NONCE);
     }
-    ael_wipe(sealed, sizeof sealed); /* the key may be there, whatever the module says */
+    ael_wipe(sealed, AEL_PKCS11_ROOM); /* the key may be there, whatever the module says */
     return result;
 }
 
@@ -231,14 +229,14 @@ decrypt_into(struct ael_pkcs11_token *token, uint8_t *blob, uint8_t *room, CK_UL
 /* Tells whether it gives the key back: a blob that nobody can decrypt would be a lost key. A token may take a nonce of its own and keep
  * it to itself. */
 static enum ael_pkcs11_result gives_back(struct ael_pkcs11_token *token, uint8_t *blob, const uint8_t *key) {
-    uint8_t room[AEL_PKCS11_ROOM] = {0};
-    CK_ULONG len = sizeof room;
+    uint8_t *room = token->spare;
+    CK_ULONG len = AEL_PKCS11_ROOM;
     enum ael_pkcs11_result result = decrypt_into(token, blob, room, &len);
     if (result == AEL_PKCS11_REFUSED ||
         (result == AEL_PKCS11_DONE && (len != AEL_PKCS11_KEY || memcmp(room, key, AEL_PKCS11_KEY) != 0))) {
         result = AEL_PKCS11_WRONG_LENGTH;
     }
-    ael_wipe(room, sizeof room);
+    ael_wipe(room, AEL_PKCS11_ROOM);
     return result;
 }
 
@@ -346,7 +344,7 @@ enum ael_pkcs11_result ael_pkcs11_token_unwrap(
 /* see kms/kms_pkcs11_token.h */
 enum ael_pkcs11_result
 ael_pkcs11_token_wrap(struct ael_pkcs11_token *token, uint8_t key[static AEL_PKCS11_KEY], uint8_t *wrapped) {
-    uint8_t room[AEL_PKCS11_ROOM] = {0};
+    uint8_t *room = token->spare;
     if (!token->has_key) {
         return AEL_PKCS11_PROTOCOL;
     }
@@ -358,6 +356,6 @@ ael_pkcs11_token_wrap(struct ael_pkcs11_token *token, uint8_t key[static AEL_PKC
             result = AEL_PKCS11_WRONG_LENGTH;
         }
     }
-    ael_wipe(room, sizeof room);
+    ael_wipe(room, AEL_PKCS11_ROOM);
     return result;
 }

@@ -1,5 +1,6 @@
 /*
- * kms/kms_pkcs11_token.h - a PKCS#11 module, a session with one of its tokens, and the AES key there. Runs in the helper.
+ * kms/kms_pkcs11_token.h - a PKCS#11 module, a session with one of its tokens, and the AES key there. Runs in the helper,
+ * or in a thread of this process.
  *
  * Keys go through buffers that the caller gives; what copies the module makes of them is its own affair.
  * Layer: kms. Threads: one.
@@ -8,6 +9,7 @@
 #ifndef AEL_KMS_KMS_PKCS11_TOKEN_H
 #define AEL_KMS_KMS_PKCS11_TOKEN_H
 
+#include "kms/kms_pkcs11_module.h"
 #include "kms/kms_pkcs11_wire.h"
 
 #include <stdbool.h>
@@ -15,9 +17,12 @@
 
 #include <p11-kit/pkcs11.h>
 
-/* Zeroed before ael_pkcs11_token_open. */
+/* Zeroed before ael_pkcs11_token_open, but for spare. */
 struct ael_pkcs11_token {
-    CK_FUNCTION_LIST *functions;
+    uint8_t
+        *spare; /* the caller's: AEL_PKCS11_ROOM bytes, zero, for a key that is decrypted to be compared */
+    struct ael_pkcs11_module *module; /* NULL = none yet */
+    const CK_FUNCTION_LIST *functions;
     CK_SESSION_HANDLE session;
     CK_OBJECT_HANDLE key;
     CK_RV code; /* what the module said last */
@@ -29,11 +34,15 @@ struct ael_pkcs11_token {
 /** Tells whether a place that came over the wire is one. */
 bool ael_pkcs11_place_is_whole(const struct ael_pkcs11_place *place);
 
-/** Loads the module and opens a session with the token. Once. */
+/** Loads the module, unless it is, and opens a session with the token. Once. */
 enum ael_pkcs11_result
 ael_pkcs11_token_open(struct ael_pkcs11_token *token, const struct ael_pkcs11_place *place);
 
-/** Logs in, unless the PIN is empty, and finds the key. @param pin  wiped by the caller. */
+/** Closes the session and lets go of the module, which is ended by its last user. One that was not opened is accepted. May hang. */
+void ael_pkcs11_token_close(struct ael_pkcs11_token *token);
+
+/** Logs in, unless the PIN is empty, and finds the key. @param pin  wiped by the caller. The code is CKR_USER_ALREADY_LOGGED_IN where
+ * the token did not look at it, and told of nothing else. */
 enum ael_pkcs11_result ael_pkcs11_token_login(struct ael_pkcs11_token *token, uint8_t *pin, size_t pin_len);
 
 /** AES-GCM. @param key  of AEL_PKCS11_ROOM bytes where it is received, as wrapped is. @param nonce  the token may put its own in its place. @param blob  receives AEL_PKCS11_BLOB bytes. */

@@ -95,6 +95,22 @@ take_pin_source(struct ael_pkcs11_uri *uri, struct span name, struct span value,
 }
 
 static enum ael_status
+take_slot(struct ael_pkcs11_uri *uri, struct span name, struct span value, struct ael_error *err) {
+    int64_t slot = 0;
+    if (uri->slot >= 0) {
+        return refuse(err, name, "is there twice");
+    }
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.at[i] < '0' || value.at[i] > '9' || i > 17) { /* what 63 bits hold */
+            return refuse(err, name, "is no decimal number of at most 18 digits");
+        }
+        slot = 10 * slot + (value.at[i] - '0');
+    }
+    uri->slot = slot;
+    return value.len > 0 ? AEL_OK : refuse(err, name, "is empty");
+}
+
+static enum ael_status
 take_attribute(struct ael_pkcs11_uri *uri, struct span name, struct span value, struct ael_error *err) {
     if (is(name, "token")) {
         return take(name, value, uri->token, sizeof uri->token, err);
@@ -105,10 +121,16 @@ take_attribute(struct ael_pkcs11_uri *uri, struct span name, struct span value, 
     if (is(name, "id")) {
         return take_id(uri, name, value, err);
     }
+    if (is(name, "serial")) {
+        return take(name, value, uri->serial, sizeof uri->serial, err);
+    }
+    if (is(name, "slot-id")) {
+        return take_slot(uri, name, value, err);
+    }
     if (is(name, "type")) {
         return is(value, "secret-key") ? AEL_OK : refuse(err, name, "is secret-key here");
     }
-    return refuse(err, name, "is not known here; name token, object, id");
+    return refuse(err, name, "is not known here; name token, serial, slot-id, object, id");
 }
 
 static enum ael_status
@@ -118,6 +140,10 @@ take_query(struct ael_pkcs11_uri *uri, struct span name, struct span value, stru
     }
     if (is(name, "pin-source")) {
         return take_pin_source(uri, name, value, err);
+    }
+    if (is(name, "x-in-process")) {
+        uri->in_process = is(value, "yes");
+        return uri->in_process ? AEL_OK : refuse(err, name, "is yes, or not there");
     }
     return refuse(
         err, name,
@@ -150,6 +176,7 @@ static enum ael_status read_list(
 enum ael_status ael_pkcs11_uri_read(const char *text, struct ael_pkcs11_uri *uri, struct ael_error *err) {
     static const char k_scheme[] = "pkcs11:";
     memset(uri, 0, sizeof *uri);
+    uri->slot = -1;
     if (strncmp(text, k_scheme, sizeof k_scheme - 1) != 0) {
         return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "the URI does not begin with pkcs11:");
     }

@@ -3,6 +3,8 @@
  *
  *     pkcs11:token=orders;object=master;id=%01;type=secret-key?module-path=/usr/lib/m.so&pin-source=file:/etc/orders/pin
  *
+ * and the token's serial and slot-id. x-in-process=yes is our own (option in_process).
+ *
  * Another attribute is refused rather than left out: it would make the choice narrower. So is pin-value, for a URI is no place for
  * a PIN.
  * Layer: kms. Threads: any.
@@ -13,11 +15,15 @@
 
 #include <ael/sys/error.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Empty where the URI does not tell. */
 struct ael_pkcs11_uri {
     char token[33];
+    char serial[17];
+    int64_t slot; /* -1 = not told */
+    bool in_process;
     char object[128];
     uint8_t id[65]; /* one byte more than an id has */
     size_t id_len;

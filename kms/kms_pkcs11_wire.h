@@ -1,5 +1,6 @@
 /*
- * kms/kms_pkcs11_wire.h - what the library and the helper that holds the PKCS#11 module say to each other.
+ * kms/kms_pkcs11_wire.h - what the library and who holds the PKCS#11 module, the helper or a thread of this process, say to each
+ * other.
  *
  * Over a pair of SOCK_SEQPACKET sockets, so that a message is whole or not there; one question, one answer.
  *
@@ -22,7 +23,7 @@
 
 #include <stdint.h>
 
-enum { AEL_PKCS11_WIRE_VERSION = 2, AEL_PKCS11_HELPER_FD = 3 };
+enum { AEL_PKCS11_WIRE_VERSION = 3, AEL_PKCS11_HELPER_FD = 3 };
 
 enum ael_pkcs11_op {
     AEL_PKCS11_OPEN = 1,
@@ -40,6 +41,7 @@ enum {
     AEL_PKCS11_BLOB = AEL_PKCS11_KEY + AEL_PKCS11_TAG + AEL_PKCS11_NONCE,
     AEL_PKCS11_WRAPPED = 40,
     AEL_PKCS11_PIN_MAX = 255,
+    AEL_PKCS11_PATH = 1024,   /* a module's, with its end */
     AEL_PKCS11_ROOM = 128,    /* what a module is given to write into */
     AEL_PKCS11_ASKS = 5,      /* bytes before what an op takes */
     AEL_PKCS11_HEAD = 9,      /* of an answer */
@@ -61,16 +63,24 @@ enum ael_pkcs11_result {
     AEL_PKCS11_GONE,    /* the session or the token is; another may be had */
     AEL_PKCS11_FAILED,
     AEL_PKCS11_WRONG_LENGTH, /* of what the module gave */
-    AEL_PKCS11_PROTOCOL,     /* no question that the helper knows */
+    AEL_PKCS11_PROTOCOL, /* no question that the helper knows; the same in all versions, so what is new comes behind it */
+    AEL_PKCS11_FORKED,  /* the module is in use by the process that this one was forked from */
+    AEL_PKCS11_NO_ROOM, /* no memory */
+    AEL_PKCS11_TWO_TOKENS,
     AEL_PKCS11_RESULTS,
 };
+
+_Static_assert(AEL_PKCS11_PROTOCOL == 13, "helpers of other releases say it so");
 
 /* Texts end in a NUL. */
 struct ael_pkcs11_place {
     uint32_t version; /* AEL_PKCS11_WIRE_VERSION */
     uint32_t id_len;  /* 0 = any */
-    char module[1024];
+    uint64_t slot;
+    uint32_t has_slot; /* 0 = in whatever slot */
+    char serial[17];   /* of the token; "" = any */
     char token[33];
+    char module[AEL_PKCS11_PATH];
     char label[128]; /* of the key; "" = any */
     uint8_t id[64];
 };

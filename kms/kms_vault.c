@@ -78,8 +78,9 @@ static enum ael_status ask_once(
     AEL_TRY(ael_token_keeper_get(&self->tokens, call, &token, err));
     request->token = token;
     enum ael_status status = ael_kms_vault_ask(&self->server, call, request, answer, err);
-    /* A token from before a fork may be out of a child's reach: it logs in itself. */
-    bool certain = answer->remedy == AEL_REST_REMEDY_LOGIN || status == AEL_E_FORKED;
+    /* Gone from memory: of before a fork and out of a child's reach, of before a shut-down, or found damaged. */
+    bool gone = status == AEL_E_FORKED || status == AEL_E_CLOSED || status == AEL_E_CORRUPTED;
+    bool certain = answer->remedy == AEL_REST_REMEDY_LOGIN || gone;
     if (status != AEL_OK && (certain || answer->remedy == AEL_REST_REMEDY_MAYBE_LOGIN)) {
         *again = ael_token_keeper_refused(&self->tokens, &token, certain);
     }

@@ -289,7 +289,7 @@ static enum ael_status
 read_text(const struct ael_kms_vault_login *login, struct ael_http_text *text, struct ael_error *err) {
     static const char *const k_what[] = {
         "the token file", "the file of the secret id", "the file of the service account's token", ""};
-    static const size_t k_pieces[] = {1, 1, AEL_HTTP_TEXT_PIECES, 1};
+    static const size_t k_pieces[] = {1, 1, AEL_HTTP_TEXT_USUAL_PIECES, 1};
     if (login->file != NULL) {
         return ael_secret_file_read(login->file, k_what[login->how], k_pieces[login->how], text, err);
     }

@@ -75,8 +75,9 @@ struct asking {
     const struct ael_rest_request *request;
     struct ael_rest_answer *answer;
     struct ael_error *err;
-    int64_t begun_ns;
-    bool asked;
+    bool asked;     /* a try had a connection to ask with */
+    bool has_place; /* this one; in time */
+    int64_t asked_ns;
     unsigned tries;
 };
 
@@ -120,17 +121,36 @@ static enum ael_status check_call(const struct asking *asking) {
         asking, over, over == AEL_E_CANCELLED ? "the call was cancelled" : "no answer before the deadline");
 }
 
+static bool step(struct asking *asking, struct ael_http_exchange *exchange) {
+    bool over = ael_http_exchange_step(exchange);
+    if (!asking->has_place && ael_http_exchange_has_place(exchange)) {
+        asking->has_place = true;
+        asking->asked_ns = ael_clock_boot_ns();
+    }
+    return over;
+}
+
+/* A try that got a connection when its time was nearly over says no more about the service than one that got none. */
+static bool had_time(const struct asking *asking) {
+    int64_t half_ns = (int64_t)asking->rest->try_timeout_ms * MS_NS / 2;
+    int64_t enough_ns = half_ns < LONG_NS ? half_ns : LONG_NS;
+    return asking->has_place && ael_clock_boot_ns() - asking->asked_ns >= enough_ns;
+}
+
 /* AEL_OK: the exchange is over. */
-static enum ael_status run(const struct asking *asking, struct ael_http_exchange *exchange) {
+static enum ael_status run(struct asking *asking, struct ael_http_exchange *exchange) {
     uint32_t try_ms = asking->rest->try_timeout_ms;
     int64_t until_ns = ael_clock_boot_ns() + (int64_t)try_ms * MS_NS;
-    while (!ael_http_exchange_step(exchange)) {
+    asking->has_place = false;
+    while (!step(asking, exchange)) {
         AEL_TRY(check_call(asking));
         if (ael_clock_boot_ns() >= until_ns) {
+            asking->has_place = had_time(asking);
             return ael_error_set(
                 asking->err, AEL_E_UNREACHABLE, 0, asking->rest->kind->component,
-                "%.80s: no answer within %u ms; check network and proxy", asking->request->what,
-                (unsigned)try_ms);
+                "%.80s: no %s within %u ms; check %s", asking->request->what,
+                asking->has_place ? "answer" : "connection was free", (unsigned)try_ms,
+                asking->has_place ? "network and proxy" : "max_connections");
         }
         wait_for(asking, exchange, until_ns);
     }
@@ -160,8 +180,8 @@ static enum ael_status try_once(struct asking *asking) {
     struct ael_rest_answer *answer = asking->answer;
     answer->remedy = AEL_REST_REMEDY_NONE;
     AEL_TRY(begin_exchange(asking, &exchange));
-    asking->asked = true;
     enum ael_status status = run(asking, exchange);
+    asking->asked = asking->asked || asking->has_place;
     if (status != AEL_OK) {
         answer->remedy = AEL_REST_REMEDY_RETRY;
         ael_http_exchange_give_up(exchange);
@@ -228,12 +248,13 @@ static bool may_retry(struct asking *asking, enum ael_status status) {
     return true;
 }
 
-/* What an outcome says about the service. A refusal is an answer; a call that gave little time says nothing. */
+/* What an outcome says about the service. A refusal is an answer; a call that gave it little time says nothing, and to wait for a
+ * connection is not its affair. */
 static enum ael_breaker_end end_of(const struct asking *asking, enum ael_status status) {
     if (status == AEL_OK || status == AEL_E_KMS) {
         return AEL_BREAKER_GOOD;
     }
-    bool waited_long = ael_clock_boot_ns() - asking->begun_ns >= LONG_NS;
+    bool waited_long = asking->has_place && ael_clock_boot_ns() - asking->asked_ns >= LONG_NS;
     bool bad =
         status == AEL_E_UNREACHABLE || status == AEL_E_BACKEND || (status == AEL_E_TIMEOUT && waited_long);
     return bad && asking->asked ? AEL_BREAKER_BAD : AEL_BREAKER_GIVEN_UP;
@@ -246,13 +267,7 @@ enum ael_status ael_rest_ask(
     const struct ael_rest_request *request,
     struct ael_rest_answer *answer,
     struct ael_error *err) {
-    struct asking asking = {
-        .rest = rest,
-        .call = call,
-        .request = request,
-        .answer = answer,
-        .err = err,
-        .begun_ns = ael_clock_boot_ns()};
+    struct asking asking = {.rest = rest, .call = call, .request = request, .answer = answer, .err = err};
     *answer = (struct ael_rest_answer){.body = AEL_BUF_INIT};
     AEL_TRY(check_call(&asking));
     uint32_t number = ael_breaker_begin(&rest->breaker);

@@ -18,6 +18,9 @@ static enum ael_status keep_piece(struct ael_bytes bytes, struct ael_secret **pi
 
 static enum ael_status keep_pieces(void *context, struct ael_bytes bytes) {
     struct ael_http_text *pieces = context;
+    if (!ael_http_text_can_hold(bytes)) {
+        return AEL_E_FORMAT;
+    }
     for (size_t i = 0; bytes.len > 0; i++) {
         size_t len = bytes.len < AEL_HTTP_TEXT_BYTES ? bytes.len : AEL_HTTP_TEXT_BYTES;
         AEL_TRY(keep_piece((struct ael_bytes){bytes.data, len}, &pieces->pieces[i]));
@@ -27,9 +30,10 @@ static enum ael_status keep_pieces(void *context, struct ael_bytes bytes) {
 }
 
 /* see kms/text_pieces.h */
-enum ael_status ael_text_pieces_cut(struct ael_secret *text, struct ael_http_text *pieces) {
+enum ael_status
+ael_text_pieces_cut(struct ael_secret *text, size_t max_pieces, struct ael_http_text *pieces) {
     *pieces = (struct ael_http_text){{NULL}};
-    if (ael_secret_len(text) > (size_t)AEL_HTTP_TEXT_PIECES * AEL_HTTP_TEXT_BYTES) {
+    if (ael_secret_len(text) > max_pieces * AEL_HTTP_TEXT_BYTES) {
         return AEL_E_ARGUMENT;
     }
     enum ael_status status = ael_secret_with_bytes(text, keep_pieces, pieces);

@@ -182,9 +182,15 @@ static struct ael_http_text settle(
     return (struct ael_http_text){{NULL}};
 }
 
-/* Renews or logs in for all; comes and goes with the lock held. */
+/* The half of its time was over, not the call's, and the token that there was meanwhile is none any more. */
+static bool has_time_left(enum ael_status status, const struct ael_call *bound, const struct ael_call *call) {
+    return status == AEL_E_TIMEOUT && bound->deadline_ns < call->deadline_ns &&
+           ael_call_check(call) == AEL_OK;
+}
+
+/* Renews or logs in for all; comes and goes with the lock held. *again: look again, there is time. */
 static enum ael_status
-refresh(struct ael_token_keeper *keeper, const struct ael_call *call, struct ael_error *err) {
+refresh(struct ael_token_keeper *keeper, const struct ael_call *call, bool *again, struct ael_error *err) {
     struct ael_token_grant grant = {.lease_s = 0};
     struct ael_http_text old = {{NULL}};
     struct ael_error said = {.status = AEL_OK};
@@ -210,6 +216,7 @@ refresh(struct ael_token_keeper *keeper, const struct ael_call *call, struct ael
     if (status != AEL_OK && err != NULL) {
         *err = said;
     }
+    *again = has_time_left(status, &bound, call);
     return status;
 }
 
@@ -223,7 +230,12 @@ make_ready(struct ael_token_keeper *keeper, const struct ael_call *call, struct 
             return AEL_OK;
         }
         if (!keeper->fetching) {
-            return refresh(keeper, call, err);
+            bool again = false;
+            enum ael_status status = refresh(keeper, call, &again, err);
+            if (!again) {
+                return status;
+            }
+            continue;
         }
         enum ael_status status = wait_for_login(keeper, call, err);
         if (status != AEL_OK) {

@@ -11,12 +11,17 @@
 
 #include <string.h>
 
-enum { ASK_EACH_MS = 1000 }; /* a server that takes no writes any more may be behind the one that does */
+enum {
+    ASK_EACH_MS = 1000, /* a server that takes no writes any more may be behind the one that does */
+    LOST_PREPARING = 2, /* fewer than a call's attempts (sql_store.c) */
+};
 
 struct mysql {
     struct ael_sql_store base;
     struct ael_my_address address;
-    bool forwards_writes;  /* the servers are readers that hand writes on */
+    bool forwards_writes; /* the servers are readers that hand writes on */
+    atomic_int
+        lost_preparing;    /* connections in a row that ended when a statement was to be prepared: relaxed */
     atomic_bool told_lazy; /* each warning is made once; which thread makes it does not matter: relaxed */
     atomic_bool told_zone;
     atomic_bool told_collation;
@@ -55,6 +60,27 @@ static void warn_of_table(struct mysql *store, const struct ael_my_table *table)
         "stored; make it utf8mb4_nopad_bin (MariaDB) or utf8mb4_0900_bin (MySQL)");
 }
 
+/*
+ * What stands before a server may end a connection for a prepared statement. Of such, one has none from the third attempt
+ * of a call on; the next connection tries it again, for the server itself may have gone.
+ */
+static bool is_to_keep_none(struct mysql *store) {
+    if (atomic_load_explicit(&store->lost_preparing, memory_order_relaxed) < LOST_PREPARING) {
+        return false;
+    }
+    atomic_store_explicit(&store->lost_preparing, LOST_PREPARING - 1, memory_order_relaxed);
+    return true;
+}
+
+static void note_preparing(struct mysql *store, const struct ael_my_conn *conn) {
+    if (conn->lost_preparing) {
+        (void)atomic_fetch_add_explicit(&store->lost_preparing, 1, memory_order_relaxed);
+    } else if (
+        conn->has_prepared && atomic_load_explicit(&store->lost_preparing, memory_order_relaxed) != 0) {
+        atomic_store_explicit(&store->lost_preparing, 0, memory_order_relaxed);
+    }
+}
+
 static enum ael_status
 init_session(const struct ael_sql_group *group, struct ael_my_conn *conn, struct ael_error *err) {
     struct mysql *store = store_of(group);
@@ -69,6 +95,7 @@ init_session(const struct ael_sql_group *group, struct ael_my_conn *conn, struct
             err, AEL_E_UNREACHABLE, 0, AEL_MY_COMPONENT, "the server takes no writes (read_only)");
     }
     conn->ask_again_ns = ael_deadline_in_ms(ASK_EACH_MS);
+    conn->keeps_none = is_to_keep_none(store);
     warn_of_server(store, &server);
     return AEL_OK;
 }
@@ -223,8 +250,10 @@ static enum ael_status find_table(struct ael_sql_conn *base, bool *is_missing, s
     return status;
 }
 
-static void warn_of_what_was_found(struct ael_sql_store *store, const struct ael_sql_conn *conn) {
-    warn_of_table((struct mysql *)store, &((const struct ael_my_conn *)conn)->table);
+static void take_note(struct ael_sql_store *base, const struct ael_sql_conn *conn) {
+    struct mysql *store = (struct mysql *)base;
+    warn_of_table(store, &((const struct ael_my_conn *)conn)->table);
+    note_preparing(store, (const struct ael_my_conn *)conn);
 }
 
 static const struct ael_sql_store_ops k_ops = {
@@ -248,7 +277,7 @@ static const struct ael_sql_store_ops k_ops = {
     .check = work_check,
     .ensure_table = work_ensure_table,
     .find_table = find_table,
-    .worked = warn_of_what_was_found,
+    .worked = take_note,
 };
 
 /* ---- the table of a metastore ---- */

@@ -189,8 +189,8 @@ static const char *sentence_for(unsigned number, const char *said) {
 
 /* The first line of what the client library or the server says. */
 static void
-say(const struct ael_my_conn *conn, const struct ael_my_address *address, char line[SENTENCE_BYTES]) {
-    const char *said = sentence_for(mysql_errno(conn->my), mysql_error(conn->my));
+say(unsigned number, const char *said, const struct ael_my_address *address, char line[SENTENCE_BYTES]) {
+    said = sentence_for(number, said);
     size_t len = strcspn(said, "\n");
     (void)snprintf(
         line, SENTENCE_BYTES, "%.*s", (int)(len < SENTENCE_BYTES ? len : SENTENCE_BYTES - 1), said);
@@ -217,13 +217,14 @@ static enum ael_status given_up(struct ael_my_conn *conn, struct ael_error *err)
 }
 
 /* A statement failed, by the library's error or the server's. */
-static enum ael_status failed(struct ael_my_conn *conn, struct ael_error *err) {
-    unsigned number = mysql_errno(conn->my);
+static enum ael_status
+failed_by(struct ael_my_conn *conn, unsigned number, const char *said, struct ael_error *err) {
     char line[SENTENCE_BYTES];
+    conn->number = number;
     if (conn->stopped != AEL_OK) {
         return given_up(conn, err);
     }
-    say(conn, NULL, line);
+    say(number, said, NULL, line);
     enum ael_status status = status_of(number);
     if (number == 0) {
         status = AEL_E_UNREACHABLE;
@@ -236,17 +237,26 @@ static enum ael_status failed(struct ael_my_conn *conn, struct ael_error *err) {
     return ael_error_set(err, status, (int32_t)number, AEL_MY_COMPONENT, "%u: %s", number, line);
 }
 
+static enum ael_status failed(struct ael_my_conn *conn, struct ael_error *err) {
+    return failed_by(conn, mysql_errno(conn->my), mysql_error(conn->my), err);
+}
+
 /* see metastore/metastore_mysql_conn.h */
 unsigned ael_my_error_number(const struct ael_my_conn *conn) {
-    return mysql_errno(conn->my);
+    return conn->number;
 }
 
 /* ---- statements ---- */
 
-/* When not all was sent, the server has no whole statement to execute. */
-static enum ael_status send_statement(struct ael_my_conn *conn, struct ael_bytes sql, struct ael_error *err) {
+static void begin(struct ael_my_conn *conn) {
     conn->base.retry = false;
     conn->base.sent = false;
+    conn->number = 0;
+}
+
+/* When not all was sent, the server has no whole statement to execute. */
+static enum ael_status send_statement(struct ael_my_conn *conn, struct ael_bytes sql, struct ael_error *err) {
+    begin(conn);
     conn->is_sending = true;
     int failure = mysql_send_query(conn->my, (const char *)sql.data, (unsigned long)sql.len);
     conn->is_sending = false;
@@ -321,6 +331,64 @@ enum ael_status ael_my_run_rows(
     return status;
 }
 
+/* ---- prepared statements: all of them read, and nobody needs to know how much of one was sent ---- */
+
+/* The server said so; the connection is as good as before. */
+static bool is_refusal(const struct ael_my_conn *conn, unsigned number) {
+    return conn->stopped == AEL_OK && number != 0 && !is_of_client(number) && !is_ending(number);
+}
+
+/*
+ * see metastore/metastore_mysql_conn.h. Whatever is wrong with the statement is told by its text, and by the server's
+ * answer to that.
+ */
+enum ael_status
+ael_my_prepare(struct ael_my_conn *conn, MYSQL_STMT *statement, struct ael_bytes sql, struct ael_error *err) {
+    begin(conn);
+    enter(conn);
+    int failure = mysql_stmt_prepare(statement, (const char *)sql.data, (unsigned long)sql.len);
+    leave();
+    unsigned number = mysql_stmt_errno(statement);
+    conn->has_prepared = conn->has_prepared || failure == 0;
+    if (failure == 0) {
+        return AEL_OK;
+    }
+    if (is_refusal(conn, number)) {
+        conn->keeps_none = number != ER_NO_SUCH_TABLE;
+        return AEL_E_UNSUPPORTED;
+    }
+    conn->lost_preparing = conn->stopped == AEL_OK;
+    return failed_by(conn, number, mysql_stmt_error(statement), err);
+}
+
+/* see metastore/metastore_mysql_conn.h */
+enum ael_status ael_my_execute(struct ael_my_conn *conn, MYSQL_STMT *statement, struct ael_error *err) {
+    static const unsigned k_not_kept[] = {
+        ER_UNKNOWN_STMT_HANDLER, ER_UNSUPPORTED_PS, ER_NEED_REPREPARE, ER_MAX_PREPARED_STMT_COUNT_REACHED, 0};
+    begin(conn);
+    enter(conn);
+    int failure = mysql_stmt_execute(statement) != 0 || mysql_stmt_store_result(statement) != 0;
+    leave();
+    unsigned number = mysql_stmt_errno(statement);
+    if (failure == 0) {
+        return AEL_OK;
+    }
+    if (is_refusal(conn, number) && is_among(number, k_not_kept)) {
+        conn->keeps_none = true;
+        return AEL_E_UNSUPPORTED;
+    }
+    return failed_by(conn, number, mysql_stmt_error(statement), err);
+}
+
+/* see metastore/metastore_mysql_conn.h */
+void ael_my_conn_forget(struct ael_my_conn *conn, enum ael_my_statement which) {
+    struct ael_my_prepared *prepared = conn->statements[which];
+    conn->statements[which] = NULL;
+    enter(conn);
+    ael_my_prepared_free(prepared);
+    leave();
+}
+
 /* see metastore/metastore_mysql_conn.h */
 uint64_t ael_my_changed_rows(struct ael_my_conn *conn) {
     return mysql_affected_rows(conn->my);
@@ -384,7 +452,7 @@ connect_failed(const struct ael_my_conn *conn, const struct ael_my_address *addr
         return ael_error_set(
             err, conn->stopped, 0, AEL_MY_COMPONENT, "the call was over before the connection was there");
     }
-    say(conn, address, line);
+    say(number, mysql_error(conn->my), address, line);
     return ael_error_set(err, status_of(number), (int32_t)number, AEL_MY_COMPONENT, "%u: %s", number, line);
 }
 
@@ -432,6 +500,7 @@ enum ael_status ael_my_conn_open(
     struct ael_error *err) {
     conn->base.call = call;
     conn->descriptor = -1;
+    conn->keeps_none = false;
     conn->my = mysql_init(NULL);
     if (conn->my == NULL) {
         return ael_error_set(err, AEL_E_NO_MEMORY, 0, AEL_MY_COMPONENT, "no memory for a connection");
@@ -447,9 +516,13 @@ enum ael_status ael_my_conn_open(
     return status;
 }
 
-/* see metastore/metastore_mysql_conn.h */
+/* see metastore/metastore_mysql_conn.h. Its statements end with it; after it, so that nothing is sent about them. */
 void ael_my_conn_close(struct ael_my_conn *conn) {
     mysql_close(conn->my);
+    for (int i = 0; i < AEL_MY_STATEMENTS; i++) {
+        ael_my_prepared_free(conn->statements[i]);
+        conn->statements[i] = NULL;
+    }
     conn->my = NULL;
     conn->descriptor = -1;
 }

@@ -29,13 +29,18 @@
 /* The table encryption_key as it was found. */
 struct ael_my_table {
     bool is_known;
-    bool is_missing;     /* when it was last looked for */
-    bool compares_bytes; /* ids are the same when their bytes are, and else not */
-    bool ignores_case;   /* of letters, or accents: at least not compared by code points */
-    bool is_timestamp;   /* created ends in 2038 */
-    bool is_volatile;    /* its engine loses rows in a crash */
-    int id_max_chars;    /* 0 = any number */
+    bool is_missing;         /* when it was last looked for */
+    bool compares_bytes;     /* ids are the same when their bytes are, and else not */
+    bool ignores_case;       /* of letters, or accents: at least not compared by code points */
+    bool is_timestamp;       /* created ends in 2038 */
+    bool is_volatile;        /* its engine loses rows in a crash */
+    bool has_our_characters; /* ids are utf8mb4 or bytes: compared with what is sent as it is */
+    int id_max_chars;        /* 0 = any number */
 };
+
+/* Statements that are kept prepared (metastore_mysql_prepared.h). */
+enum ael_my_statement { AEL_MY_LOAD, AEL_MY_LATEST, AEL_MY_STATEMENTS };
+struct ael_my_prepared;
 
 struct ael_my_conn {
     struct ael_sql_conn base;
@@ -46,6 +51,11 @@ struct ael_my_conn {
     enum ael_status stopped; /* why the last wait was given up; AEL_OK = it was not */
     int descriptor;          /* -1 = none */
     bool is_sending;
+    bool keeps_none;     /* statements are sent as text: it would not have one prepared, or lost one */
+    bool lost_preparing; /* it ended when it was asked to, as at a proxy that does not know such statements */
+    bool has_prepared;
+    unsigned number; /* see ael_my_error_number */
+    struct ael_my_prepared *statements[AEL_MY_STATEMENTS];
     MYSQL_RES *left; /* in a child: rows of its parent's, which cannot be freed without reading them */
     struct ael_my_table table;
 };
@@ -92,7 +102,31 @@ ael_my_run(struct ael_my_conn *conn, struct ael_bytes sql, MYSQL_RES **result, s
 AEL_MUST_CHECK enum ael_status ael_my_run_rows(
     struct ael_my_conn *conn, struct ael_bytes sql, ael_my_row_fn row, void *context, struct ael_error *err);
 
-/** The server's number of the last failure; 0 = none. */
+/**
+ * Has the server prepare a statement.
+ *
+ * @return AEL_OK; AEL_E_UNSUPPORTED (it refuses, and err says nothing; conn->keeps_none tells whether it would another
+ *         time); else the connection is of no more use: as ael_my_run.
+ */
+AEL_MUST_CHECK enum ael_status
+ael_my_prepare(struct ael_my_conn *conn, MYSQL_STMT *statement, struct ael_bytes sql, struct ael_error *err);
+
+/**
+ * Runs one that reads, with its values bound, to its end: all rows are in the statement.
+ *
+ * @return AEL_OK; AEL_E_UNSUPPORTED (the server does not know the statement any more; err says nothing); or as
+ *         ael_my_run.
+ */
+AEL_MUST_CHECK enum ael_status
+ael_my_execute(struct ael_my_conn *conn, MYSQL_STMT *statement, struct ael_error *err);
+
+/** Ends a statement that is kept; one that is not there is none. */
+void ael_my_conn_forget(struct ael_my_conn *conn, enum ael_my_statement which);
+
+/** Frees what metastore_mysql_prepared.c keeps of a statement. NULL is accepted. */
+void ael_my_prepared_free(struct ael_my_prepared *prepared);
+
+/** The server's number of the last statement's failure; 0 = it did not fail. */
 unsigned ael_my_error_number(const struct ael_my_conn *conn);
 
 /** How many rows the last statement changed, or found in order to change them. */

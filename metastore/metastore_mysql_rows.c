@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "metastore/metastore_mysql_rows.h"
 
+#include "metastore/metastore_mysql_prepared.h"
 #include "metastore/metastore_mysql_table.h"
 #include "metastore/sql_rows.h"
 
@@ -19,12 +20,9 @@ static const int64_t k_timestamp_max_s = 2147483647;
 
 enum { DATE_BYTES = 48, PIECE_BYTES = 64 };
 
-/* Of a record that is too long just enough to be refused. */
-#define RECORD "LEFT(CONVERT(key_record USING utf8mb4), 65537)"
-#define DATE   "TIMESTAMPDIFF(SECOND, '1970-01-01 00:00:00', created), MICROSECOND(created)"
-#define BYTES  "CAST(CONVERT(id USING utf8mb4) AS BINARY)"
+enum { COLUMN_RECORD, COLUMN_MICROSECONDS, COLUMN_ID };
 
-enum { COLUMN_RECORD, COLUMN_SECONDS, COLUMN_MICROSECONDS, COLUMN_ID };
+enum { US_A_SECOND = 1000000 };
 
 /* ---- SQL ---- */
 
@@ -82,7 +80,7 @@ add_comparison(struct ael_buf *sql, const struct ael_my_table *table, struct ael
         status = add_literal(sql, id);
     }
     if (status == AEL_OK && !table->compares_bytes) {
-        status = add_text(sql, " AND " BYTES " = ");
+        status = add_text(sql, " AND " AEL_MY_ID_BYTES " = ");
         status = status == AEL_OK ? add_digits(sql, id) : status;
     }
     return status;
@@ -159,8 +157,8 @@ static enum ael_status no_such_row(struct ael_error *err) {
 }
 
 static bool is_date(const MYSQL_ROW row, int64_t created_s) {
-    return row[COLUMN_SECONDS] != NULL && row[COLUMN_MICROSECONDS] != NULL &&
-           strtoll(row[COLUMN_SECONDS], NULL, 10) == created_s && strcmp(row[COLUMN_MICROSECONDS], "0") == 0;
+    return row[COLUMN_MICROSECONDS] != NULL && created_s >= 0 && created_s <= k_created_max_s &&
+           strtoll(row[COLUMN_MICROSECONDS], NULL, 10) == created_s * US_A_SECOND;
 }
 
 /*
@@ -227,17 +225,34 @@ static enum ael_status load_row(
     MYSQL_RES **rows,
     struct ael_error *err) {
     const struct values values = {.id = id, .created_s = created_s};
-    *rows = NULL;
+    return read_one(
+        conn, "SELECT " AEL_MY_RECORD " FROM encryption_key WHERE %I AND created = %c", &values, &created_s,
+        out, rows, err);
+}
+
+/* Finds the table; AEL_E_KEY_NOT_FOUND where it cannot hold a key of that date. */
+static enum ael_status find_table_for(struct ael_my_conn *conn, int64_t created_s, struct ael_error *err) {
     enum ael_status status = ael_my_table_find(conn, err);
+    return status != AEL_OK || is_storable(&conn->table, created_s) ? status : no_such_row(err);
+}
+
+/* The same row by the statement that the server keeps. AEL_E_UNSUPPORTED: only text will do. */
+static enum ael_status read_prepared(
+    struct ael_my_conn *conn,
+    enum ael_my_statement which,
+    struct ael_bytes id,
+    const int64_t *asked_s,
+    struct ael_key_record_buf *out,
+    struct ael_error *err) {
+    MYSQL_ROW row = NULL;
+    const unsigned long *lengths = NULL;
+    enum ael_status status =
+        ael_my_prepared_read(conn, which, id, asked_s == NULL ? 0 : *asked_s, &row, &lengths, err);
+    conn->table.is_known = ael_my_error_number(conn) != ER_NO_SUCH_TABLE;
     if (status != AEL_OK) {
         return status;
     }
-    if (!is_storable(&conn->table, created_s)) {
-        return no_such_row(err);
-    }
-    return read_one(
-        conn, "SELECT " RECORD " FROM encryption_key WHERE %I AND created = %c", &values, &created_s, out,
-        rows, err);
+    return row == NULL ? no_such_row(err) : read_row(row, lengths, asked_s, out, err);
 }
 
 /* see metastore/metastore_mysql_rows.h */
@@ -247,8 +262,15 @@ enum ael_status ael_my_row_load(
     int64_t created_s,
     struct ael_key_record_buf *out,
     struct ael_error *err) {
+    enum ael_status status = find_table_for(conn, created_s, err);
+    if (status == AEL_OK) {
+        status = read_prepared(conn, AEL_MY_LOAD, id, &created_s, out, err);
+    }
+    if (status != AEL_E_UNSUPPORTED) {
+        return status;
+    }
     MYSQL_RES *rows = NULL;
-    enum ael_status status = load_row(conn, id, created_s, out, &rows, err);
+    status = load_row(conn, id, created_s, out, &rows, err);
     mysql_free_result(rows);
     return status;
 }
@@ -256,10 +278,19 @@ enum ael_status ael_my_row_load(
 /* see metastore/metastore_mysql_rows.h */
 enum ael_status ael_my_row_load_latest(
     struct ael_my_conn *conn, struct ael_bytes id, struct ael_key_record_buf *out, struct ael_error *err) {
+    enum ael_status status = ael_my_table_find(conn, err);
+    if (status == AEL_OK) {
+        status = read_prepared(conn, AEL_MY_LATEST, id, NULL, out, err);
+    }
+    if (status != AEL_E_UNSUPPORTED) {
+        return status;
+    }
     const struct values values = {.id = id};
     MYSQL_RES *rows = NULL;
-    enum ael_status status = read_one(
-        conn, "SELECT " RECORD ", " DATE " FROM encryption_key WHERE %I ORDER BY created DESC LIMIT 1",
+    status = read_one(
+        conn,
+        "SELECT " AEL_MY_RECORD ", " AEL_MY_DATE
+        " FROM encryption_key WHERE %I ORDER BY created DESC LIMIT 1",
         &values, NULL, out, &rows, err);
     mysql_free_result(rows);
     return status;
@@ -316,8 +347,9 @@ enum ael_status ael_my_rows_list(
     ael_metastore_visit_fn visit,
     void *context,
     struct ael_error *err) {
-    static const char k_list[] = "SELECT " RECORD ", " DATE ", CONVERT(id USING utf8mb4) FROM encryption_key"
-                                 " WHERE LEFT(" BYTES ", %n) = %b ORDER BY " BYTES ", created";
+    static const char k_list[] =
+        "SELECT " AEL_MY_RECORD ", " AEL_MY_DATE ", CONVERT(id USING utf8mb4) FROM encryption_key"
+        " WHERE LEFT(" AEL_MY_ID_BYTES ", %n) = %b ORDER BY " AEL_MY_ID_BYTES ", created";
     const struct values values = {.id = prefix};
     struct ael_sql_listing listing = {&conn->base, visit, context, AEL_OK, err};
     struct ael_buf sql = AEL_BUF_INIT;
@@ -462,7 +494,10 @@ enum ael_status ael_my_row_replace(
     struct ael_error *err) {
     struct ael_key_record_buf present = AEL_KEY_RECORD_BUF_INIT;
     MYSQL_RES *rows = NULL;
-    enum ael_status status = load_row(conn, id, expected->created_s, &present, &rows, err);
+    enum ael_status status = find_table_for(conn, expected->created_s, err);
+    if (status == AEL_OK) {
+        status = load_row(conn, id, expected->created_s, &present, &rows, err);
+    }
     if (status == AEL_OK && ael_key_record_equal(&present.record, expected)) {
         mysql_data_seek(rows, 0);
         MYSQL_ROW row = mysql_fetch_row(rows);

@@ -199,6 +199,8 @@ static bool ends_with(const char *text, const char *end) {
 static void read_collation(struct ael_my_table *table, const char *collation) {
     table->ignores_case =
         collation != NULL && strcmp(collation, "binary") != 0 && !ends_with(collation, "_bin");
+    table->has_our_characters =
+        collation == NULL || strcmp(collation, "binary") == 0 || strncmp(collation, "utf8mb4_", 8) == 0;
     table->compares_bytes = collation == NULL || strcmp(collation, "binary") == 0 ||
                             ends_with(collation, "_nopad_bin") || strcmp(collation, "utf8mb4_0900_bin") == 0;
 }

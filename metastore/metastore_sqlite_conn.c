@@ -23,17 +23,16 @@ enum {
  * that says ON CONFLICT REPLACE would have the other key deleted. COLLATE BINARY: no index that takes two ids for one.
  */
 static const char *const k_sql[AEL_SQLITE_STATEMENTS] = {
-    [AEL_SQLITE_LOAD] = "SELECT id, created, key_record FROM encryption_key "
-                        "WHERE id = ?1 AND created = datetime(?2, 'unixepoch')",
-    [AEL_SQLITE_LATEST] = "SELECT id, created, key_record FROM encryption_key "
+    [AEL_SQLITE_LOAD] = "SELECT key_record FROM encryption_key WHERE id = ?1 AND created = ?2",
+    [AEL_SQLITE_LATEST] = "SELECT key_record, created FROM encryption_key "
                           "WHERE id = ?1 ORDER BY created DESC LIMIT 1",
-    [AEL_SQLITE_LIST] = "SELECT id, created, key_record FROM encryption_key "
+    [AEL_SQLITE_LIST] = "SELECT key_record, created, id FROM encryption_key "
                         "WHERE id >= ?1 ORDER BY id, created",
     [AEL_SQLITE_STORE] = "INSERT OR ABORT INTO encryption_key (id, created, key_record) "
-                         "VALUES (?1, datetime(?2, 'unixepoch'), ?3) "
+                         "VALUES (?1, ?2, ?3) "
                          "ON CONFLICT (id COLLATE BINARY, created) DO NOTHING",
     [AEL_SQLITE_UPDATE] = "UPDATE encryption_key SET key_record = ?3 "
-                          "WHERE id = ?1 AND created = datetime(?2, 'unixepoch')",
+                          "WHERE id = ?1 AND created = ?2",
 };
 
 /* ---- waiting ---- */

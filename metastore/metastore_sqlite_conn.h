@@ -39,6 +39,7 @@ struct ael_sqlite_conn {
     struct ael_sqlite_turn turn;
     const atomic_bool *forking; /* a fork waits for what is lent; NULL = of nobody */
     bool gave_way;              /* the present writer ended its wait for a fork's sake: nothing was written */
+    bool calls_back;            /* a function of the host's is called while it is lent, which may fork */
     pid_t pid;                  /* of the process that opened it; a child leaves it alone */
     bool broken;                /* SQLite failed in a way after which it is closed, not kept */
     struct ael_sqlite_conn *next;

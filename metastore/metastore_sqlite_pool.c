@@ -20,7 +20,9 @@ struct ael_sqlite_pool {
     uint32_t busy_timeout_ms;
     uint32_t max_connections;
     pid_t pid; /* whose connections these are; written before others see the pool, and in a child by its only
-                  thread */
+                        thread, as the next */
+    bool
+        is_parents; /* in a child that was told of the fork: what was lent then is the parent's, and so is all */
     pthread_mutex_t mutex;
     pthread_cond_t changed; /* on CLOCK_MONOTONIC */
     atomic_bool forking; /* set under mutex: lend nothing, and who waits for a lock of the file gives way */
@@ -217,7 +219,7 @@ enum ael_status ael_sqlite_pool_borrow(
     struct ael_sqlite_conn **conn,
     struct ael_error *err) {
     *conn = NULL;
-    if (pool->pid != getpid()) { /* its mutex may be held for ever by a thread that is not here */
+    if (pool->is_parents) {
         return ael_error_set(
             err, AEL_E_FORKED, 0, AEL_SQLITE_COMPONENT,
             "the connections are the parent's; open the store in the child");
@@ -239,10 +241,14 @@ enum ael_status ael_sqlite_pool_borrow(
     return AEL_OK;
 }
 
-/* see metastore/metastore_sqlite_pool.h */
+/*
+ * see metastore/metastore_sqlite_pool.h. Whose process this is, is asked of the system only where the host could fork in
+ * the call by what calls no handlers: where it is, no handler's word is to be had.
+ */
 bool ael_sqlite_pool_return(struct ael_sqlite_pool *pool, struct ael_sqlite_conn *conn) {
     bool gave_way = conn->gave_way;
-    if (conn->pid != getpid()) {
+    bool is_parents = conn->pid != pool->pid || pool->is_parents;
+    if (is_parents || (conn->calls_back && conn->pid != getpid())) {
         conn->next = NULL;
         leave_alone(conn);
         return false;
@@ -250,6 +256,7 @@ bool ael_sqlite_pool_return(struct ael_sqlite_pool *pool, struct ael_sqlite_conn
     ael_sqlite_rollback(conn);
     ael_sqlite_turn_give(&conn->turn);
     conn->turn_waited_ms = 0;
+    conn->calls_back = false;
     conn->call = NULL;
     if (conn->broken) {
         ael_sqlite_conn_close(conn);
@@ -291,9 +298,11 @@ void ael_sqlite_pool_after_fork_child(struct ael_sqlite_pool *pool) {
     if (!pool->forking) {
         return; /* the parent was a child that had not been told, and stays that for us */
     }
-    if (pool->lent == 0) {
+    /* SQLite believes here that this process holds the locks of what was lent: no connection is safe then. */
+    pool->is_parents = pool->lent > 0;
+    if (!pool->is_parents) {
         pool->pid = getpid();
-    } /* else SQLite believes here that this process holds the locks of what was lent: no connection is safe */
+    }
     pool->forking = false;
     pool->lent = 0;
     (void)cond_init(&pool->changed); /* threads that waited on it are not here */

@@ -36,8 +36,10 @@ void ael_sqlite_pool_free(struct ael_sqlite_pool *pool);
 /**
  * Lends a connection for a call.
  *
- * @return AEL_OK; AEL_E_TIMEOUT; AEL_E_CANCELLED; AEL_E_FORKED (made in another process, and
- *         ael_sqlite_pool_after_fork_child was not called); AEL_E_NO_MEMORY; or as ael_sqlite_failed.
+ * Not to be called in a child that no fork handler ran in: the library refuses there what comes to a metastore.
+ *
+ * @return AEL_OK; AEL_E_TIMEOUT; AEL_E_CANCELLED; AEL_E_FORKED (in a child, of what its parent had lent);
+ *         AEL_E_NO_MEMORY; or as ael_sqlite_failed.
  */
 AEL_MUST_CHECK enum ael_status ael_sqlite_pool_borrow(
     struct ael_sqlite_pool *pool,

@@ -2,12 +2,49 @@
 #include "metastore/metastore_sqlite_rows.h"
 
 #include <string.h>
-#include <time.h>
+#include <unistd.h>
 
-/* 9999-12-31 23:59:59, the last instant that SQLite's datetime() writes; beyond it the text would be NULL. */
+/* 9999-12-31 23:59:59, the last instant whose text sorts as the instants do, and that SQLite's datetime() writes. */
 static const int64_t k_created_max_s = 253402300799;
 
-enum { COLUMN_ID, COLUMN_CREATED, COLUMN_KEY_RECORD };
+enum { COLUMN_KEY_RECORD, COLUMN_CREATED, COLUMN_ID };
+
+/* ---- dates ---- */
+
+enum { DATE_LEN = 19, DAY_S = 86400, DAYS_TO_1970 = 719468, YEARS = 400, YEARS_DAYS = 146097 };
+
+static void put_digits(char *at, int count, int64_t value) {
+    for (int i = count - 1; i >= 0; i--) {
+        at[i] = (char)('0' + value % 10);
+        value /= 10;
+    }
+}
+
+/*
+ * Writes 'YYYY-MM-DD HH:MM:SS' in UTC, as SQLite's datetime() would, which takes longer than to find a row. Years are
+ * counted from March, so that the leap day is a year's last: of five months from there on, 153 days, each fifth begins
+ * anew, and any 400 years have as many days. 0 .. k_created_max_s.
+ */
+static void write_date(char text[DATE_LEN], int64_t created_s) {
+    int64_t day = created_s / DAY_S + DAYS_TO_1970;
+    int64_t second = created_s % DAY_S;
+    int64_t of_400 = day % YEARS_DAYS;
+    int64_t year = (of_400 - of_400 / 1460 + of_400 / 36524 - of_400 / (YEARS_DAYS - 1)) / 365;
+    int64_t of_year = of_400 - (365 * year + year / 4 - year / 100);
+    int64_t month = (5 * of_year + 2) / 153;
+    bool is_next_year = month >= 10;
+    memcpy(text, "YYYY-MM-DD HH:MM:SS", DATE_LEN);
+    put_digits(text, 4, year + day / YEARS_DAYS * YEARS + (is_next_year ? 1 : 0));
+    put_digits(text + 5, 2, is_next_year ? month - 9 : month + 3);
+    put_digits(text + 8, 2, of_year - (153 * month + 2) / 5 + 1);
+    put_digits(text + 11, 2, second / 3600);
+    put_digits(text + 14, 2, second / 60 % 60);
+    put_digits(text + 17, 2, second % 60);
+}
+
+static bool has_date(int64_t created_s) {
+    return created_s >= 0 && created_s <= k_created_max_s;
+}
 
 /* ---- binding ---- */
 
@@ -23,17 +60,24 @@ static void end_statement(sqlite3_stmt *statement) {
     (void)sqlite3_clear_bindings(statement);
 }
 
-static int bind_key(sqlite3_stmt *statement, struct ael_bytes id, int64_t created_s) {
+/* The date outlives the statement's use, too. */
+static int bind_key(sqlite3_stmt *statement, struct ael_bytes id, int64_t created_s, char date[DATE_LEN]) {
     int result = bind_text(statement, 1, id);
-    return result != SQLITE_OK ? result : sqlite3_bind_int64(statement, 2, created_s);
+    write_date(date, created_s);
+    return result != SQLITE_OK ? result
+                               : bind_text(statement, 2, (struct ael_bytes){(uint8_t *)date, DATE_LEN});
 }
 
 static enum ael_status check_created(int64_t created_s, struct ael_error *err) {
-    if (created_s > k_created_max_s) {
+    if (!has_date(created_s)) {
         return ael_error_set(
-            err, AEL_E_ARGUMENT, 0, AEL_SQLITE_COMPONENT, "created lies after the year 9999");
+            err, AEL_E_ARGUMENT, 0, AEL_SQLITE_COMPONENT, "created lies before 1970 or after the year 9999");
     }
     return AEL_OK;
+}
+
+static enum ael_status no_such_row(struct ael_error *err) {
+    return ael_error_set(err, AEL_E_KEY_NOT_FOUND, 0, AEL_SQLITE_COMPONENT, "no such row");
 }
 
 /* ---- reading ---- */
@@ -45,18 +89,13 @@ static struct ael_bytes column_text(sqlite3_stmt *statement, int column) {
 
 /* Is the column created, to the byte, what this library and the Rust SDK write for the instant? */
 static bool created_is(sqlite3_stmt *statement, int64_t created_s) {
-    struct tm date;
-    char text[32];
-    time_t time = (time_t)created_s;
-    if (created_s < 0 || created_s > k_created_max_s || gmtime_r(&time, &date) == NULL) {
+    char date[DATE_LEN];
+    if (!has_date(created_s) || sqlite3_column_type(statement, COLUMN_CREATED) != SQLITE_TEXT) {
         return false;
     }
-    size_t len = strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &date);
-    if (sqlite3_column_type(statement, COLUMN_CREATED) != SQLITE_TEXT) {
-        return false;
-    }
+    write_date(date, created_s);
     struct ael_bytes column = column_text(statement, COLUMN_CREATED);
-    return column.data != NULL && column.len == len && memcmp(column.data, text, len) == 0;
+    return column.data != NULL && column.len == DATE_LEN && memcmp(column.data, date, DATE_LEN) == 0;
 }
 
 static enum ael_status not_a_key(const char *why, struct ael_error *err) {
@@ -108,7 +147,7 @@ static enum ael_status read_one(
     if (result == SQLITE_ROW) {
         status = read_row(statement, asked_s, out, err);
     } else if (result == SQLITE_DONE) {
-        status = ael_error_set(err, AEL_E_KEY_NOT_FOUND, 0, AEL_SQLITE_COMPONENT, "no such row");
+        status = no_such_row(err);
     } else {
         status = ael_sqlite_failed(conn, result, err);
     }
@@ -124,7 +163,11 @@ enum ael_status ael_sqlite_row_load(
     struct ael_key_record_buf *out,
     struct ael_error *err) {
     sqlite3_stmt *statement = conn->statements[AEL_SQLITE_LOAD];
-    return read_one(conn, statement, bind_key(statement, id, created_s), &created_s, out, err);
+    char date[DATE_LEN];
+    if (!has_date(created_s)) {
+        return no_such_row(err);
+    }
+    return read_one(conn, statement, bind_key(statement, id, created_s, date), &created_s, out, err);
 }
 
 /* see metastore/metastore_sqlite_rows.h */
@@ -180,16 +223,25 @@ enum ael_status ael_sqlite_rows_list(
     enum ael_status status = AEL_OK;
     bool go_on = true;
     int result = bind_text(statement, 1, prefix);
+    conn->calls_back = true;
     result = result == SQLITE_OK ? sqlite3_step(statement) : result;
     while (result == SQLITE_ROW) {
         status = ael_call_check(conn->call);
         if (status == AEL_OK) {
             status = list_row(statement, prefix, visit, context, &go_on, err);
         }
+        if (conn->pid != getpid()) { /* the host forked: to read on would be on its parent's locks */
+            status = ael_error_set(
+                err, AEL_E_FORKED, 0, AEL_SQLITE_COMPONENT,
+                "the connection is the parent's; open the store in the child");
+        }
         if (status != AEL_OK || !go_on) {
             break;
         }
         result = sqlite3_step(statement);
+    }
+    if (status == AEL_E_FORKED) {
+        return status; /* the statement is the parent's, and stays as it is */
     }
     if (result != SQLITE_ROW && result != SQLITE_DONE) {
         status = ael_sqlite_failed(conn, result, err);
@@ -200,13 +252,14 @@ enum ael_status ael_sqlite_rows_list(
 
 /* ---- writing ---- */
 
-/* Runs a statement over (id, created, json); outside a transaction it commits by itself. */
+/* Runs a statement over (id, created, json), which it uses until end_statement; outside a transaction it commits by itself. */
 static int write_row(
     sqlite3_stmt *statement,
     struct ael_bytes id,
     const struct ael_key_record *record,
-    struct ael_bytes json) {
-    int result = bind_key(statement, id, record->created_s);
+    struct ael_bytes json,
+    char date[DATE_LEN]) {
+    int result = bind_key(statement, id, record->created_s, date);
     result = result == SQLITE_OK ? bind_text(statement, 3, json) : result;
     return result == SQLITE_OK ? sqlite3_step(statement) : result;
 }
@@ -228,7 +281,8 @@ enum ael_status ael_sqlite_row_store(
         status = ael_sqlite_conn_take_turn(conn, err);
     }
     if (status == AEL_OK) {
-        int result = write_row(statement, id, record, ael_buf_view(&json));
+        char date[DATE_LEN];
+        int result = write_row(statement, id, record, ael_buf_view(&json), date);
         if (result == SQLITE_DONE) {
             *stored = sqlite3_changes(conn->db) == 1;
         } else {
@@ -263,7 +317,8 @@ static enum ael_status update_row(
     sqlite3_stmt *statement = conn->statements[AEL_SQLITE_UPDATE];
     enum ael_status status = ael_key_record_to_json(desired, &json);
     if (status == AEL_OK) {
-        int result = write_row(statement, id, desired, ael_buf_view(&json));
+        char date[DATE_LEN];
+        int result = write_row(statement, id, desired, ael_buf_view(&json), date);
         if (result != SQLITE_DONE) {
             status = ael_sqlite_failed(conn, result, err);
         }

@@ -20,6 +20,8 @@ struct ael_credentials_cache {
     int64_t refresh_at_s;            /* of the wall clock, as the end is */
     int64_t retry_after_s;           /* the pause after a failed refresh */
     bool refused;
+    int64_t
+        calm_until_s; /* refused ones were not to be replaced: until then it is not tried for who may have them */
     bool fetching;
     uint64_t failures;         /* counted, so that who waits knows a new one */
     struct ael_error last_err; /* of the last failure */
@@ -75,6 +77,16 @@ static bool is_usable(const struct ael_credentials_cache *cache, int64_t now_s) 
     return cache->current != NULL && !cache->refused && now_s < ael_credentials_expires_s(cache->current);
 }
 
+/* Who may have refused credentials, because it was another service that refused them; NULL: may not. */
+struct other {
+    const struct ael_credentials *refused; /* but not these; or NULL */
+};
+
+static bool will_do(const struct ael_credentials_cache *cache, const struct other *other, int64_t now_s) {
+    return other != NULL && cache->current != NULL && cache->current != other->refused &&
+           now_s < ael_credentials_expires_s(cache->current);
+}
+
 /* Keeps what was fetched, which has not ended; returns what it replaces, to be released without the lock. */
 static struct ael_credentials *
 keep(struct ael_credentials_cache *cache, struct ael_credentials *fetched, int64_t now_s) {
@@ -86,12 +98,16 @@ keep(struct ael_credentials_cache *cache, struct ael_credentials *fetched, int64
     cache->refresh_at_s = end_s == AEL_CREDENTIALS_NEVER ? end_s : end_s - window_s;
     cache->retry_after_s = window_s / 10 + 1;
     cache->refused = false;
+    cache->calm_until_s = INT64_MIN;
     return replaced;
 }
 
 /* Waits for whoever fetches. AEL_OK: look again; else the shared failure, or the end of the own call. */
-static enum ael_status
-wait_for_fetch(struct ael_credentials_cache *cache, const struct ael_call *call, struct ael_error *err) {
+static enum ael_status wait_for_fetch(
+    struct ael_credentials_cache *cache,
+    const struct ael_call *call,
+    const struct other *other,
+    struct ael_error *err) {
     uint64_t failures = cache->failures;
     while (cache->fetching) {
         enum ael_status status = ael_call_check(call);
@@ -105,7 +121,8 @@ wait_for_fetch(struct ael_credentials_cache *cache, const struct ael_call *call,
             (left_ms < WAIT_SLICE_MS ? (int64_t)left_ms : WAIT_SLICE_MS) * 1000000);
     }
     /* Another one may have fetched since the failure, before this thread had the lock again. */
-    if (cache->failures == failures || is_usable(cache, ael_clock_wall_s())) {
+    int64_t now_s = ael_clock_wall_s();
+    if (cache->failures == failures || is_usable(cache, now_s) || will_do(cache, other, now_s)) {
         return AEL_OK;
     }
     if (err != NULL) {
@@ -139,21 +156,33 @@ static bool is_shared(enum ael_status status) {
 }
 
 /* While there is something to give, a fetch may take half of the call's time: the rest is for what it was wanted for. */
-static struct ael_call bound_fetch(const struct ael_credentials_cache *cache, const struct ael_call *call) {
+static struct ael_call bound_fetch(
+    const struct ael_credentials_cache *cache, const struct ael_call *call, const struct other *other) {
     struct ael_call bound = *call;
-    if (is_usable(cache, ael_clock_wall_s())) {
+    int64_t now_s = ael_clock_wall_s();
+    if (is_usable(cache, now_s) || will_do(cache, other, now_s)) {
         bound.deadline_ns = ael_deadline_in_ms(ael_call_remaining_ms(call) / 2);
     }
     return bound;
 }
 
-/* Fetches for all; comes and goes with the lock held. */
-static enum ael_status
-refresh(struct ael_credentials_cache *cache, const struct ael_call *call, struct ael_error *err) {
+/* The half of its time was over, not the call's, and what there was to give meanwhile is not there any more. */
+static bool has_time_left(enum ael_status status, const struct ael_call *bound, const struct ael_call *call) {
+    return status == AEL_E_TIMEOUT && bound->deadline_ns < call->deadline_ns &&
+           ael_call_check(call) == AEL_OK;
+}
+
+/* Fetches for all; comes and goes with the lock held. *again: look again, there is time. */
+static enum ael_status refresh(
+    struct ael_credentials_cache *cache,
+    const struct ael_call *call,
+    const struct other *other,
+    bool *again,
+    struct ael_error *err) {
     struct ael_credentials *fetched = NULL;
     struct ael_credentials *replaced = NULL;
     struct ael_error said = {.status = AEL_OK};
-    struct ael_call bound = bound_fetch(cache, call);
+    struct ael_call bound = bound_fetch(cache, call, other);
     cache->fetching = true;
     ael_mutex_unlock(&cache->lock);
     enum ael_status status = fetch_live(cache, &bound, &fetched, &said);
@@ -170,7 +199,10 @@ refresh(struct ael_credentials_cache *cache, const struct ael_call *call, struct
             cache->failures++;
             cache->last_err = said;
         }
-        if (err != NULL) {
+        cache->calm_until_s = now_s + cache->retry_after_s;
+        if (will_do(cache, other, now_s)) {
+            status = AEL_OK;
+        } else if (err != NULL) {
             *err = said;
         }
     }
@@ -178,32 +210,44 @@ refresh(struct ael_credentials_cache *cache, const struct ael_call *call, struct
     ael_mutex_unlock(&cache->lock);
     ael_credentials_release(replaced);
     ael_mutex_lock(&cache->lock);
+    *again = has_time_left(status, &bound, call);
     return status;
 }
 
 /* Until there is something to give; the caller holds the lock. */
-static enum ael_status
-make_ready(struct ael_credentials_cache *cache, const struct ael_call *call, struct ael_error *err) {
+static enum ael_status make_ready(
+    struct ael_credentials_cache *cache,
+    const struct ael_call *call,
+    const struct other *other,
+    struct ael_error *err) {
     for (;;) {
         int64_t now_s = ael_clock_wall_s();
         bool usable = is_usable(cache, now_s);
         if (usable && (cache->fetching || now_s < cache->refresh_at_s)) {
             return AEL_OK;
         }
-        if (!cache->fetching) {
-            return refresh(cache, call, err);
+        if (now_s < cache->calm_until_s && will_do(cache, other, now_s)) {
+            return AEL_OK;
         }
-        enum ael_status status = wait_for_fetch(cache, call, err);
+        if (!cache->fetching) {
+            bool again = false;
+            enum ael_status status = refresh(cache, call, other, &again, err);
+            if (!again) {
+                return status;
+            }
+            continue;
+        }
+        enum ael_status status = wait_for_fetch(cache, call, other, err);
         if (status != AEL_OK) {
             return status;
         }
     }
 }
 
-/* see net/credentials_cache.h */
-enum ael_status ael_credentials_cache_get(
-    struct ael_credentials_cache *cache,
+static enum ael_status
+get(struct ael_credentials_cache *cache,
     const struct ael_call *call,
+    const struct other *other,
     struct ael_credentials **out,
     struct ael_error *err) {
     struct ael_call limited = AEL_CALL_INIT; /* a call without an end would wait for ever */
@@ -214,13 +258,33 @@ enum ael_status ael_credentials_cache_get(
     *out = NULL;
     int cancel = ael_cancel_disable(); /* a thread cancelled in a fetch would leave all others waiting */
     ael_mutex_lock(&cache->lock);
-    enum ael_status status = make_ready(cache, &limited, err);
+    enum ael_status status = make_ready(cache, &limited, other, err);
     if (status == AEL_OK) {
         *out = ael_credentials_acquire(cache->current);
     }
     ael_mutex_unlock(&cache->lock);
     ael_cancel_restore(cancel);
     return status;
+}
+
+/* see net/credentials_cache.h */
+enum ael_status ael_credentials_cache_get(
+    struct ael_credentials_cache *cache,
+    const struct ael_call *call,
+    struct ael_credentials **out,
+    struct ael_error *err) {
+    return get(cache, call, NULL, out, err);
+}
+
+/* see net/credentials_cache.h */
+enum ael_status ael_credentials_cache_get_other(
+    struct ael_credentials_cache *cache,
+    const struct ael_call *call,
+    const struct ael_credentials *refused,
+    struct ael_credentials **out,
+    struct ael_error *err) {
+    const struct other other = {refused};
+    return get(cache, call, &other, out, err);
 }
 
 /* see net/credentials_cache.h */

@@ -10,7 +10,9 @@
  * its failure; but not one that is a call's own, its deadline or token.
  *
  * A service may refuse credentials before their end (revoked, or another clock): ael_credentials_cache_refused makes the
- * next caller fetch.
+ * next caller fetch. Of several services it may be one alone that does not know them (a region that the account has not switched on):
+ * who uses ael_credentials_cache_get_other is given them until their end where the fetch fails, but not for the service that refused
+ * them.
  * Layer: net. Threads: any; locks inside, none of them held while it fetches. In a child of fork somebody else's fetch is
  * over.
  * SPDX-License-Identifier: Apache-2.0
@@ -45,6 +47,18 @@ void ael_credentials_cache_free(struct ael_credentials_cache *cache);
 AEL_MUST_CHECK enum ael_status ael_credentials_cache_get(
     struct ael_credentials_cache *cache,
     const struct ael_call *call,
+    struct ael_credentials **out,
+    struct ael_error *err);
+
+/**
+ * As ael_credentials_cache_get, for who asks several services.
+ *
+ * @param refused  what the service that they are for has refused, which the caller holds; NULL = nothing.
+ */
+AEL_MUST_CHECK enum ael_status ael_credentials_cache_get_other(
+    struct ael_credentials_cache *cache,
+    const struct ael_call *call,
+    const struct ael_credentials *refused,
     struct ael_credentials **out,
     struct ael_error *err);
 

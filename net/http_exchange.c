@@ -24,8 +24,8 @@ static const char k_component[] = "net/http";
 enum state { TAKE, CONNECT, SEND, RECEIVE, OVER };
 
 enum {
-    SECRET_TEXT_BYTES = 96, /* base64 of AEL_HTTP_SECRET_BYTES, and its end */
-    SLICE_NS = 2000000,     /* while several connect, or wait for a place: each is looked at this often */
+    HASH_STATE_AT = 256, /* in a slot, behind the key and its text */
+    SLICE_NS = 2000000,  /* while several connect, or wait for a place: each is looked at this often */
     WAIT_MOST_MS = 1000,
     LIST_MAX = 32,
     /* Head, trailers and what frames a body have bounds of their own; heads that say "wait" and a secret that is dropped
@@ -35,6 +35,7 @@ enum {
 
 /* In a scratch slot: the secret's text, then what is received. */
 _Static_assert((int)AEL_HTTP_TEXT_TAKEN_BYTES + 256 <= (int)AEL_SCRATCH_BYTES, "room to receive");
+_Static_assert((int)AEL_HTTP_TEXT_BYTES <= (int)AEL_SCRATCH_BYTES, "room for a piece of what is sent");
 
 /* A stretch of the request that anybody may see, and the secret behind it. */
 struct part {
@@ -42,6 +43,7 @@ struct part {
     struct ael_secret *secret; /* NULL = none */
     size_t secret_len;         /* characters of it */
     bool is_text;              /* else it goes as base64 */
+    int variant;               /* of that */
 };
 
 /* The head up to the bearer; further pieces of that; the body up to its secret; further pieces of that; the rest. */
@@ -55,6 +57,7 @@ struct ael_http_exchange {
     struct part parts[PARTS];
     bool taken_is_text;
     bool taken_is_any;
+    int variant; /* of base64 */
     enum state state;
     struct ael_http_place *place;
     int fd;
@@ -69,6 +72,7 @@ struct ael_http_exchange {
     struct ael_secret *part;   /* the secret's text so far, or its last piece */
     struct ael_http_text text; /* what of it is complete, when it is a text */
     size_t pieces;             /* in there */
+    size_t max_pieces;
     struct ael_secret *taken;
     enum ael_status status;
     struct ael_error err;
@@ -92,6 +96,16 @@ void ael_http_text_clear(struct ael_http_text *text) {
         ael_secret_release(text->pieces[i]);
         text->pieces[i] = NULL;
     }
+}
+
+/* see net/http_exchange.h */
+bool ael_http_text_can_hold(struct ael_bytes text) {
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] <= ' ' || text.data[i] >= 0x7f || text.data[i] == '"' || text.data[i] == '\\') {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* ---- what there must be ---- */
@@ -118,12 +132,22 @@ static enum ael_status put_text(struct ael_buf *out, const char *text) {
     return put(out, ael_bytes_from_text(text));
 }
 
-static const char *target_of(const char *url, struct ael_bytes *host) {
+/* What stands behind it: path, query and fragment, as far as they are there. */
+static const char *behind_host(const char *url, struct ael_bytes *host) {
     const char *from = strstr(url, "://");
     from = from == NULL ? url : from + 3;
     size_t len = strcspn(from, "/?#");
     *host = (struct ael_bytes){(const uint8_t *)from, len};
-    return from[len] == '/' ? from + len : "/";
+    return from + len;
+}
+
+static enum ael_status put_target(struct ael_buf *out, const char *url) {
+    struct ael_bytes host;
+    const char *target = behind_host(url, &host);
+    if (target[0] != '/') {
+        AEL_TRY(put_text(out, "/"));
+    }
+    return put(out, (struct ael_bytes){(const uint8_t *)target, strcspn(target, "#")});
 }
 
 static bool header_is_good(const struct ael_http_header *header) {
@@ -162,24 +186,31 @@ static enum ael_status put_headers(struct ael_buf *out, const struct ael_http_re
     if (has_host) {
         return AEL_OK;
     }
-    (void)target_of(request->url, &host);
+    (void)behind_host(request->url, &host);
     AEL_TRY(put_text(out, "Host: "));
     AEL_TRY(put(out, host));
     return put_text(out, "\r\n");
 }
 
-/* The head, cut in two where the bearer's text stands. */
+/* Where open text of a part goes: before the next secret, or to the end, so that it is one stretch. */
+static struct ael_buf *open_of(struct ael_http_exchange *self, size_t part) {
+    while (part < REST && self->parts[part].secret == NULL) {
+        part++;
+    }
+    return &self->parts[part].open;
+}
+
+/* The head, cut in two where the bearer's text stands. The secrets are held already. */
 static enum ael_status put_head(
     struct ael_http_exchange *self,
     const struct ael_http_request *request,
     const struct ael_http_secrets *secrets,
     size_t body_len) {
-    struct ael_bytes host;
     char length[48];
-    struct ael_buf *out = &self->parts[HEAD].open;
+    struct ael_buf *out = open_of(self, HEAD);
     AEL_TRY(put_text(out, request->method));
     AEL_TRY(put_text(out, " "));
-    AEL_TRY(put_text(out, target_of(request->url, &host)));
+    AEL_TRY(put_target(out, request->url));
     AEL_TRY(put_text(out, " HTTP/1.1\r\n"));
     AEL_TRY(put_headers(out, request));
     bool has_bearer = secrets->bearer.pieces[0] != NULL;
@@ -188,13 +219,15 @@ static enum ael_status put_head(
     }
     (void)snprintf(
         length, sizeof length, "%sContent-Length: %zu\r\n\r\n", has_bearer ? "\r\n" : "", body_len);
-    return put_text(&self->parts[BODY].open, length);
+    return put_text(open_of(self, BODY), length);
 }
 
-static size_t base64_len_of(const struct ael_secret *secret) {
-    return secret == NULL
-               ? 0
-               : sodium_base64_ENCODED_LEN(ael_secret_len(secret), sodium_base64_VARIANT_ORIGINAL) - 1;
+static int variant_of(const struct ael_http_secrets *secrets) {
+    return secrets->is_url64 ? sodium_base64_VARIANT_URLSAFE_NO_PADDING : sodium_base64_VARIANT_ORIGINAL;
+}
+
+static size_t base64_len_of(const struct ael_secret *secret, int variant) {
+    return secret == NULL ? 0 : sodium_base64_encoded_len(ael_secret_len(secret), variant) - 1;
 }
 
 static bool hold_text(struct part *part, struct ael_secret *secret) {
@@ -204,9 +237,10 @@ static bool hold_text(struct part *part, struct ael_secret *secret) {
     return part->secret_len <= AEL_HTTP_TEXT_BYTES;
 }
 
-static bool hold_key(struct part *part, struct ael_secret *secret) {
+static bool hold_key(struct part *part, struct ael_secret *secret, int variant) {
     part->secret = ael_secret_acquire(secret);
-    part->secret_len = base64_len_of(secret);
+    part->secret_len = base64_len_of(secret, variant);
+    part->variant = variant;
     return ael_secret_len(secret) <= AEL_HTTP_SECRET_BYTES;
 }
 
@@ -218,8 +252,8 @@ hold_secrets(struct ael_http_exchange *self, const struct ael_http_secrets *secr
         good = hold_text(&self->parts[HEAD + i], secrets->bearer.pieces[i]) && good;
     }
     if (secrets->sent != NULL) {
-        *len = base64_len_of(secrets->sent);
-        return hold_key(&self->parts[BODY], secrets->sent) && good;
+        *len = base64_len_of(secrets->sent, self->variant);
+        return hold_key(&self->parts[BODY], secrets->sent, self->variant) && good;
     }
     *len = 0;
     for (size_t i = 0; i < AEL_HTTP_TEXT_PIECES; i++) {
@@ -243,8 +277,8 @@ static enum ael_status put_request(
     if (request->body.len == 0) {
         return AEL_OK;
     }
-    AEL_TRY(put(&self->parts[BODY].open, (struct ael_bytes){request->body.data, at}));
-    return put(&self->parts[REST].open, (struct ael_bytes){request->body.data + at, request->body.len - at});
+    AEL_TRY(put(open_of(self, BODY), (struct ael_bytes){request->body.data, at}));
+    return put(open_of(self, REST), (struct ael_bytes){request->body.data + at, request->body.len - at});
 }
 
 static void free_exchange(struct ael_http_exchange *self);
@@ -270,6 +304,8 @@ enum ael_status ael_http_exchange_new(
     }
     self->taken_is_text = secrets->taken_is_text;
     self->taken_is_any = secrets->taken_is_any;
+    self->max_pieces = secrets->taken_pieces != 0 ? secrets->taken_pieces : AEL_HTTP_TEXT_USUAL_PIECES;
+    self->variant = variant_of(secrets);
     self->json.name = secrets->taken;
     self->json.other_name = secrets->taken_or;
     self->json.blanks = secrets->taken_is_any;
@@ -288,11 +324,12 @@ enum ael_status ael_http_exchange_new(
 
 /* ---- the secret in a scratch slot ---- */
 
-static enum ael_status put_secret_text(struct ael_secret *secret, uint8_t *slot) {
-    uint8_t *plain = slot + SECRET_TEXT_BYTES;
+/* A key's base64, at out; the key itself is at the end of the room meanwhile. */
+static enum ael_status put_key_text(struct ael_secret *secret, int variant, uint8_t *out, size_t room) {
+    uint8_t *plain = out + room - AEL_HTTP_SECRET_BYTES;
     size_t len = ael_secret_len(secret);
     AEL_TRY(ael_secret_open_into(secret, plain, AEL_HTTP_SECRET_BYTES));
-    (void)sodium_bin2base64((char *)slot, SECRET_TEXT_BYTES, plain, len, sodium_base64_VARIANT_ORIGINAL);
+    (void)sodium_bin2base64((char *)out, room - AEL_HTTP_SECRET_BYTES, plain, len, variant);
     return AEL_OK;
 }
 
@@ -309,7 +346,7 @@ static void hash_in_slot(
     size_t secret_len,
     char text[static AEL_HTTP_BODY_HASH_BYTES]) {
     uint8_t hash[crypto_hash_sha256_BYTES];
-    crypto_hash_sha256_state *state = (void *)(slot + 256);
+    crypto_hash_sha256_state *state = (void *)(slot + HASH_STATE_AT);
     (void)crypto_hash_sha256_init(state);
     if (body.len > 0) {
         (void)crypto_hash_sha256_update(state, body.data, at);
@@ -328,14 +365,16 @@ enum ael_status ael_http_exchange_hash(
     const struct ael_http_secrets *secrets,
     char hash[static AEL_HTTP_BODY_HASH_BYTES]) {
     struct ael_scratch scratch;
+    int variant = variant_of(secrets);
     size_t at = secrets->sent == NULL ? body.len : secrets->sent_at;
     if (at > body.len || ael_secret_len(secrets->sent) > AEL_HTTP_SECRET_BYTES) {
         return AEL_E_ARGUMENT;
     }
     AEL_TRY(ael_scratch_begin(&scratch, NULL));
-    enum ael_status status = secrets->sent == NULL ? AEL_OK : put_secret_text(secrets->sent, scratch.bytes);
+    enum ael_status status =
+        secrets->sent == NULL ? AEL_OK : put_key_text(secrets->sent, variant, scratch.bytes, HASH_STATE_AT);
     if (status == AEL_OK) {
-        hash_in_slot(scratch.bytes, body, at, base64_len_of(secrets->sent), hash);
+        hash_in_slot(scratch.bytes, body, at, base64_len_of(secrets->sent, variant), hash);
     }
     enum ael_status ended = ael_scratch_end(&scratch);
     return status == AEL_OK ? ended : status;
@@ -507,32 +546,65 @@ static CURLcode send_some(struct ael_http_exchange *self, const uint8_t *bytes, 
     return code;
 }
 
-static bool is_plain_text(const uint8_t *text, size_t len) {
-    for (size_t i = 0; i < len; i++) {
-        if (text[i] <= ' ' || text[i] >= 0x7f || text[i] == '"' || text[i] == '\\') {
-            return false;
-        }
-    }
-    return true;
+/* ---- what is sent at once: as much as a slot holds, so that a request is one record of TLS if it can be ---- */
+
+/* With a key, and the end of its text, there must be room for both. */
+static bool fits(const struct part *part, size_t room) {
+    return part->secret_len + (part->is_text ? 0 : 1 + AEL_HTTP_SECRET_BYTES) <= room;
 }
 
-/* As it goes over the wire, at the beginning of the slot. */
-static enum ael_status write_secret(const struct part *part, uint8_t *slot) {
+/* As it goes over the wire. */
+static enum ael_status write_secret(const struct part *part, uint8_t *out, size_t room) {
     if (!part->is_text) {
-        return put_secret_text(part->secret, slot);
+        return put_key_text(part->secret, part->variant, out, room);
     }
-    AEL_TRY(ael_secret_open_into(part->secret, slot, AEL_HTTP_TEXT_BYTES));
-    return is_plain_text(slot, part->secret_len) ? AEL_OK : AEL_E_ARGUMENT;
+    AEL_TRY(ael_secret_open_into(part->secret, out, room));
+    return ael_http_text_can_hold((struct ael_bytes){out, part->secret_len}) ? AEL_OK : AEL_E_ARGUMENT;
 }
 
-static CURLcode send_secret(struct ael_http_exchange *self, const struct part *part, size_t from) {
+/* Leaves out the first bytes of a secret that were sent already. */
+static enum ael_status gather_secret(const struct part *part, size_t skip, uint8_t *slot, size_t *len) {
+    uint8_t *out = slot + *len;
+    AEL_TRY(write_secret(part, out, AEL_SCRATCH_BYTES - *len));
+    memmove(out, out + skip, part->secret_len - skip);
+    *len += part->secret_len - skip;
+    return AEL_OK;
+}
+
+/* The same again for as long as nothing more was sent: OpenSSL wants that of who tries once more. */
+static enum ael_status gather(const struct ael_http_exchange *self, uint8_t *slot, size_t *len) {
+    size_t skip = self->at;
+    for (size_t i = 0; i < PARTS; i++) {
+        const struct part *part = &self->parts[i];
+        size_t from = skip < part->open.len ? skip : part->open.len;
+        size_t room = AEL_SCRATCH_BYTES - *len;
+        size_t take = part->open.len - from < room ? part->open.len - from : room;
+        if (take > 0) {
+            memcpy(slot + *len, part->open.data + from, take);
+            *len += take;
+        }
+        skip -= from;
+        bool sent = skip >= part->secret_len;
+        if (from + take < part->open.len || (!sent && !fits(part, AEL_SCRATCH_BYTES - *len))) {
+            return AEL_OK;
+        }
+        if (!sent) {
+            AEL_TRY(gather_secret(part, skip, slot, len));
+        }
+        skip -= sent ? part->secret_len : skip;
+    }
+    return AEL_OK;
+}
+
+static CURLcode send_gathered(struct ael_http_exchange *self) {
     struct ael_scratch scratch;
     CURLcode code = CURLE_OUT_OF_MEMORY;
+    size_t len = 0;
     enum ael_status status = ael_scratch_begin(&scratch, NULL);
     if (status == AEL_OK) {
-        status = write_secret(part, scratch.bytes);
+        status = gather(self, scratch.bytes, &len);
         if (status == AEL_OK) {
-            code = send_some(self, scratch.bytes + from, part->secret_len - from);
+            code = send_some(self, scratch.bytes, len);
         }
         enum ael_status ended = ael_scratch_end(&scratch);
         status = status == AEL_OK ? ended : status;
@@ -541,21 +613,28 @@ static CURLcode send_secret(struct ael_http_exchange *self, const struct part *p
     return code;
 }
 
-/* Goes on in the part that is under way. */
-static CURLcode send_next(struct ael_http_exchange *self) {
+/* What comes next and needs no slot: open, and as long as a slot or with no secret behind it. */
+static struct ael_bytes next_open(const struct ael_http_exchange *self) {
     size_t at = self->at;
     for (size_t i = 0; i < PARTS; i++) {
         const struct part *part = &self->parts[i];
         if (at < part->open.len) {
-            return send_some(self, part->open.data + at, part->open.len - at);
+            struct ael_bytes rest = {part->open.data + at, part->open.len - at};
+            bool alone = part->secret == NULL || rest.len >= AEL_SCRATCH_BYTES;
+            return alone ? rest : (struct ael_bytes){NULL, 0};
         }
         at -= part->open.len;
         if (at < part->secret_len) {
-            return send_secret(self, part, at);
+            break;
         }
         at -= part->secret_len;
     }
-    return CURLE_OK;
+    return (struct ael_bytes){NULL, 0};
+}
+
+static CURLcode send_next(struct ael_http_exchange *self) {
+    struct ael_bytes open = next_open(self);
+    return open.len > 0 ? send_some(self, open.data, open.len) : send_gathered(self);
 }
 
 static size_t request_len(const struct ael_http_exchange *self) {
@@ -573,10 +652,11 @@ static void begin_answer(struct ael_http_exchange *self) {
     self->state = RECEIVE;
 }
 
+/* Not at once: no answer is there yet, and to look for one takes a system call. */
 static bool step_send(struct ael_http_exchange *self) {
     if (self->at == request_len(self)) {
         begin_answer(self);
-        return true;
+        return false;
     }
     CURLcode code = send_next(self);
     if (self->status != AEL_OK) {
@@ -627,7 +707,7 @@ static enum ael_status keep_part(struct ael_http_exchange *self, uint8_t *slot, 
 
 /* A text whose piece is full goes on in another one, as long as there is one: what comes behind the last is too long. */
 static void begin_piece(struct ael_http_exchange *self) {
-    if (self->taken_is_text && self->json.len == self->json.max && self->pieces + 1 < AEL_HTTP_TEXT_PIECES) {
+    if (self->taken_is_text && self->json.len == self->json.max && self->pieces + 1 < self->max_pieces) {
         self->text.pieces[self->pieces++] = self->part;
         self->part = NULL;
         self->json.len = 0;
@@ -641,12 +721,24 @@ static size_t receive_room(const struct ael_http_exchange *self) {
     return self->taken_is_text && left > 0 && left < room ? left : room;
 }
 
+static CURLcode receive_some(struct ael_http_exchange *self, uint8_t *bytes, size_t room, size_t *len) {
+    ael_mutex_lock(&self->place->inside);
+    CURLcode code = curl_easy_recv(self->place->easy, bytes, room, len);
+    ael_mutex_unlock(&self->place->inside);
+    return code;
+}
+
+/* A record of TLS may hold more than there was room for: of that the socket does not tell who takes the connection next. */
+static bool is_silent(struct ael_http_exchange *self, uint8_t *slot) {
+    size_t more = 0;
+    return receive_some(self, slot + self->json.max, 1, &more) == CURLE_AGAIN;
+}
+
 static enum ael_status
 receive_in_slot(struct ael_http_exchange *self, uint8_t *slot, CURLcode *code, size_t *len) {
     begin_piece(self);
-    ael_mutex_lock(&self->place->inside);
-    *code = curl_easy_recv(self->place->easy, slot + self->json.max, receive_room(self), len);
-    ael_mutex_unlock(&self->place->inside);
+    size_t room = receive_room(self);
+    *code = receive_some(self, slot + self->json.max, room, len);
     if (*code != CURLE_OK || *len == 0) {
         return AEL_OK;
     }
@@ -656,8 +748,11 @@ receive_in_slot(struct ael_http_exchange *self, uint8_t *slot, CURLcode *code, s
     }
     size_t before = self->json.len;
     AEL_TRY(open_part(self, slot));
-    enum ael_status status = read_bytes(self, slot, (struct ael_bytes){slot + self->json.max, *len});
-    return status == AEL_OK ? keep_part(self, slot, before) : status;
+    AEL_TRY(read_bytes(self, slot, (struct ael_bytes){slot + self->json.max, *len}));
+    if (self->answer.done && *len == room) {
+        self->answer.keep = self->answer.keep && is_silent(self, slot);
+    }
+    return keep_part(self, slot, before);
 }
 
 static enum ael_status receive(struct ael_http_exchange *self, CURLcode *code, size_t *len) {
@@ -686,7 +781,7 @@ static enum ael_status decode_in_slot(struct ael_http_exchange *self, uint8_t *s
     AEL_TRY(open_part(self, slot));
     if (sodium_base642bin(
             plain, AEL_HTTP_SECRET_BYTES, (const char *)slot, self->json.len, NULL, &len, NULL,
-            sodium_base64_VARIANT_ORIGINAL) != 0 ||
+            self->variant) != 0 ||
         len == 0) {
         return AEL_E_BACKEND;
     }
@@ -718,10 +813,10 @@ static bool finish(struct ael_http_exchange *self) {
     if (status != AEL_OK) {
         return fail_with(
             self, status,
-            status == AEL_E_BACKEND
-                ? (self->taken_is_text ? "the token in the answer is too long, or there twice"
-                                       : "the key in the answer is not base64 of a key")
-                : ael_status_text(status));
+            status == AEL_E_BACKEND ? (self->taken_is_text ? "the token in the answer is too long, there "
+                                                             "twice, or not of characters that can be sent"
+                                                           : "the key in the answer is not base64 of a key")
+                                    : ael_status_text(status));
     }
     self->response.status = self->answer.status;
     self->state = OVER;
@@ -773,6 +868,11 @@ bool ael_http_exchange_step(struct ael_http_exchange *exchange) {
     ael_http_pipe_guard_end(&guard);
     ael_cancel_restore(cancel);
     return exchange->state == OVER;
+}
+
+/* see net/http_exchange.h */
+bool ael_http_exchange_has_place(const struct ael_http_exchange *exchange) {
+    return exchange->state != TAKE;
 }
 
 static int wait_ms(int64_t until_ns) {

@@ -10,7 +10,8 @@
  * Libcurl connects (names, proxies, TLS; CURLOPT_CONNECT_ONLY) and hands bytes on; request and answer are written and read
  * here. What comes is decrypted by OpenSSL in its own record buffer, which it wipes as it is read (SSL_OP_CLEANSE_PLAINTEXT),
  * into a scratch slot; there the secret text is taken out of it before the rest is copied. What is sent goes from a scratch
- * slot into OpenSSL's record buffer and is encrypted there, in place. A secret that has come in part waits as a sealed one.
+ * slot, one record for as much as that holds, into OpenSSL's record buffer and is encrypted there, in place. A secret that has
+ * come in part waits as a sealed one.
  *
  * One pool (net/http.h) is used for exchanges with one server, and for nothing else. A connection is kept for the next
  * exchange. One that was kept and turns out to be closed is made anew once, when no byte of an answer had come.
@@ -27,7 +28,8 @@
 enum {
     AEL_HTTP_SECRET_BYTES = 64,
     AEL_HTTP_TEXT_BYTES = 960, /* of a piece; a scratch slot has room for it on each machine */
-    AEL_HTTP_TEXT_PIECES = 4,
+    AEL_HTTP_TEXT_PIECES = 16, /* what a text may have */
+    AEL_HTTP_TEXT_USUAL_PIECES = 4,
     AEL_HTTP_TEXT_TAKEN_BYTES = 704, /* of a piece of a text that is taken out of an answer */
     AEL_HTTP_BODY_HASH_BYTES = 65
 };
@@ -45,12 +47,14 @@ struct ael_http_secrets {
     size_t sent_at; /* offset in the request's body at which it is put in, or sent_text */
     const char
         *taken; /* name of the member of the JSON answer that holds base64 of a secret; NULL = none. Static */
+    bool is_url64; /* sent and taken are base64url without padding (RFC 4648 5) instead of base64 */
     struct ael_http_text sent_text; /* instead of sent */
-    bool taken_is_text;          /* taken holds a text, of at most AEL_HTTP_TEXT_PIECES of AEL_HTTP_TEXT_TAKEN_BYTES */
-    const char *taken_or;        /* another name under which the text may come; NULL = none. Static */
-    bool taken_is_any;           /* a text that may hold blanks; one that cannot be taken is dropped */
-    const char *bearer_before;   /* what stands before bearer in a header's line: "X-Token: " */
-    struct ael_http_text bearer; /* no piece = none */
+    bool taken_is_text;             /* taken holds a text, in pieces of AEL_HTTP_TEXT_TAKEN_BYTES */
+    size_t taken_pieces;            /* at most so many; 0 = AEL_HTTP_TEXT_USUAL_PIECES */
+    const char *taken_or;           /* another name under which the text may come; NULL = none. Static */
+    bool taken_is_any;              /* a text that may hold blanks; one that cannot be taken is dropped */
+    const char *bearer_before;      /* what stands before bearer in a header's line: "X-Token: " */
+    struct ael_http_text bearer;    /* no piece = none */
 };
 
 struct ael_http_exchange;
@@ -83,6 +87,9 @@ AEL_MUST_CHECK enum ael_status ael_http_exchange_new(
 /** Goes on as far as it can without waiting; true when it is over. */
 bool ael_http_exchange_step(struct ael_http_exchange *exchange);
 
+/** Tells whether it has, or had, a connection's place in the pool: until then the server has nothing to do with it. */
+bool ael_http_exchange_has_place(const struct ael_http_exchange *exchange);
+
 /** Waits until one of them can go on, may be able to, or until_ns (ael_clock_boot_ns) has come. NULLs are passed over. */
 void ael_http_exchange_wait(struct ael_http_exchange *const *exchanges, size_t count, int64_t until_ns);
 
@@ -105,6 +112,9 @@ AEL_MUST_CHECK enum ael_status ael_http_exchange_end(
 
 /** Ends an exchange and drops what came; NULL is accepted. */
 void ael_http_exchange_give_up(struct ael_http_exchange *exchange);
+
+/** Tells whether a text, or part of one, is of characters that can be sent. */
+bool ael_http_text_can_hold(struct ael_bytes text);
 
 /** Holds the pieces of a text once more. */
 struct ael_http_text ael_http_text_acquire(const struct ael_http_text *text);

@@ -99,27 +99,33 @@ void ael_http_transport_set(struct ael_http_place *place) {
     keep_secrets_of_tls(easy);
 }
 
-/* see net/http_transport.h */
+static sigset_t only_pipe(void) {
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGPIPE);
+    return set;
+}
+
+static bool is_pipe_pending(void) {
+    sigset_t pending;
+    return sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1;
+}
+
+/* see net/http_transport.h: one that is not blocked is never pending, so that most threads need not be asked. */
 struct ael_http_pipe_guard ael_http_pipe_guard_begin(void) {
     struct ael_http_pipe_guard guard = {.was_pending = false};
-    sigset_t pipe_only;
-    sigset_t pending;
-    (void)sigemptyset(&pipe_only);
-    (void)sigaddset(&pipe_only, SIGPIPE);
-    guard.was_pending = sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1;
-    (void)pthread_sigmask(SIG_BLOCK, &pipe_only, &guard.before);
+    sigset_t set = only_pipe();
+    (void)pthread_sigmask(SIG_BLOCK, &set, &guard.before);
+    guard.was_pending = sigismember(&guard.before, SIGPIPE) == 1 && is_pipe_pending();
     return guard;
 }
 
 /* see net/http_transport.h */
 void ael_http_pipe_guard_end(const struct ael_http_pipe_guard *guard) {
     static const struct timespec k_now = {0, 0};
-    sigset_t pipe_only;
-    sigset_t pending;
-    (void)sigemptyset(&pipe_only);
-    (void)sigaddset(&pipe_only, SIGPIPE);
-    if (!guard->was_pending && sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1) {
-        (void)sigtimedwait(&pipe_only, NULL, &k_now);
+    sigset_t set = only_pipe();
+    if (!guard->was_pending && is_pipe_pending()) {
+        (void)sigtimedwait(&set, NULL, &k_now);
     }
     (void)pthread_sigmask(SIG_SETMASK, &guard->before, NULL);
 }

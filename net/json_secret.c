@@ -63,8 +63,13 @@ static void behind_colon(struct ael_json_secret *self, uint8_t byte) {
     self->bad = self->bad || self->found > 1;
 }
 
+/* Neither base64 nor a token has anything else: what is kept can be sent. */
+static bool is_plain(uint8_t byte) {
+    return byte > ' ' && byte < 0x7f;
+}
+
 static void take(struct ael_json_secret *self, uint8_t byte, uint8_t *value) {
-    if (self->len == self->max || self->bad) {
+    if (self->len == self->max || self->bad || (!self->blanks && !is_plain(byte))) {
         self->bad = true;
         return;
     }

@@ -18,12 +18,12 @@ enum { AEL_JSON_SECRET_MAX = 128 }; /* enough for base64 of a key */
 struct ael_json_secret {
     const char *name;       /* of the member; set this and max, and zero the rest */
     const char *other_name; /* a member of this name is as good; NULL = none */
-    bool blanks;
-    size_t max; /* characters of the secret */
+    bool blanks;            /* any character will do; else printable ASCII without blanks */
+    size_t max;             /* characters of the secret */
     uint8_t state;
     bool is_name;   /* the text so far is the name's beginning */
     bool is_other;  /* the other name's */
-    bool bad;       /* too long, another escape, or there twice */
+    bool bad;       /* too long, another escape or character, or there twice */
     unsigned found; /* members of these names that held a text */
     size_t matched; /* characters of the name, or the other one */
     size_t len;     /* characters of the secret so far */

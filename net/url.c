@@ -31,6 +31,20 @@ bool ael_url_host(const char *url, char host[static AEL_URL_HOST_BYTES]) {
 }
 
 /* see net/url.h */
+bool ael_url_is_origin(const char *url) {
+    const char *start = behind_scheme(url);
+    if (start == NULL || start[strcspn(start, "/?#@\\\"")] != '\0' || start[0] == '\0' || start[0] == ':') {
+        return false;
+    }
+    for (size_t i = 0; start[i] != '\0'; i++) {
+        if (start[i] <= ' ' || start[i] >= 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* see net/url.h */
 bool ael_url_host_is_loopback(const char *host) {
     struct in_addr address;
     if (strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0) {

@@ -21,6 +21,9 @@ enum { AEL_URL_HOST_BYTES = 256 };
  */
 bool ael_url_host(const char *url, char host[static AEL_URL_HOST_BYTES]);
 
+/** Tells whether it is http(s)://host[:port] in visible ASCII, and nothing behind that. */
+bool ael_url_is_origin(const char *url);
+
 /** Tells whether a host, as ael_url_host gives it, is this machine's loopback by its name or address. */
 bool ael_url_host_is_loopback(const char *host);
 

@@ -125,6 +125,16 @@ static enum ael_status make_ready(void) {
     return ael_fork_add(&part);
 }
 
+/* see securememory/protected.h */
+enum ael_status ael_protected_watch(void) {
+    int cancel = ael_cancel_disable();
+    ael_mutex_lock(&g_lock);
+    enum ael_status status = make_ready();
+    ael_mutex_unlock(&g_lock);
+    ael_cancel_restore(cancel);
+    return status;
+}
+
 /* -- setting up; under the lock -- */
 
 static enum ael_status set_up(const struct ael_memory_options *options, struct ael_error *err) {

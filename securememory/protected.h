@@ -53,6 +53,12 @@ AEL_MUST_CHECK enum ael_status ael_protected_hold_present(void);
 /** Ends a hold. */
 void ael_protected_drop(void);
 
+/**
+ * Begins to tell children that are made without the fork handlers (securememory/process.h), which setting up does, too:
+ * for what has no secrets, but mutexes. @return AEL_OK; AEL_E_NO_MEMORY. Threads: any.
+ */
+AEL_MUST_CHECK enum ael_status ael_protected_watch(void);
+
 /** Sets memory up; AEL_E_STATE when it is there already. As ael_memory_configure. */
 AEL_MUST_CHECK enum ael_status
 ael_protected_configure(const struct ael_memory_options *options, struct ael_error *err);

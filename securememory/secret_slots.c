@@ -61,10 +61,10 @@ static void list_add(struct ael_secret_slot_list *list, struct ael_secret_slot *
     list->newest = slot;
 }
 
-/* The last touch of the owner, which may be gone afterwards. */
+/* The last touch of the owner, which may be gone afterwards. Release: who sees it without the lock may free the owner. */
 static void unbind(struct ael_secret_slots *slots, struct ael_secret_slot *slot) {
     list_remove(&slots->bound, slot);
-    __atomic_store_n(slot->owner, NULL, __ATOMIC_RELAXED);
+    __atomic_store_n(slot->owner, NULL, __ATOMIC_RELEASE);
     slot->owner = NULL;
 }
 

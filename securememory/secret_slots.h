@@ -149,9 +149,12 @@ void ael_secret_slots_discard(struct ael_secret_slots *slots, struct ael_secret_
 AEL_MUST_CHECK enum ael_status
 ael_secret_slots_forget(struct ael_secret_slots *slots, struct ael_secret_slot **owner);
 
-/** Tells whether *owner names a slot; only the pool takes one away, so "no" stays so until the owner binds another. */
+/**
+ * Tells whether *owner names a slot; only the pool takes one away, so "no" stays so until the owner binds another, and the
+ * pool is done with the owner then (acquire).
+ */
 static inline bool ael_secret_slots_is_bound(struct ael_secret_slot *const *owner) {
-    return __atomic_load_n(owner, __ATOMIC_RELAXED) != NULL;
+    return __atomic_load_n(owner, __ATOMIC_ACQUIRE) != NULL;
 }
 
 /** Wipes slots that have been idle for long, a few at a time. Threads: any, under no lock. */

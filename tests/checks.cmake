@@ -19,6 +19,24 @@ if(AEL_PYTHON AND TARGET encrypt_decrypt AND TARGET ael_sqlite_shared AND NOT AE
       COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_examples_kms_aws.sh $<TARGET_FILE_DIR:encrypt_decrypt>)
     set_tests_properties(integration.examples_kms_aws PROPERTIES LABELS integration TIMEOUT ${AEL_TEST_TIMEOUT})
   endif()
+  if(TARGET ael_kms_gcp_shared)
+    add_executable(gcp_stub support/gcp/server.c)
+    ael_test_flags(gcp_stub static)
+    target_link_libraries(gcp_stub PRIVATE test_support_static)
+    add_test(NAME integration.examples_kms_gcp
+      COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_examples_kms_gcp.sh $<TARGET_FILE_DIR:encrypt_decrypt>
+        $<TARGET_FILE:gcp_stub>)
+    set_tests_properties(integration.examples_kms_gcp PROPERTIES LABELS integration TIMEOUT ${AEL_TEST_TIMEOUT})
+  endif()
+  if(TARGET ael_kms_azure_shared)
+    add_executable(azure_stub support/azure/server.c)
+    ael_test_flags(azure_stub static)
+    target_link_libraries(azure_stub PRIVATE test_support_static)
+    add_test(NAME integration.examples_kms_azure
+      COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_examples_kms_azure.sh $<TARGET_FILE_DIR:encrypt_decrypt>
+        $<TARGET_FILE:azure_stub>)
+    set_tests_properties(integration.examples_kms_azure PROPERTIES LABELS integration TIMEOUT ${AEL_TEST_TIMEOUT})
+  endif()
   if(TARGET ael_vault_shared)
     add_test(NAME integration.examples_kms_vault
       COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_examples_kms_vault.sh $<TARGET_FILE_DIR:encrypt_decrypt>)
@@ -66,7 +84,7 @@ foreach(way cmake pkgconfig)
         ${PROJECT_BINARY_DIR}/consumer_${way}_${kind})
     set_tests_properties(consumer.${way}_${kind} PROPERTIES LABELS consumer TIMEOUT 120
       FIXTURES_REQUIRED installed
-      ENVIRONMENT "CC=${CMAKE_C_COMPILER};AEL_CONSUMER_SQLITE=$<BOOL:${AEL_SQLITE}>;AEL_CONSUMER_POSTGRES=$<TARGET_EXISTS:ael_postgres_shared>;AEL_CONSUMER_DYNAMODB=$<TARGET_EXISTS:ael_dynamodb_shared>;AEL_CONSUMER_KMS_AWS=$<TARGET_EXISTS:ael_kms_aws_shared>;AEL_CONSUMER_KMS_GCP=$<TARGET_EXISTS:ael_kms_gcp_shared>;AEL_CONSUMER_VAULT=$<TARGET_EXISTS:ael_vault_shared>;AEL_CONSUMER_PKCS11=$<TARGET_EXISTS:ael_pkcs11_shared>;AEL_CONSUMER_MYSQL=$<TARGET_EXISTS:ael_mysql_shared>")
+      ENVIRONMENT "CC=${CMAKE_C_COMPILER};AEL_CONSUMER_SQLITE=$<BOOL:${AEL_SQLITE}>;AEL_CONSUMER_POSTGRES=$<TARGET_EXISTS:ael_postgres_shared>;AEL_CONSUMER_DYNAMODB=$<TARGET_EXISTS:ael_dynamodb_shared>;AEL_CONSUMER_ETCD=$<TARGET_EXISTS:ael_etcd_shared>;AEL_CONSUMER_KMS_AWS=$<TARGET_EXISTS:ael_kms_aws_shared>;AEL_CONSUMER_KMS_GCP=$<TARGET_EXISTS:ael_kms_gcp_shared>;AEL_CONSUMER_KMS_AZURE=$<TARGET_EXISTS:ael_kms_azure_shared>;AEL_CONSUMER_VAULT=$<TARGET_EXISTS:ael_vault_shared>;AEL_CONSUMER_PKCS11=$<TARGET_EXISTS:ael_pkcs11_shared>;AEL_CONSUMER_MYSQL=$<TARGET_EXISTS:ael_mysql_shared>")
   endforeach()
 endforeach()
 

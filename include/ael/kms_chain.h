@@ -19,7 +19,7 @@ AEL_BEGIN_DECLS
  * Makes a KMS that encrypts with new_kms alone and decrypts with either.
  *
  * Which of them is asked first, and whether the other one is asked at all, is told by the form of the encrypted key
- * where that tells (60 bytes, an AWS envelope, vault:v..., gcp-kms:v...); else the new one comes first. While the other is still to be
+ * where that tells (60 bytes, an AWS envelope, vault:v..., gcp-kms:v..., a kid); else the new one comes first. While the other is still to be
  * asked, the first has half of the time that is left. A failure is the one that hides the most: AEL_E_KMS (wrong key) only
  * when all that could know the key refused it, else the status of the one that could not tell (AEL_E_UNREACHABLE,
  * AEL_E_TIMEOUT, ...); AEL_E_TIMEOUT and AEL_E_CANCELLED when the call itself is over. err names both. It is well

@@ -15,11 +15,17 @@
 #ifdef WANT_DYNAMODB
 #include <ael/metastore_dynamodb.h>
 #endif
+#ifdef WANT_ETCD
+#include <ael/metastore_etcd.h>
+#endif
 #ifdef WANT_KMS_AWS
 #include <ael/kms_aws.h>
 #endif
 #ifdef WANT_KMS_GCP
 #include <ael/kms_gcp.h>
+#endif
+#ifdef WANT_KMS_AZURE
+#include <ael/kms_azure.h>
 #endif
 #ifdef WANT_VAULT
 #include <ael/kms_vault.h>
@@ -64,6 +70,23 @@ static enum ael_status try_mysql(void) {
     struct ael_metastore_mysql_options options = AEL_METASTORE_MYSQL_OPTIONS_INIT;
     options.connection = "not a connection string";
     return ael_metastore_mysql_new(&options, &metastore, NULL) == AEL_E_ARGUMENT ? AEL_OK : AEL_E_STATE;
+#else
+    return AEL_OK;
+#endif
+}
+
+static enum ael_status try_etcd(void) {
+#ifdef WANT_ETCD
+    struct ael_metastore *metastore = NULL;
+    struct ael_metastore_etcd_options options = AEL_METASTORE_ETCD_OPTIONS_INIT;
+    options.endpoints = "no://url";
+    if (ael_metastore_etcd_new(&options, &metastore, NULL) != AEL_E_ARGUMENT) {
+        return AEL_E_STATE;
+    }
+    options.endpoints = "https://etcd1:2379,https://etcd2:2379";
+    enum ael_status status = ael_metastore_etcd_new(&options, &metastore, NULL);
+    ael_metastore_release(metastore);
+    return status;
 #else
     return AEL_OK;
 #endif
@@ -116,6 +139,24 @@ static enum ael_status try_kms_gcp(void) {
     }
     options.key = "projects/p/locations/global/keyRings/r/cryptoKeys/consumer";
     enum ael_status status = ael_kms_gcp_new(&options, &kms, NULL);
+    ael_kms_release(kms);
+    return status;
+#else
+    return AEL_OK;
+#endif
+}
+
+static enum ael_status try_kms_azure(void) {
+#ifdef WANT_KMS_AZURE
+    struct ael_kms_azure_options options = AEL_KMS_AZURE_OPTIONS_INIT;
+    struct ael_kms *kms = NULL;
+    options.auth = AEL_KMS_AZURE_MANAGED_IDENTITY;
+    if (ael_kms_azure_new(&options, &kms, NULL) != AEL_E_ARGUMENT) {
+        return AEL_E_STATE;
+    }
+    options.vault = "https://consumer.vault.azure.net";
+    options.key = "consumer";
+    enum ael_status status = ael_kms_azure_new(&options, &kms, NULL);
     ael_kms_release(kms);
     return status;
 #else
@@ -221,10 +262,16 @@ int main(int argc, char **argv) {
         status = try_dynamodb();
     }
     if (status == AEL_OK) {
+        status = try_etcd();
+    }
+    if (status == AEL_OK) {
         status = try_kms_aws();
     }
     if (status == AEL_OK) {
         status = try_kms_gcp();
+    }
+    if (status == AEL_OK) {
+        status = try_kms_azure();
     }
     if (status == AEL_OK) {
         status = try_vault();

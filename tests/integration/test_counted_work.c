@@ -518,6 +518,7 @@ static int calls_of(const char *form) {
             thread = of;
             calls = 0;
         } else if (calls >= 0 && !whole && of == thread && strstr(line, " resumed>") == NULL) {
+            printf("\n    %s", line);
             calls++;
         }
     }

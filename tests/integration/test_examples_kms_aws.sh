@@ -63,6 +63,8 @@ expect 0 "a secret" "$bin/encrypt_decrypt" --service s --product p --partition i
     --kms "$secret" --verbose encrypt <plain
 says "a secret is warned of" "for moving off it" err
 mv out record.json
+expect 0 "a secret, measured" "$bin/performance_tuning" --json --kms "$secret" --operations 64
+says "a secret, measured" '"kms":"secretsmanager"' out
 expect 0 "the same key as static" "$bin/encrypt_decrypt" --service s --product p --partition i \
     --metastore sqlite:moved.db --kms static:master.key decrypt <record.json
 says "the same key as static" secret out

@@ -501,8 +501,8 @@ static void objects_refuse(struct fork_world *world) {
     struct ael_session_factory_options options = AEL_SESSION_FACTORY_OPTIONS_INIT;
     struct ael_session_factory *factory = NULL;
     struct ael_memory_stats stats = AEL_MEMORY_STATS_INIT;
-    options.service = "fork";
-    options.product = "matrix";
+    options.service = FORK_SERVICE;
+    options.product = FORK_PRODUCT;
     options.metastore = world->edges.store;
     options.kms = world->edges.kms;
     FORK_STATUS(ael_session_factory_new(&options, &factory, NULL), AEL_E_FORKED);

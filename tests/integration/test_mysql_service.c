@@ -193,6 +193,20 @@ static void test_galera__has_one_winner_a_row(void) {
     }
 }
 
+static void kill_first_node(void) {
+    mariadb_server_end(&g_nodes[1], SIGKILL);
+}
+
+/* 64 writers make one key of each id, though the node that they ask first is killed while they race. */
+static void test_mysql_service__stores_one_key_while_a_node_is_killed(void) {
+    struct sql_service cluster = k_service;
+    cluster.server = &g_nodes[0];
+    list_nodes(1);
+    sql_service_begin(&cluster);
+    sql_service_stores_one_key_while(&cluster, kill_first_node);
+    CU_ASSERT_TRUE_FATAL(mariadb_server_rejoin(&g_nodes[1]));
+}
+
 /* The node that is asked first is killed: the others have what it acknowledged, and are asked next. */
 static void test_mysql_service__outlives_a_node_of_its_cluster(void) {
     const struct fork_world world = sql_service_world(&k_service, true);
@@ -272,6 +286,7 @@ static const struct test_case k_cases[] = {
     {"the server ends", test_server__ends},
     {"a cluster starts", test_galera__starts},
     {"a row has one winner in a cluster", test_galera__has_one_winner_a_row},
+    {"64 who race while a node is killed", test_mysql_service__stores_one_key_while_a_node_is_killed},
     {"a node of a cluster is killed", test_mysql_service__outlives_a_node_of_its_cluster},
     {"a node that lost its majority", test_galera__that_lost_its_majority_is_unreachable},
     {"the cluster ends", test_galera__ends},

@@ -153,6 +153,28 @@ static void test_postgres_service__reads_through_a_standby_that_lags(void) {
     CU_ASSERT_EQUAL(postgres_server_sql(&g_standby, "SELECT pg_wal_replay_resume()"), 1);
 }
 
+/* It has the new table, too. */
+static bool wait_until_empty(const struct postgres_server *server) {
+    for (int i = 0; i < SQL_SERVICE_TRIES; i++) {
+        if (sql_service_rows(&k_service, server) == 0) {
+            return true;
+        }
+        (void)poll(NULL, 0, SQL_SERVICE_TRY_MS);
+    }
+    return false;
+}
+
+/* 64 who read through it make one key each time: what the standby does not have, they ask the primary for. */
+static void test_postgres_service__stores_one_key_with_a_standby_that_lags(void) {
+    list_both("prefer-standby");
+    sql_service_begin(&k_service);
+    CU_ASSERT_TRUE_FATAL(wait_until_empty(&g_standby));
+    CU_ASSERT_EQUAL(postgres_server_sql(&g_standby, "SELECT pg_wal_replay_pause()"), 1);
+    sql_service_stores_one_key_for_all_who_race(&k_service);
+    CU_ASSERT_EQUAL(sql_service_rows(&k_service, &g_standby), 0);
+    CU_ASSERT_EQUAL(postgres_server_sql(&g_standby, "SELECT pg_wal_replay_resume()"), 1);
+}
+
 /* What was acknowledged is on the standby too: so the primary was told. */
 static void test_postgres_service__outlives_its_primary(void) {
     const struct fork_world world = sql_service_world(&k_service, true);
@@ -188,6 +210,8 @@ static const struct test_case k_cases[] = {
     {"a child and its parent, with keys forgotten", test_postgres_service__forks_and_forgets},
     {"a standby streams", test_postgres_standby__streams},
     {"reads through a standby that lags", test_postgres_service__reads_through_a_standby_that_lags},
+    {"64 who race with a standby that lags",
+     test_postgres_service__stores_one_key_with_a_standby_that_lags},
     {"a primary that is killed, a standby promoted", test_postgres_service__outlives_its_primary},
     {"the servers end", test_postgres_server__ends},
 };

@@ -1,6 +1,6 @@
 /*
  * tests/interop/ael_peer.c - this library's side of the interop test: JSON lines in, JSON lines out, keys in SQLite,
- * PostgreSQL, MariaDB or DynamoDB.
+ * PostgreSQL, MariaDB or DynamoDB, under a static master key or one of Vault's.
  * The protocol is described in README.md. Uses the public API alone.
  *
  * Build: target ael_peer; libael, libael-sqlite, of the other stores those that are built, cJSON.
@@ -13,6 +13,8 @@
 #include <ael/metastore_postgres.h>
 #include <ael/metastore_sqlite.h>
 #include <ael/sys/error.h>
+
+#include "examples/cli_kms_vault.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
@@ -99,11 +101,9 @@ open_store(const char *store, struct ael_metastore **metastore, struct ael_error
     return open_sqlite(store, metastore, err);
 }
 
-static enum ael_status open_edges(
-    const cJSON *setup, struct ael_metastore **metastore, struct ael_kms **kms, struct ael_error *err) {
-    enum ael_status status = open_store(text_of(setup, "store"), metastore, err);
-    if (status != AEL_OK) {
-        return status;
+static enum ael_status open_kms(const cJSON *setup, struct ael_kms **kms, struct ael_error *err) {
+    if (text_of(setup, "vault")[0] != '\0') {
+        return cli_open_kms_vault(text_of(setup, "vault"), kms, err);
     }
     uint8_t key[32] = {0};
     const char *master_key = text_of(setup, "master_key");
@@ -112,6 +112,12 @@ static enum ael_status open_edges(
     }
     memcpy(key, master_key, sizeof key);
     return ael_kms_static_from_bytes(key, sizeof key, kms, err);
+}
+
+static enum ael_status open_edges(
+    const cJSON *setup, struct ael_metastore **metastore, struct ael_kms **kms, struct ael_error *err) {
+    enum ael_status status = open_store(text_of(setup, "store"), metastore, err);
+    return status == AEL_OK ? open_kms(setup, kms, err) : status;
 }
 
 static enum ael_status

@@ -1,6 +1,7 @@
 /*
  * test_kms_pkcs11.c - after encrypting and decrypting over a token of SoftHSM the host has no key and no PIN outside protected memory,
- * and the helper that holds the module has none at all.
+ * and the helper that holds the module has none at all. In process it has none outside with a module that keeps nothing, so that the
+ * library's own copies are none; what SoftHSM keeps there is printed, and is SoftHSM's.
  *
  * The scanned process is this program, started anew. It tells what it encrypted; the parent decrypts that with the token's key, which
  * it has put there, and looks.
@@ -15,15 +16,16 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
-enum { WORDS = 2, KEYS = 4, BLOB = 60 };
+enum { WORDS = 3, KEYS = 4, BLOB = 60 };
 
 /* Drawn by the parent: the program that is scanned is the same one. */
 static char s_pin[33];
 
-/* ---- the scanned process: module file-of-pin ---- */
+/* ---- the scanned process: module file-of-pin helper|inside ---- */
 
 static uint8_t *volatile s_planted;
 
@@ -61,10 +63,11 @@ static int be_scanned(char **words) {
     struct ael_kms *kms = NULL;
     options.module = words[0];
     options.pin_file = words[1];
-    options.token = "long";
+    options.token = strstr(words[0], "strange") != NULL ? "strange" : "long";
     options.key = "master";
     options.helper = AEL_TEST_PKCS11_HELPER;
     options.environment = "SOFTHSM2_CONF";
+    options.in_process = strcmp(words[2], "inside") == 0;
     bool good = ael_kms_pkcs11_new(&options, &kms, NULL) == AEL_OK;
     for (int i = 0; good && i < KEYS; i++) {
         good = round_trip(kms, false);
@@ -79,7 +82,7 @@ static int be_scanned(char **words) {
 
 struct looking {
     struct scanned process;
-    struct ael_kms *kms; /* with the token's key */
+    struct ael_kms *kms; /* with the token's key; NULL: the strange module, which encrypts by xor */
     size_t keys;
 };
 
@@ -105,36 +108,50 @@ static bool make_token(char pin_file[static 128]) {
     return system(line) == 0;
 }
 
-static bool start(struct looking *looking) {
+static bool start(struct looking *looking, const char *where, bool strange) {
     char master[] = "thisIsAStaticMasterKeyForTesting";
-    static char module[128];
+    static char module[256];
     static char pin_file[128];
+    char how[8];
     *looking = (struct looking){.process = {.needles = RESIDENCY_NEEDLES_INIT}};
-    if (!make_token(pin_file) ||
-        ael_kms_static_from_bytes((uint8_t *)master, 32, &looking->kms, NULL) != AEL_OK) {
+    if ((s_pin[0] == '\0' && !make_token(pin_file)) ||
+        (!strange && ael_kms_static_from_bytes((uint8_t *)master, 32, &looking->kms, NULL) != AEL_OK)) {
         return false;
     }
-    (void)snprintf(module, sizeof module, "%s", softhsm_token()->module);
-    char *given[] = {module, pin_file};
+    (void)snprintf(module, sizeof module, "%s", strange ? AEL_TEST_PKCS11_STRANGE : softhsm_token()->module);
+    (void)snprintf(how, sizeof how, "%s", where);
+    char *given[] = {module, pin_file, how};
     return scanned_start(&looking->process, given, sizeof given / sizeof given[0]) &&
            residency_add_bytes(&looking->process.needles, "PIN", (const uint8_t *)s_pin, strlen(s_pin));
+}
+
+static bool add_key(struct looking *looking, uint8_t sealed[static BLOB]) {
+    struct ael_secret *key = NULL;
+    struct ael_secret_access access;
+    bool good =
+        ael_kms_decrypt_key(looking->kms, NULL, (struct ael_bytes){sealed, BLOB}, &key, NULL) == AEL_OK &&
+        ael_secret_access_begin(key, &access) == AEL_OK;
+    good = good && residency_add_key(&looking->process.needles, "key", access.bytes.data);
+    good = good && ael_secret_access_end(&access) == AEL_OK;
+    ael_secret_release(key);
+    return good;
+}
+
+static bool add_strange_key(struct looking *looking, uint8_t sealed[static BLOB]) {
+    for (size_t i = 0; i < 32; i++) {
+        sealed[i] ^= 0x5a;
+    }
+    return residency_add_key(&looking->process.needles, "key", sealed);
 }
 
 /* The key that it encrypted is looked for from now on. */
 static bool look_for(struct looking *looking, const char *hex) {
     uint8_t sealed[BLOB];
-    struct ael_secret *key = NULL;
-    struct ael_secret_access access;
     for (size_t i = 0; i < sizeof sealed; i++) {
         char pair[3] = {hex[2 * i], hex[2 * i + 1], '\0'};
         sealed[i] = (uint8_t)strtoul(pair, NULL, 16);
     }
-    bool good = ael_kms_decrypt_key(
-                    looking->kms, NULL, (struct ael_bytes){sealed, sizeof sealed}, &key, NULL) == AEL_OK &&
-                ael_secret_access_begin(key, &access) == AEL_OK;
-    good = good && residency_add_key(&looking->process.needles, "key", access.bytes.data);
-    good = good && ael_secret_access_end(&access) == AEL_OK;
-    ael_secret_release(key);
+    bool good = looking->kms != NULL ? add_key(looking, sealed) : add_strange_key(looking, sealed);
     looking->keys += good ? 1 : 0;
     return good;
 }
@@ -162,10 +179,10 @@ static size_t all_of(const struct residency_result *result) {
     return all;
 }
 
-static size_t scan_host(struct looking *looking) {
-    struct residency_result result = scanned_look(&looking->process, false);
+static size_t scan_host(struct looking *looking, const char *which, bool print) {
+    struct residency_result result = scanned_look(&looking->process, print);
     printf(
-        "\n    residency: kms pkcs11: host: %zu keys and a PIN, %zu outside, %" PRIu64 " bytes",
+        "\n    residency: kms pkcs11: %s: %zu keys and a PIN, %zu outside, %" PRIu64 " bytes", which,
         looking->keys, result.hits[RESIDENCY_OUTSIDE], result.bytes_scanned);
     return result.hits[RESIDENCY_OUTSIDE];
 }
@@ -197,23 +214,49 @@ static size_t scan_helper(struct looking *looking) {
     return hits;
 }
 
+/* What is planted is found: the scan can see. */
+static void end(struct looking *looking, size_t before) {
+    scanned_go_on(&looking->process, "on");
+    CU_ASSERT_FATAL(reach(looking, "planted"));
+    CU_ASSERT(scan_host(looking, "planted", false) > before);
+    scanned_go_on(&looking->process, "on");
+    scanned_end(&looking->process);
+    ael_kms_release(looking->kms);
+}
+
 static void test_kms_pkcs11__leaves_no_key_and_no_pin_outside_protected_memory(void) {
     struct looking looking;
-    CU_ASSERT_FATAL(start(&looking));
+    CU_ASSERT_FATAL(start(&looking, "helper", false));
     CU_ASSERT_FATAL(reach(&looking, "open"));
     CU_ASSERT_EQUAL(looking.keys, KEYS);
-    CU_ASSERT_EQUAL(scan_host(&looking), 0);
+    CU_ASSERT_EQUAL(scan_host(&looking, "host", true), 0);
     CU_ASSERT_EQUAL(scan_helper(&looking), 0);
-    scanned_go_on(&looking.process, "on");
-    CU_ASSERT_FATAL(reach(&looking, "planted"));
-    CU_ASSERT(scan_host(&looking) >= 1);
-    scanned_go_on(&looking.process, "on");
-    scanned_end(&looking.process);
-    ael_kms_release(looking.kms);
+    end(&looking, 0);
+}
+
+static void test_kms_pkcs11__leaves_none_in_process_beside_the_modules(void) {
+    struct looking looking;
+    CU_ASSERT_FATAL(start(&looking, "inside", true));
+    CU_ASSERT_FATAL(reach(&looking, "open"));
+    CU_ASSERT_EQUAL(looking.keys, KEYS);
+    CU_ASSERT_EQUAL(scan_host(&looking, "in process, a module that keeps nothing", true), 0);
+    end(&looking, 0);
+}
+
+static void test_kms_pkcs11__tells_what_softhsm_keeps_in_process(void) {
+    struct looking looking;
+    CU_ASSERT_FATAL(start(&looking, "inside", false));
+    CU_ASSERT_FATAL(reach(&looking, "open"));
+    CU_ASSERT_EQUAL(looking.keys, KEYS);
+    size_t kept = scan_host(&looking, "in process, SoftHSM's own", true);
+    end(&looking, kept);
 }
 
 static const struct test_case k_cases[] = {
     {"no key and no PIN is left outside", test_kms_pkcs11__leaves_no_key_and_no_pin_outside_protected_memory},
+    {"none is left in process beside the module's",
+     test_kms_pkcs11__leaves_none_in_process_beside_the_modules},
+    {"what SoftHSM keeps in process is told", test_kms_pkcs11__tells_what_softhsm_keeps_in_process},
 };
 
 int main(int argc, char **argv) {

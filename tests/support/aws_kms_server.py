@@ -23,26 +23,16 @@ import subprocess
 import sys
 import threading
 import time
-import venv
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-CACHE = pathlib.Path(os.environ.get("AEL_INTEROP_CACHE") or ROOT / "build" / "interop").absolute()
+import moto_python
+
+moto_python.become()
+import boto3  # noqa: E402
+
 REGIONS = ("us-west-2", "us-east-1")
 FREE_CALLS = 5 + 3 * len(REGIONS)  # what set_up does before signatures are verified
 ACCESS = {}
 ALL = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["kms:*","secretsmanager:*"],"Resource":"*"}]}'
-
-try:
-    import boto3
-    import moto.server  # noqa: F401
-except ImportError:
-    python = CACHE / "moto" / "bin" / "python3"
-    if pathlib.Path(sys.executable) == python:
-        raise
-    if not python.exists():
-        venv.create(CACHE / "moto", with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", "moto[server]==5.2.1", "boto3"], check=True)
-    os.execv(python, [python, *sys.argv])
 
 
 def openssl(folder, *words):

@@ -52,11 +52,6 @@ struct job {
     pthread_t thread;
 };
 
-/* What a service may be told while its database is ill-treated. */
-static bool is_outage(enum ael_status status) {
-    return status == AEL_E_UNREACHABLE || status == AEL_E_TIMEOUT || status == AEL_E_OUTCOME_UNKNOWN;
-}
-
 static struct chaos_counts *counts_of(struct chaos_shared *shared) {
     return &shared->counts[atomic_load(&shared->fault)];
 }
@@ -78,7 +73,7 @@ static bool make_key(struct job *job, const char *partition) {
             (void)atomic_fetch_add(&counts_of(job->shared)->records, 1);
             return true;
         }
-        if (!is_outage(status)) {
+        if (!service_load_is_outage(status)) {
             FORK_STATUS(status, AEL_OK);
         }
         (void)atomic_fetch_add(&counts_of(job->shared)->refused, 1);
@@ -147,8 +142,8 @@ static struct ael_session_factory *patient_factory(const struct fork_edges *edge
     struct ael_session_factory *factory = NULL;
     policy.revoke_check_interval_s = INTERVAL_S;
     policy.max_stale_s = MAX_STALE_S;
-    options.service = "fork";
-    options.product = "matrix";
+    options.service = FORK_SERVICE;
+    options.product = FORK_PRODUCT;
     options.metastore = edges->store;
     options.kms = edges->kms;
     options.policy = &policy;

@@ -2,6 +2,7 @@
 #include "tests/support/companion.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@ static void end(struct companion *companion) {
     if (companion->owner != getpid()) {
         return; /* a child of a test's fork */
     }
+    companion_go_on(companion);
     fclose(companion->to); /* it ends with its standard input */
     (void)waitpid(companion->pid, NULL, 0);
     fclose(companion->from);
@@ -103,4 +105,23 @@ void companion_tell(struct companion *companion, const char *line, char *answer,
         fgets(answer, (int)size, companion->from) == NULL) {
         answer[0] = '\0';
     }
+}
+
+/* see tests/support/companion.h. On a busy machine its threads work on until one of them has seen the signal. */
+void companion_hold(const struct companion *companion) {
+    siginfo_t how;
+    (void)kill(companion->pid, SIGSTOP);
+    (void)waitid(P_PID, (id_t)companion->pid, &how, WSTOPPED);
+}
+
+/* see tests/support/companion.h */
+void companion_go_on(const struct companion *companion) {
+    (void)kill(companion->pid, SIGCONT);
+}
+
+/* see tests/support/companion.h. It stays to be waited for, at the end: nobody else gets its pid. */
+void companion_kill(struct companion *companion) {
+    siginfo_t how;
+    (void)kill(companion->pid, SIGKILL);
+    (void)waitid(P_PID, (id_t)companion->pid, &how, WEXITED | WNOWAIT);
 }

@@ -45,4 +45,11 @@ bool companion_start(
 /* The answer to a line, which may be the same buffer; empty when there is none. */
 void companion_tell(struct companion *companion, const char *line, char *answer, size_t size);
 
+/* It does nothing, and its connections stay, until it may go on; or until the end. */
+void companion_hold(const struct companion *companion);
+void companion_go_on(const struct companion *companion);
+
+/* Ends it at once; its connections break, and new ones are refused. */
+void companion_kill(struct companion *companion);
+
 #endif /* TESTS_SUPPORT_COMPANION_H */

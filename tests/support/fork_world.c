@@ -228,9 +228,8 @@ size_t fork_shared_nonces(const struct fork_ledger *ledger) {
 /* -- edges -- */
 
 static bool open_kms(struct ael_kms **kms) {
-    uint8_t key[32];
-    memset(key, 'm', sizeof key);
-    return ael_kms_static_from_bytes(key, sizeof key, kms, NULL) == AEL_OK;
+    uint8_t key[] = FORK_MASTER_KEY; /* is wiped */
+    return ael_kms_static_from_bytes(key, sizeof key - 1, kms, NULL) == AEL_OK;
 }
 
 static bool open_store(const struct fork_world *world, struct ael_metastore **store) {
@@ -255,7 +254,7 @@ fork_factory(const struct fork_world *world, const struct fork_edges *edges, con
     struct ael_session_factory_options options = AEL_SESSION_FACTORY_OPTIONS_INIT;
     struct ael_session_factory *factory = NULL;
     policy.revoke_check_interval_s = world->checks_each_time ? 0 : policy.revoke_check_interval_s;
-    options.service = "fork";
+    options.service = FORK_SERVICE;
     options.product = product;
     options.metastore = edges->store;
     options.kms = edges->kms;
@@ -268,7 +267,7 @@ fork_factory(const struct fork_world *world, const struct fork_edges *edges, con
 bool fork_edges_open(const struct fork_world *world, struct fork_edges *edges) {
     *edges = (struct fork_edges){NULL, NULL, NULL};
     if (open_kms(&edges->kms) && open_store(world, &edges->store)) {
-        edges->factory = fork_factory(world, edges, "matrix");
+        edges->factory = fork_factory(world, edges, FORK_PRODUCT);
     }
     return edges->factory != NULL;
 }
@@ -405,7 +404,7 @@ static void open_all_afresh(struct fork_world *world) {
     if (world->sqlite) {
         FORK_EXPECT(fork_edges_open(world, &fresh));
     } else {
-        fresh.factory = fork_factory(world, &world->edges, "matrix");
+        fresh.factory = fork_factory(world, &world->edges, FORK_PRODUCT);
     }
     size_t lost = 0;
     for (size_t i = 0; i < world->ledger.count; i++) {

@@ -20,6 +20,11 @@
 
 enum { FORK_NAME_BYTES = 64, FORK_CHILD_SECONDS = 120 };
 
+/* What their factories are made of. */
+#define FORK_SERVICE    "fork"
+#define FORK_PRODUCT    "matrix"
+#define FORK_MASTER_KEY "mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm"
+
 /* The partition whose keys are there before any fork. */
 #define FORK_OLD "old"
 

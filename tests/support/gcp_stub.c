@@ -48,12 +48,13 @@ static void refuse(
         "{\"error\": {\"code\": %d, \"message\": \"%s\", \"status\": \"%s\"}}", status, why, code);
 }
 
+/* Random, so that none of its parts is anywhere else. */
 static void grant(struct gcp_stub *stub, struct http_server_reply *reply) {
+    static const char k_letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     static unsigned s_number;
     int at = snprintf(stub->token, sizeof stub->token, "ya29.%u.", ++s_number);
     while ((size_t)at < stub->token_len) {
-        stub->token[at] = (char)('a' + at % 26);
-        at++;
+        stub->token[at++] = k_letters[randombytes_uniform(sizeof k_letters - 1)];
     }
     stub->token[at] = '\0';
     (void)snprintf(
@@ -122,7 +123,7 @@ static bool claims_are_good(const struct gcp_stub *stub, const char *head, const
     return strcmp(text, wanted) == 0 && llabs(iat - (long long)time(NULL)) < 300;
 }
 
-static bool assertion_is_good(const struct gcp_stub *stub, const char *body) {
+static bool assertion_is_good(struct gcp_stub *stub, const char *body) {
     static const char k_head[] =
         "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=";
     char head[512];
@@ -136,6 +137,7 @@ static bool assertion_is_good(const struct gcp_stub *stub, const char *body) {
     if (second == NULL || first - jwt >= (long)sizeof head || second - first >= (long)sizeof claims) {
         return false;
     }
+    (void)snprintf(stub->signature, sizeof stub->signature, "%s", second + 1);
     (void)snprintf(head, sizeof head, "%.*s", (int)(first - jwt), jwt);
     (void)snprintf(claims, sizeof claims, "%.*s", (int)(second - first - 1), first + 1);
     return claims_are_good(stub, head, claims) && verify(stub, jwt, (size_t)(second - jwt), second + 1);
@@ -376,11 +378,25 @@ bool gcp_stub_start(struct gcp_stub *stub) {
         return false;
     }
     (void)snprintf(stub->url, sizeof stub->url, "%s", http_server_url(stub->server));
+    (void)snprintf(stub->metadata_host, sizeof stub->metadata_host, "%s", stub->url + strlen("http://"));
     return true;
 }
 
 /* see tests/support/gcp_stub.h */
+bool gcp_stub_start_tls(struct gcp_stub *stub, const char *name) {
+    if (!gcp_stub_start(stub)) {
+        return false;
+    }
+    stub->front = tls_front_start(name, stub->url);
+    if (stub->front != NULL) {
+        (void)snprintf(stub->url, sizeof stub->url, "%s", tls_front_url(stub->front));
+    }
+    return stub->front != NULL;
+}
+
+/* see tests/support/gcp_stub.h */
 void gcp_stub_stop(struct gcp_stub *stub) {
+    tls_front_stop(stub->front);
     if (stub->server != NULL) {
         http_server_stop(stub->server);
     }
@@ -392,6 +408,7 @@ void gcp_stub_options(const struct gcp_stub *stub, struct ael_kms_gcp_options *o
     options->key = GCP_STUB_RING "orders";
     options->endpoint = stub->url;
     options->auth = AEL_KMS_GCP_METADATA;
-    options->metadata_host = stub->url + strlen("http://");
+    options->metadata_host = stub->metadata_host;
+    options->ca_file = stub->front == NULL ? NULL : tls_front_ca_file(stub->front);
     options->try_timeout_ms = 20000;
 }

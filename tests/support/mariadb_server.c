@@ -308,6 +308,11 @@ static bool start_node(struct mariadb_server *node, bool is_first) {
     return mariadb_server_start(node, is_first ? "--wsrep-new-cluster" : NULL) && wait_synced(node);
 }
 
+/* see tests/support/mariadb_server.h */
+bool mariadb_server_rejoin(struct mariadb_server *node) {
+    return start_node(node, false);
+}
+
 static bool try_galera(struct mariadb_server nodes[GALERA_NODES]) {
     int ports[GALERA_NODES][PORTS_A_NODE];
     memset(nodes, 0, GALERA_NODES * sizeof *nodes);

@@ -44,6 +44,9 @@ bool mariadb_server_init_mysql(struct mariadb_server *server);
 enum { GALERA_NODES = 3 };
 bool mariadb_server_init_galera(struct mariadb_server nodes[GALERA_NODES]);
 
+/** Starts a node that ended, while its cluster goes on, and waits until it has what the others have. */
+bool mariadb_server_rejoin(struct mariadb_server *node);
+
 /** Starts it again, with these further options ("--read-only"; NULL = none), and waits until it answers. */
 bool mariadb_server_start(struct mariadb_server *server, const char *options);
 

@@ -25,8 +25,8 @@ struct job {
     pthread_t thread;
 };
 
-/* What a service may be told while its database is away. */
-static bool is_outage(enum ael_status status) {
+/* see tests/support/service_load.h */
+bool service_load_is_outage(enum ael_status status) {
     return status == AEL_E_UNREACHABLE || status == AEL_E_TIMEOUT || status == AEL_E_OUTCOME_UNKNOWN;
 }
 
@@ -37,7 +37,7 @@ static void *make_records(void *context) {
         fork_new_partition(partition);
         size_t before = job->made.count;
         enum ael_status status = fork_encrypt(job->factory, partition, &job->made);
-        if (is_outage(status)) {
+        if (service_load_is_outage(status)) {
             (void)poll(NULL, 0, TRY_MS);
             continue;
         }

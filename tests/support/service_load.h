@@ -28,6 +28,9 @@ struct service_load {
     struct worker workers[SERVICE_LOAD_WORKERS];
 };
 
+/* What a service may be told while its database is ill-treated: it asks again. */
+bool service_load_is_outage(enum ael_status status);
+
 /* How long a process of a service may live before SIGALRM ends it. */
 unsigned service_load_watch_s(void);
 

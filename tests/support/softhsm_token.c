@@ -9,6 +9,15 @@
 
 static struct softhsm_token s_token;
 
+#ifdef __SANITIZE_THREAD__
+const char *__tsan_default_suppressions(void); /* the sanitizer's name */
+
+/* In process SoftHSM's own: C_GetTokenInfo calls gmtime, whose result is one for all threads. */
+__attribute__((visibility("default"))) const char *__tsan_default_suppressions(void) {
+    return "race:libsofthsm2.so\n";
+}
+#endif
+
 static bool run(const char *command) {
     char line[512];
     (void)snprintf(line, sizeof line, "%s >>%s/log 2>&1", command, s_token.folder);
@@ -25,7 +34,7 @@ static void remove_folder(void) {
 bool softhsm_token_file(const char *name, const char *text, char path[static 128]) {
     (void)snprintf(path, 128, "%s/%s", s_token.folder, name);
     FILE *file = fopen(path, "w");
-    return file != NULL && fputs(text, file) >= 0 && fclose(file) == 0;
+    return file != NULL && fchmod(fileno(file), 0600) == 0 && fputs(text, file) >= 0 && fclose(file) == 0;
 }
 
 static bool find_module(void) {

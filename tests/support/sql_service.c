@@ -98,7 +98,7 @@ static struct ael_session_factory *patient_factory(const struct fork_edges *edge
     struct ael_session_factory *factory = NULL;
     policy.revoke_check_interval_s = 1;
     policy.max_stale_s = 600;
-    options.service = "fork";
+    options.service = FORK_SERVICE;
     options.product = "outage";
     options.metastore = edges->store;
     options.kms = edges->kms;
@@ -141,10 +141,19 @@ void sql_service_goes_on_while_the_server_is_down(const struct sql_service *serv
 
 /* ---- processes that race ---- */
 
-enum { RACING_PROCESSES = 4, RACERS = 16, RACE_PARTITIONS = 8 };
+enum {
+    RACING_PROCESSES = 4,
+    RACERS = 16,
+    RACE_PARTITIONS = 8,
+    LONG_RACE_PARTITIONS = 48,
+    RACED_FIRST = 2 /* keys */,
+    OUTAGE_TRIES = 100
+};
 
 struct racer {
     struct ael_session_factory *factory;
+    bool asks_again; /* after an outage */
+    int partitions;
     struct fork_ledger made;
     pthread_t thread;
     int gate;
@@ -154,22 +163,30 @@ static void *race(void *context) {
     struct racer *racer = context;
     struct pollfd descriptor = {.fd = racer->gate, .events = POLLIN};
     (void)poll(&descriptor, 1, -1);
-    for (int i = 0; i < RACE_PARTITIONS; i++) {
-        char partition[16];
+    for (int i = 0; i < racer->partitions; i++) {
+        char partition[24];
         (void)snprintf(partition, sizeof partition, "raced-%d", i);
-        FORK_STATUS(fork_encrypt(racer->factory, partition, &racer->made), AEL_OK);
+        enum ael_status status = fork_encrypt(racer->factory, partition, &racer->made);
+        for (int j = 0; j < OUTAGE_TRIES && racer->asks_again && service_load_is_outage(status); j++) {
+            status = fork_encrypt(racer->factory, partition, &racer->made);
+        }
+        FORK_STATUS(status, AEL_OK);
     }
     return NULL;
 }
 
-_Noreturn static void race_in_child(const struct fork_world *world, int gate, int to) {
+_Noreturn static void race_in_child(const struct fork_world *world, bool asks_again, int gate, int to) {
     struct fork_edges edges;
     struct racer racers[RACERS];
     (void)alarm(service_load_watch_s());
     atomic_store(&fork_wrong, 0);
     FORK_EXPECT(fork_edges_open(world, &edges));
     for (int i = 0; i < RACERS; i++) {
-        racers[i] = (struct racer){.factory = edges.factory, .gate = gate};
+        racers[i] = (struct racer){
+            .factory = edges.factory,
+            .asks_again = asks_again,
+            .partitions = asks_again ? LONG_RACE_PARTITIONS : RACE_PARTITIONS,
+            .gate = gate};
         FORK_EXPECT(pthread_create(&racers[i].thread, NULL, race, &racers[i]) == 0);
     }
     for (int i = 0; i < RACERS; i++) {
@@ -191,7 +208,17 @@ static void take_over(pid_t *children, int from, struct fork_ledger *ledger) {
     }
 }
 
-static void race_in_processes(const struct fork_world *world, struct fork_ledger *ledger) {
+/* Tells whether there were still keys to be made by then. */
+static bool do_in_the_middle(const struct sql_service *service, void (*deed)(void)) {
+    bool begun = sql_service_wait_for_rows(service, service->server, RACED_FIRST);
+    bool over = sql_service_rows(service, service->server) > LONG_RACE_PARTITIONS;
+    deed();
+    return begun && !over;
+}
+
+static void
+race_in_processes(const struct sql_service *service, void (*deed)(void), struct fork_ledger *ledger) {
+    const struct fork_world world = sql_service_world(service, true);
     pid_t children[RACING_PROCESSES];
     int gate[2];
     int records[2];
@@ -203,30 +230,38 @@ static void race_in_processes(const struct fork_world *world, struct fork_ledger
         if (children[i] == 0) {
             (void)close(gate[1]);
             (void)close(records[0]);
-            race_in_child(world, gate[0], records[1]);
+            race_in_child(&world, deed != NULL, gate[0], records[1]);
         }
     }
     (void)close(gate[0]);
     (void)close(records[1]);
     (void)close(gate[1]); /* opens */
+    CU_ASSERT_TRUE(deed == NULL || do_in_the_middle(service, deed));
     take_over(children, records[0], ledger);
     (void)close(records[0]);
 }
 
 /* see tests/support/sql_service.h */
-void sql_service_stores_one_key_for_all_who_race(const struct sql_service *service) {
+void sql_service_stores_one_key_while(const struct sql_service *service, void (*deed)(void)) {
     const struct fork_world world = sql_service_world(service, true);
     struct fork_ledger ledger = {NULL, 0, 0};
-    race_in_processes(&world, &ledger);
-    CU_ASSERT_EQUAL(ledger.count, RACING_PROCESSES * RACERS * RACE_PARTITIONS);
+    race_in_processes(service, deed, &ledger);
+    int partitions =
+        deed == NULL ? RACE_PARTITIONS : LONG_RACE_PARTITIONS; /* so that it is not over before the deed */
+    CU_ASSERT_EQUAL(ledger.count, (size_t)(RACING_PROCESSES * RACERS * partitions));
     long most = sql_service_count(
         service, service->server,
         "SELECT max(n) FROM (SELECT count(*) AS n FROM encryption_key GROUP BY id) AS ids");
     long keys = sql_service_rows(service, service->server);
     printf("%ld keys, %ld of an id at most, ", keys, most);
     CU_ASSERT_TRUE(most == 1 || most == 2); /* two where the minute turned meanwhile */
-    CU_ASSERT_TRUE(keys <= most * (RACE_PARTITIONS + 1));
+    CU_ASSERT_TRUE(keys <= most * (partitions + 1));
     service_load_expect_nothing_lost(&world, &ledger, "kills", 0);
+}
+
+/* see tests/support/sql_service.h */
+void sql_service_stores_one_key_for_all_who_race(const struct sql_service *service) {
+    sql_service_stores_one_key_while(service, NULL);
 }
 
 /* ---- fork ---- */

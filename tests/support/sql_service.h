@@ -58,6 +58,8 @@ void sql_service_goes_on_while_the_server_is_down(const struct sql_service *serv
 
 /* 64 writers want the same keys at once: one row each. */
 void sql_service_stores_one_key_for_all_who_race(const struct sql_service *service);
+/* The same while something is done to the servers, as soon as the first keys are there; NULL = nothing. */
+void sql_service_stores_one_key_while(const struct sql_service *service, void (*deed)(void));
 
 /* A child encrypts for a new and for an old partition and the parent decrypts, and the reverse. */
 void sql_service_forks(const struct sql_service *service, bool carry);

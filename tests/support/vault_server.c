@@ -101,6 +101,21 @@ void vault_server_unseal(void) {
 }
 
 /* see tests/support/vault_server.h */
+void vault_server_hold(void) {
+    companion_hold(&s_engine);
+}
+
+/* see tests/support/vault_server.h */
+void vault_server_go_on(void) {
+    companion_go_on(&s_engine);
+}
+
+/* see tests/support/vault_server.h */
+void vault_server_kill(void) {
+    companion_kill(&s_engine);
+}
+
+/* see tests/support/vault_server.h */
 bool vault_server_token(const char *json, char token[static 256]) {
     char answer[4096];
     return vault_server_api("POST", "auth/token/create", json, answer) == 200 &&

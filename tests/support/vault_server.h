@@ -42,6 +42,12 @@ void vault_server_last_token(char token[static 1024]);
 void vault_server_seal(void);
 void vault_server_unseal(void);
 
+/** Answers nothing and keeps its connections, until it may go on; nothing else is asked of it meanwhile. */
+void vault_server_hold(void);
+void vault_server_go_on(void);
+/** Ends it for good: nothing is asked of it any more. */
+void vault_server_kill(void);
+
 /** Makes a token by "auth/token/create" with these members; false when Vault refuses. */
 bool vault_server_token(const char *json, char token[static 256]);
 

@@ -6,7 +6,7 @@
  */
 #include "tests/support/aws_kms_server.h"
 #include "tests/support/child.h"
-#include "tests/support/soak.h"
+#include "tests/support/kms_crowd.h"
 #include "tests/support/suite.h"
 #include "tests/support/under.h"
 
@@ -20,7 +20,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { FACTORIES = 8, STACK_BYTES = 256 << 10 };
+enum { STACK_BYTES = 256 << 10 };
 
 /* ---- a world: one region, a sealed key ---- */
 
@@ -142,23 +142,6 @@ static int crowd_end(struct crowd *crowd, enum ael_status status) {
 
 /* ---- equal decrypts ---- */
 
-static void test_kms_aws_decrypt__is_one_call_for_all_who_want_a_key_at_once(void) {
-    struct crowd crowd;
-    int count = soak_count(200, 10000);
-    world_begin();
-    aws_kms_server_set(AWS_WEST, "hang");
-    crowd_begin(&crowd, count, open_on_thread);
-    wait_for_joined(count - 1);
-    aws_kms_server_set(AWS_WEST, "open");
-    CU_ASSERT_EQUAL(crowd_end(&crowd, AEL_OK), count);
-    CU_ASSERT_EQUAL(atomic_load(&s_good), count);
-    CU_ASSERT_EQUAL(atomic_load(&s_joined), count - 1);
-    CU_ASSERT_EQUAL(decrypts(), 1);
-    CU_ASSERT_EQUAL(open_sealed(NULL), AEL_OK); /* later ones call again */
-    CU_ASSERT_EQUAL(decrypts(), 2);
-    world_end();
-}
-
 static void test_kms_aws_decrypt__fails_for_all_when_the_kms_refuses(void) {
     struct crowd crowd;
     world_begin();
@@ -248,114 +231,57 @@ static void test_kms_aws_decrypt__does_not_wait_in_a_child_for_its_parents_call(
     world_end();
 }
 
-/* ---- through session factories ---- */
+/* ---- many threads, and a KMS that is dead ---- */
 
-static struct ael_metastore *s_metastore;
-static struct ael_session_factory *s_factories[FACTORIES];
-static struct ael_buf s_record = AEL_BUF_INIT;
-static atomic_int s_turn;
-
-static void factories_begin(size_t count) {
-    struct ael_session_factory_options options = AEL_SESSION_FACTORY_OPTIONS_INIT;
-    options.service = "service";
-    options.product = "product";
-    options.kms = s_kms;
-    options.metastore = s_metastore;
-    for (size_t i = 0; i < count; i++) {
-        CU_ASSERT_FATAL(ael_session_factory_new(&options, &s_factories[i], NULL) == AEL_OK);
-    }
+static void hold(void) {
+    aws_kms_server_set(AWS_WEST, "hang");
 }
 
-static void factories_end(void) {
-    for (size_t i = 0; i < FACTORIES; i++) {
-        ael_session_factory_free(s_factories[i]);
-        s_factories[i] = NULL;
-    }
+static void die(void) {
+    aws_kms_server_set(AWS_WEST, "shut");
 }
 
-/* Encrypts, or decrypts the record if there is one. */
-static enum ael_status use(struct ael_session_factory *factory, const struct ael_call *call) {
-    struct ael_session *session = NULL;
-    struct ael_buf out = AEL_BUF_INIT;
-    struct ael_bytes payload = ael_bytes_from_text("payload");
-    enum ael_status status = ael_session_acquire(factory, "partition", &session, NULL);
-    if (status == AEL_OK) {
-        status = s_record.len == 0
-                     ? ael_session_encrypt_json(session, payload, &out, call, NULL)
-                     : ael_session_decrypt_json(session, ael_buf_view(&s_record), &out, call, NULL);
-    }
-    ael_buf_clear(&out);
-    ael_session_release(session);
-    return status;
+static unsigned generated(void) {
+    return aws_kms_server_count(AWS_WEST, "GenerateDataKey");
 }
 
-static void *use_on_thread(void *status) {
-    size_t turn = (size_t)atomic_fetch_add(&s_turn, 1);
-    size_t count = 0;
-    while (count < FACTORIES && s_factories[count] != NULL) {
-        count++;
-    }
-    *(enum ael_status *)status = use(s_factories[turn % count], NULL);
-    return NULL;
+static unsigned decrypted(void) {
+    return aws_kms_server_count(AWS_WEST, "Decrypt");
 }
 
-static void make_record(void) {
-    struct ael_session *session = NULL;
-    CU_ASSERT_FATAL(ael_session_acquire(s_factories[0], "partition", &session, NULL) == AEL_OK);
-    CU_ASSERT_FATAL(
-        ael_session_encrypt_json(session, ael_bytes_from_text("payload"), &s_record, NULL, NULL) == AEL_OK);
-    ael_session_release(session);
+static void with_patience(struct ael_kms_aws_options *options) {
+    options->connect_timeout_ms = options->try_timeout_ms = KMS_CROWD_PATIENCE_MS;
+}
+
+/* One region, for all are one call there. */
+static void run(void (*check)(const struct kms_crowd_service *service)) {
+    struct kms_crowd_service service = {
+        .hold = hold,
+        .let_go = aws_kms_server_reset,
+        .die = die,
+        .encrypts = generated,
+        .decrypts = decrypted,
+        .joined = "ael.kms.aws.decrypt_joined",
+        .opened = "ael.kms.aws.breaker_opened",
+    };
+    CU_ASSERT_FATAL(aws_kms_server(false) != NULL);
+    aws_kms_server_reset();
+    CU_ASSERT_FATAL(aws_kms_new(1, with_patience, &service.kms, NULL) == AEL_OK);
+    check(&service);
+    aws_kms_server_reset();
+    ael_kms_release(service.kms);
+}
+
+static void test_kms_aws_decrypt__is_one_call_for_all_who_want_a_key_at_once(void) {
+    run(kms_crowd_decrypts_once);
 }
 
 static void test_session__asks_aws_kms_once_for_a_cold_key_on_many_threads(void) {
-    struct crowd crowd;
-    int count = soak_count(200, 10000);
-    world_begin();
-    CU_ASSERT_FATAL(ael_metastore_memory_new(&s_metastore) == AEL_OK);
-    unsigned generated = aws_kms_server_count(AWS_WEST, "GenerateDataKey");
-    factories_begin(1);
-    aws_kms_server_set(AWS_WEST, "hang");
-    crowd_begin(&crowd, count, use_on_thread);
-    while (aws_kms_server_count(AWS_WEST, "GenerateDataKey") == generated) {
-        (void)sched_yield();
-    }
-    aws_kms_server_set(AWS_WEST, "open");
-    CU_ASSERT_EQUAL(crowd_end(&crowd, AEL_OK), count);
-    CU_ASSERT_EQUAL(aws_kms_server_count(AWS_WEST, "GenerateDataKey"), generated + 1);
-    CU_ASSERT_EQUAL(decrypts(), 0);
-    make_record();
-    factories_end();
-    factories_begin(FACTORIES); /* none of them has the key */
-    aws_kms_server_set(AWS_WEST, "hang");
-    crowd_begin(&crowd, count, use_on_thread);
-    wait_for_joined(FACTORIES - 1);
-    aws_kms_server_set(AWS_WEST, "open");
-    CU_ASSERT_EQUAL(crowd_end(&crowd, AEL_OK), count);
-    CU_ASSERT_EQUAL(aws_kms_server_count(AWS_WEST, "GenerateDataKey"), generated + 1);
-    CU_ASSERT_EQUAL(decrypts(), 1);
-    factories_end();
-    ael_buf_clear(&s_record);
-    ael_metastore_release(s_metastore);
-    world_end();
+    run(kms_crowd_makes_and_loads_one_key);
 }
 
 static void test_session__goes_on_warm_while_aws_kms_is_dead_and_answers_cold_in_time(void) {
-    struct ael_call call = AEL_CALL_INIT;
-    world_begin();
-    CU_ASSERT_FATAL(ael_metastore_memory_new(&s_metastore) == AEL_OK);
-    factories_begin(2);
-    make_record();
-    aws_kms_server_set(AWS_WEST, "shut");
-    for (int i = 0; i < 10; i++) { /* the breaker opens on the way */
-        call.deadline_ns = ael_deadline_in_ms(20000);
-        CU_ASSERT_EQUAL(use(s_factories[1], &call), AEL_E_UNREACHABLE);
-        CU_ASSERT(call.deadline_ns > ael_deadline_in_ms(0));
-        CU_ASSERT_EQUAL(use(s_factories[0], NULL), AEL_OK);
-    }
-    factories_end();
-    ael_buf_clear(&s_record);
-    ael_metastore_release(s_metastore);
-    world_end();
+    run(kms_crowd_does_without);
 }
 
 static const struct test_case k_cases[] = {

@@ -6,6 +6,7 @@
 #include "kms/breaker.h"
 
 #include "base/clock.h"
+#include "tests/support/child.h"
 #include "tests/support/suite.h"
 
 #include <ael/hooks.h>
@@ -114,6 +115,32 @@ static void test_breaker__does_not_wait_for_a_trial_that_was_given_up(void) {
     end(&breaker, "ohhh");
 }
 
+static struct ael_breaker *s_breaker;
+
+/* Whose call tries is not here: another one does, and one alone. */
+static int try_in_child(void) {
+    uint32_t number = ael_breaker_begin(s_breaker);
+    if (number == 0 || ael_breaker_begin(s_breaker) != 0) {
+        return 1;
+    }
+    ael_breaker_end(s_breaker, number, AEL_BREAKER_GOOD);
+    return ael_breaker_state(s_breaker) == AEL_BREAKER_CLOSED ? 0 : 2;
+}
+
+static void test_breaker__does_not_wait_in_a_child_for_its_parents_trial(void) {
+    struct ael_breaker breaker;
+    begin(&breaker);
+    fail_until_open(&breaker);
+    ael_clock_advance_for_test(1);
+    uint32_t trial = ael_breaker_begin(&breaker);
+    CU_ASSERT_NOT_EQUAL(trial, 0);
+    s_breaker = &breaker;
+    CU_ASSERT_EQUAL(child_run(try_in_child), 0);
+    CU_ASSERT_TRUE(ael_breaker_begin(&breaker) == 0); /* the parent's goes on */
+    ael_breaker_end(&breaker, trial, AEL_BREAKER_GOOD);
+    end(&breaker, "ohc");
+}
+
 /* Callers of before it opened end while the trial is under way. */
 static void test_breaker__leaves_the_trial_alone_when_earlier_calls_end(void) {
     struct ael_breaker breaker;
@@ -146,6 +173,8 @@ static const struct test_case k_cases[] = {
     {"one call tries, and closes it", test_breaker__lets_one_try_and_closes_when_that_is_good},
     {"it waits longer each time", test_breaker__waits_longer_each_time_it_is_bad_again},
     {"earlier calls leave the trial alone", test_breaker__leaves_the_trial_alone_when_earlier_calls_end},
+    {"a child does not wait for its parent's trial",
+     test_breaker__does_not_wait_in_a_child_for_its_parents_trial},
     {"a trial that was given up", test_breaker__does_not_wait_for_a_trial_that_was_given_up},
 };
 

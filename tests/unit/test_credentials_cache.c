@@ -175,6 +175,45 @@ static void test_cache_refused__makes_the_next_caller_fetch(void) {
     end(&world);
 }
 
+static int get_other(struct world *world, const struct ael_credentials *refused) {
+    struct ael_credentials *credentials = NULL;
+    enum ael_status status =
+        ael_credentials_cache_get_other(world->cache, NULL, refused, &credentials, &world->err);
+    if (status != AEL_OK) {
+        return -(int)status;
+    }
+    struct ael_bytes id = ael_credentials_access_key_id(credentials);
+    int number = id.data[4] - '0';
+    ael_credentials_release(credentials);
+    return number;
+}
+
+/* One of several services refused them: the others go on with them while there are no others. */
+static void test_cache_get_other__gives_what_another_service_refused_until_the_end(void) {
+    struct world world;
+    struct ael_credentials *first = NULL;
+    begin(&world, 3600);
+    CU_ASSERT_FATAL(ael_credentials_cache_get(world.cache, NULL, &first, NULL) == AEL_OK);
+    atomic_store(&world.source.fail, AEL_E_UNREACHABLE);
+    ael_credentials_cache_refused(world.cache, first);
+    CU_ASSERT_EQUAL(get_other(&world, first), -(int)AEL_E_UNREACHABLE);
+    CU_ASSERT_STRING_EQUAL(world.err.detail, "failure 2");
+    CU_ASSERT_EQUAL(get_other(&world, NULL), 1);
+    CU_ASSERT_EQUAL(get_other(&world, NULL), 1);
+    CU_ASSERT_EQUAL(atomic_load(&world.source.fetches), 2); /* not for each call */
+    CU_ASSERT_EQUAL(get(&world), -(int)AEL_E_UNREACHABLE);
+    ael_clock_advance_for_test(31);
+    CU_ASSERT_EQUAL(get_other(&world, NULL), 1);
+    CU_ASSERT_EQUAL(atomic_load(&world.source.fetches), 4);
+    ael_clock_advance_for_test(3600);
+    CU_ASSERT_EQUAL(get_other(&world, NULL), -(int)AEL_E_UNREACHABLE);
+    atomic_store(&world.source.fail, AEL_OK);
+    CU_ASSERT_EQUAL(get_other(&world, first), 6);
+    CU_ASSERT_EQUAL(get_other(&world, NULL), 6);
+    ael_credentials_release(first);
+    end(&world);
+}
+
 /* ---- several callers ---- */
 
 struct caller {
@@ -266,6 +305,29 @@ static void test_cache_get__leaves_its_call_time_while_there_are_old_ones(void) 
     join(&refresher, 1);
     CU_ASSERT_EQUAL(refresher.got, 1);
     CU_ASSERT_EQUAL(ael_call_check(&call), AEL_OK);
+    end(&world);
+}
+
+/* What there was ends while one fetches in half of its time: the other half is there to fetch in. */
+static void test_cache_get__takes_its_whole_time_when_the_old_ones_end_meanwhile(void) {
+    struct world world;
+    struct caller refresher;
+    struct ael_call call = AEL_CALL_INIT;
+    begin(&world, 3600);
+    CU_ASSERT_EQUAL(get(&world), 1);
+    ael_clock_advance_for_test(3400);
+    atomic_store(&world.source.hold, true);
+    call.deadline_ns = ael_deadline_in_ms(600000);
+    refresher = (struct caller){.world = &world, .call = &call};
+    CU_ASSERT_FATAL(pthread_create(&refresher.thread, NULL, run_caller, &refresher) == 0);
+    wait_inside(&world);
+    ael_clock_advance_for_test(301);
+    for (int i = 0; i < 2000 && atomic_load(&world.source.fetches) < 3; i++) {
+        (void)poll(NULL, 0, 1);
+    }
+    atomic_store(&world.source.hold, false);
+    join(&refresher, 1);
+    CU_ASSERT_EQUAL(refresher.got, 3);
     end(&world);
 }
 
@@ -413,10 +475,13 @@ static const struct test_case k_cases[] = {
     {"failed refreshes are survived until the end", test_cache_get__survives_failed_refreshes_until_the_end},
     {"what has ended already is refused", test_cache_get__refuses_what_has_ended_already},
     {"refused credentials are fetched anew", test_cache_refused__makes_the_next_caller_fetch},
+    {"what another service refused",
+     test_cache_get_other__gives_what_another_service_refused_until_the_end},
     {"one fetches for all", test_cache_get__lets_one_fetch_for_all},
     {"others go on with the old ones", test_cache_get__goes_on_with_the_old_while_one_refreshes},
     {"a refresh that hangs leaves its call time",
      test_cache_get__leaves_its_call_time_while_there_are_old_ones},
+    {"old ones that end meanwhile", test_cache_get__takes_its_whole_time_when_the_old_ones_end_meanwhile},
     {"a failure is shared, a deadline is not", test_cache_get__shares_a_failure_but_no_deadline},
     {"a failure that was made good is not shared",
      test_cache_get__shares_no_failure_that_another_fetch_made_good},

@@ -78,6 +78,10 @@ static void test_json_secret_feed__refuses_what_no_key_has(void) {
     static const char *const k_texts[] = {
         "{\"Plaintext\":\"a\\nb\"}",
         "{\"Plaintext\":\"a\\u0041\"}",
+        "{\"Plaintext\":\"a b\"}",
+        "{\"Plaintext\":\"a\r\nX: b\"}",
+        "{\"Plaintext\":\"\x7f\"}",
+        "{\"Plaintext\":\"\xc3\xa4\"}",
         "{\"Plaintext\":\"a\",\"Plaintext\":\"b\"}",
     };
     struct outcome outcome;

@@ -231,6 +231,45 @@ static void check_file(const char *name, struct ael_bytes json) {
     ael_key_record_buf_clear(&record);
 }
 
+/* A blank before it, and the reader of any layout reads it, not that of the canonical one: to the same end. */
+static void check_both_ways(const char *name, struct ael_bytes json) {
+    struct ael_key_record_buf direct = AEL_KEY_RECORD_BUF_INIT;
+    struct ael_key_record_buf scanned = AEL_KEY_RECORD_BUF_INIT;
+    struct ael_buf text = AEL_BUF_INIT;
+    CU_ASSERT_EQUAL(ael_buf_append(&text, ael_bytes_from_text(" ")), AEL_OK);
+    CU_ASSERT_EQUAL(ael_buf_append(&text, json), AEL_OK);
+    enum ael_status status = ael_key_record_from_json(json, &direct, NULL);
+    bool same = ael_key_record_from_json(ael_buf_view(&text), &scanned, NULL) == status;
+    same = same && ael_key_record_equal(&direct.record, &scanned.record);
+    CU_ASSERT(same);
+    if (!same) {
+        printf("%s: %s\n", name, ael_status_name(status));
+    }
+    ael_buf_clear(&text);
+    ael_key_record_buf_clear(&direct);
+    ael_key_record_buf_clear(&scanned);
+}
+
+static void test_ael_key_record_from_json__reads_each_layout_alike(void) {
+    CU_ASSERT(test_corpus_visit(AEL_TEST_SOURCE_DIR "/tests/fuzz/corpus/key_record", check_both_ways) > 90);
+}
+
+/* Each text is cut off at each place, and has each of its bytes changed. */
+static void test_ael_key_record_from_json__reads_what_is_nearly_canonical_alike(void) {
+    static const char k_text[] = "{\"Revoked\":true,\"Created\":1700000040,\"Key\":\"AAECAw==\","
+                                 "\"ParentKeyMeta\":{\"KeyId\":\"_SK_a\",\"Created\":1700000000}}";
+    static const char k_others[] = "\0 \"\\,:{}0-.e\x7f\x80\xff";
+    for (size_t at = 0; at < sizeof k_text - 1; at++) {
+        char text[sizeof k_text];
+        check_both_ways("cut off", (struct ael_bytes){(const uint8_t *)k_text, at});
+        for (size_t i = 0; i < sizeof k_others - 1; i++) {
+            memcpy(text, k_text, sizeof text);
+            text[at] = k_others[i];
+            check_both_ways(text, (struct ael_bytes){(const uint8_t *)text, sizeof text - 1});
+        }
+    }
+}
+
 static void test_ael_key_record_from_json__reads_what_others_wrote(void) {
     CU_ASSERT(test_corpus_visit(AEL_TEST_SOURCE_DIR "/tests/fuzz/corpus/key_record", check_file) > 90);
 }
@@ -245,6 +284,9 @@ static const struct test_case k_cases[] = {
     {"a text too long is refused before anything is allocated",
      test_ael_key_record_from_json__refuses_before_it_allocates},
     {"a key up to the limit is read", test_ael_key_record_from_json__takes_keys_up_to_the_limit},
+    {"each layout is read alike", test_ael_key_record_from_json__reads_each_layout_alike},
+    {"what is nearly canonical is read alike",
+     test_ael_key_record_from_json__reads_what_is_nearly_canonical_alike},
     {"what other implementations wrote is read", test_ael_key_record_from_json__reads_what_others_wrote},
 };
 

@@ -12,6 +12,8 @@
 #include <ael/hooks.h>
 #include <ael/sys/kms_backend.h>
 
+#include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -37,6 +39,8 @@ struct world {
     struct ael_secret *key;
     struct ael_buf sealed;
     struct ael_error err;
+    struct ael_cancel *cancel; /* of a call on another thread, and what came of it */
+    enum ael_status status;
 };
 
 static void
@@ -160,6 +164,34 @@ static void test_kms_aws_encrypt__leaves_out_a_region_that_is_down(void) {
     world_end(&world);
 }
 
+static void *seal_on_thread(void *context) {
+    struct world *world = context;
+    struct ael_call call = AEL_CALL_INIT;
+    call.cancel = world->cancel;
+    world->status = ael_kms_encrypt_key(world->kms, &call, world->key, &world->sealed, &world->err);
+    return NULL;
+}
+
+/* No key was encrypted, so that none lacks a region. */
+static void test_kms_aws_encrypt__leaves_out_no_region_when_it_is_cancelled(void) {
+    struct world world;
+    pthread_t thread;
+    world_begin(&world);
+    CU_ASSERT_EQUAL_FATAL(ael_cancel_new(&world.cancel), AEL_OK);
+    aws_kms_server_set(AWS_EAST, "hang");
+    unsigned before = aws_kms_server_count(AWS_EAST, "Encrypt");
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, seal_on_thread, &world), 0);
+    while (aws_kms_server_count(AWS_EAST, "Encrypt") == before) {
+        (void)sched_yield();
+    }
+    ael_cancel_trigger(world.cancel);
+    (void)pthread_join(thread, NULL);
+    CU_ASSERT_EQUAL(world.status, AEL_E_CANCELLED);
+    CU_ASSERT_EQUAL(atomic_load(&s_left_out), 0);
+    ael_cancel_free(world.cancel);
+    world_end(&world);
+}
+
 static void test_kms_aws_decrypt__falls_back_to_the_other_region(void) {
     struct world world;
     struct ael_kms *west_alone = NULL;
@@ -273,6 +305,22 @@ static void test_kms_aws_decrypt__goes_on_when_a_region_gives_another_keys_plain
     world_end(&world);
 }
 
+/* East might know the key, but a proxy answers there. */
+static void test_kms_aws_decrypt__gives_no_verdict_while_a_region_did_not_answer(void) {
+    struct world world;
+    struct ael_buf other = AEL_BUF_INIT;
+    world_begin(&world);
+    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(ael_kms_encrypt_key(world.kms, NULL, world.key, &other, NULL), AEL_OK);
+    struct ael_buf one = mixed(ael_buf_view(&world.sealed), ael_buf_view(&other), true, false);
+    aws_kms_server_say(AWS_EAST, "HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n<html>Log in.</html>\n");
+    CU_ASSERT_EQUAL(open_with(&world, world.kms, ael_buf_view(&one), 0), AEL_E_BACKEND);
+    CU_ASSERT_TRUE(says(&world, "us-east-1"));
+    ael_buf_clear(&one);
+    ael_buf_clear(&other);
+    world_end(&world);
+}
+
 /* The data keys of two regions, each under the other's name; and a region that is there twice. */
 static void test_kms_aws_decrypt__refuses_data_keys_that_were_exchanged(void) {
     struct ael_kms_aws_envelope envelope;
@@ -366,6 +414,19 @@ static void test_kms_aws__tries_again_so_often_and_opens_the_breaker(void) {
     world_end(&world);
 }
 
+/* West fails at once and would be tried again, but east has the key by then: a failure of west's all the same. */
+static void test_kms_aws_decrypt__opens_the_breaker_of_a_region_that_is_not_waited_for(void) {
+    struct world world;
+    world_begin(&world);
+    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    aws_kms_server_say(AWS_WEST, "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
+    for (int i = 0; i < 6; i++) {
+        CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
+    }
+    CU_ASSERT(atomic_load(&s_opened) >= 1);
+    world_end(&world);
+}
+
 static void with_short_tries(struct ael_kms_aws_options *options) {
     options->try_timeout_ms = 300;
 }
@@ -390,8 +451,10 @@ static void test_kms_aws__refuses_answers_without_a_key(void) {
         const char *body;
         enum ael_status status;
     } k_answers[] = {
-        {"{\"KeyId\":\"a\"}", AEL_E_KMS},
-        {"{\"KeyId\":\"a\",\"Plaintext\":\"\"}", AEL_E_KMS},
+        {"{}", AEL_E_BACKEND},
+        {"{\"status\":\"ok\"}", AEL_E_BACKEND},
+        {"{\"KeyId\":\"a\"}", AEL_E_BACKEND},
+        {"{\"KeyId\":\"a\",\"Plaintext\":\"\"}", AEL_E_BACKEND},
         {"{\"KeyId\":\"a\",\"Plaintext\":\"AAAA\"}", AEL_E_KMS},
         {"{\"KeyId\":\"a\",\"Plaintext\":\"A\"}", AEL_E_BACKEND},
         {"{\"KeyId\":\"a\",\"Plaintext\":\"****\"}", AEL_E_BACKEND},
@@ -440,6 +503,140 @@ static void test_kms_aws_decrypt__asks_another_region_when_the_first_is_slow(voi
     }
     CU_ASSERT_EQUAL(aws_kms_server_count(AWS_EAST, "Decrypt"), east + 6);
     CU_ASSERT(aws_kms_server_count(AWS_WEST, "Decrypt") >= west);
+    world_end(&world);
+}
+
+/* ---- time that is not the endpoint's ---- */
+
+enum { CALLERS = 6 };
+
+/* Credentials of a program, which does something before that. */
+static void credentials_of_program_begin(const char *before) {
+    const struct aws_kms_server *server = aws_kms_server(false);
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/program.sh", server->folder);
+    FILE *script = fopen(path, "w");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(script);
+    fprintf(
+        script, "%s\necho '{\"Version\":1,\"AccessKeyId\":\"%s\",\"SecretAccessKey\":\"%s\"}'\n", before,
+        server->access_key, server->secret_key);
+    (void)fclose(script);
+    (void)snprintf(path, sizeof path, "%s/program.ini", server->folder);
+    FILE *config = fopen(path, "w");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(config);
+    fprintf(config, "[default]\ncredential_process = /bin/sh %s/program.sh\n", server->folder);
+    (void)fclose(config);
+    setenv("AWS_CONFIG_FILE", path, 1);
+    setenv("AWS_SHARED_CREDENTIALS_FILE", path, 1);
+    unsetenv("AWS_ACCESS_KEY_ID");
+    unsetenv("AWS_SECRET_ACCESS_KEY");
+}
+
+static void credentials_of_program_end(void) {
+    const struct aws_kms_server *server = aws_kms_server(false);
+    unsetenv("AWS_CONFIG_FILE");
+    unsetenv("AWS_SHARED_CREDENTIALS_FILE");
+    setenv("AWS_ACCESS_KEY_ID", server->access_key, 1);
+    setenv("AWS_SECRET_ACCESS_KEY", server->secret_key, 1);
+}
+
+struct caller {
+    pthread_t thread;
+    struct ael_kms *kms;
+    struct ael_secret *key;
+    uint32_t timeout_ms;
+    enum ael_status status;
+};
+
+static void *run_caller(void *context) {
+    struct caller *caller = context;
+    struct ael_call call = AEL_CALL_INIT;
+    struct ael_buf sealed = AEL_BUF_INIT;
+    call.deadline_ns = ael_deadline_in_ms(caller->timeout_ms);
+    caller->status = ael_kms_encrypt_key(caller->kms, &call, caller->key, &sealed, NULL);
+    ael_buf_clear(&sealed);
+    return NULL;
+}
+
+/* Returns how many of them ended well. */
+static int seal_at_once(const struct world *world, uint32_t timeout_ms) {
+    struct caller callers[CALLERS];
+    int good = 0;
+    for (int i = 0; i < CALLERS; i++) {
+        callers[i] = (struct caller){.kms = world->kms, .key = world->key, .timeout_ms = timeout_ms};
+        CU_ASSERT_EQUAL_FATAL(pthread_create(&callers[i].thread, NULL, run_caller, &callers[i]), 0);
+    }
+    for (int i = 0; i < CALLERS; i++) {
+        (void)pthread_join(callers[i].thread, NULL);
+        good += callers[i].status == AEL_OK ? 1 : 0;
+    }
+    return good;
+}
+
+/* Most of the callers' time went by before the region was asked. */
+static void test_kms_aws__does_not_blame_a_region_for_slow_credentials(void) {
+    struct world world;
+    world_begin_with(&world, 1, NULL);
+    credentials_of_program_begin("sleep 1.3");
+    aws_kms_server_set(AWS_WEST, "hang");
+    CU_ASSERT_EQUAL(seal_at_once(&world, 1700), 0);
+    CU_ASSERT_EQUAL(atomic_load(&s_opened), 0);
+    aws_kms_server_reset();
+    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    credentials_of_program_end();
+    world_end(&world);
+}
+
+static void with_late_hedging(struct ael_kms_aws_options *options) {
+    options->no_hedging = false;
+    options->hedge_delay_ms = 1000;
+}
+
+static void test_kms_aws_decrypt__hedges_no_wait_for_credentials(void) {
+    struct world world;
+    struct ael_kms *other = NULL;
+    world_begin(&world);
+    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    credentials_of_program_begin("sleep 1.3");
+    CU_ASSERT_EQUAL_FATAL(aws_kms_new(2, with_late_hedging, &other, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(open_with(&world, other, ael_buf_view(&world.sealed), 0), AEL_OK);
+    CU_ASSERT_EQUAL(atomic_load(&s_hedges), 0);
+    ael_kms_release(other);
+    credentials_of_program_end();
+    world_end(&world);
+}
+
+static void with_one_connection(struct ael_kms_aws_options *options) {
+    options->max_connections = 1;
+    options->try_timeout_ms = 500;
+    options->max_tries = 1;
+}
+
+/* One is answered; the others wait for its connection, which tells nothing about the region. */
+static void test_kms_aws__does_not_blame_a_region_for_a_wait_for_a_connection(void) {
+    struct world world;
+    world_begin_with(&world, 1, with_one_connection);
+    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    aws_kms_server_delay(AWS_WEST, 350);
+    CU_ASSERT(seal_at_once(&world, 10000) < CALLERS);
+    CU_ASSERT(seal_at_once(&world, 10000) < CALLERS);
+    CU_ASSERT_EQUAL(atomic_load(&s_opened), 0);
+    world_end(&world);
+}
+
+/* A region that the account has not switched on does not know its credentials; the program gives them once. */
+static void test_kms_aws__goes_on_with_credentials_that_one_region_refuses(void) {
+    struct world world;
+    world_begin(&world);
+    credentials_of_program_begin("mkdir \"${0%.sh}.once\" 2>/dev/null || exit 1");
+    aws_kms_server_say(
+        AWS_EAST,
+        "HTTP/1.1 400 Bad\r\nContent-Length: 40\r\n\r\n{\"__type\":\"UnrecognizedClientException\"}");
+    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(regions_in(&world), 1);
+    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
+    credentials_of_program_end();
     world_end(&world);
 }
 
@@ -607,19 +804,28 @@ static const struct test_case k_cases[] = {
     {"sealed for each region",
      test_kms_aws_encrypt__seals_for_each_region_and_asks_the_preferred_one_for_the_key},
     {"a region that is down is left out", test_kms_aws_encrypt__leaves_out_a_region_that_is_down},
+    {"who is cancelled leaves out no region",
+     test_kms_aws_encrypt__leaves_out_no_region_when_it_is_cancelled},
     {"decrypt falls back", test_kms_aws_decrypt__falls_back_to_the_other_region},
     {"a closed connection is made anew", test_kms_aws__connects_anew_when_the_server_has_closed},
     {"a connection is kept", test_kms_aws__keeps_its_connection},
     {"aliases", test_kms_aws_new__takes_aliases_whose_arn_names_the_region},
     {"the encryption context binds", test_kms_aws__binds_the_encryption_context},
     {"another key's plaintext", test_kms_aws_decrypt__goes_on_when_a_region_gives_another_keys_plaintext},
+    {"no verdict without an answer", test_kms_aws_decrypt__gives_no_verdict_while_a_region_did_not_answer},
     {"data keys that were exchanged", test_kms_aws_decrypt__refuses_data_keys_that_were_exchanged},
     {"envelopes that are none", test_kms_aws_envelope_parse__refuses_what_is_none},
     {"what is wrong with an envelope is named", test_kms_aws_decrypt__names_what_is_wrong_with_an_envelope},
     {"tries and breaker", test_kms_aws__tries_again_so_often_and_opens_the_breaker},
+    {"the breaker of a region that is not waited for",
+     test_kms_aws_decrypt__opens_the_breaker_of_a_region_that_is_not_waited_for},
     {"deadlines", test_kms_aws__ends_with_its_deadline},
     {"answers without a key", test_kms_aws__refuses_answers_without_a_key},
     {"a slow region is hedged", test_kms_aws_decrypt__asks_another_region_when_the_first_is_slow},
+    {"slow credentials", test_kms_aws__does_not_blame_a_region_for_slow_credentials},
+    {"slow credentials and hedging", test_kms_aws_decrypt__hedges_no_wait_for_credentials},
+    {"a wait for a connection", test_kms_aws__does_not_blame_a_region_for_a_wait_for_a_connection},
+    {"credentials that one region refuses", test_kms_aws__goes_on_with_credentials_that_one_region_refuses},
     {"options that are wrong are named", test_kms_aws_new__names_the_option_that_is_wrong},
     {"a key that is not there, a wrong secret",
      test_kms_aws__names_a_key_that_is_not_there_and_a_wrong_secret},

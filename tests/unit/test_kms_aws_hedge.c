@@ -94,11 +94,15 @@ static unsigned decrypts(int place) {
 
 /* ---- hedging: west takes longer than anybody waits, east EAST_MS ---- */
 
-/* What happens while a call is under way; the caller leaves the server alone meanwhile. */
+/*
+ * What happens while a call is under way; the caller leaves the server alone meanwhile. Whoever is asked has counted it before
+ * anyone answers: a request that nobody waits for any more is not counted late, as one of the next call's.
+ */
 struct course {
-    bool west; /* is asked */
+    bool west;      /* is asked */
+    bool west_wins; /* else east answers */
     int64_t until_hedge_ms;
-    int64_t east_ms;
+    int64_t answer_ms;
     unsigned west_before;
     unsigned east_before;
 };
@@ -118,11 +122,9 @@ static void *run_course(void *context) {
     }
     pass_ms(course->until_hedge_ms);
     wait_for_more(AWS_EAST, course->east_before);
-    pass_ms(course->east_ms);
-    aws_kms_server_set(AWS_EAST, "open");
-    if (decrypts(AWS_EAST) == course->east_before) {
-        aws_kms_server_set(AWS_WEST, "open");
-    }
+    bool east = decrypts(AWS_EAST) > course->east_before; /* if not, the test fails, but ends */
+    pass_ms(course->answer_ms);
+    aws_kms_server_set(east && !course->west_wins ? AWS_EAST : AWS_WEST, "open");
     return NULL;
 }
 
@@ -149,7 +151,8 @@ static void with_hedging(struct ael_kms_aws_options *options) {
 
 static void lose_three_times(void) {
     for (int i = 0; i < 3; i++) {
-        int64_t took_ms = open_meanwhile((struct course){true, HEDGE_MS, EAST_MS, 0, 0});
+        int64_t took_ms =
+            open_meanwhile((struct course){.west = true, .until_hedge_ms = HEDGE_MS, .answer_ms = EAST_MS});
         CU_ASSERT(took_ms * 10 <= HEDGE_MS * 10 + EAST_MS * 11);
         CU_ASSERT_EQUAL(atomic_load(&s_hedges), i + 1);
         CU_ASSERT_EQUAL(atomic_load(&s_won), i + 1);
@@ -160,9 +163,9 @@ static void test_kms_aws_decrypt__costs_a_hedge_at_first_and_nothing_from_the_fi
     world_begin(2, with_hedging);
     lose_three_times();
     /* East goes first now, and west has its chance beside it. */
-    CU_ASSERT_EQUAL(open_meanwhile((struct course){true, 0, EAST_MS - 1, 0, 0}), EAST_MS - 1);
+    CU_ASSERT_EQUAL(open_meanwhile((struct course){.west = true, .answer_ms = EAST_MS - 1}), EAST_MS - 1);
     for (int i = 5; i < 9; i++) {
-        int64_t took_ms = open_meanwhile((struct course){false, 0, EAST_MS - 1, 0, 0});
+        int64_t took_ms = open_meanwhile((struct course){.answer_ms = EAST_MS - 1});
         CU_ASSERT(took_ms * 10 <= EAST_MS * 15);
     }
     CU_ASSERT_EQUAL(atomic_load(&s_hedges), 3);
@@ -172,10 +175,8 @@ static void test_kms_aws_decrypt__costs_a_hedge_at_first_and_nothing_from_the_fi
 static void test_kms_aws_decrypt__puts_a_region_first_again_when_a_probe_wins(void) {
     world_begin(2, with_hedging);
     lose_three_times();
-    aws_kms_server_set(AWS_WEST, "open");
-    aws_kms_server_set(AWS_EAST, "hang");
-    CU_ASSERT_EQUAL(open_sealed(), AEL_OK); /* the probe is answered */
-    aws_kms_server_set(AWS_EAST, "open");
+    (void)open_meanwhile((struct course){.west = true, .west_wins = true});
+    aws_kms_server_reset();
     unsigned west = decrypts(AWS_WEST);
     unsigned east = decrypts(AWS_EAST);
     CU_ASSERT_EQUAL(open_sealed(), AEL_OK);
@@ -189,10 +190,10 @@ static void test_kms_aws_decrypt__probes_a_slow_region_every_ten_seconds_alone(v
     world_begin(2, with_hedging);
     lose_three_times();
     for (int i = 0; i < 3; i++) {
-        (void)open_meanwhile((struct course){true, 0, 1, 0, 0});
-        (void)open_meanwhile((struct course){false, 0, 1, 0, 0});
+        (void)open_meanwhile((struct course){.west = true, .answer_ms = 1});
+        (void)open_meanwhile((struct course){.answer_ms = 1});
         pass_ms(9000);
-        (void)open_meanwhile((struct course){false, 0, 1, 0, 0});
+        (void)open_meanwhile((struct course){.answer_ms = 1});
         pass_ms(1000);
     }
     world_end();
@@ -203,13 +204,25 @@ static void test_kms_aws_decrypt__hedges_after_what_is_usual(void) {
     world_begin(2, with_hedging);
     aws_kms_server_set(AWS_EAST, "open");
     lose_three_times();
-    (void)open_meanwhile((struct course){true, 0, EAST_MS, 0, 0});
+    (void)open_meanwhile((struct course){.west = true, .answer_ms = EAST_MS});
     pass_ms(10000);
-    aws_kms_server_set(AWS_WEST, "open");
-    aws_kms_server_set(AWS_EAST, "hang");
-    CU_ASSERT_EQUAL(open_sealed(), AEL_OK); /* the probe: west goes first again */
-    int64_t took_ms = open_meanwhile((struct course){true, EAST_MS, EAST_MS, 0, 0});
+    (void)open_meanwhile(
+        (struct course){.west = true, .west_wins = true}); /* the probe: west goes first again */
+    int64_t took_ms =
+        open_meanwhile((struct course){.west = true, .until_hedge_ms = EAST_MS, .answer_ms = EAST_MS});
     CU_ASSERT_EQUAL(took_ms, 2 * EAST_MS);
+    world_end();
+}
+
+/* West fails at once, and east is asked for that: no hedge was begun, and none is won. */
+static void test_kms_aws_decrypt__counts_no_hedge_where_a_region_has_failed(void) {
+    world_begin(2, with_hedging);
+    aws_kms_server_say(AWS_WEST, "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
+    for (int i = 0; i < 3; i++) {
+        CU_ASSERT_EQUAL(open_sealed(), AEL_OK);
+    }
+    CU_ASSERT_EQUAL(atomic_load(&s_hedges), 0);
+    CU_ASSERT_EQUAL(atomic_load(&s_won), 0);
     world_end();
 }
 
@@ -249,6 +262,7 @@ static const struct test_case k_cases[] = {
     {"a probe that wins", test_kms_aws_decrypt__puts_a_region_first_again_when_a_probe_wins},
     {"a probe every ten seconds", test_kms_aws_decrypt__probes_a_slow_region_every_ten_seconds_alone},
     {"a hedge after what is usual", test_kms_aws_decrypt__hedges_after_what_is_usual},
+    {"a failure is no hedge", test_kms_aws_decrypt__counts_no_hedge_where_a_region_has_failed},
     {"the breaker tells what it does", test_kms_aws__tells_what_its_breaker_does},
 };
 

@@ -8,13 +8,17 @@
 #include "tests/support/gcp_stub.h"
 #include "tests/support/suite.h"
 
+#include <ael/memory.h>
 #include <ael/sys/kms_backend.h>
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static atomic_int s_failed;
 
 /* ---- a world: a stub, a KMS, a key, and the key encrypted ---- */
 
@@ -28,17 +32,22 @@ struct world {
 
 typedef void (*more_fn)(struct gcp_stub *stub, struct ael_kms_gcp_options *options);
 
-static void world_begin(struct world *world, more_fn more) {
+/* With TLS when a certificate's name is given. */
+static void world_begin_as(struct world *world, const char *name, more_fn more) {
     struct ael_kms_gcp_options options = AEL_KMS_GCP_OPTIONS_INIT;
     memset(world, 0, sizeof *world);
     world->sealed = (struct ael_buf)AEL_BUF_INIT;
-    CU_ASSERT_FATAL(gcp_stub_start(&world->stub));
+    CU_ASSERT_FATAL(name == NULL ? gcp_stub_start(&world->stub) : gcp_stub_start_tls(&world->stub, name));
     gcp_stub_options(&world->stub, &options);
     if (more != NULL) {
         more(&world->stub, &options);
     }
     CU_ASSERT_EQUAL_FATAL(ael_kms_gcp_new(&options, &world->kms, &world->err), AEL_OK);
     CU_ASSERT_EQUAL_FATAL(ael_secret_new_random(32, &world->key), AEL_OK);
+}
+
+static void world_begin(struct world *world, more_fn more) {
+    world_begin_as(world, NULL, more);
 }
 
 static void world_end(struct world *world) {
@@ -455,6 +464,44 @@ static void test_kms_gcp__hands_on_that_a_callback_failed(void) {
     world_end(&world);
 }
 
+/* The second time it takes until half of the call's time is over. */
+static enum ael_status give_late(
+    void *context,
+    const struct ael_call *call,
+    struct ael_secret **token,
+    int64_t *lifetime_s,
+    struct ael_error *err) {
+    if (s_asked == 1) {
+        s_asked++;
+        ael_clock_advance_for_test(101);
+        return ael_call_check(call);
+    }
+    enum ael_status status = give(context, call, token, lifetime_s, err);
+    *lifetime_s = 300;
+    return status;
+}
+
+static void use_late_callback(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
+    use_callback(stub, options);
+    options->token = give_late;
+}
+
+/* The old token ends while another one is asked for in half of a call's time: the other half is there to ask in. */
+static void test_kms_gcp__takes_its_whole_time_when_a_token_ends_meanwhile(void) {
+    struct world world;
+    struct ael_call call = AEL_CALL_INIT;
+    ael_clock_set_for_test(1700000000, INT64_C(1000000000000));
+    world_begin(&world, use_late_callback);
+    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    ael_clock_advance_for_test(250);
+    call.deadline_ns = ael_deadline_in_ms(200000);
+    ael_buf_clear(&world.sealed);
+    CU_ASSERT_EQUAL(ael_kms_encrypt_key(world.kms, &call, world.key, &world.sealed, &world.err), AEL_OK);
+    CU_ASSERT_EQUAL(s_asked, 3);
+    world_end(&world);
+    ael_clock_reset_for_test();
+}
+
 /* ---- checksums ---- */
 
 /* Replaces the first of two texts by the second, of the same length. */
@@ -706,6 +753,74 @@ static void test_kms_gcp_decrypt__refuses_what_is_none_of_its_own_without_asking
     world_end(&world);
 }
 
+/* ---- TLS ---- */
+
+static void use_account_too(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
+    use_account(stub, options);
+    options->connect_timeout_ms = 20000; /* valgrind takes its time over handshakes */
+}
+
+static void take_time(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
+    (void)stub;
+    options->connect_timeout_ms = 20000;
+}
+
+static void test_kms_gcp__speaks_tls_with_kms_and_who_gives_tokens(void) {
+    static const more_fn k_ways[] = {take_time, use_account_too};
+    for (size_t i = 0; i < sizeof k_ways / sizeof k_ways[0]; i++) {
+        struct world world;
+        world_begin_as(&world, "IP:127.0.0.1", k_ways[i]);
+        expect_round_trip(&world);
+        CU_ASSERT_STRING_EQUAL(world.stub.complaint, "");
+        CU_ASSERT_EQUAL(world.stub.encrypts, 1);
+        CU_ASSERT_EQUAL(world.stub.metadata + world.stub.assertions, 1);
+        CU_ASSERT(tls_front_bytes(world.stub.front) > 1000);
+        world_end(&world);
+    }
+}
+
+static void no_ca(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
+    take_time(stub, options);
+    options->ca_file = NULL; /* the system's */
+}
+
+static void no_ca_and_an_account(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
+    use_account_too(stub, options);
+    options->ca_file = NULL;
+}
+
+static struct tls_front *s_other_front;
+
+static void another_ca(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
+    take_time(stub, options);
+    options->ca_file = tls_front_ca_file(s_other_front);
+}
+
+/* Neither a key nor a token, nor a request at all, goes to a server that is not the one it says it is. */
+static void expect_nothing_sent(const char *name, more_fn more) {
+    struct world world;
+    world_begin_as(&world, name, more);
+    CU_ASSERT_EQUAL(seal(&world), AEL_E_BACKEND);
+    CU_ASSERT(says(&world, "certificate"));
+    CU_ASSERT_EQUAL(open_text(&world, ael_bytes_from_text("gcp-kms:v1:AAAA")), AEL_E_BACKEND);
+    CU_ASSERT(tls_front_connections(world.stub.front) > 0);
+    CU_ASSERT_EQUAL(tls_front_bytes(world.stub.front), 0);
+    CU_ASSERT_EQUAL(world.stub.encrypts + world.stub.decrypts + world.stub.assertions, 0);
+    world_end(&world);
+}
+
+static void test_kms_gcp__sends_nothing_to_a_stranger(void) {
+    s_other_front = tls_front_start("IP:127.0.0.1", "http://127.0.0.1:1");
+    CU_ASSERT_FATAL(s_other_front != NULL);
+    expect_nothing_sent("DNS:cloudkms.googleapis.com", take_time);
+    expect_nothing_sent("DNS:cloudkms.googleapis.com", use_account_too);
+    expect_nothing_sent("IP:127.0.0.2", take_time);
+    expect_nothing_sent("IP:127.0.0.1", no_ca);
+    expect_nothing_sent("IP:127.0.0.1", no_ca_and_an_account);
+    expect_nothing_sent("IP:127.0.0.1", another_ca);
+    tls_front_stop(s_other_front);
+}
+
 /* ---- options ---- */
 
 static void no_key(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
@@ -792,6 +907,74 @@ static void test_kms_gcp_new__refuses_bad_options(void) {
     gcp_stub_stop(&stub);
 }
 
+static void test_kms_gcp__gets_a_token_anew_when_the_one_in_memory_is_gone(void) {
+    struct world world;
+    world_begin(&world, NULL);
+    expect_round_trip(&world);
+    CU_ASSERT_EQUAL(world.stub.metadata, 1);
+    ael_secret_release(world.key);
+    CU_ASSERT_EQUAL(ael_shutdown(10000), AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(ael_secret_new_random(32, &world.key), AEL_OK);
+    expect_round_trip(&world);
+    CU_ASSERT_EQUAL(world.stub.metadata, 2);
+    world_end(&world);
+}
+
+/* ---- what is not the service's fault ---- */
+
+static void with_one_connection(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
+    (void)stub;
+    options->max_connections = 1;
+    options->try_timeout_ms = 500;
+    options->max_tries = 1;
+}
+
+/* Set while the stub may be at an answer, where the member spoil may not be. */
+static atomic_bool s_is_slow;
+
+static void spoil_haste(
+    struct gcp_stub *stub, const struct http_server_request *request, struct http_server_reply *reply) {
+    (void)stub;
+    (void)request;
+    (void)reply;
+    (void)poll(NULL, 0, atomic_load(&s_is_slow) ? 350 : 0);
+}
+
+static void *seal_alone(void *context) {
+    struct world *world = context;
+    struct ael_buf sealed = AEL_BUF_INIT;
+    if (ael_kms_encrypt_key(world->kms, NULL, world->key, &sealed, NULL) != AEL_OK) {
+        atomic_fetch_add(&s_failed, 1);
+    }
+    ael_buf_clear(&sealed);
+    return NULL;
+}
+
+/* One is answered; the others wait for its connection in vain, which tells nothing about Google. */
+static void test_kms_gcp__goes_on_when_callers_had_no_connection(void) {
+    enum { CALLERS = 7 };
+    pthread_t threads[CALLERS];
+    struct world world;
+    world_begin(&world, with_one_connection);
+    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    world.stub.spoil = spoil_haste;
+    world.stub.spoil_times = 1000;
+    atomic_store(&s_is_slow, true);
+    http_server_sync();
+    atomic_store(&s_failed, 0);
+    for (int i = 0; i < CALLERS; i++) {
+        CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[i], NULL, seal_alone, &world), 0);
+    }
+    for (int i = 0; i < CALLERS; i++) {
+        (void)pthread_join(threads[i], NULL);
+    }
+    CU_ASSERT(atomic_load(&s_failed) > 0);
+    (void)poll(NULL, 0, 700); /* what the stub is still at; a breaker that opened would be open for longer */
+    atomic_store(&s_is_slow, false);
+    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    world_end(&world);
+}
+
 static const struct test_case k_cases[] = {
     {"it sends what Google asks for", test_kms_gcp__sends_what_google_asks_for},
     {"it binds keys to additional data", test_kms_gcp__binds_keys_to_additional_data},
@@ -808,6 +991,7 @@ static const struct test_case k_cases[] = {
     {"it reads the account anew", test_kms_gcp__reads_the_account_anew_for_each_token},
     {"what is wrong with a file", test_kms_gcp_new__says_what_is_wrong_with_a_file},
     {"a callback's token", test_kms_gcp__takes_a_callbacks_token},
+    {"a token that ends meanwhile", test_kms_gcp__takes_its_whole_time_when_a_token_ends_meanwhile},
     {"a callback that fails", test_kms_gcp__hands_on_that_a_callback_failed},
     {"it asks again for what arrived damaged", test_kms_gcp__asks_again_for_what_arrived_damaged},
     {"it does not take what stays damaged", test_kms_gcp__does_not_take_what_stays_damaged},
@@ -818,6 +1002,11 @@ static const struct test_case k_cases[] = {
     {"the deadline of a call", test_kms_gcp__keeps_to_the_deadline_of_a_call},
     {"decrypt refuses what is none of its own",
      test_kms_gcp_decrypt__refuses_what_is_none_of_its_own_without_asking},
+    {"a token anew when the one in memory is gone",
+     test_kms_gcp__gets_a_token_anew_when_the_one_in_memory_is_gone},
+    {"callers without a connection", test_kms_gcp__goes_on_when_callers_had_no_connection},
+    {"TLS with KMS and who gives tokens", test_kms_gcp__speaks_tls_with_kms_and_who_gives_tokens},
+    {"nothing is sent to a stranger", test_kms_gcp__sends_nothing_to_a_stranger},
     {"bad options", test_kms_gcp_new__refuses_bad_options},
 };
 

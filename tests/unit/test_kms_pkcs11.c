@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -145,6 +146,35 @@ static void test_kms_pkcs11__finds_the_key_by_its_id(void) {
     CU_ASSERT_EQUAL(first(&options), AEL_OK);
 }
 
+static void test_kms_pkcs11__chooses_between_tokens_of_one_label_only_when_told(void) {
+    struct ael_kms_pkcs11_options options = on_strange("two-tokens");
+    CU_ASSERT_EQUAL(first(&options), AEL_E_KMS);
+    CU_ASSERT(said("several tokens") && said("serial") && said("slot-id"));
+    options.serial = "0008";
+    CU_ASSERT_EQUAL(first(&options), AEL_OK);
+    options.slot = 7;
+    CU_ASSERT_EQUAL(first(&options), AEL_E_UNREACHABLE); /* which has another */
+    options.serial = NULL;
+    CU_ASSERT_EQUAL(first(&options), AEL_OK);
+    options.slot = AEL_KMS_PKCS11_ANY_SLOT;
+    options.uri = "pkcs11:slot-id=8";
+    CU_ASSERT_EQUAL(first(&options), AEL_OK);
+    options.uri = "pkcs11:serial=0009";
+    CU_ASSERT_EQUAL(first(&options), AEL_E_UNREACHABLE);
+    CU_ASSERT(said("no slot holds"));
+}
+
+static void test_kms_pkcs11__refuses_two_real_tokens_of_one_label(void) {
+    struct ael_kms_pkcs11_options options = on_softhsm();
+    options.token = "pair";
+    for (int i = 0; i < 2; i++) {
+        CU_ASSERT_EQUAL_FATAL(
+            system("softhsm2-util --init-token --free --label pair --so-pin 0000 --pin 1234 >/dev/null"), 0);
+    }
+    CU_ASSERT_EQUAL(first(&options), AEL_E_KMS);
+    CU_ASSERT(said("several tokens"));
+}
+
 /* ---- refusals of a real token ---- */
 
 static void test_kms_pkcs11_decrypt__refuses_what_was_tampered_with(void) {
@@ -264,6 +294,26 @@ static void test_kms_pkcs11__refuses_a_pin_file_that_is_none(void) {
     CU_ASSERT_EQUAL(first(&options), AEL_E_KEY_FILE);
     options.pin_file = "/tmp";
     CU_ASSERT_EQUAL(first(&options), AEL_E_KEY_FILE);
+}
+
+static void test_kms_pkcs11__refuses_a_pin_file_that_others_may_read(void) {
+    static const mode_t k_open[] = {0640, 0604, 0620, 0601};
+    char path[128];
+    struct ael_kms_pkcs11_options options = on_softhsm();
+    CU_ASSERT_FATAL(softhsm_token_file("open", "1234", path));
+    options.pin_file = path;
+    for (size_t i = 0; i < sizeof k_open / sizeof k_open[0]; i++) {
+        CU_ASSERT_EQUAL_FATAL(chmod(path, k_open[i]), 0);
+        CU_ASSERT_EQUAL(first(&options), AEL_E_KEY_FILE);
+        CU_ASSERT(said("chmod it to 0600"));
+    }
+    CU_ASSERT_EQUAL_FATAL(chmod(path, 0400), 0);
+    CU_ASSERT_EQUAL(first(&options), AEL_OK);
+    if (getuid() == 0) {
+        CU_ASSERT_EQUAL_FATAL(chown(path, 12345, 0), 0);
+        CU_ASSERT_EQUAL(first(&options), AEL_E_KEY_FILE);
+        CU_ASSERT(said("another user"));
+    }
 }
 
 static void test_kms_pkcs11__finds_a_token_that_was_put_back(void) {
@@ -387,8 +437,8 @@ static void test_kms_pkcs11__leaves_a_module_alone_that_keeps_failing(void) {
 static void test_kms_pkcs11_new__refuses_options_that_cannot_be(void) {
     struct ael_kms *kms = NULL;
     const struct ael_kms_pkcs11_options good = on_strange("");
-    struct ael_kms_pkcs11_options bad[9];
-    for (size_t i = 0; i < 9; i++) {
+    struct ael_kms_pkcs11_options bad[11];
+    for (size_t i = 0; i < 11; i++) {
         bad[i] = good;
     }
     bad[0].size--;
@@ -401,7 +451,9 @@ static void test_kms_pkcs11_new__refuses_options_that_cannot_be(void) {
     bad[7].key_id_len = 1;
     bad[8].pin_file = "/pin";
     bad[8].pin = right_pin;
-    for (size_t i = 0; i < 9; i++) {
+    bad[9].serial = "seventeen letters";
+    bad[10].slot = -2;
+    for (size_t i = 0; i < 11; i++) {
         CU_ASSERT_EQUAL(ael_kms_pkcs11_new(&bad[i], &kms, &s_err), AEL_E_ARGUMENT);
         CU_ASSERT_PTR_NULL(kms);
     }
@@ -434,7 +486,16 @@ static void test_kms_pkcs11_new__refuses_uris_that_cannot_be(void) {
         "pkcs11:token=t;token=t",
         "pkcs11:id=%01;id=%02",
         "pkcs11:id=",
-        "pkcs11:serial=1",
+        "pkcs11:model=m",
+        "pkcs11:serial=",
+        "pkcs11:serial=seventeen letters",
+        "pkcs11:serial=a;serial=a",
+        "pkcs11:slot-id=",
+        "pkcs11:slot-id=1x",
+        "pkcs11:slot-id=-1",
+        "pkcs11:slot-id=1234567890123456789",
+        "pkcs11:slot-id=0;slot-id=0",
+        "pkcs11:token=t?x-in-process=no",
         "pkcs11:type=private",
         "pkcs11:token=a label of thirty-three bytes, is",
         "pkcs11:token=t?pin-source=pin",
@@ -461,6 +522,10 @@ static const struct test_case k_cases[] = {
     {"a wrong PIN is shown once", test_kms_pkcs11__shows_a_wrong_pin_only_once},
     {"a callback gives the PIN", test_kms_pkcs11__takes_the_pin_of_a_callback},
     {"PIN files that are none are refused", test_kms_pkcs11__refuses_a_pin_file_that_is_none},
+    {"PIN files that others may read are refused", test_kms_pkcs11__refuses_a_pin_file_that_others_may_read},
+    {"tokens of one label are told apart when it is said how",
+     test_kms_pkcs11__chooses_between_tokens_of_one_label_only_when_told},
+    {"two real tokens of one label are refused", test_kms_pkcs11__refuses_two_real_tokens_of_one_label},
     {"a token that was put back is found", test_kms_pkcs11__finds_a_token_that_was_put_back},
     {"an idle helper that ended is replaced",
      test_kms_pkcs11__replaces_an_idle_helper_that_ended_within_the_call},

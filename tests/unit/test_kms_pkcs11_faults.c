@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -437,6 +438,52 @@ static void test_kms_pkcs11__hands_no_socket_to_a_child_that_is_forked_meanwhile
     }
 }
 
+/* Holds a process in its end: one that is traced cannot be reaped by its parent. Ends when killed. */
+static pid_t hold_in_its_end(pid_t process) {
+    int ready[2];
+    char word = 0;
+    CU_ASSERT_EQUAL_FATAL(pipe(ready), 0);
+    pid_t holder = fork();
+    if (holder == 0) {
+        word = ptrace(PTRACE_SEIZE, process, NULL, NULL) == 0 ? 'y' : 'n';
+        (void)!write(ready[1], &word, 1);
+        for (;;) {
+            (void)pause();
+        }
+    }
+    CU_ASSERT_EQUAL(read(ready[0], &word, 1), 1);
+    CU_ASSERT_EQUAL(word, 'y');
+    (void)close(ready[0]);
+    (void)close(ready[1]);
+    return holder;
+}
+
+/* Its place is taken as long, and no caller waits for it beyond its own time. */
+static void test_kms_pkcs11__waits_for_no_helper_that_does_not_end(void) {
+    struct ael_kms_pkcs11_options options = on_strange("");
+    int how = -1;
+    if (under_valgrind() || getuid() != 0) {
+        return; /* helpers may be traced by root alone, and not by what valgrind makes of ptrace */
+    }
+    options.max_sessions = 1;
+    struct ael_kms *kms = make(&options);
+    struct ael_buf out = AEL_BUF_INIT;
+    CU_ASSERT_EQUAL(once(kms), AEL_OK);
+    pid_t helper = child_of(getpid());
+    pid_t holder = hold_in_its_end(helper);
+    CU_ASSERT_EQUAL(kill(helper, SIGSTOP), 0);
+    CU_ASSERT_EQUAL(encrypt(kms, 1, 300, &out, &s_err), AEL_E_TIMEOUT);
+    CU_ASSERT(said("was ended"));
+    CU_ASSERT_EQUAL(encrypt(kms, 1, 300, &out, &s_err), AEL_E_TIMEOUT);
+    CU_ASSERT(said("hangs in all sessions"));
+    CU_ASSERT_EQUAL(kill(holder, SIGKILL), 0);
+    CU_ASSERT_EQUAL(waitpid(holder, &how, 0), holder);
+    CU_ASSERT_EQUAL(once(kms), AEL_OK);
+    ael_buf_clear(&out);
+    ael_kms_release(kms);
+    CU_ASSERT_EQUAL(child_of(getpid()), 0);
+}
+
 /* ---- which helper ---- */
 
 /* Started under another name, as who starts it likes. */
@@ -528,6 +575,7 @@ static const struct test_case k_cases[] = {
     {"a killed host leaves no helper", test_kms_pkcs11__leaves_no_helper_behind_when_the_host_is_killed},
     {"a child of a fork meanwhile has no socket",
      test_kms_pkcs11__hands_no_socket_to_a_child_that_is_forked_meanwhile},
+    {"nobody waits for a helper that does not end", test_kms_pkcs11__waits_for_no_helper_that_does_not_end},
     {"nobody else's helper is started", test_kms_pkcs11__starts_nobody_elses_helper},
 };
 

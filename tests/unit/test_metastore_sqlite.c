@@ -853,32 +853,51 @@ static void fork_with(struct ael_metastore *store, bool told) {
     CU_ASSERT_EQUAL(latest_status(store, "id"), AEL_OK);
 }
 
+struct forking {
+    bool told;
+    pid_t child;
+    int visits;
+};
+
 /* A fork inside a listing, whose connection the forking thread itself has lent. */
 static bool
 fork_in_visit(void *context, struct ael_bytes id, int64_t created_s, const struct ael_key_record *record) {
+    struct forking *forking = context;
     (void)id;
     (void)created_s;
     (void)record;
-    *(pid_t *)context = fork();
+    if (forking->visits++ == 0) {
+        forking->child = forking->told ? fork() : _Fork();
+    }
     return true;
 }
 
-static void test_sqlite_store__survives_a_fork_inside_a_listing(void) {
+static void fork_inside_a_listing(bool told) {
     struct sqlite_place place = sqlite_place_new();
     struct ael_metastore *store = sqlite_place_open(&place);
-    pid_t child = -1;
+    struct forking forking = {.told = told, .child = -1};
     bool stored = false;
     CU_ASSERT_EQUAL(store_key(store, "id", CREATED, &stored), AEL_OK);
+    CU_ASSERT_EQUAL(store_key(store, "next", CREATED, &stored), AEL_OK);
     (void)fflush(stdout);
-    enum ael_status status = ael_metastore_list(store, NULL, text(""), fork_in_visit, &child, NULL);
-    if (child == 0) {
-        _exit(use_in_child(store, false)); /* SQLite believes there that it holds the parent's locks */
+    enum ael_status status = ael_metastore_list(store, NULL, text(""), fork_in_visit, &forking, NULL);
+    if (forking.child == 0) { /* SQLite believes there that it holds the parent's locks */
+        _exit(status != AEL_E_FORKED || forking.visits != 1 || use_in_child(store, false) != 0);
     }
     CU_ASSERT_EQUAL(status, AEL_OK);
-    expect_clean_end(child);
+    CU_ASSERT_EQUAL(forking.visits, 2);
+    expect_clean_end(forking.child);
     CU_ASSERT_EQUAL(latest_status(store, "id"), AEL_OK);
     ael_metastore_release(store);
     sqlite_place_remove(&place);
+}
+
+static void test_sqlite_store__survives_a_fork_inside_a_listing(void) {
+    fork_inside_a_listing(true);
+}
+
+static void test_sqlite_store__survives_an_untold_fork_inside_a_listing(void) {
+    fork_inside_a_listing(false);
 }
 
 static void test_sqlite_store__goes_on_in_a_child_that_was_told(void) {
@@ -1049,6 +1068,7 @@ static const struct test_case k_cases[] = {
     {"a child that was told", test_sqlite_store__goes_on_in_a_child_that_was_told},
     {"a child, while writers wait", test_sqlite_store__goes_on_in_a_child_though_writers_wait},
     {"a fork inside a listing", test_sqlite_store__survives_a_fork_inside_a_listing},
+    {"an untold fork inside a listing", test_sqlite_store__survives_an_untold_fork_inside_a_listing},
     {"a child that was not told", test_sqlite_store__refuses_in_a_child_that_was_not_told},
 };
 

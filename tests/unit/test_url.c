@@ -52,10 +52,36 @@ static void test_url_host__is_cut_out_as_it_is_written(void) {
     CU_ASSERT_TRUE(ael_url_host(longest, host));
 }
 
+static void test_url_is_origin__is_a_scheme_and_a_host_and_nothing_else(void) {
+    static const char *const k_good[] = {"https://a", "http://127.0.0.1:80", "https://[fd00::1]:8"};
+    static const char *const k_bad[] = {
+        "",
+        "https://",
+        "https://:8",
+        "a.example",
+        "ftp://a",
+        "https://a/",
+        "https://a?b",
+        "https://a#b",
+        "https://a@b",
+        "https://a\\b",
+        "https://a\"",
+        "https://a b",
+        "https://a\r\nHost: b",
+        "https://\303\244"};
+    for (size_t i = 0; i < sizeof k_good / sizeof k_good[0]; i++) {
+        CU_ASSERT_TRUE(ael_url_is_origin(k_good[i]));
+    }
+    for (size_t i = 0; i < sizeof k_bad / sizeof k_bad[0]; i++) {
+        CU_ASSERT_FALSE(ael_url_is_origin(k_bad[i]));
+    }
+}
+
 static const struct test_case k_cases[] = {
     {"TLS, or this machine", test_url_keeps_secrets__by_tls_or_on_this_machine},
     {"all else", test_url_keeps_secrets__refuses_all_else},
     {"the host", test_url_host__is_cut_out_as_it_is_written},
+    {"an origin", test_url_is_origin__is_a_scheme_and_a_host_and_nothing_else},
 };
 
 TEST_SUITE_MAIN("url", k_cases)

@@ -1,0 +1,34 @@
+/*
+ * kms/kms_azure_secret.h - what is shown to get a token: client secrets as they stand in a form, and federated tokens.
+ * Layer: kms. Threads: any.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef AEL_KMS_KMS_AZURE_SECRET_H
+#define AEL_KMS_KMS_AZURE_SECRET_H
+
+#include "net/http_exchange.h"
+
+/** Percent-encodes a client secret. @param text receives it. @return AEL_OK; or of protected memory. */
+AEL_MUST_CHECK enum ael_status
+ael_kms_azure_secret_encode(struct ael_secret *plain, struct ael_secret **text, struct ael_error *err);
+
+/** Makes a secret of a text, which it wipes. @return AEL_OK; AEL_E_ARGUMENT (empty, too long); or as ael_secret_new. */
+AEL_MUST_CHECK enum ael_status
+ael_kms_azure_secret_take(char *given, size_t max, struct ael_secret **secret, struct ael_error *err);
+
+/** The same of a text of the environment, which stays as it is. @param max at most AEL_HTTP_TEXT_BYTES. */
+AEL_MUST_CHECK enum ael_status
+ael_kms_azure_secret_copy(const char *value, size_t max, struct ael_secret **secret, struct ael_error *err);
+
+/**
+ * Reads a file for a form.
+ *
+ * @param text  zeroed; to be cleared when it is AEL_OK, and otherwise too.
+ * @return AEL_OK; AEL_E_KEY_FILE (as ael_secret_file_read, or not of such a text); or of protected memory.
+ */
+AEL_MUST_CHECK enum ael_status
+ael_kms_azure_secret_read_client(const char *file, struct ael_http_text *text, struct ael_error *err);
+AEL_MUST_CHECK enum ael_status
+ael_kms_azure_secret_read_federated(const char *file, struct ael_http_text *text, struct ael_error *err);
+
+#endif /* AEL_KMS_KMS_AZURE_SECRET_H */

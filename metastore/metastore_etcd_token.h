@@ -1,0 +1,58 @@
+/*
+ * metastore/metastore_etcd_token.h - the token of a user: asked for when the first request needs it, and anew when it is
+ * refused (it ended, its node was restarted, users or roles were changed), or may have been.
+ *
+ * One caller logs in, without holding a lock; those who come meanwhile wait for that inside their calls, and share its
+ * failure, unless its call had too little time and theirs has more. User, password and token are in ordinary memory, wiped
+ * when done: they open the store of encrypted keys, no key.
+ * Layer: metastore (libael-etcd). Threads: any; locks inside.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef AEL_METASTORE_METASTORE_ETCD_TOKEN_H
+#define AEL_METASTORE_METASTORE_ETCD_TOKEN_H
+
+#include "base/sync.h"
+
+#include <ael/bytes.h>
+#include <ael/call.h>
+#include <ael/sys/error.h>
+
+struct ael_etcd_client;
+
+struct ael_etcd_token {
+    struct ael_buf login; /* the request, as JSON; empty = there is no user */
+    bool is_set_up;
+    struct ael_mutex lock; /* guards what follows */
+    struct ael_cond changed;
+    struct ael_buf text; /* empty = none yet, or refused */
+    bool asking;
+    uint64_t failures; /* counted, so that who waits knows a new one */
+    struct ael_error last;
+    bool last_was_cut; /* its call had too little time for the nodes */
+};
+
+/** @param token zeroed. @param user NULL = none. @return AEL_OK; AEL_E_NO_MEMORY; AEL_E_SYSTEM. */
+AEL_MUST_CHECK enum ael_status
+ael_etcd_token_init(struct ael_etcd_token *token, const char *user, const char *password);
+
+/** Wipes; nobody uses it any more. A zeroed one is accepted. */
+void ael_etcd_token_clear(struct ael_etcd_token *token);
+
+bool ael_etcd_token_is_needed(const struct ael_etcd_token *token);
+
+/**
+ * Gives the token, from the cluster if need be.
+ *
+ * @param text  empty; receives a copy, which the caller clears.
+ * @return AEL_OK; AEL_E_TIMEOUT; AEL_E_CANCELLED; or as ael_etcd_do.
+ */
+AEL_MUST_CHECK enum ael_status ael_etcd_token_get(
+    struct ael_etcd_client *client, const struct ael_call *call, struct ael_buf *text, struct ael_error *err);
+
+/** Tells that this one was refused, or may have been; another that is there meanwhile stays. */
+void ael_etcd_token_refused(struct ael_etcd_token *token, struct ael_bytes text);
+
+/** In a child of fork, where nobody else is logging in. */
+void ael_etcd_token_after_fork(struct ael_etcd_token *token);
+
+#endif /* AEL_METASTORE_METASTORE_ETCD_TOKEN_H */
