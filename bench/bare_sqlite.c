@@ -19,6 +19,9 @@ static const char *const k_sql[BARE_CALLS] = {
     [BARE_STORE] = "INSERT OR IGNORE INTO encryption_key VALUES (?1, datetime(?2, 'unixepoch'), ?3)",
 };
 
+static const char k_settings[] =
+    "PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; PRAGMA cell_size_check=ON";
+
 static void close_sqlite(void *self) {
     struct bare_sqlite *bare = self;
     for (int i = 0; i < BARE_CALLS; i++) {
@@ -33,8 +36,9 @@ static void *open_sqlite(const char *address) {
     if (bare == NULL) {
         return NULL;
     }
-    bool good = sqlite3_open(address, &bare->db) == SQLITE_OK &&
-                sqlite3_exec(bare->db, "PRAGMA synchronous=FULL", NULL, NULL, NULL) == SQLITE_OK;
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
+    bool good = sqlite3_open_v2(address, &bare->db, flags, NULL) == SQLITE_OK &&
+                sqlite3_exec(bare->db, k_settings, NULL, NULL, NULL) == SQLITE_OK;
     for (int i = 0; good && i < BARE_CALLS; i++) {
         good = sqlite3_prepare_v2(bare->db, k_sql[i], -1, &bare->statements[i], NULL) == SQLITE_OK;
     }

@@ -11,10 +11,14 @@
 
 enum { SAMPLE_NS = 50000000, QUICK_SAMPLE_NS = 5000000, NAME_WIDTH = 30 };
 
-static int64_t now_ns(void) {
+static int64_t time_of(clockid_t clock) {
     struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    (void)clock_gettime(clock, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static int64_t now_ns(void) {
+    return time_of(CLOCK_MONOTONIC);
 }
 
 /* see bench/bench.h */
@@ -156,6 +160,7 @@ struct runner {
     unsigned index;
     uint64_t operations;
     int64_t started_ns, ended_ns;
+    int64_t processor_ns;
     enum ael_status status;
     pthread_t thread;
 };
@@ -165,9 +170,11 @@ static void *runner_main(void *runner_) {
     if (runner->start != NULL) {
         (void)pthread_barrier_wait(runner->start);
     }
+    int64_t processor_ns = time_of(CLOCK_THREAD_CPUTIME_ID);
     runner->started_ns = now_ns();
     runner->status = runner->work->run(runner->work->context, runner->index, runner->operations);
     runner->ended_ns = now_ns();
+    runner->processor_ns = time_of(CLOCK_THREAD_CPUTIME_ID) - processor_ns;
     return NULL;
 }
 
@@ -210,7 +217,8 @@ static void run_threads(struct runner *runners, unsigned threads) {
 }
 
 /* Measures entry->operations operations a thread. One thread needs no barrier and runs right here. */
-static enum ael_status take_sample(const struct bench_entry *entry, int64_t *elapsed_ns) {
+static enum ael_status
+take_sample(const struct bench_entry *entry, int64_t *elapsed_ns, int64_t *processor_ns) {
     struct runner runners[BENCH_THREADS_MAX];
     if (entry->work.prepare != NULL) {
         enum ael_status status = entry->work.prepare(entry->work.context, entry->threads, entry->operations);
@@ -226,6 +234,7 @@ static enum ael_status take_sample(const struct bench_entry *entry, int64_t *ela
     } else {
         run_threads(runners, entry->threads);
     }
+    *processor_ns = runners[0].processor_ns;
     return wall_time(runners, entry->threads, elapsed_ns);
 }
 
@@ -239,8 +248,9 @@ static uint64_t limited(const struct bench_entry *entry, uint64_t operations) {
  */
 static enum ael_status calibrate(struct bench_entry *entry, int64_t sample_ns) {
     int64_t elapsed_ns = 0;
+    int64_t processor_ns = 0;
     for (entry->operations = 1;; entry->operations = limited(entry, entry->operations * 2)) {
-        enum ael_status status = take_sample(entry, &elapsed_ns);
+        enum ael_status status = take_sample(entry, &elapsed_ns, &processor_ns);
         if (status != AEL_OK) {
             return status;
         }
@@ -263,7 +273,9 @@ static int compare_doubles(const void *a_, const void *b_) {
 
 static void summarize(struct bench_entry *entry, int rounds) {
     qsort(entry->samples, (size_t)rounds, sizeof entry->samples[0], compare_doubles);
+    qsort(entry->processor_samples, (size_t)rounds, sizeof entry->processor_samples[0], compare_doubles);
     entry->median = entry->samples[rounds / 2]; /* rounds is odd */
+    entry->processor_ns = entry->processor_samples[rounds / 2];
     entry->min = entry->samples[0];
     entry->max = entry->samples[rounds - 1];
 }
@@ -280,8 +292,10 @@ static int calibrate_all(struct bench *bench) {
 
 static int take_round(struct bench_entry *entry, int round) {
     int64_t elapsed_ns = 0;
-    enum ael_status status = take_sample(entry, &elapsed_ns);
+    int64_t processor_ns = 0;
+    enum ael_status status = take_sample(entry, &elapsed_ns, &processor_ns);
     entry->samples[round] = (double)elapsed_ns / (double)(entry->operations * entry->threads);
+    entry->processor_samples[round] = (double)processor_ns / (double)entry->operations;
     return status == AEL_OK ? 0 : bench_fail(entry->name, status);
 }
 
@@ -307,6 +321,17 @@ static double floor_of(const struct bench *bench, const struct bench_entry *entr
     return least;
 }
 
+/* The processor time of the fastest of them; 0 = it has none. */
+static double floor_processor_of(const struct bench *bench, const struct bench_entry *entry) {
+    double floor = floor_of(bench, entry);
+    for (int i = 0; i < BENCH_FLOORS; i++) {
+        if (entry->floors[i] >= 0 && bench->entries[entry->floors[i]].median == floor) {
+            return bench->entries[entry->floors[i]].processor_ns;
+        }
+    }
+    return 0;
+}
+
 /* Of secrets for the cases about them, of the library's own memory for the others. */
 static const char *level_of(const char *name) {
     struct ael_memory_stats stats = AEL_MEMORY_STATS_INIT;
@@ -324,15 +349,33 @@ static void print_identity(const struct bench_entry *entry) {
         entry->engine, entry->threads);
 }
 
-static void print_json(const struct bench_entry *entry, double floor) {
+static void print_processor_json(const struct bench_entry *entry, double floor) {
+    (void)printf("\"processor_ns\": %.2f, ", entry->processor_ns);
+    if (floor > 0) {
+        (void)printf("\"processor_ratio_floor\": %.3f, ", entry->processor_ns / floor);
+    }
+}
+
+static void print_json(const struct bench *bench, const struct bench_entry *entry, double floor) {
     print_identity(entry);
     (void)printf(
         "\"ns_per_op\": %.2f, \"min\": %.2f, \"max\": %.2f, ", entry->median, entry->min, entry->max);
+    if (bench->processor_time) {
+        print_processor_json(entry, floor_processor_of(bench, entry));
+    }
     if (floor > 0) {
         (void)printf("\"floor_ns\": %.2f, \"ratio_floor\": %.3f}\n", floor, entry->median / floor);
     } else {
         (void)printf("\"floor_ns\": null, \"ratio_floor\": null}\n");
     }
+}
+
+static void print_processor(const struct bench_entry *entry, double floor) {
+    (void)printf("%*s processor time %35.1f", NAME_WIDTH, "", entry->processor_ns);
+    if (floor > 0) {
+        (void)printf(" %38.1f %8.2f", floor, entry->processor_ns / floor);
+    }
+    (void)printf("\n");
 }
 
 static void print_row(const struct bench_entry *entry, double floor) {
@@ -362,9 +405,12 @@ static int print_all(const struct bench *bench) {
     for (int i = 0; i < bench->count; i++) {
         const struct bench_entry *entry = &bench->entries[i];
         if (bench->json) {
-            print_json(entry, floor_of(bench, entry));
+            print_json(bench, entry, floor_of(bench, entry));
         } else {
             print_row(entry, floor_of(bench, entry));
+        }
+        if (!bench->json && bench->processor_time) {
+            print_processor(entry, floor_processor_of(bench, entry));
         }
     }
     return fflush(stdout) == 0 && !ferror(stdout) ? 0 : 1;

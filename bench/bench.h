@@ -12,6 +12,9 @@
  * ns_per_op is wall time, from the first thread's start to the last one's end (CLOCK_MONOTONIC), over the
  * operations of all threads.
  *
+ * processor_ns, in groups where an operation waits for somebody: the processor time of the thread that calls, by user and
+ * kernel (CLOCK_THREAD_CPUTIME_ID). Its ratio is to that of the same floor.
+ *
  * --driven is for a program that runs several of these side by side (scripts/bench-peers). First a line of JSON
  * an entry, `{"case", "impl", "level", "engine", "threads", "floors": [numbers of entries]}`, then an empty line.
  * Then each line read from standard input is the number of an entry, counted from 0, of which one sample is taken;
@@ -53,11 +56,14 @@ struct bench_entry {
     uint64_t operations;      /* of one thread in one sample */
     double samples[BENCH_ROUNDS];
     double median, min, max;
+    double processor_samples[BENCH_ROUNDS]; /* the thread's own */
+    double processor_ns;                    /* the median of them */
 };
 
 struct bench {
     bool json, quick, help, driven;
-    const char *prefix; /* "" = every case */
+    bool processor_time; /* set by a group: this is reported, too. Of cases of one thread */
+    const char *prefix;  /* "" = every case */
     struct bench_entry entries[192];
     int count;
     bool overflow; /* more were added than fit: bench_run fails */
