@@ -2,10 +2,13 @@
 #include "cli.h"
 
 #include "cli_kms_aws.h"
+#include "cli_kms_azure.h"
+#include "cli_kms_gcp.h"
 #include "cli_kms_pkcs11.h"
 #include "cli_kms_vault.h"
 
 #include <ael/metastore_dynamodb.h>
+#include <ael/metastore_etcd.h>
 #include <ael/metastore_mysql.h>
 #include <ael/metastore_postgres.h>
 #include <ael/metastore_sqlite.h>
@@ -137,6 +140,21 @@ open_dynamodb(const char *table, struct ael_metastore **metastore, struct ael_er
 }
 #endif
 
+#ifdef CLI_ETCD
+static enum ael_status
+open_etcd(const char *endpoints, struct ael_metastore **metastore, struct ael_error *err) {
+    struct ael_metastore_etcd_options options = AEL_METASTORE_ETCD_OPTIONS_INIT;
+    options.endpoints = endpoints;
+    return ael_metastore_etcd_new(&options, metastore, err);
+}
+#else
+static enum ael_status
+open_etcd(const char *endpoints, struct ael_metastore **metastore, struct ael_error *err) {
+    (void)endpoints, (void)metastore;
+    return ael_error_set(err, AEL_E_UNSUPPORTED, 0, "cli", "built without etcd");
+}
+#endif
+
 /* see cli.h. A name that is none is not repeated: it may hold a password. */
 enum ael_status
 cli_open_metastore(const char *name, struct ael_metastore **metastore, struct ael_error *err) {
@@ -156,9 +174,14 @@ cli_open_metastore(const char *name, struct ael_metastore **metastore, struct ae
     if (strncmp(name, "dynamodb://", 11) == 0) {
         return open_dynamodb(name + 11, metastore, err);
     }
+    const char *endpoints = after_kind(name, "etcd");
+    if (endpoints != NULL) {
+        return open_etcd(endpoints, metastore, err);
+    }
     return ael_error_set(
         err, AEL_E_ARGUMENT, 0, "cli",
-        "a metastore is `memory`, `sqlite:FILE`, a postgres:// or mysql:// URL, or dynamodb://TABLE");
+        "a metastore is `memory`, `sqlite:FILE`, a postgres:// or mysql:// URL, dynamodb://TABLE, or "
+        "etcd:URL,...");
 }
 
 /* see cli.h */
@@ -179,13 +202,21 @@ enum ael_status cli_open_kms(const char *name, struct ael_kms **kms, struct ael_
     if (key != NULL) {
         return cli_open_kms_vault(key, kms, err);
     }
+    const char *google = after_kind(name, "gcp");
+    if (google != NULL) {
+        return cli_open_kms_gcp(google, kms, err);
+    }
+    const char *azure = after_kind(name, "azure");
+    if (azure != NULL) {
+        return cli_open_kms_azure(azure, kms, err);
+    }
     if (after_kind(name, "pkcs11") != NULL) {
         return cli_open_kms_pkcs11(name, kms, err);
     }
     return ael_error_set(
         err, AEL_E_ARGUMENT, 0, "cli",
-        "a KMS is `static:FILE`, `aws:KEY`, `secretsmanager:SECRET`, `vault:KEY` or `pkcs11:...`, not "
-        "\"%.60s\"",
+        "a KMS is `static:FILE`, `aws:KEY`, `secretsmanager:SECRET`, `vault:KEY`, `gcp:KEY`, "
+        "`azure:VAULT/KEY` or `pkcs11:...`, not \"%.60s\"",
         name);
 }
 

@@ -3,8 +3,9 @@
  * reads and writes of file descriptors.
  *
  * Edges are named <kind>:<rest>: metastores `memory`, `sqlite:FILE`, postgres:// and mysql:// URLs, dynamodb://TABLE
- * (endpoint, region and credentials as the environment says), KMS `static:FILE`, `aws:KEY,...` and
- * `secretsmanager:SECRET` (cli_kms_aws.h), `vault:KEY` (cli_kms_vault.h), `pkcs11:...` (cli_kms_pkcs11.h).
+ * (endpoint, region and credentials as the environment says), `etcd:URL,...`, KMS `static:FILE`, `aws:KEY,...` and
+ * `secretsmanager:SECRET` (cli_kms_aws.h), `vault:KEY` (cli_kms_vault.h), `gcp:KEY` (cli_kms_gcp.h),
+ * `azure:VAULT/KEY` (cli_kms_azure.h), `pkcs11:...` (cli_kms_pkcs11.h).
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef AEL_EXAMPLES_CLI_H

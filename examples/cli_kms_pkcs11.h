@@ -3,7 +3,7 @@
  *
  *     pkcs11:token=orders;object=master?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=/etc/orders/pin
  *
- * The module is handed HOME and SOFTHSM2_CONF.
+ * The module is handed HOME and SOFTHSM2_CONF; with &x-in-process=yes it runs in this process, which has them.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef AEL_EXAMPLES_CLI_KMS_PKCS11_H

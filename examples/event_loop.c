@@ -23,7 +23,7 @@ enum { INPUT_MAX_BYTES = 16 << 20, TIMEOUT_MS = 10000 };
 static const char k_usage[] =
     "Usage: event_loop --metastore NAME --kms NAME <lines >records\n"
     "Encrypts lines of the form \"tenant text\" to \"tenant json\", without ever waiting for one of them.\n"
-    "Exit code: as encrypt_decrypt.\n";
+    "Names and exit code: as encrypt_decrypt, which tells of them with --help.\n";
 
 struct loop {
     struct ael_session_factory *factory;

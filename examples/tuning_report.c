@@ -65,18 +65,21 @@ static double mean_ns(const struct histogram *histogram) {
 }
 
 static const char *kms_of(const struct tuning_report *report) {
+    static const char *const k_kinds[] = {"aws", "secretsmanager", "vault", "gcp", "azure", "pkcs11"};
     const char *kms = report->options->kms;
     if (kms == NULL) {
         return "random";
     }
-    if (strncmp(kms, "vault:", 6) == 0) {
-        return "vault";
+    for (size_t i = 0; i < sizeof k_kinds / sizeof k_kinds[0]; i++) {
+        if (strncmp(kms, k_kinds[i], strlen(k_kinds[i])) == 0 && kms[strlen(k_kinds[i])] == ':') {
+            return k_kinds[i];
+        }
     }
-    return strncmp(kms, "aws:", 4) == 0 ? "aws" : "static";
+    return "static";
 }
 
 static const char *metastore_of(const struct tuning_report *report) {
-    static const char *const k_kinds[] = {"memory", "sqlite", "postgres", "mysql", "mariadb", "dynamodb"};
+    static const char *const k_kinds[] = {"memory", "sqlite", "postgres", "mysql", "mariadb", "dynamodb", "etcd"};
     for (size_t i = 0; i < sizeof k_kinds / sizeof k_kinds[0]; i++) {
         if (strncmp(report->options->metastore, k_kinds[i], strlen(k_kinds[i])) == 0) {
             return k_kinds[i];
