@@ -186,6 +186,7 @@ static void work(const void *given, int stop, int to) {
     (void)alarm(service_load_watch_s());
     atomic_store(&fork_wrong, 0);
     FORK_EXPECT(fork_edges_open(&gated, &edges));
+    worker_is_ready(to);
     struct ael_session_factory *patient = patient_factory(&edges);
     for (int i = 0; i <= CHAOS_THREADS; i++) {
         jobs[i] = (struct job){

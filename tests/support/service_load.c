@@ -57,6 +57,7 @@ static void work(const void *context, int stop, int to) {
     (void)alarm(service_load_watch_s());
     atomic_store(&fork_wrong, 0);
     FORK_EXPECT(fork_edges_open(world, &edges));
+    worker_is_ready(to);
     for (int i = 0; edges.factory != NULL && i < SERVICE_LOAD_THREADS; i++) {
         jobs[i] = (struct job){.factory = edges.factory, .stop = stop};
         FORK_EXPECT(pthread_create(&jobs[i].thread, NULL, make_records, &jobs[i]) == 0);

@@ -3,6 +3,7 @@
 
 #include "tests/support/service_load.h"
 #include "tests/support/soak.h"
+#include "tests/support/workers.h"
 
 #include <ael/sys/metastore_backend.h>
 
@@ -181,6 +182,7 @@ _Noreturn static void race_in_child(const struct fork_world *world, bool asks_ag
     (void)alarm(service_load_watch_s());
     atomic_store(&fork_wrong, 0);
     FORK_EXPECT(fork_edges_open(world, &edges));
+    worker_is_ready(to);
     for (int i = 0; i < RACERS; i++) {
         racers[i] = (struct racer){
             .factory = edges.factory,
@@ -235,6 +237,7 @@ race_in_processes(const struct sql_service *service, void (*deed)(void), struct 
     }
     (void)close(gate[0]);
     (void)close(records[1]);
+    CU_ASSERT_TRUE(workers_are_ready(records[0], RACING_PROCESSES));
     (void)close(gate[1]); /* opens */
     CU_ASSERT_TRUE(deed == NULL || do_in_the_middle(service, deed));
     take_over(children, records[0], ledger);

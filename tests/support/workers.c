@@ -14,6 +14,22 @@ bool worker_is_told_to_stop(int stop) {
     return poll(&descriptor, 1, 0) > 0;
 }
 
+/* see tests/support/workers.h */
+void worker_is_ready(int to) {
+    FORK_EXPECT(write(to, "+", 1) == 1);
+}
+
+/* see tests/support/workers.h */
+bool workers_are_ready(int from, int count) {
+    char said = 0;
+    for (int i = 0; i < count; i++) {
+        if (read(from, &said, 1) != 1) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool start_worker(struct worker *workers, int number, worker_fn work, const void *context) {
     int stop[2];
     int records[2];
@@ -42,6 +58,9 @@ static bool start_worker(struct worker *workers, int number, worker_fn work, con
 void workers_start(struct worker *workers, int count, worker_fn work, const void *context) {
     for (int i = 0; i < count; i++) {
         CU_ASSERT_TRUE_FATAL(start_worker(workers, i, work, context));
+    }
+    for (int i = 0; i < count; i++) {
+        CU_ASSERT_TRUE_FATAL(workers_are_ready(workers[i].from, 1));
     }
 }
 

@@ -1,7 +1,7 @@
 /*
  * tests/support/workers.h - processes of a service that work until they are told to stop, and then hand their records over.
  *
- *     workers_start(workers, 4, work, &context);   // in each: work(&context, stop, to), which ends with fork_leave
+ *     workers_start(workers, 4, work, &context);   // in each: work(&context, stop, to), which says that it is ready and ends with fork_leave
  *     workers_stop(workers, 4, &ledger);
  *
  * Layer: tests, in a CUnit case. Only the public API, so that integration tests can use it.
@@ -18,13 +18,19 @@ struct worker {
     int from; /* its records */
 };
 
-/* What a process does, its whole life: until something can be read of stop, or is at its end; records go down to. */
+/* What a process does, its whole life: ready once, then until something can be read of stop, or is at its end; records go down to. */
 typedef void (*worker_fn)(const void *context, int stop, int to);
 
 /* Tells whether a process is to stop. */
 bool worker_is_told_to_stop(int stop);
 
-/* Starts them; those that do not start fail the test at once. */
+/* Says down to, before any records, that the process has set up what it needs: faults may begin. */
+void worker_is_ready(int to);
+
+/* Waits until as many processes have said so to what can be read of from. False when one ended first. */
+bool workers_are_ready(int from, int count);
+
+/* Starts them, and waits until all are ready; those that do not start fail the test at once. */
 void workers_start(struct worker *workers, int count, worker_fn work, const void *context);
 
 /* Ends them all and takes their records over; those that were not well fail the test. */
