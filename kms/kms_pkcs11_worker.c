@@ -20,7 +20,7 @@ enum { STACK = 2 << 20, NEAR_STACK = 8192, SLICE_MS = 5 };
 
 struct ael_pkcs11_worker {
     struct ael_pkcs11_service service;
-    void *pages; /* guard | room | guard */
+    void *pages; /* guard | room | guard; none of them is in a child, where others may have the place */
     size_t page;
     pthread_t thread;
     uint8_t *stack;                 /* its lowest byte; NULL = not known */
@@ -52,8 +52,8 @@ static enum ael_status map_room(struct ael_pkcs11_worker *worker, struct ael_err
     uint8_t *room = (uint8_t *)pages + page;
     worker->pages = pages;
     worker->page = page;
-    if (mprotect(room, page, PROT_READ | PROT_WRITE) != 0 || madvise(room, page, MADV_DONTDUMP) != 0 ||
-        madvise(room, page, MADV_DONTFORK) != 0) {
+    if (madvise(pages, 3 * page, MADV_DONTFORK) != 0 || mprotect(room, page, PROT_READ | PROT_WRITE) != 0 ||
+        madvise(room, page, MADV_DONTDUMP) != 0) {
         return ael_error_set(
             err, AEL_E_SYSTEM, errno, k_component, "the memory of a session cannot be protected");
     }
@@ -95,7 +95,6 @@ static void after_fork_child(void *unused) {
         struct ael_pkcs11_worker *worker = s_workers;
         s_workers = worker->next;
         shut(worker);
-        unmap_room(worker); /* the guards: the room is not there */
         if (worker->left) {
             ael_free(worker);
         }
@@ -223,6 +222,5 @@ void ael_pkcs11_worker_leave(struct ael_pkcs11_worker *worker) {
 void ael_pkcs11_worker_forget(struct ael_pkcs11_worker *worker) {
     take_off(worker);
     shut(worker);
-    unmap_room(worker); /* the guards: the room is not there */
     ael_free(worker);
 }

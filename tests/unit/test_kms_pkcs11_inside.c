@@ -16,6 +16,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -583,6 +584,41 @@ static void test_kms_pkcs11_inside__works_in_a_child_that_is_the_first_to_use_it
     ael_kms_release(kms);
 }
 
+/* ---- what a child has put where a session's page was ---- */
+
+static void *s_place;     /* of that page; NULL = a child leaves it alone */
+static void *s_put_there; /* by the child */
+
+static void take_place(void) {
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
+    if (s_place != NULL) {
+        s_put_there = mmap(s_place, (size_t)getpagesize(), PROT_READ | PROT_WRITE, flags, -1, 0);
+    }
+}
+
+/* Before the library registers its own, so that a child comes here first. */
+__attribute__((constructor(101))) static void register_first(void) {
+    (void)pthread_atfork(NULL, NULL, take_place);
+}
+
+static void test_kms_pkcs11_inside__leaves_a_child_what_it_has_put_in_the_place_of_the_page(void) {
+    struct ael_kms_pkcs11_options options = on_strange("");
+    void *_Atomic *encrypted = strange("strange_encrypted_to");
+    struct ael_kms *kms = make(&options);
+    int how = -1;
+    CU_ASSERT_EQUAL(once(kms, 20000), AEL_OK);
+    uintptr_t page = (uintptr_t)getpagesize();
+    s_place = (uint8_t *)*encrypted - (uintptr_t)*encrypted % page;
+    pid_t child = fork();
+    if (child == 0) {
+        _exit(s_put_there == s_place && msync(s_put_there, page, MS_ASYNC) == 0 ? 0 : 1);
+    }
+    s_place = NULL;
+    CU_ASSERT_EQUAL(waitpid(child, &how, 0), child);
+    CU_ASSERT_EQUAL(how, 0);
+    ael_kms_release(kms);
+}
+
 /* ---- forks where a session has just gone ---- */
 
 void __real_free(void *memory);
@@ -648,6 +684,8 @@ static const struct test_case k_cases[] = {
      test_kms_pkcs11_inside__uses_no_module_in_a_child_that_was_half_loaded},
     {"a child has nothing of threads that were left behind",
      test_kms_pkcs11_inside__leaves_a_child_nothing_of_threads_left_behind},
+    {"a child keeps what it has put where the page was",
+     test_kms_pkcs11_inside__leaves_a_child_what_it_has_put_in_the_place_of_the_page},
     {"a child finds nothing that was freed", test_kms_pkcs11_inside__leaves_a_child_nothing_that_was_freed},
 };
 
