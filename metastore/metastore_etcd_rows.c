@@ -377,14 +377,18 @@ static bool is_before(const struct ael_buf *a, const struct ael_buf *b) {
     return order < 0 || (order == 0 && a->len < b->len);
 }
 
+static enum ael_status out_of_order(struct ael_error *err) {
+    return ael_error_set(
+        err, AEL_E_BACKEND, 0, AEL_ETCD_COMPONENT,
+        "the answer's keys are out of order or range, or are left out; is this an etcd?");
+}
+
 /* The next page begins right behind this row. Without an order kept, pages would go round for ever. */
 static enum ael_status
 move_behind(struct listing *listing, const struct ael_etcd_row *row, struct ael_error *err) {
     static const uint8_t k_nul = 0;
     if (is_before(&row->key, &listing->next) || !is_before(&row->key, &listing->end)) {
-        return ael_error_set(
-            err, AEL_E_BACKEND, 0, AEL_ETCD_COMPONENT,
-            "the answer's keys are out of order or range; is this an etcd?");
+        return out_of_order(err);
     }
     listing->next.len = 0;
     enum ael_status status = ael_buf_append(&listing->next, ael_buf_view(&row->key));
@@ -414,8 +418,11 @@ visit_rows(struct listing *listing, const struct ael_etcd_answer *answer, struct
             status = hand_on(listing, &row, err);
         }
     }
-    listing->done = listing->done || !answer->more || rows.index == 0;
     ael_etcd_row_clear(&row);
+    if (status == AEL_OK && !listing->done && answer->more && rows.index == 0) {
+        return out_of_order(err);
+    }
+    listing->done = listing->done || !answer->more;
     return status;
 }
 
