@@ -470,6 +470,16 @@ enum ael_status ael_etcd_rows_list(
 
 /* ---- health ---- */
 
+/* Nothing was, whatever became of the request; a call that is over says so, and nothing of the cluster. */
+static enum ael_status not_written(const struct ael_call *call, struct ael_error *err) {
+    enum ael_status over = ael_call_check(call);
+    if (over != AEL_OK) {
+        return ael_error_set(err, over, 0, AEL_ETCD_COMPONENT, "%s", ael_status_text(over));
+    }
+    return ael_error_set(
+        err, AEL_E_UNREACHABLE, 0, AEL_ETCD_COMPONENT, "the cluster did not answer, or what did is no etcd");
+}
+
 /* see metastore/metastore_etcd_rows.h. The key is of no id, for ids are not empty. */
 enum ael_status
 ael_etcd_rows_check(struct ael_etcd_client *client, const struct ael_call *call, struct ael_error *err) {
@@ -485,9 +495,5 @@ ael_etcd_rows_check(struct ael_etcd_client *client, const struct ael_call *call,
     status = ask_txn(client, call, status, &body, &done, err);
     ael_buf_clear(&body);
     ael_buf_clear(&key);
-    /* Nothing was written, whatever became of it. */
-    return status == AEL_E_OUTCOME_UNKNOWN ? ael_error_set(
-                                                 err, AEL_E_UNREACHABLE, 0, AEL_ETCD_COMPONENT,
-                                                 "the cluster did not answer, or what did is no etcd")
-                                           : status;
+    return status == AEL_E_OUTCOME_UNKNOWN ? not_written(call, err) : status;
 }

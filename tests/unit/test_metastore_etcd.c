@@ -293,6 +293,18 @@ static void test_etcd_health__asks_for_a_transaction_that_never_writes(void) {
     stop();
 }
 
+/* Nothing is written by it, so that nothing can be unknown; and that the call is over tells nothing of the cluster. */
+static void test_etcd_health__ends_with_its_call(void) {
+    struct ael_error err = {0};
+    struct ael_call call = AEL_CALL_INIT;
+    start(1, NULL);
+    SCRIPT(0, {.how = HTTP_SERVER_HANGS});
+    call.deadline_ns = ael_deadline_in_ms(100);
+    CU_ASSERT_EQUAL(ael_metastore_health(g_store, &call, &err), AEL_E_TIMEOUT);
+    CU_ASSERT_EQUAL(err.status, AEL_E_TIMEOUT);
+    stop();
+}
+
 /* ---- answers that are none ---- */
 
 #define KVS(rows) HEAD ",\"kvs\":" rows ",\"count\":\"1\"}"
@@ -949,6 +961,7 @@ static const struct test_case k_cases[] = {
      test_etcd_replace__reads_again_when_the_outcome_is_unknown},
     {"health asks for a transaction that never writes",
      test_etcd_health__asks_for_a_transaction_that_never_writes},
+    {"health ends with its call", test_etcd_health__ends_with_its_call},
     {"what is no answer of etcd's is refused", test_etcd_load__refuses_what_is_no_answer_of_etcds},
     {"rows of other keys are refused", test_etcd_load__refuses_rows_of_other_keys},
     {"values that are no key records are refused", test_etcd_load__refuses_values_that_are_no_key_records},
