@@ -296,6 +296,16 @@ static enum ael_status copy_text(const char *text, char **copied, struct ael_err
     return AEL_OK;
 }
 
+/*
+ * A group of its owner's number is the owner's alone, as most systems make them. In a folder with the sticky bit nobody
+ * can take away what is another's.
+ */
+static bool is_open_to_others(const struct stat *info) {
+    bool open = (info->st_mode & S_IWOTH) != 0 ||
+                ((info->st_mode & S_IWGRP) != 0 && info->st_gid != info->st_uid);
+    return open && !(S_ISDIR(info->st_mode) && (info->st_mode & S_ISVTX) != 0);
+}
+
 /* Nobody but root and this user may have put it there, or may put another one there: it will see the PIN. */
 static bool is_trusted(const char *path) {
     char real[PATH_MAX];
@@ -305,9 +315,8 @@ static bool is_trusted(const char *path) {
     }
     for (;;) {
         bool mine = info.st_uid == 0 || info.st_uid == geteuid();
-        bool open_to_all = (info.st_mode & S_IWOTH) != 0 && (info.st_mode & S_ISVTX) == 0;
         char *slash = strrchr(real, '/');
-        if (!mine || open_to_all) {
+        if (!mine || is_open_to_others(&info)) {
             return false;
         }
         if (real[1] == '\0') {

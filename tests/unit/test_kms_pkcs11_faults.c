@@ -544,8 +544,20 @@ static void test_kms_pkcs11__starts_nobody_elses_helper(void) {
     shell("chmod o+w $d/tools", folder);
     run_as(name, name);
     CU_ASSERT(!ran(folder));
+    shell("chmod 755 $d/tools && chmod 1757 $d/tools/*", folder); /* which a folder alone may be */
+    run_as(name, name);
+    CU_ASSERT(!ran(folder));
+    shell("chmod 755 $d/tools/*", folder);
+    run_as(name, name);
+    CU_ASSERT(ran(folder));
     if (getuid() == 0) {
-        shell("chmod 755 $d/tools && chown 12345 $d/tools/ael-pkcs11-helper", folder);
+        shell("chgrp 12345 $d/tools && chmod 775 $d/tools", folder);
+        run_as(name, name);
+        CU_ASSERT(!ran(folder));
+        shell("chgrp 0 $d/tools", folder); /* the owner's own group */
+        run_as(name, name);
+        CU_ASSERT(ran(folder));
+        shell("chown 12345 $d/tools/ael-pkcs11-helper", folder);
         run_as(name, name);
         CU_ASSERT(!ran(folder));
     }
