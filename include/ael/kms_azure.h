@@ -108,7 +108,7 @@ AEL_BEGIN_DECLS
  * Makes a KMS over Azure Key Vault. Nothing is asked yet: ael_kms_health asks, and the first call gets a token. Files are read when a
  * token is got.
  *
- * @param options  client_secret is wiped, in each case.
+ * @param options  client_secret is wiped, in each case but that of options of another size.
  * @return AEL_OK; AEL_E_ARGUMENT (err names the option: no vault or key, or none of this form; a vault beyond Azure's domains without
  *         a resource; http:// beyond this machine; no tenant, client, secret, file or callback for auth); AEL_E_UNSUPPORTED (a libcurl
  *         whose TLS is not OpenSSL's); AEL_E_NO_MEMORY; AEL_E_SYSTEM; or as ael_secret_new.
