@@ -110,7 +110,7 @@ enum ael_status ael_aws_exchange_new(
     if (request->http.url == NULL || request->http.header_count > AEL_AWS_REQUEST_HEADERS) {
         return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "no URL, or too many headers");
     }
-    enum ael_status status = ael_http_exchange_hash(request->http.body, secrets, hash);
+    enum ael_status status = ael_http_secrets_hash(request->http.body, secrets, hash);
     if (status != AEL_OK) {
         return ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
     }

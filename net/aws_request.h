@@ -39,7 +39,7 @@ AEL_MUST_CHECK enum ael_status ael_aws_send(
  * corrected: the caller sees the refusal.
  *
  * @param request  its URL outlives the exchange. @param secrets as ael_http_exchange_new.
- * @return as ael_http_exchange_hash, ael_sigv4_sign and ael_http_exchange_new.
+ * @return as ael_http_secrets_hash, ael_sigv4_sign and ael_http_exchange_new.
  */
 AEL_MUST_CHECK enum ael_status ael_aws_exchange_new(
     struct ael_http *http,
