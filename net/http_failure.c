@@ -62,6 +62,9 @@ static const struct meaning k_meanings[] = {
 
 static const struct meaning k_lost = {
     CURLE_SSL_CONNECT_ERROR, AEL_E_UNREACHABLE, "the connection was lost in the TLS handshake"};
+static const struct meaning k_other_key = {
+    CURLE_SSL_CONNECT_ERROR, AEL_E_BACKEND,
+    "the server's certificate is not signed by the key of the CA given; give the CA of this name that did"};
 static const struct meaning k_other = {CURLE_OK, AEL_E_BACKEND, "the answer is not HTTP that can be read"};
 
 static const struct meaning *meaning_of(CURLcode code) {
@@ -80,24 +83,41 @@ static bool is_of_tls(CURLcode code) {
 }
 
 /*
- * A connection that is lost in the handshake has the same code as a server that refuses it; libcurl's words differ, and
- * are in English where they come from libcurl and OpenSSL: the system's own is behind them.
+ * A connection that is lost in the handshake has the same code as a server that refuses it; libcurl's words
+ * differ, and are in English where they come from libcurl and OpenSSL: the system's own is behind them.
  */
-static bool was_lost(CURLcode code, const char *words) {
-    static const char *const k_words[] = {"SSL_connect: ", "Recv failure", "Send failure", "unexpected eof"};
-    for (size_t i = 0; code == CURLE_SSL_CONNECT_ERROR && i < sizeof k_words / sizeof k_words[0]; i++) {
-        if (strstr(words, k_words[i]) != NULL) {
-            return true;
-        }
+static const char *const k_words_of_loss[] = {
+    "SSL_connect: ", "Recv failure", "Send failure", "unexpected eof", NULL};
+
+/*
+ * A CA of the right name, but with another key, and no key identifiers that tell them apart: OpenSSL's first word is
+ * of the signature that it could not undo, and libcurl sees no refused certificate in that.
+ */
+static const char *const k_words_of_another_key[] = {
+    "asn1 encoding routines::EVP lib", "asn1 encoding routines::wrong public key type", "rsa routines::", NULL};
+
+static bool has_any(const char *words, const char *const *some) {
+    while (*some != NULL && strstr(words, *some) == NULL) {
+        some++;
     }
-    return false;
+    return *some != NULL;
+}
+
+static const struct meaning *meaning_in_words(CURLcode code, const char *words) {
+    if (code == CURLE_SSL_CONNECT_ERROR && has_any(words, k_words_of_loss)) {
+        return &k_lost;
+    }
+    if (code == CURLE_SSL_CONNECT_ERROR && has_any(words, k_words_of_another_key)) {
+        return &k_other_key;
+    }
+    return meaning_of(code);
 }
 
 /* see net/http_failure.h */
 enum ael_status
 ael_http_failure(CURLcode code, const char *url, const char *words, long os_error, struct ael_error *err) {
     char origin[AEL_HTTP_ORIGIN_BYTES];
-    const struct meaning *meaning = was_lost(code, words) ? &k_lost : meaning_of(code);
+    const struct meaning *meaning = meaning_in_words(code, words);
     ael_http_origin(url, origin);
     if (is_of_tls(code) && words[0] != '\0') {
         return ael_error_set(

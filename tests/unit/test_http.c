@@ -630,6 +630,38 @@ static void test_http_send__verifies_the_servers_certificate(void) {
     CU_ASSERT_EQUAL(run_shell("rm -rf \"$PWD\""), 0);
 }
 
+/* Of each algorithm two CAs of one name, and a certificate of the first one; named: with key identifiers. */
+static bool make_authorities_of_one_name(const char *algorithm, bool named) {
+    char script[2048];
+    const char *none = named ? "" : "-addext subjectKeyIdentifier=none -addext authorityKeyIdentifier=none";
+    const char *nothing = named ? "" : "\\nsubjectKeyIdentifier=none\\nauthorityKeyIdentifier=none";
+    (void)snprintf(s_folder, sizeof s_folder, "/tmp/ael-http-XXXXXX");
+    (void)snprintf(
+        script, sizeof script,
+        "ca() { openssl req -x509 -newkey %s -nodes -days 30 -keyout $1.key -out $1.pem -subj '/CN=one CA' "
+        "-addext basicConstraints=critical,CA:TRUE %s; } && ca first && ca second && "
+        "openssl req -newkey %s -nodes -keyout good.key -out good.csr -subj /CN=good && "
+        "printf 'subjectAltName=IP:127.0.0.1%s' >ext && openssl x509 -req -in good.csr -CA first.pem "
+        "-CAkey first.key -CAcreateserial -days 30 -out good.pem -extfile ext",
+        algorithm, none, algorithm, nothing);
+    return mkdtemp(s_folder) != NULL && run_shell(script) == 0;
+}
+
+static void test_http_send__tells_a_ca_of_the_right_name_with_another_key(void) {
+    static const char *const k_algorithms[] = {"ec -pkeyopt ec_paramgen_curve:P-256", "rsa:2048"};
+    for (size_t i = 0; i < 4; i++) {
+        struct ael_error err;
+        CU_ASSERT_FATAL(make_authorities_of_one_name(k_algorithms[i / 2], i % 2 == 0));
+        struct tls_server server = tls_start("good", false);
+        CU_ASSERT_EQUAL(tls_get(&server, "first.pem", NULL, &err), AEL_OK);
+        CU_ASSERT_EQUAL(tls_get(&server, "second.pem", NULL, &err), AEL_E_BACKEND);
+        CU_ASSERT_PTR_NOT_NULL(strstr(err.detail, "the server's certificate is not"));
+        CU_ASSERT_PTR_NULL(strstr(err.detail, "TLS 1.2"));
+        tls_stop(&server);
+        CU_ASSERT_EQUAL(run_shell("rm -rf \"$PWD\""), 0);
+    }
+}
+
 /* The system's folder of certificates is replaced by ours, for a child alone. 77: this user may not do that. */
 static int tls_get_in_another_system(void *ca) {
     const struct tls_server *server = s_server_of_child;
@@ -745,6 +777,8 @@ static const struct test_case k_cases[] = {
     {"the host's handlers are left alone", test_http__leaves_the_hosts_handlers_alone},
     {"a pool without places is refused", test_http_new__refuses_a_pool_without_places},
     {"the server's certificate is verified", test_http_send__verifies_the_servers_certificate},
+    {"a CA has the right name and another key",
+     test_http_send__tells_a_ca_of_the_right_name_with_another_key},
     {"a connection is lost in the handshake", test_http_send__tells_a_connection_lost_in_the_handshake},
     {"authorities that are given count alone", test_http_send__trusts_none_but_the_authorities_it_is_given},
 };
