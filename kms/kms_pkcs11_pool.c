@@ -207,8 +207,8 @@ static void learn(
                  answer->result == AEL_PKCS11_TWO_KEYS;
     bool nothing_came = status == AEL_E_UNREACHABLE || status == AEL_E_TIMEOUT || status == AEL_E_CANCELLED ||
                         status == AEL_E_BACKEND;
-    if (is_in && answer->code == CKR_USER_ALREADY_LOGGED_IN) {
-        return; /* it was not looked at */
+    if ((is_in || answer->result == AEL_PKCS11_NO_LOGIN) && ael_pkcs11_left_pin_unseen(answer->code)) {
+        return;
     }
     if (is_in) {
         pool->pin_accepted = true;

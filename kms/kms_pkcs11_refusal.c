@@ -20,6 +20,12 @@ bool ael_pkcs11_is_told_of_pin(uint32_t code) {
     }
 }
 
+/* see kms/kms_pkcs11_refusal.h */
+bool ael_pkcs11_left_pin_unseen(uint32_t code) {
+    return code == CKR_USER_ALREADY_LOGGED_IN || code == CKR_USER_ANOTHER_ALREADY_LOGGED_IN ||
+           code == CKR_USER_TOO_MANY_TYPES;
+}
+
 static const char *login_remedy(uint32_t code) {
     switch (code) {
     case CKR_PIN_INCORRECT:
@@ -32,6 +38,9 @@ static const char *login_remedy(uint32_t code) {
         return "the PIN has expired; set a new one";
     case CKR_USER_PIN_NOT_INITIALIZED:
         return "the token has no user's PIN yet; have the security officer set one";
+    case CKR_USER_ANOTHER_ALREADY_LOGGED_IN:
+    case CKR_USER_TOO_MANY_TYPES:
+        return "another user, such as the security officer, is logged in to the token; log out there";
     default:
         return "the log-in failed; see the module's log";
     }

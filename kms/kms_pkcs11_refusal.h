@@ -26,4 +26,7 @@ enum ael_status ael_pkcs11_refusal(
 /** Tells whether the module said of a PIN that it is wrong, or of no use until somebody does something. */
 bool ael_pkcs11_is_told_of_pin(uint32_t code);
 
+/** Tells whether the module did not look at the PIN, as somebody is logged in already: that is no wrong try. */
+bool ael_pkcs11_left_pin_unseen(uint32_t code);
+
 #endif /* AEL_KMS_KMS_PKCS11_REFUSAL_H */

@@ -197,6 +197,20 @@ static void test_kms_pkcs11__shows_a_pin_again_that_a_failure_kept_from_being_lo
     ael_kms_release(kms);
 }
 
+/* It was not looked at, so that it cannot lock the token. */
+static void test_kms_pkcs11__shows_a_pin_again_when_another_user_has_left(void) {
+    struct ael_kms_pkcs11_options options = on_strange("other-logged-in");
+    options.pin = right_pin;
+    struct ael_kms *kms = make(&options);
+    for (int i = 0; i < 4; i++) {
+        CU_ASSERT_EQUAL(once(kms), AEL_E_UNREACHABLE);
+        CU_ASSERT(said("another user"));
+    }
+    (void)on_strange("");
+    CU_ASSERT_EQUAL(once(kms), AEL_OK);
+    ael_kms_release(kms);
+}
+
 /* A PIN that was never accepted, shown where it is not known whether it counted as a wrong one. */
 static void show_in_doubt(const char *what, enum ael_status wanted) {
     struct ael_kms_pkcs11_options options = on_strange(what);
@@ -573,6 +587,8 @@ static const struct test_case k_cases[] = {
      test_kms_pkcs11_decrypt__refuses_damage_under_a_key_that_only_decrypts},
     {"a PIN that was not looked at is shown again",
      test_kms_pkcs11__shows_a_pin_again_that_a_failure_kept_from_being_looked_at},
+    {"a PIN is shown again when another user has left",
+     test_kms_pkcs11__shows_a_pin_again_when_another_user_has_left},
     {"a PIN in doubt is shown twice", test_kms_pkcs11__shows_a_pin_twice_at_most_where_nothing_is_told_of_it},
     {"a PIN that was accepted is shown again", test_kms_pkcs11__shows_a_pin_again_that_was_accepted_once},
     {"a log-in outlasts its caller", test_kms_pkcs11__goes_on_with_a_log_in_that_its_caller_had_no_time_for},

@@ -184,6 +184,7 @@ static CK_RV login(CK_SESSION_HANDLE session, CK_USER_TYPE user, unsigned char *
            : is("failed-at-login") ? CKR_GENERAL_ERROR
            : is("logged-in")       ? CKR_USER_ALREADY_LOGGED_IN
            : is("logged-out")      ? CKR_GENERAL_ERROR
+           : is("other-logged-in") ? CKR_USER_ANOTHER_ALREADY_LOGGED_IN
                                    : CKR_OK;
 }
 
