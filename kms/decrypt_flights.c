@@ -154,12 +154,15 @@ copy_of(struct ael_secret *key, const struct ael_call *call, struct ael_secret *
 
 /* A copy for those who wait, whom the caller's closing of his own must not reach; NULL: none waits, or none is to be had. */
 static struct ael_secret *copy_for_others(
-    struct ael_decrypt_flights *flights, const struct ael_decrypt_flight *flight, struct ael_secret *key) {
+    struct ael_decrypt_flights *flights,
+    const struct ael_decrypt_flight *flight,
+    const struct ael_call *call,
+    struct ael_secret *key) {
     struct ael_secret *copy = NULL;
     ael_mutex_lock(&flights->lock);
     bool awaited = key != NULL && flight->holders > 1;
     ael_mutex_unlock(&flights->lock);
-    return awaited && copy_of(key, NULL, &copy) == AEL_OK ? copy : NULL;
+    return awaited && copy_of(key, call, &copy) == AEL_OK ? copy : NULL;
 }
 
 /* Who calls: makes what came known to those who wait. */
@@ -168,7 +171,7 @@ static void land(
     struct ael_decrypt_flight *flight,
     const struct ael_call *call,
     struct ael_secret *key) {
-    struct ael_secret *copy = copy_for_others(flights, flight, key);
+    struct ael_secret *copy = copy_for_others(flights, flight, call, key);
     ael_mutex_lock(&flights->lock);
     flight->pressed = ael_call_remaining_ms(call) < PRESSED_MS;
     flight->key = copy != NULL ? copy : flight->holders > 1 ? ael_secret_acquire(key) : NULL;
