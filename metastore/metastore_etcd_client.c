@@ -256,11 +256,6 @@ static enum ael_status judge(struct attempt *attempt, struct ael_bytes token, st
     }
 }
 
-/* What goes there in the clear is for whom it names: a proxy (http_proxy) would read password, token and rows. */
-static bool is_readable_on_its_way(const char *url) {
-    return strncmp(url, "https://", 8) != 0;
-}
-
 /* A node that hangs must leave time for another. */
 static uint32_t time_for_one(const struct attempt *attempt) {
     const struct ael_etcd_client *client = attempt->client;
@@ -290,7 +285,6 @@ static enum ael_status send_to_node(struct attempt *attempt, struct ael_bytes to
         .body = request->body,
         .max_bytes = request->max_bytes,
         .timeout_ms = attempt->limit_ms,
-        .no_proxy = is_readable_on_its_way(node),
         .once = request->writes,
     };
     enum ael_status status = ael_http_send(client->http, attempt->call, &http, attempt->response, err);

@@ -217,9 +217,10 @@ static void set_body(CURL *easy, struct exchange *exchange) {
     (void)curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.len);
 }
 
-static enum ael_status set_request(CURL *easy, struct exchange *exchange) {
+static enum ael_status set_request(struct ael_http_place *place, struct exchange *exchange) {
     const struct ael_http_request *request = exchange->request;
-    CURLcode code = curl_easy_setopt(easy, CURLOPT_URL, request->url);
+    CURL *easy = place->easy;
+    CURLcode code = ael_http_transport_set_url(place, request->url, request->no_proxy);
     if (has_body(request)) {
         set_body(easy, exchange);
     }
@@ -228,9 +229,6 @@ static enum ael_status set_request(CURL *easy, struct exchange *exchange) {
     }
     if (strcmp(request->method, "HEAD") == 0) {
         (void)curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
-    }
-    if (request->no_proxy) {
-        (void)curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
     }
     (void)curl_easy_setopt(easy, CURLOPT_HTTPHEADER, exchange->headers.first);
     return code == CURLE_OK ? AEL_OK : AEL_E_NO_MEMORY;
@@ -317,7 +315,7 @@ static bool begin_transfer(struct ael_http_place *place, struct exchange *exchan
     ael_mutex_lock(&place->inside);
     ael_http_transport_set(place);
     set_receivers(place->easy, exchange);
-    bool begun = set_request(place->easy, exchange) == AEL_OK &&
+    bool begun = set_request(place, exchange) == AEL_OK &&
                  curl_multi_add_handle(place->multi, place->easy) == CURLM_OK;
     ael_mutex_unlock(&place->inside);
     return begun;

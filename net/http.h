@@ -7,8 +7,9 @@
  *
  * A place of the pool is a handle of libcurl's with at most one connection, which stays open for the next request to the
  * same server; the place that was used last is used first. Who comes when all places are taken waits inside the call's
- * deadline. TLS is verified, always; redirects are not followed; only http and https are spoken, HTTP/1.1; the proxy is
- * what the environment says (http_proxy, https_proxy, no_proxy).
+ * deadline. TLS is verified, always; redirects are not followed; only http and https are spoken, HTTP/1.1. The proxy is
+ * what the environment says (https_proxy, no_proxy), for https:// beyond this machine; for http:// none is asked,
+ * which would read what is sent, nor for loopback.
  *
  * Nothing process-wide is changed but curl_global_init, which libcurl counts: once a pool, and given back with it. No
  * signal handler; SIGPIPE is blocked for the calling thread while it sends.

@@ -7,7 +7,6 @@
 #include "net/http_transport.h"
 
 #include <poll.h>
-#include <strings.h>
 
 static const char k_component[] = "net/http";
 
@@ -50,12 +49,6 @@ void ael_http_connection_give(struct ael_http_connection *self, bool keep) {
 
 /* ---- its beginning ---- */
 
-/* Such a server is on this machine; a proxy (http_proxy) would be sent the secrets themselves, and be
- * elsewhere. */
-static bool is_readable_on_its_way(const char *url) {
-    return strncasecmp(url, "https://", 8) != 0;
-}
-
 /* see net/http_connection.h */
 bool ael_http_connection_begin(struct ael_http_connection *self) {
     CURL *easy = self->place->easy;
@@ -64,10 +57,7 @@ bool ael_http_connection_begin(struct ael_http_connection *self) {
     (void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, self->words);
     (void)curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, ael_http_tls_for_keys);
     (void)curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
-    if (self->no_proxy || is_readable_on_its_way(self->url)) {
-        (void)curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
-    }
-    self->added = curl_easy_setopt(easy, CURLOPT_URL, self->url) == CURLE_OK &&
+    self->added = ael_http_transport_set_url(self->place, self->url, self->no_proxy) == CURLE_OK &&
                   curl_multi_add_handle(self->place->multi, easy) == CURLM_OK;
     ael_mutex_unlock(&self->place->inside);
     self->reused = false;

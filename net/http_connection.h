@@ -37,7 +37,7 @@ struct ael_http_connection {
 AEL_MUST_CHECK enum ael_status
 ael_http_connection_take(struct ael_http_connection *self, struct ael_error *err);
 
-/** Begins to connect the place; false without memory. No proxy is asked for an http:// URL. */
+/** Begins to connect the place; false without memory. A proxy as in ael_http_send. */
 bool ael_http_connection_begin(struct ael_http_connection *self);
 
 /** Goes on connecting; true when that is over. @param code  what came of it: CURLE_OK when there is a

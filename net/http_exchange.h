@@ -34,9 +34,9 @@ AEL_MUST_CHECK enum ael_status ael_http_exchange_supported(struct ael_error *err
 /**
  * Makes an exchange. Nothing is sent yet.
  *
- * @param request  copied, but for its URL, which outlives the exchange; no_proxy counts as in ael_http_send,
- *                 but no proxy is ever asked for an http:// URL: it would see the secrets. timeout_ms and once
- *                 do not: who steps bounds the time, and what is exchanged may be sent again.
+ * @param request  copied, but for its URL, which outlives the exchange; no_proxy counts as in ael_http_send.
+ *                 timeout_ms and once do not: who steps bounds the time, and what is exchanged may be sent
+ *                 again.
  * @param secrets  copied; the secrets in it are held.
  * @return AEL_OK; AEL_E_ARGUMENT; AEL_E_NO_MEMORY.
  */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/http_transport.h"
 
+#include "net/url.h"
+
 #include <openssl/ssl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -99,6 +101,14 @@ void ael_http_transport_set(struct ael_http_place *place) {
     keep_secrets_of_tls(easy);
 }
 
+/* see net/http_transport.h */
+CURLcode ael_http_transport_set_url(struct ael_http_place *place, const char *url, bool no_proxy) {
+    if (no_proxy || !ael_url_may_take_proxy(url)) {
+        (void)curl_easy_setopt(place->easy, CURLOPT_NOPROXY, "*");
+    }
+    return curl_easy_setopt(place->easy, CURLOPT_URL, url);
+}
+
 static sigset_t only_pipe(void) {
     sigset_t set;
     (void)sigemptyset(&set);
@@ -111,7 +121,8 @@ static bool is_pipe_pending(void) {
     return sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1;
 }
 
-/* see net/http_transport.h: one that is not blocked is never pending, so that most threads need not be asked. */
+/* see net/http_transport.h: one that is not blocked is never pending, so that most threads need not be
+ * asked. */
 struct ael_http_pipe_guard ael_http_pipe_guard_begin(void) {
     struct ael_http_pipe_guard guard = {.was_pending = false};
     sigset_t set = only_pipe();

@@ -61,3 +61,9 @@ bool ael_url_keeps_secrets(const char *url) {
     }
     return strncmp(url, "https://", 8) == 0 || ael_url_host_is_loopback(host);
 }
+
+/* see net/url.h */
+bool ael_url_may_take_proxy(const char *url) {
+    char host[AEL_URL_HOST_BYTES];
+    return strncmp(url, "https://", 8) == 0 && ael_url_host(url, host) && !ael_url_host_is_loopback(host);
+}

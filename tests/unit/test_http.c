@@ -332,23 +332,50 @@ static void test_http_send__refuses_what_would_be_another_request(void) {
     world_end(&world);
 }
 
+static void set_proxies(const char *url) {
+    static const char *const k_names[] = {"http_proxy", "https_proxy", "all_proxy"};
+    for (size_t i = 0; i < sizeof k_names / sizeof k_names[0]; i++) {
+        CU_ASSERT_FATAL((url == NULL ? unsetenv(k_names[i]) : setenv(k_names[i], url, 1)) == 0);
+    }
+}
+
 static void test_http_send__takes_the_proxy_of_the_environment(void) {
     struct world world;
-    char url[64];
-    struct ael_http_request request = {.method = "GET", .url = url};
+    struct ael_http_request request = {.method = "GET", .url = "https://keys.invalid/x", .timeout_ms = 30000};
     world_begin(&world, 1);
-    (void)snprintf(url, sizeof url, "http://127.0.0.1:%d/x", free_port());
-    CU_ASSERT_FATAL(setenv("http_proxy", http_server_url(world.server), 1) == 0);
-    CU_ASSERT_EQUAL(exchange(&world, NULL, &request), AEL_OK);
-    CU_ASSERT_STRING_EQUAL(s_last.target, url);
-    ael_http_response_clear(&world.response);
+    s_reply.status = 403;
+    set_proxies(http_server_url(world.server));
+    CU_ASSERT_NOT_EQUAL(exchange(&world, NULL, &request), AEL_OK);
+    CU_ASSERT_STRING_EQUAL(s_last.method, "CONNECT");
+    CU_ASSERT_STRING_EQUAL(s_last.target, "keys.invalid:443");
+    int asked = atomic_load(&s_requests);
     request.no_proxy = true;
-    CU_ASSERT_EQUAL(exchange(&world, NULL, &request), AEL_E_UNREACHABLE);
+    CU_ASSERT_NOT_EQUAL(exchange(&world, NULL, &request), AEL_OK);
+    CU_ASSERT_EQUAL(atomic_load(&s_requests), asked);
     request.no_proxy = false;
-    (void)setenv("http_proxy", "weird://user:s3cret@127.0.0.1:1/", 1);
+    set_proxies("weird://user:s3cret@127.0.0.1:1/");
     CU_ASSERT_NOT_EQUAL(exchange(&world, NULL, &request), AEL_OK);
     CU_ASSERT_PTR_NULL(strstr(world.err.detail, "s3cret"));
-    (void)unsetenv("http_proxy");
+    set_proxies(NULL);
+    world_end(&world);
+}
+
+/* It would read the request, or look for it on a machine of its own. */
+static void test_http_send__asks_no_proxy_in_the_clear_or_for_this_machine(void) {
+    static const char *const k_origins[] = {
+        "http://127.0.0.1", "http://keys.invalid", "https://127.0.0.1", "https://localhost"};
+    struct world world;
+    char url[64];
+    const struct ael_http_request request = {.method = "GET", .url = url, .timeout_ms = 30000};
+    world_begin(&world, 1);
+    set_proxies(http_server_url(world.server));
+    int asked = atomic_load(&s_requests);
+    for (size_t i = 0; i < sizeof k_origins / sizeof k_origins[0]; i++) {
+        (void)snprintf(url, sizeof url, "%s:%d/", k_origins[i], free_port());
+        CU_ASSERT_NOT_EQUAL(exchange(&world, NULL, &request), AEL_OK);
+        CU_ASSERT_EQUAL(atomic_load(&s_requests), asked);
+    }
+    set_proxies(NULL);
     world_end(&world);
 }
 
@@ -770,6 +797,8 @@ static const struct test_case k_cases[] = {
     {"redirects are not followed", test_http_send__does_not_follow_redirects},
     {"what would be another request is refused", test_http_send__refuses_what_would_be_another_request},
     {"the environment's proxy is taken", test_http_send__takes_the_proxy_of_the_environment},
+    {"no proxy in the clear or for this machine",
+     test_http_send__asks_no_proxy_in_the_clear_or_for_this_machine},
     {"a child has connections of its own", test_http_send__gives_a_child_connections_of_its_own},
     {"a child has none of the parent's sockets", test_fork__leaves_no_socket_of_the_pool_to_a_child},
     {"a child without handlers is refused", test_http_send__refuses_in_a_child_without_handlers},

@@ -924,6 +924,24 @@ static void test_crc32__is_the_published_one(void) {
     CU_ASSERT_EQUAL(ael_crc32(ael_bytes_from_text("{}")), 2745614147u);
 }
 
+/* It would read the rows, and could send the signed request as often as it likes. */
+static void test_dynamodb_load__is_told_to_no_proxy(void) {
+    static struct service s_proxy; /* large */
+    service_start(&s_proxy);
+    CU_ASSERT_EQUAL_FATAL(setenv("http_proxy", http_server_url(s_proxy.server), 1), 0);
+    CU_ASSERT_EQUAL_FATAL(setenv("no_proxy", "", 1), 0);
+    service_start(&g_service);
+    SCRIPT(&g_service, {.body = GOT});
+    CU_ASSERT_EQUAL(load(NULL, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(asked(), 1);
+    CU_ASSERT_EQUAL(s_proxy.asked, 0);
+    CU_ASSERT_STRING_EQUAL(s_proxy.authorizations[0], "");
+    (void)unsetenv("http_proxy");
+    (void)unsetenv("no_proxy");
+    service_stop(&g_service);
+    service_stop(&s_proxy);
+}
+
 static const struct test_case k_cases[] = {
     {"crc32 is the published one", test_crc32__is_the_published_one},
     {"items are those of the Go SDKs", test_dynamodb_store__writes_the_items_of_the_go_sdks},
@@ -950,6 +968,7 @@ static const struct test_case k_cases[] = {
     {"ensure_schema waits", test_dynamodb_ensure_schema__waits_until_the_table_is_there},
     {"ensure_schema refuses another key", test_dynamodb_ensure_schema__refuses_another_key},
     {"health reads and would write", test_dynamodb_health__reads_and_would_write},
+    {"no proxy is told", test_dynamodb_load__is_told_to_no_proxy},
     {"the region is the suffix", test_dynamodb_new__takes_the_region_for_a_suffix},
     {"the region is found", test_dynamodb_new__finds_the_region},
     {"the signing region signs", test_dynamodb_new__signs_for_the_signing_region},

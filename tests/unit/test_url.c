@@ -77,10 +77,23 @@ static void test_url_is_origin__is_a_scheme_and_a_host_and_nothing_else(void) {
     }
 }
 
+static void test_url_may_take_proxy__by_tls_beyond_this_machine(void) {
+    static const char *const k_none[] = {
+        "http://a.example",     "http://127.0.0.1:80", "https://127.0.0.1:443/",
+        "https://127.9.9.9",    "https://[::1]:8",     "https://localhost/",
+        "https://u@a.example/", "HTTPS://a.example",   ""};
+    CU_ASSERT_TRUE(ael_url_may_take_proxy("https://a.example/x"));
+    CU_ASSERT_TRUE(ael_url_may_take_proxy("https://192.0.2.1:8443"));
+    for (size_t i = 0; i < sizeof k_none / sizeof k_none[0]; i++) {
+        CU_ASSERT_FALSE(ael_url_may_take_proxy(k_none[i]));
+    }
+}
+
 static const struct test_case k_cases[] = {
     {"TLS, or this machine", test_url_keeps_secrets__by_tls_or_on_this_machine},
     {"all else", test_url_keeps_secrets__refuses_all_else},
     {"the host", test_url_host__is_cut_out_as_it_is_written},
+    {"what a proxy may be asked for", test_url_may_take_proxy__by_tls_beyond_this_machine},
     {"an origin", test_url_is_origin__is_a_scheme_and_a_host_and_nothing_else},
 };
 
