@@ -156,6 +156,6 @@ enum ael_status ael_kms_aws_refusal(
     const struct ael_kms_aws_meaning *meaning = known != NULL ? known : &by_status;
     *remedy = meaning->remedy;
     return ael_error_set(
-        err, meaning->status, response->status, service->component, "%s: HTTP %d %s: %s", region,
-        response->status, code, meaning->sentence);
+        err, meaning->status, response->status, service->component, "%s: HTTP %d%s%s: %s", region,
+        response->status, known != NULL ? " " : "", meaning->code, meaning->sentence);
 }

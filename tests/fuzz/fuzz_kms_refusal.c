@@ -1,6 +1,6 @@
 /*
  * tests/fuzz/fuzz_kms_refusal.c - whatever a service refuses with, it is one of three statuses with a sentence, which holds nothing
- * of what the service said, but AWS' one word for it. The first character tells whose refusal it is, the second its HTTP status,
+ * of what the service said, but a word of AWS' that is known. The first character tells whose refusal it is, the second its HTTP status,
  * the rest is the body.
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0

@@ -468,7 +468,7 @@ static void test_kms_secrets_manager__refuses_answers_that_are_none(void) {
         {400, "{\"__type\":\"ThrottlingException\"}", AEL_E_UNREACHABLE, "too many"},
         {500, "{\"__type\":\"InternalServiceError\"}", AEL_E_UNREACHABLE, "inside"},
         {503, "<html>", AEL_E_UNREACHABLE, "503"},
-        {400, "{\"__type\":\"SomethingNew\"}", AEL_E_KMS, "SomethingNew"},
+        {400, "{\"__type\":\"SomethingNew\"}", AEL_E_KMS, "HTTP 400: the service refuses"},
     };
     struct stub stub;
     begin();
