@@ -12,10 +12,10 @@ static const struct ael_rest_meaning k_of_kms[] = {
     {403, "SCOPE_INSUFFICIENT", AEL_E_KMS, AEL_REST_REMEDY_NONE,
      "the token's scope has no Cloud KMS; give the instance the access scope cloud-platform"},
     {403, "BILLING_DISABLED", AEL_E_KMS, AEL_REST_REMEDY_NONE, "billing is off in the project; switch it on"},
-    {403, "PERMISSION_DENIED", AEL_E_KMS, AEL_REST_REMEDY_NONE,
+    {403, NULL, AEL_E_KMS, AEL_REST_REMEDY_NONE,
      "not allowed, or another project's key; give the account roles/cloudkms.cryptoKeyEncrypterDecrypter on "
      "it"},
-    {404, "NOT_FOUND", AEL_E_KMS, AEL_REST_REMEDY_NONE,
+    {404, NULL, AEL_E_KMS, AEL_REST_REMEDY_NONE,
      "there is no such key; check project, location, key ring and name"},
     {400, "checksum", AEL_E_UNREACHABLE, AEL_REST_REMEDY_RETRY, "what was sent arrived damaged"},
     {400, "FAILED_PRECONDITION", AEL_E_KMS, AEL_REST_REMEDY_NONE,
