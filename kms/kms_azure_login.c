@@ -190,15 +190,15 @@ static enum ael_status set_identity_url(
 
 static enum ael_status
 use_instance(struct ael_kms_azure_login *login, const struct given *given, struct ael_error *err) {
+    char origin[AEL_KMS_AZURE_VAULT_MAX + 1];
     char before[URL_BYTES / 2];
     const char *endpoint =
         given_or_env(given->options->identity_endpoint, "AZURE_POD_IDENTITY_AUTHORITY_HOST");
-    endpoint = endpoint == NULL ? k_instance : endpoint;
-    int len = snprintf(before, sizeof before, "%s/metadata/identity/oauth2/token", endpoint);
-    if (len < 0 || len >= (int)sizeof before || !ael_url_is_origin(endpoint) || !is_near(endpoint)) {
+    if (!ael_kms_azure_vault_read(endpoint != NULL ? endpoint : k_instance, origin) || !is_near(origin)) {
         return refuse(
             err, "identity_endpoint is http://host[:port] of a link-local address or of this machine");
     }
+    (void)snprintf(before, sizeof before, "%s/metadata/identity/oauth2/token", origin);
     return set_identity_url(login, given, before, "2018-02-01", err);
 }
 

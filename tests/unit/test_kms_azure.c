@@ -525,7 +525,8 @@ static void forget_environment(void) {
     static const char *const k_names[] = {"IDENTITY_ENDPOINT",   "IDENTITY_HEADER",
                                           "AZURE_TENANT_ID",     "AZURE_CLIENT_ID",
                                           "AZURE_CLIENT_SECRET", "AZURE_FEDERATED_TOKEN_FILE",
-                                          "AZURE_AUTHORITY_HOST"};
+                                          "AZURE_AUTHORITY_HOST",
+                                          "AZURE_POD_IDENTITY_AUTHORITY_HOST"};
     for (size_t i = 0; i < sizeof k_names / sizeof k_names[0]; i++) {
         (void)unsetenv(k_names[i]);
     }
@@ -626,6 +627,23 @@ static void test_kms_azure__asks_app_service(void) {
     expect_round_trip(&world);
     CU_ASSERT_EQUAL(world.stub.app_service, 1);
     CU_ASSERT_EQUAL(world.stub.instance, 0);
+    CU_ASSERT_STRING_EQUAL(world.stub.complaint, "");
+    world_end(&world);
+}
+
+static void use_pod_identity(struct azure_stub *stub, struct ael_kms_azure_options *options) {
+    char endpoint[128];
+    (void)snprintf(endpoint, sizeof endpoint, "%s/", stub->identity);
+    (void)setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", endpoint, 1);
+    options->identity_endpoint = NULL;
+}
+
+static void test_kms_azure__takes_an_identitys_endpoint_with_a_slash_at_its_end(void) {
+    struct world world;
+    world_begin(&world, use_pod_identity);
+    forget_environment();
+    expect_round_trip(&world);
+    CU_ASSERT_EQUAL(world.stub.instance, 1);
     CU_ASSERT_STRING_EQUAL(world.stub.complaint, "");
     world_end(&world);
 }
@@ -1348,6 +1366,7 @@ static const struct test_case k_cases[] = {
     {"a stored token's end", test_kms_azure__knows_when_a_stored_token_ends},
     {"who gives tokens is not asked", test_kms_azure__says_that_who_gives_tokens_is_not_asked},
     {"App Service", test_kms_azure__asks_app_service},
+    {"an endpoint with a slash", test_kms_azure__takes_an_identitys_endpoint_with_a_slash_at_its_end},
     {"a client secret", test_kms_azure__shows_a_client_secret},
     {"a client secret's file", test_kms_azure__reads_a_client_secrets_file_anew},
     {"a federated token", test_kms_azure__shows_a_federated_token},
