@@ -78,38 +78,27 @@ ael_kms_azure_secret_copy(const char *value, size_t max, struct ael_secret **sec
 /* ---- files ---- */
 
 /* A federated token is three texts of base64url and two dots; else it could say more than itself in the form. */
-static enum ael_status check_federated(void *context, struct ael_bytes piece) {
-    (void)context;
+static bool is_federated(struct ael_bytes piece) {
     for (size_t i = 0; i < piece.len; i++) {
         if (!stands_for_itself(piece.data[i])) {
-            return AEL_E_FORMAT;
+            return false;
         }
     }
-    return AEL_OK;
+    return true;
 }
 
 /* see kms/kms_azure_secret.h */
 enum ael_status
 ael_kms_azure_secret_read_federated(const char *file, struct ael_http_text *text, struct ael_error *err) {
-    AEL_TRY(
-        ael_secret_file_read(file, "the file of the federated token", AEL_HTTP_TEXT_USUAL_PIECES, text, err));
-    enum ael_status status = AEL_OK;
-    for (size_t i = 0; i < AEL_HTTP_TEXT_PIECES && status == AEL_OK && text->pieces[i] != NULL; i++) {
-        status = ael_secret_with_bytes(text->pieces[i], check_federated, NULL);
-    }
-    if (status == AEL_E_FORMAT) {
-        return ael_error_set(
-            err, AEL_E_KEY_FILE, 0, k_component, "the file %.110s holds no federated token", file);
-    }
-    return status == AEL_OK ? AEL_OK
-                            : ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
+    return ael_secret_file_read(
+        file, "the file of the federated token", AEL_HTTP_TEXT_USUAL_PIECES, is_federated, text, err);
 }
 
 /* see kms/kms_azure_secret.h */
 enum ael_status
 ael_kms_azure_secret_read_client(const char *file, struct ael_http_text *text, struct ael_error *err) {
     struct ael_http_text plain = {{NULL}};
-    AEL_TRY(ael_secret_file_read(file, "the file of the client secret", 1, &plain, err));
+    AEL_TRY(ael_secret_file_read(file, "the file of the client secret", 1, NULL, &plain, err));
     enum ael_status status = AEL_OK;
     if (ael_secret_len(plain.pieces[0]) > AEL_KMS_AZURE_MAX_CLIENT_SECRET) {
         status = ael_error_set(

@@ -291,7 +291,8 @@ read_text(const struct ael_kms_vault_login *login, struct ael_http_text *text, s
         "the token file", "the file of the secret id", "the file of the service account's token", ""};
     static const size_t k_pieces[] = {1, 1, AEL_HTTP_TEXT_USUAL_PIECES, 1};
     if (login->file != NULL) {
-        return ael_secret_file_read(login->file, k_what[login->how], k_pieces[login->how], text, err);
+        return ael_secret_file_read(
+            login->file, k_what[login->how], k_pieces[login->how], ael_http_text_can_hold, text, err);
     }
     text->pieces[0] = ael_secret_acquire(login->text);
     return AEL_OK;

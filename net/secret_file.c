@@ -17,6 +17,7 @@ struct reading {
     const char *path;
     const char *what;
     size_t max_pieces;
+    ael_secret_file_fits_fn fits;
     size_t pieces;
     bool ended; /* blanks have come: nothing else may follow */
     struct ael_http_text *text;
@@ -76,6 +77,9 @@ static enum ael_status keep_piece(struct reading *reading, uint8_t *slot, bool *
     if (len == 0) {
         return AEL_OK;
     }
+    if (reading->fits != NULL && !reading->fits((struct ael_bytes){slot, len})) {
+        return refuse(reading, 0, "holds characters that no such text has; is it the right file?");
+    }
     if (reading->pieces == reading->max_pieces) {
         return refuse(reading, 0, "is too long for what it is to hold");
     }
@@ -112,9 +116,11 @@ enum ael_status ael_secret_file_read(
     const char *path,
     const char *what,
     size_t max_pieces,
+    ael_secret_file_fits_fn fits,
     struct ael_http_text *text,
     struct ael_error *err) {
-    struct reading reading = {.path = path, .what = what, .max_pieces = max_pieces, .text = text, .err = err};
+    struct reading reading = {
+        .path = path, .what = what, .max_pieces = max_pieces, .fits = fits, .text = text, .err = err};
     int cancel = ael_cancel_disable(); /* a thread cancelled in read would keep its slot and the descriptor */
     reading.fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     enum ael_status status = AEL_OK;

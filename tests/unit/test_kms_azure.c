@@ -756,7 +756,8 @@ static void test_kms_azure__lets_a_federated_token_say_nothing_else(void) {
     world_begin(&world, use_workload);
     (void)azure_stub_file(&world.stub, world.stub.assertion, "&scope=everything");
     CU_ASSERT_EQUAL(seal(&world), AEL_E_KEY_FILE);
-    CU_ASSERT(says(&world, "no federated token"));
+    CU_ASSERT(says(&world, "the file of the federated token"));
+    CU_ASSERT(says(&world, "is it the right file?"));
     CU_ASSERT_EQUAL(world.stub.assertions, 0);
     (void)azure_stub_file(&world.stub, world.stub.assertion, "x");
     CU_ASSERT_EQUAL(seal(&world), AEL_E_KMS);

@@ -19,6 +19,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -346,6 +347,49 @@ static void test_kms_vault__refuses_tokens_that_no_header_may_hold(void) {
         CU_ASSERT_NOT_EQUAL(seal(&world), AEL_OK);
         CU_ASSERT_EQUAL(atomic_load(&world.stub.transit), 0);
         world_end(&world);
+    }
+}
+
+static char s_path[sizeof "/tmp/ael-vault-text-XXXXXX"];
+
+static void write_file(const char *text) {
+    (void)snprintf(s_path, sizeof s_path, "/tmp/ael-vault-text-XXXXXX");
+    int fd = mkstemp(s_path);
+    CU_ASSERT_FATAL(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+    (void)close(fd);
+}
+
+static void use_token_file(struct ael_kms_vault_options *options) {
+    options->token = NULL;
+    options->token_file = s_path;
+}
+static void use_secret_id_file(struct ael_kms_vault_options *options) {
+    options->auth = AEL_KMS_VAULT_APPROLE;
+    options->role_id = "orders";
+    options->secret_id_file = s_path;
+}
+static void use_jwt_file(struct ael_kms_vault_options *options) {
+    options->auth = AEL_KMS_VAULT_KUBERNETES;
+    options->role = "orders";
+    options->jwt_file = s_path;
+}
+
+static void test_kms_vault__names_a_file_that_cannot_be_sent(void) {
+    static const char *const k_texts[] = {"hvs.\"token\"", "hvs.\\token", "hvs.t\xc3\xb6ken", "hvs.\x7f"};
+    void (*const ways[])(struct ael_kms_vault_options * options) = {
+        use_token_file, use_secret_id_file, use_jwt_file};
+    for (size_t i = 0; i < sizeof k_texts / sizeof k_texts[0] * 3; i++) {
+        struct world world;
+        write_file(k_texts[i / 3]);
+        world_begin(&world, ways[i % 3]);
+        set_reply(&world, 200, GOOD_ENCRYPT);
+        CU_ASSERT_EQUAL(seal(&world), AEL_E_KEY_FILE);
+        CU_ASSERT(says(&world, s_path));
+        CU_ASSERT(says(&world, "is it the right file?"));
+        CU_ASSERT_PTR_NULL(strstr(world.err.detail, "hvs."));
+        CU_ASSERT_EQUAL(atomic_load(&world.stub.transit) + atomic_load(&world.stub.log_ins), 0);
+        world_end(&world);
+        (void)unlink(s_path);
     }
 }
 
@@ -866,7 +910,7 @@ static enum ael_status read_text(const char *content, size_t len, size_t pieces,
     int fd = mkstemp(path);
     CU_ASSERT_FATAL(fd >= 0 && write(fd, content, len) == (ssize_t)len);
     (void)close(fd);
-    enum ael_status status = ael_secret_file_read(path, "the file", pieces, &text, &err);
+    enum ael_status status = ael_secret_file_read(path, "the file", pieces, NULL, &text, &err);
     for (size_t i = 0; i < 4; i++) {
         lens[i] = ael_secret_len(text.pieces[i]);
     }
@@ -900,8 +944,8 @@ static void test_secret_file_read__takes_one_text_and_nothing_else(void) {
     CU_ASSERT_EQUAL(lens[0], 959);
     CU_ASSERT_EQUAL(read_text(content, 2960, 4, lens), AEL_E_KEY_FILE);
     struct ael_http_text text = {{NULL}};
-    CU_ASSERT_EQUAL(ael_secret_file_read("/nowhere/token", "the file", 1, &text, NULL), AEL_E_KEY_FILE);
-    CU_ASSERT_EQUAL(ael_secret_file_read("/tmp", "the file", 1, &text, NULL), AEL_E_KEY_FILE);
+    CU_ASSERT_EQUAL(ael_secret_file_read("/nowhere/token", "the file", 1, NULL, &text, NULL), AEL_E_KEY_FILE);
+    CU_ASSERT_EQUAL(ael_secret_file_read("/tmp", "the file", 1, NULL, &text, NULL), AEL_E_KEY_FILE);
 }
 
 static const struct test_case k_cases[] = {
@@ -916,6 +960,7 @@ static const struct test_case k_cases[] = {
     {"it does not ask a server that fails", test_kms_vault__does_not_ask_a_server_that_fails_again_and_again},
     {"it takes tokens up to a length", test_kms_vault__takes_tokens_up_to_a_length},
     {"it refuses tokens that no header may hold", test_kms_vault__refuses_tokens_that_no_header_may_hold},
+    {"it names a file that cannot be sent", test_kms_vault__names_a_file_that_cannot_be_sent},
     {"it refuses log-ins without a token", test_kms_vault__refuses_log_ins_without_a_token},
     {"it lets others go on while one renews", test_kms_vault__lets_others_go_on_while_one_renews},
     {"it logs in anew when a renewal gives little", test_kms_vault__logs_in_anew_when_a_renewal_gives_little},
