@@ -5,14 +5,12 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/wipe.h"
-#include "kms/decrypt_flights.h"
 #include "kms/kms_azure_login.h"
 #include "kms/kms_azure_refusal.h"
 #include "kms/kms_azure_text.h"
-#include "kms/rest_token.h"
+#include "kms/rest_service.h"
 #include "net/url.h"
-
-#include <ael/sys/kms_backend.h>
+#include "securememory/sealed_key.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -22,8 +20,7 @@ static const char k_component[] = "kms/azure";
 enum {
     URL_BYTES = 640,
     WHAT_BYTES = 80,
-    BODY_BYTES = 64 + 4 * AEL_KMS_AZURE_WRAPPED_MAX / 3 + 4,
-    KEY_BYTES = 32
+    BODY_BYTES = 64 + 4 * AEL_KMS_AZURE_WRAPPED_MAX / 3 + 4
 };
 
 enum action { WRAP, UNWRAP };
@@ -31,36 +28,12 @@ enum action { WRAP, UNWRAP };
 static const char *const k_actions[] = {"wrapkey", "unwrapkey"};
 
 struct ael_kms_azure {
-    struct ael_rest rest;
+    struct ael_rest_service service;
     struct ael_kms_azure_login login;
-    struct ael_token_keeper tokens;
-    struct ael_decrypt_flights flights;
     struct ael_kms_azure_place place;
     char version[AEL_KMS_AZURE_VERSION_MAX + 1]; /* that wraps; empty = the latest */
     enum ael_kms_azure_algorithm algorithm;
 };
-
-static const struct ael_rest_kind k_kind = {
-    .component = k_component,
-    .asleep = "the vault is not asked, because it failed again and again; it is tried every some seconds",
-    .retry = "ael.kms.azure.retry",
-    .breaker =
-        {"ael.kms.azure.breaker_opened", "ael.kms.azure.breaker_half_opened", "ael.kms.azure.breaker_closed"},
-    .refusal = ael_kms_azure_refusal,
-};
-
-static enum ael_status
-log_in(void *self, const struct ael_call *call, struct ael_token_grant *grant, struct ael_error *err) {
-    struct ael_kms_azure *azure = self;
-    return ael_kms_azure_login_run(&azure->login, call, grant, err);
-}
-
-static bool can_mend(const void *self) {
-    (void)self;
-    return true;
-}
-
-static const struct ael_token_source k_source = {k_component, log_in, NULL, can_mend};
 
 /* ---- requests ---- */
 
@@ -121,7 +94,8 @@ static enum ael_status ask(struct asking *asking, ael_rest_check_fn check, struc
     } else {
         request.secrets.taken = "value";
     }
-    return ael_rest_ask_with_token(&self->rest, &self->tokens, asking->call, &request, &asking->answer, err);
+    return ael_rest_ask_with_token(
+        &self->service.rest, &self->service.tokens, asking->call, &request, &asking->answer, err);
 }
 
 static enum ael_status no_answer(const struct asking *asking, struct ael_error *err) {
@@ -203,7 +177,7 @@ static enum ael_status azure_encrypt_key(
         .key = key,
     };
     begin(&asking);
-    if (ael_secret_len(key) != KEY_BYTES) {
+    if (ael_secret_len(key) != AEL_KEY_BYTES) {
         return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "a key has 32 bytes");
     }
     enum ael_status status = ask(&asking, check_wrapped, err);
@@ -230,11 +204,7 @@ static enum ael_status check_key(
         return no_answer(asking, err);
     }
     AEL_TRY(check_kid(asking, &said, &version, err));
-    return ael_secret_len(answer->taken) == KEY_BYTES
-               ? AEL_OK
-               : ael_error_set(
-                     err, AEL_E_KMS, 0, k_component,
-                     "%s: what came is not 32 bytes long; is it a key of another system?", asking->what);
+    return ael_rest_service_check_key(&asking->self->service, asking->what, answer->taken, err);
 }
 
 /* Nothing of a wrapped key's identifier says where to ask: it is only held against where this KMS asks. */
@@ -280,23 +250,15 @@ static enum ael_status azure_decrypt_key(
     struct ael_secret **key,
     struct ael_error *err) {
     struct ael_kms_azure *azure = self;
-    struct ael_call limited = ael_rest_limit(call);
-    *key = NULL;
-    enum ael_status status = ael_call_check(&limited);
-    if (status != AEL_OK) {
-        return ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
-    }
-    return ael_decrypt_flights_run(&azure->flights, &limited, encrypted, decrypt_key, azure, key, err);
+    return ael_rest_service_decrypt(&azure->service, call, encrypted, key, err);
 }
 
 /* ---- making and ending ---- */
 
 static void azure_destroy(void *self) {
     struct ael_kms_azure *azure = self;
-    ael_decrypt_flights_clear(&azure->flights);
-    ael_token_keeper_clear(&azure->tokens);
+    ael_rest_service_clear(&azure->service);
     ael_kms_azure_login_clear(&azure->login);
-    ael_rest_clear(&azure->rest);
     ael_free(azure);
 }
 
@@ -348,70 +310,56 @@ take_place(struct ael_kms_azure *self, const struct ael_kms_azure_options *optio
         return refuse(
             err, "version is of letters and digits: what stands behind the name in the key's identifier");
     }
+    if (ael_kms_azure_alg_text(options->algorithm) == NULL) {
+        return refuse(err, "algorithm is none of RSA-OAEP-256 and A256KW");
+    }
     (void)snprintf(self->place.key, sizeof self->place.key, "%s", options->key);
     (void)snprintf(self->version, sizeof self->version, "%s", version);
     self->algorithm = options->algorithm;
     return AEL_OK;
 }
 
-static enum ael_status check_options(const struct ael_kms_azure_options *options, struct ael_error *err) {
-    if (ael_kms_azure_alg_text(options->algorithm) == NULL) {
-        return refuse(err, "algorithm is none of RSA-OAEP-256 and A256KW");
-    }
-    if (options->max_connections == 0 || options->max_connections > AEL_HTTP_MAX_CONNECTIONS ||
-        options->try_timeout_ms == 0 || options->max_tries == 0 || options->max_tries > 10) {
-        return refuse(err, "max_connections is 1 to 256, try_timeout_ms at least 1, max_tries 1 to 10");
-    }
-    return AEL_OK;
+static enum ael_status
+log_in(void *self, const struct ael_call *call, struct ael_token_grant *grant, struct ael_error *err) {
+    struct ael_kms_azure *azure = self;
+    return ael_kms_azure_login_run(&azure->login, call, grant, err);
 }
 
-static enum ael_status
-init_rest(struct ael_kms_azure *self, const struct ael_kms_azure_options *options, struct ael_error *err) {
-    struct ael_rest_options rest = {
-        .http = AEL_HTTP_OPTIONS_INIT,
+static const struct ael_rest_service_kind k_kind = {
+    .rest =
+        {
+            .component = k_component,
+            .asleep =
+                "the vault is not asked, because it failed again and again; it is tried every some seconds",
+            .retry = "ael.kms.azure.retry",
+            .breaker =
+                {"ael.kms.azure.breaker_opened", "ael.kms.azure.breaker_half_opened",
+                 "ael.kms.azure.breaker_closed"},
+            .refusal = ael_kms_azure_refusal,
+        },
+    .tokens = {.component = k_component, .log_in = log_in},
+    .decrypt = decrypt_key,
+    .decrypt_joined = "ael.kms.azure.decrypt_joined",
+};
+
+static enum ael_status set_up(void *self, const void *given, struct ael_error *err) {
+    struct ael_kms_azure *azure = self;
+    const struct ael_kms_azure_options *options = given;
+    const struct ael_rest_options rest = {
+        .ca_file = options->ca_file,
+        .ca_path = options->ca_path,
+        .max_connections = options->max_connections,
+        .connect_timeout_ms = options->connect_timeout_ms,
         .try_timeout_ms = options->try_timeout_ms,
         .max_tries = options->max_tries,
     };
-    rest.http.ca_file = options->ca_file;
-    rest.http.ca_path = options->ca_path;
-    rest.http.max_connections = options->max_connections;
-    rest.http.connect_timeout_ms = options->connect_timeout_ms;
-    return ael_rest_init(&self->rest, &k_kind, &rest, err);
+    AEL_TRY(take_place(azure, options, err));
+    AEL_TRY(ael_kms_azure_login_init(&azure->login, options, azure->place.vault, &rest, err));
+    return ael_rest_service_init(&azure->service, &k_kind, azure, &rest, err);
 }
 
-static enum ael_status
-set_up(struct ael_kms_azure *self, const struct ael_kms_azure_options *options, struct ael_error *err) {
-    AEL_TRY(take_place(self, options, err));
-    AEL_TRY(ael_kms_azure_login_init(&self->login, options, self->place.vault, err));
-    AEL_TRY(init_rest(self, options, err));
-    enum ael_status status = ael_token_keeper_init(&self->tokens, &k_source, self);
-    if (status == AEL_OK) {
-        status = ael_decrypt_flights_init(&self->flights, "ael.kms.azure.decrypt_joined");
-    }
-    return status == AEL_OK ? AEL_OK
-                            : ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
-}
-
-static enum ael_status
-make(const struct ael_kms_azure_options *options, struct ael_kms **kms, struct ael_error *err) {
-    AEL_TRY(check_options(options, err));
-    AEL_TRY(ael_http_exchange_supported(err));
-    struct ael_kms_azure *self = ael_alloc(sizeof *self);
-    if (self == NULL) {
-        return ael_error_set(err, AEL_E_NO_MEMORY, 0, k_component, "no memory for a KMS");
-    }
-    enum ael_status status = set_up(self, options, err);
-    if (status == AEL_OK) {
-        status = ael_kms_new(&k_azure_vtable, self, kms);
-        if (status != AEL_OK) {
-            (void)ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
-        }
-    }
-    if (status != AEL_OK) {
-        azure_destroy(self);
-    }
-    return status;
-}
+static const struct ael_rest_maker k_maker = {
+    k_component, &k_azure_vtable, sizeof(struct ael_kms_azure), set_up};
 
 /* see ael/kms_azure.h */
 enum ael_status
@@ -426,7 +374,8 @@ ael_kms_azure_new(const struct ael_kms_azure_options *options, struct ael_kms **
         return refuse(err, "options are of another size; use AEL_KMS_AZURE_OPTIONS_INIT");
     }
     enum ael_status status =
-        kms != NULL ? make(options, kms, err) : refuse(err, "a place for the handle is missing");
+        kms != NULL ? ael_rest_service_make(&k_maker, options, kms, err)
+                    : refuse(err, "a place for the handle is missing");
     if (options->client_secret != NULL) {
         ael_wipe(options->client_secret, strlen(options->client_secret));
     }

@@ -8,12 +8,12 @@
 #include "kms/kms_azure_refusal.h"
 #include "kms/kms_azure_secret.h"
 #include "kms/kms_azure_text.h"
+#include "kms/rest_given.h"
 #include "kms/token_answer.h"
 #include "net/url.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char k_component[] = "kms/azure";
@@ -42,23 +42,7 @@ static enum ael_status refuse(struct ael_error *err, const char *why) {
     return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "%s", why);
 }
 
-static enum ael_status copy(const char *text, char **copied, struct ael_error *err) {
-    size_t size = strlen(text) + 1;
-    *copied = ael_alloc(size);
-    if (*copied == NULL) {
-        return ael_error_set(err, AEL_E_NO_MEMORY, 0, k_component, "no memory for a KMS");
-    }
-    memcpy(*copied, text, size);
-    return AEL_OK;
-}
-
 /* ---- what is given ---- */
-
-/* What is given, else what the environment says; NULL when neither does. */
-static const char *given_or_env(const char *given, const char *variable) {
-    const char *value = given != NULL ? given : getenv(variable);
-    return value == NULL || value[0] == '\0' ? NULL : value;
-}
 
 /* Options and environment, in one; NULL where there is nothing. */
 struct given {
@@ -73,7 +57,7 @@ struct given {
 static bool has_client_secret(const struct given *given) {
     const struct ael_kms_azure_options *options = given->options;
     return options->client_secret != NULL || options->client_secret_file != NULL ||
-           given_or_env(NULL, "AZURE_CLIENT_SECRET") != NULL;
+           ael_rest_given_or_env(NULL, "AZURE_CLIENT_SECRET") != NULL;
 }
 
 static enum ael_kms_azure_auth choose(const struct given *given) {
@@ -101,7 +85,7 @@ static enum ael_status take_resource(struct given *given, const char *vault, str
     if (ael_url_host(vault, host)) {
         cloud = ael_kms_azure_cloud_of(host);
     }
-    given->authority = given_or_env(given->options->authority, "AZURE_AUTHORITY_HOST");
+    given->authority = ael_rest_given_or_env(given->options->authority, "AZURE_AUTHORITY_HOST");
     if (given->authority == NULL) {
         given->authority = cloud != NULL ? cloud->authority : "https://login.microsoftonline.com";
     }
@@ -123,9 +107,9 @@ static enum ael_status take_resource(struct given *given, const char *vault, str
 
 static enum ael_status take_given(struct given *given, const char *vault, struct ael_error *err) {
     const struct ael_kms_azure_options *options = given->options;
-    given->tenant = given_or_env(options->tenant, "AZURE_TENANT_ID");
-    given->client = given_or_env(options->client, "AZURE_CLIENT_ID");
-    given->federated = given_or_env(options->federated_token_file, "AZURE_FEDERATED_TOKEN_FILE");
+    given->tenant = ael_rest_given_or_env(options->tenant, "AZURE_TENANT_ID");
+    given->client = ael_rest_given_or_env(options->client, "AZURE_CLIENT_ID");
+    given->federated = ael_rest_given_or_env(options->federated_token_file, "AZURE_FEDERATED_TOKEN_FILE");
     if ((given->tenant != NULL && !is_id(given->tenant)) ||
         (given->client != NULL && !is_id(given->client))) {
         return refuse(err, "tenant or client (or AZURE_TENANT_ID, AZURE_CLIENT_ID) is no id");
@@ -138,10 +122,10 @@ static enum ael_status take_given(struct given *given, const char *vault, struct
 static enum ael_status
 take_client_secret(struct ael_kms_azure_login *login, const struct given *given, struct ael_error *err) {
     const struct ael_kms_azure_options *options = given->options;
-    const char *from_env = given_or_env(NULL, "AZURE_CLIENT_SECRET");
+    const char *from_env = ael_rest_given_or_env(NULL, "AZURE_CLIENT_SECRET");
     struct ael_secret *plain = NULL;
     if (options->client_secret == NULL && options->client_secret_file != NULL) {
-        return copy(options->client_secret_file, &login->file, err);
+        return ael_rest_copy(k_component, options->client_secret_file, &login->file, err);
     }
     if (options->client_secret == NULL && from_env == NULL) {
         return refuse(
@@ -185,7 +169,7 @@ static enum ael_status set_identity_url(
     if (len < 0 || len >= URL_BYTES) {
         return refuse(err, "the address of the identity's endpoint is too long");
     }
-    return copy(url, &login->url, err);
+    return ael_rest_copy(k_component, url, &login->url, err);
 }
 
 static enum ael_status
@@ -193,7 +177,7 @@ use_instance(struct ael_kms_azure_login *login, const struct given *given, struc
     char origin[AEL_KMS_AZURE_VAULT_MAX + 1];
     char before[URL_BYTES / 2];
     const char *endpoint =
-        given_or_env(given->options->identity_endpoint, "AZURE_POD_IDENTITY_AUTHORITY_HOST");
+        ael_rest_given_or_env(given->options->identity_endpoint, "AZURE_POD_IDENTITY_AUTHORITY_HOST");
     if (!ael_kms_azure_vault_read(endpoint != NULL ? endpoint : k_instance, origin) || !is_near(origin)) {
         return refuse(
             err, "identity_endpoint is http://host[:port] of a link-local address or of this machine");
@@ -231,8 +215,8 @@ static enum ael_status use_app_service(
 
 static enum ael_status
 use_identity(struct ael_kms_azure_login *login, const struct given *given, struct ael_error *err) {
-    const char *endpoint = given_or_env(NULL, "IDENTITY_ENDPOINT");
-    const char *header = given_or_env(NULL, "IDENTITY_HEADER");
+    const char *endpoint = ael_rest_given_or_env(NULL, "IDENTITY_ENDPOINT");
+    const char *header = ael_rest_given_or_env(NULL, "IDENTITY_HEADER");
     if (given->options->identity_endpoint != NULL || endpoint == NULL || header == NULL) {
         return use_instance(login, given, err);
     }
@@ -246,7 +230,7 @@ static enum ael_status set_form(
                    form, sizeof form,
                    "client_id=%s&scope=https%%3A%%2F%%2F%s%%2F.default&grant_type=client_credentials&%s",
                    given->client, given->resource, more);
-    return copy(form, &login->form, err);
+    return ael_rest_copy(k_component, form, &login->form, err);
 }
 
 static enum ael_status
@@ -261,7 +245,7 @@ use_tenant(struct ael_kms_azure_login *login, const struct given *given, struct 
             err, "authority (or AZURE_AUTHORITY_HOST) is https://host[:port], and nothing behind that");
     }
     (void)snprintf(url, sizeof url, "%s/%s/oauth2/v2.0/token", authority, given->tenant);
-    return copy(url, &login->url, err);
+    return ael_rest_copy(k_component, url, &login->url, err);
 }
 
 static enum ael_status
@@ -278,26 +262,12 @@ use_workload(struct ael_kms_azure_login *login, const struct given *given, struc
         return refuse(
             err, "no federated token: give federated_token_file, or set AZURE_FEDERATED_TOKEN_FILE");
     }
-    AEL_TRY(copy(given->federated, &login->file, err));
+    AEL_TRY(ael_rest_copy(k_component, given->federated, &login->file, err));
     return set_form(
         login, given,
         "client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer&client_"
         "assertion=",
         err);
-}
-
-static enum ael_status init_rest(
-    struct ael_kms_azure_login *login, const struct ael_kms_azure_options *options, struct ael_error *err) {
-    struct ael_rest_options rest = {
-        .http = AEL_HTTP_OPTIONS_INIT,
-        .try_timeout_ms = options->try_timeout_ms,
-        .max_tries = options->max_tries,
-    };
-    rest.http.ca_file = options->ca_file;
-    rest.http.ca_path = options->ca_path;
-    rest.http.max_connections = 1; /* one token at a time */
-    rest.http.connect_timeout_ms = options->connect_timeout_ms;
-    return ael_rest_init(&login->rest, &k_kind, &rest, err);
 }
 
 static enum ael_status
@@ -324,12 +294,14 @@ enum ael_status ael_kms_azure_login_init(
     struct ael_kms_azure_login *login,
     const struct ael_kms_azure_options *options,
     const char *vault,
+    const struct ael_rest_options *rest,
     struct ael_error *err) {
     struct given given = {.options = options};
     AEL_TRY(take_given(&given, vault, err));
     login->how = choose(&given);
     AEL_TRY(use(login, &given, err));
-    return login->how == AEL_KMS_AZURE_CALLBACK ? AEL_OK : init_rest(login, options, err);
+    return login->how == AEL_KMS_AZURE_CALLBACK ? AEL_OK
+                                                : ael_token_rest_init(&login->rest, &k_kind, rest, err);
 }
 
 /* see kms/kms_azure_login.h */

@@ -30,13 +30,14 @@ struct ael_kms_azure_login {
 /**
  * Sets it up.
  *
- * @param vault  as ael_kms_azure_vault_read gives it.
+ * @param vault  as ael_kms_azure_vault_read gives it. @param rest how Microsoft is asked.
  * @return as ael_kms_azure_new. A zeroed one is to be cleared in any case.
  */
 AEL_MUST_CHECK enum ael_status ael_kms_azure_login_init(
     struct ael_kms_azure_login *login,
     const struct ael_kms_azure_options *options,
     const char *vault,
+    const struct ael_rest_options *rest,
     struct ael_error *err);
 void ael_kms_azure_login_clear(struct ael_kms_azure_login *login);
 

@@ -81,18 +81,13 @@ static const struct ael_rest_voice k_voice = {
     .strange = "no answer of Azure's; is a proxy in the way, or the address another's?",
 };
 
-static bool is_of_azure(const struct ael_http_response *response) {
-    static const char *const k_names[] = {"error"};
-    return ael_rest_has_member(ael_buf_view(&response->body), k_names, 1);
-}
-
 /* see kms/kms_azure_refusal.h */
 enum ael_status ael_kms_azure_refusal(
     const struct ael_http_response *response,
     const char *what,
     enum ael_rest_remedy *remedy,
     struct ael_error *err) {
-    bool is_azure = is_of_azure(response);
+    bool is_azure = ael_rest_has_error(response);
     /* A 401 without a token's own trouble comes without a body, but with what the vault wants. */
     struct ael_bytes challenge;
     is_azure = is_azure || (response->status == 401 &&
@@ -111,5 +106,5 @@ enum ael_status ael_kms_azure_token_refusal(
     struct ael_error *err) {
     const struct ael_rest_meaning *known =
         ael_rest_find_meaning(k_of_tokens, sizeof k_of_tokens / sizeof k_of_tokens[0], response);
-    return ael_rest_tell_refusal(&k_voice, known, is_of_azure(response), response, what, remedy, err);
+    return ael_rest_tell_refusal(&k_voice, known, ael_rest_has_error(response), response, what, remedy, err);
 }

@@ -4,19 +4,15 @@
  */
 #include "base/alloc.h"
 #include "base/check.h"
-#include "base/json.h"
 #include "base/wipe.h"
-#include "kms/decrypt_flights.h"
 #include "kms/kms_gcp_login.h"
 #include "kms/kms_gcp_refusal.h"
 #include "kms/kms_gcp_text.h"
-#include "kms/rest_token.h"
+#include "kms/rest_service.h"
 #include "net/crc32c.h"
 #include "net/url.h"
 #include "securememory/scratch.h"
 #include "securememory/sealed_key.h"
-
-#include <ael/sys/kms_backend.h>
 
 #include <sodium.h>
 #include <stdio.h>
@@ -25,55 +21,31 @@
 static const char k_component[] = "kms/gcp";
 static const char k_endpoint[] = "https://cloudkms.googleapis.com";
 
-enum { URL_BYTES = 1024, WHAT_BYTES = 64, KEY_BYTES = 32 };
+enum { URL_BYTES = 1024, WHAT_BYTES = 64 };
 
 enum action { ENCRYPT, DECRYPT };
 
 enum { ACTIONS = DECRYPT + 1 };
 
 struct ael_kms_gcp {
-    struct ael_rest rest;
+    struct ael_rest_service service;
     struct ael_kms_gcp_login login;
-    struct ael_token_keeper tokens;
-    struct ael_decrypt_flights flights;
     struct ael_buf data; /* the members of the additional data, with a comma before; empty = none */
     char key[AEL_KMS_GCP_KEY_MAX + 1];
     char urls[ACTIONS][URL_BYTES];
     char whats[ACTIONS][WHAT_BYTES];
 };
 
-static const struct ael_rest_kind k_kind = {
-    .component = k_component,
-    .asleep = "Cloud KMS is not asked, because it failed again and again; it is tried every some seconds",
-    .retry = "ael.kms.gcp.retry",
-    .breaker =
-        {"ael.kms.gcp.breaker_opened", "ael.kms.gcp.breaker_half_opened", "ael.kms.gcp.breaker_closed"},
-    .refusal = ael_kms_gcp_refusal,
-};
-
-static enum ael_status
-log_in(void *self, const struct ael_call *call, struct ael_token_grant *grant, struct ael_error *err) {
-    struct ael_kms_gcp *gcp = self;
-    return ael_kms_gcp_login_run(&gcp->login, call, grant, err);
-}
-
-static bool can_mend(const void *self) {
-    (void)self;
-    return true;
-}
-
-static const struct ael_token_source k_source = {k_component, log_in, NULL, can_mend};
-
 /* ---- checksums ---- */
 
 static enum ael_status checksum_of_key(struct ael_secret *key, const struct ael_call *call, uint32_t *crc) {
     struct ael_scratch scratch;
-    if (ael_secret_len(key) != KEY_BYTES) {
+    if (ael_secret_len(key) != AEL_KEY_BYTES) {
         return AEL_E_ARGUMENT;
     }
     AEL_TRY(ael_scratch_begin(&scratch, call));
-    enum ael_status status = ael_secret_open_into(key, scratch.bytes, KEY_BYTES);
-    *crc = status == AEL_OK ? ael_crc32c((struct ael_bytes){scratch.bytes, KEY_BYTES}) : 0;
+    enum ael_status status = ael_secret_open_into(key, scratch.bytes, AEL_KEY_BYTES);
+    *crc = status == AEL_OK ? ael_crc32c((struct ael_bytes){scratch.bytes, AEL_KEY_BYTES}) : 0;
     enum ael_status ended = ael_scratch_end(&scratch);
     return status == AEL_OK ? ended : status;
 }
@@ -130,7 +102,8 @@ static enum ael_status ask(struct asking *asking, ael_rest_check_fn check, struc
     } else {
         request.secrets.taken = "plaintext";
     }
-    return ael_rest_ask_with_token(&self->rest, &self->tokens, asking->call, &request, &asking->answer, err);
+    return ael_rest_ask_with_token(
+        &self->service.rest, &self->service.tokens, asking->call, &request, &asking->answer, err);
 }
 
 static enum ael_status no_answer(const struct asking *asking, struct ael_error *err) {
@@ -241,12 +214,8 @@ static enum ael_status check_key(
         said.plaintext_crc.len == 0) {
         return no_answer(asking, err);
     }
-    if (ael_secret_len(answer->taken) != KEY_BYTES) {
-        return ael_error_set(
-            err, AEL_E_KMS, 0, k_component,
-            "%s: what came is not 32 bytes long; is it a key of another system?",
-            asking->self->whats[DECRYPT]);
-    }
+    AEL_TRY(ael_rest_service_check_key(
+        &asking->self->service, asking->self->whats[DECRYPT], answer->taken, err));
     enum ael_status status = checksum_of_key(answer->taken, asking->call, &crc);
     if (status != AEL_OK) {
         return ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
@@ -300,23 +269,15 @@ static enum ael_status gcp_decrypt_key(
     struct ael_secret **key,
     struct ael_error *err) {
     struct ael_kms_gcp *gcp = self;
-    struct ael_call limited = ael_rest_limit(call);
-    *key = NULL;
-    enum ael_status status = ael_call_check(&limited);
-    if (status != AEL_OK) {
-        return ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
-    }
-    return ael_decrypt_flights_run(&gcp->flights, &limited, encrypted, decrypt_key, gcp, key, err);
+    return ael_rest_service_decrypt(&gcp->service, call, encrypted, key, err);
 }
 
 /* ---- making and ending ---- */
 
 static void gcp_destroy(void *self) {
     struct ael_kms_gcp *gcp = self;
-    ael_decrypt_flights_clear(&gcp->flights);
-    ael_token_keeper_clear(&gcp->tokens);
+    ael_rest_service_clear(&gcp->service);
     ael_kms_gcp_login_clear(&gcp->login);
-    ael_rest_clear(&gcp->rest);
     ael_buf_clear(&gcp->data);
     ael_free(gcp);
 }
@@ -362,10 +323,6 @@ static enum ael_status check_options(const struct ael_kms_gcp_options *options, 
         (options->additional_data.data == NULL && options->additional_data.len > 0)) {
         return refuse(err, "additional_data is at most 1024 bytes");
     }
-    if (options->max_connections == 0 || options->max_connections > AEL_HTTP_MAX_CONNECTIONS ||
-        options->try_timeout_ms == 0 || options->max_tries == 0 || options->max_tries > 10) {
-        return refuse(err, "max_connections is 1 to 256, try_timeout_ms at least 1, max_tries 1 to 10");
-    }
     return AEL_OK;
 }
 
@@ -395,56 +352,50 @@ static enum ael_status set_data(struct ael_kms_gcp *self, struct ael_bytes data)
 }
 
 static enum ael_status
-init_rest(struct ael_kms_gcp *self, const struct ael_kms_gcp_options *options, struct ael_error *err) {
-    struct ael_rest_options rest = {
-        .http = AEL_HTTP_OPTIONS_INIT,
+log_in(void *self, const struct ael_call *call, struct ael_token_grant *grant, struct ael_error *err) {
+    struct ael_kms_gcp *gcp = self;
+    return ael_kms_gcp_login_run(&gcp->login, call, grant, err);
+}
+
+static const struct ael_rest_service_kind k_kind = {
+    .rest =
+        {
+            .component = k_component,
+            .asleep =
+                "Cloud KMS is not asked, because it failed again and again; it is tried every some seconds",
+            .retry = "ael.kms.gcp.retry",
+            .breaker =
+                {"ael.kms.gcp.breaker_opened", "ael.kms.gcp.breaker_half_opened",
+                 "ael.kms.gcp.breaker_closed"},
+            .refusal = ael_kms_gcp_refusal,
+        },
+    .tokens = {.component = k_component, .log_in = log_in},
+    .decrypt = decrypt_key,
+    .decrypt_joined = "ael.kms.gcp.decrypt_joined",
+};
+
+static enum ael_status set_up(void *self, const void *given, struct ael_error *err) {
+    struct ael_kms_gcp *gcp = self;
+    const struct ael_kms_gcp_options *options = given;
+    const struct ael_rest_options rest = {
+        .ca_file = options->ca_file,
+        .ca_path = options->ca_path,
+        .max_connections = options->max_connections,
+        .connect_timeout_ms = options->connect_timeout_ms,
         .try_timeout_ms = options->try_timeout_ms,
         .max_tries = options->max_tries,
     };
-    rest.http.ca_file = options->ca_file;
-    rest.http.ca_path = options->ca_path;
-    rest.http.max_connections = options->max_connections;
-    rest.http.connect_timeout_ms = options->connect_timeout_ms;
-    return ael_rest_init(&self->rest, &k_kind, &rest, err);
-}
-
-static enum ael_status
-set_up(struct ael_kms_gcp *self, const struct ael_kms_gcp_options *options, struct ael_error *err) {
-    set_urls(self, options);
-    AEL_TRY(ael_kms_gcp_login_init(&self->login, options, err));
-    AEL_TRY(init_rest(self, options, err));
-    enum ael_status status = set_data(self, options->additional_data);
-    if (status == AEL_OK) {
-        status = ael_token_keeper_init(&self->tokens, &k_source, self);
-    }
-    if (status == AEL_OK) {
-        status = ael_decrypt_flights_init(&self->flights, "ael.kms.gcp.decrypt_joined");
-    }
+    gcp->data = (struct ael_buf)AEL_BUF_INIT;
+    set_urls(gcp, options);
+    AEL_TRY(ael_kms_gcp_login_init(&gcp->login, options, &rest, err));
+    AEL_TRY(ael_rest_service_init(&gcp->service, &k_kind, gcp, &rest, err));
+    enum ael_status status = set_data(gcp, options->additional_data);
     return status == AEL_OK ? AEL_OK
                             : ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
 }
 
-static enum ael_status
-make(const struct ael_kms_gcp_options *options, struct ael_kms **kms, struct ael_error *err) {
-    AEL_TRY(check_options(options, err));
-    AEL_TRY(ael_http_exchange_supported(err));
-    struct ael_kms_gcp *self = ael_alloc(sizeof *self);
-    if (self == NULL) {
-        return ael_error_set(err, AEL_E_NO_MEMORY, 0, k_component, "no memory for a KMS");
-    }
-    self->data = (struct ael_buf)AEL_BUF_INIT;
-    enum ael_status status = set_up(self, options, err);
-    if (status == AEL_OK) {
-        status = ael_kms_new(&k_gcp_vtable, self, kms);
-        if (status != AEL_OK) {
-            (void)ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
-        }
-    }
-    if (status != AEL_OK) {
-        gcp_destroy(self);
-    }
-    return status;
-}
+static const struct ael_rest_maker k_maker = {
+    k_component, &k_gcp_vtable, sizeof(struct ael_kms_gcp), set_up};
 
 /* see ael/kms_gcp.h */
 enum ael_status
@@ -453,5 +404,6 @@ ael_kms_gcp_new(const struct ael_kms_gcp_options *options, struct ael_kms **kms,
         return refuse(err, "options, or a place for the handle, are missing");
     }
     *kms = NULL;
-    return make(options, kms, err);
+    AEL_TRY(check_options(options, err));
+    return ael_rest_service_make(&k_maker, options, kms, err);
 }

@@ -5,11 +5,11 @@
 #include "base/check.h"
 #include "base/hooks.h"
 #include "kms/kms_gcp_refusal.h"
+#include "kms/rest_given.h"
 #include "kms/token_answer.h"
 #include "net/url.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char k_component[] = "kms/gcp";
@@ -31,12 +31,6 @@ static enum ael_status refuse(struct ael_error *err, const char *why) {
     return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "%s", why);
 }
 
-/* What is given, else what the environment says; NULL when neither does. */
-static const char *given_or_env(const char *given, const char *variable) {
-    const char *value = given != NULL ? given : getenv(variable);
-    return value == NULL || value[0] == '\0' ? NULL : value;
-}
-
 /* ---- where to ask ---- */
 
 /* Only to Google's own names and addresses of it, and to this machine, does a token's request go in the clear. */
@@ -54,7 +48,7 @@ static enum ael_status use_metadata(
     struct ael_kms_gcp_login *login, const struct ael_kms_gcp_options *options, struct ael_error *err) {
     char url[URL_BYTES];
     char host[AEL_URL_HOST_BYTES];
-    const char *given = given_or_env(options->metadata_host, "GCE_METADATA_HOST");
+    const char *given = ael_rest_given_or_env(options->metadata_host, "GCE_METADATA_HOST");
     given = given == NULL ? "169.254.169.254" : given;
     int len = snprintf(
         url, sizeof url, "http://%s/computeMetadata/v1/instance/service-accounts/default/token", given);
@@ -65,17 +59,12 @@ static enum ael_status use_metadata(
                  "of this "
                  "machine");
     }
-    login->url = ael_alloc((size_t)len + 1);
-    if (login->url == NULL) {
-        return ael_error_set(err, AEL_E_NO_MEMORY, 0, k_component, "no memory for a KMS");
-    }
-    memcpy(login->url, url, (size_t)len + 1);
-    return AEL_OK;
+    return ael_rest_copy(k_component, url, &login->url, err);
 }
 
 static enum ael_status use_account(
     struct ael_kms_gcp_login *login, const struct ael_kms_gcp_options *options, struct ael_error *err) {
-    const char *file = given_or_env(options->credentials_file, "GOOGLE_APPLICATION_CREDENTIALS");
+    const char *file = ael_rest_given_or_env(options->credentials_file, "GOOGLE_APPLICATION_CREDENTIALS");
     if (file == NULL) {
         return refuse(
             err, "no service account: give credentials_file, or set GOOGLE_APPLICATION_CREDENTIALS");
@@ -87,36 +76,25 @@ static enum ael_kms_gcp_auth choose(const struct ael_kms_gcp_options *options) {
     if (options->auth != AEL_KMS_GCP_DEFAULT) {
         return options->auth;
     }
-    return given_or_env(options->credentials_file, "GOOGLE_APPLICATION_CREDENTIALS") != NULL
+    return ael_rest_given_or_env(options->credentials_file, "GOOGLE_APPLICATION_CREDENTIALS") != NULL
                ? AEL_KMS_GCP_SERVICE_ACCOUNT
                : AEL_KMS_GCP_METADATA;
 }
 
-static enum ael_status
-init_rest(struct ael_kms_gcp_login *login, const struct ael_kms_gcp_options *options, struct ael_error *err) {
-    struct ael_rest_options rest = {
-        .http = AEL_HTTP_OPTIONS_INIT,
-        .try_timeout_ms = options->try_timeout_ms,
-        .max_tries = options->max_tries,
-    };
-    rest.http.ca_file = options->ca_file;
-    rest.http.ca_path = options->ca_path;
-    rest.http.max_connections = 1; /* one token at a time */
-    rest.http.connect_timeout_ms = options->connect_timeout_ms;
-    return ael_rest_init(&login->rest, &k_kind, &rest, err);
-}
-
 /* see kms/kms_gcp_login.h */
 enum ael_status ael_kms_gcp_login_init(
-    struct ael_kms_gcp_login *login, const struct ael_kms_gcp_options *options, struct ael_error *err) {
+    struct ael_kms_gcp_login *login,
+    const struct ael_kms_gcp_options *options,
+    const struct ael_rest_options *rest,
+    struct ael_error *err) {
     login->how = choose(options);
     switch (login->how) {
     case AEL_KMS_GCP_METADATA:
         AEL_TRY(use_metadata(login, options, err));
-        return init_rest(login, options, err);
+        return ael_token_rest_init(&login->rest, &k_kind, rest, err);
     case AEL_KMS_GCP_SERVICE_ACCOUNT:
         AEL_TRY(use_account(login, options, err));
-        return init_rest(login, options, err);
+        return ael_token_rest_init(&login->rest, &k_kind, rest, err);
     case AEL_KMS_GCP_CALLBACK:
         login->token = options->token;
         login->context = options->token_context;

@@ -21,9 +21,17 @@ struct ael_kms_gcp_login {
     void *context;
 };
 
-/** Sets it up. @return as ael_kms_gcp_new. A zeroed one is to be cleared in any case. */
+/**
+ * Sets it up. A zeroed one is to be cleared in any case.
+ *
+ * @param rest  how Google is asked.
+ * @return as ael_kms_gcp_new.
+ */
 AEL_MUST_CHECK enum ael_status ael_kms_gcp_login_init(
-    struct ael_kms_gcp_login *login, const struct ael_kms_gcp_options *options, struct ael_error *err);
+    struct ael_kms_gcp_login *login,
+    const struct ael_kms_gcp_options *options,
+    const struct ael_rest_options *rest,
+    struct ael_error *err);
 void ael_kms_gcp_login_clear(struct ael_kms_gcp_login *login);
 
 /** Gets a token. @return as ael_rest_ask; AEL_E_KEY_FILE; what the callback gave; or of protected memory. */

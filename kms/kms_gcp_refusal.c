@@ -47,18 +47,13 @@ static const struct ael_rest_voice k_voice = {
     .strange = "no answer of Google's; is a proxy in the way, or the address another's?",
 };
 
-static bool is_of_google(const struct ael_http_response *response) {
-    static const char *const k_names[] = {"error"};
-    return ael_rest_has_member(ael_buf_view(&response->body), k_names, 1);
-}
-
 /* see kms/kms_gcp_refusal.h */
 enum ael_status ael_kms_gcp_refusal(
     const struct ael_http_response *response,
     const char *what,
     enum ael_rest_remedy *remedy,
     struct ael_error *err) {
-    bool is_google = is_of_google(response);
+    bool is_google = ael_rest_has_error(response);
     const struct ael_rest_meaning *known =
         is_google ? ael_rest_find_meaning(k_of_kms, sizeof k_of_kms / sizeof k_of_kms[0], response) : NULL;
     return ael_rest_tell_refusal(&k_voice, known, is_google, response, what, remedy, err);
@@ -72,5 +67,5 @@ enum ael_status ael_kms_gcp_token_refusal(
     struct ael_error *err) {
     const struct ael_rest_meaning *known =
         ael_rest_find_meaning(k_of_tokens, sizeof k_of_tokens / sizeof k_of_tokens[0], response);
-    return ael_rest_tell_refusal(&k_voice, known, is_of_google(response), response, what, remedy, err);
+    return ael_rest_tell_refusal(&k_voice, known, ael_rest_has_error(response), response, what, remedy, err);
 }

@@ -10,99 +10,31 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "base/wipe.h"
-#include "kms/decrypt_flights.h"
 #include "kms/kms_backend.h"
-#include "kms/kms_vault_names.h"
 #include "kms/kms_vault_login.h"
-#include "kms/token_keeper.h"
-
-#include <ael/sys/kms_backend.h>
+#include "kms/kms_vault_names.h"
+#include "kms/kms_vault_refusal.h"
+#include "kms/rest_given.h"
+#include "kms/rest_service.h"
 
 #include <stdio.h>
 #include <string.h>
 
 static const char k_component[] = "kms/vault";
 
-enum { PATH_BYTES = 512, CIPHERTEXT_MAX = 4096, KEY_BYTES = 32 };
+enum { PATH_BYTES = 512, CIPHERTEXT_MAX = 4096 };
 
 enum action { ENCRYPT, DECRYPT, REWRAP };
 
 enum { ACTIONS = REWRAP + 1 };
 
 struct ael_kms_vault {
+    struct ael_rest_service service;
     struct ael_kms_vault_server server;
     struct ael_kms_vault_login login;
-    struct ael_token_keeper tokens;
-    struct ael_decrypt_flights flights;
     uint32_t key_version;
     char paths[ACTIONS][PATH_BYTES];
 };
-
-/* ---- tokens ---- */
-
-static enum ael_status
-log_in(void *self, const struct ael_call *call, struct ael_token_grant *grant, struct ael_error *err) {
-    struct ael_kms_vault *vault = self;
-    return ael_kms_vault_login_run(&vault->login, &vault->server, call, grant, err);
-}
-
-static enum ael_status renew(
-    void *self,
-    const struct ael_call *call,
-    const struct ael_http_text *token,
-    struct ael_token_grant *grant,
-    struct ael_error *err) {
-    struct ael_kms_vault *vault = self;
-    return ael_kms_vault_login_renew(&vault->server, call, token, grant, err);
-}
-
-static bool can_mend(const void *self) {
-    const struct ael_kms_vault *vault = self;
-    return ael_kms_vault_login_can_mend(&vault->login);
-}
-
-static const struct ael_token_source k_source = {k_component, log_in, renew, can_mend};
-
-/* ---- one request, with a token ---- */
-
-static enum ael_status ask_once(
-    struct ael_kms_vault *self,
-    const struct ael_call *call,
-    struct ael_kms_vault_request *request,
-    struct ael_rest_answer *answer,
-    bool *again,
-    struct ael_error *err) {
-    struct ael_http_text token;
-    *answer = (struct ael_rest_answer){.body = AEL_BUF_INIT};
-    *again = false;
-    AEL_TRY(ael_token_keeper_get(&self->tokens, call, &token, err));
-    request->token = token;
-    enum ael_status status = ael_kms_vault_ask(&self->server, call, request, answer, err);
-    /* Gone from memory: of before a fork and out of a child's reach, of before a shut-down, or found damaged. */
-    bool gone = status == AEL_E_FORKED || status == AEL_E_CLOSED || status == AEL_E_CORRUPTED;
-    bool certain = answer->remedy == AEL_REST_REMEDY_LOGIN || gone;
-    if (status != AEL_OK && (certain || answer->remedy == AEL_REST_REMEDY_MAYBE_LOGIN)) {
-        *again = ael_token_keeper_refused(&self->tokens, &token, certain);
-    }
-    ael_http_text_clear(&token);
-    return status;
-}
-
-/* Twice when the token was the trouble. */
-static enum ael_status
-ask(struct ael_kms_vault *self,
-    const struct ael_call *call,
-    struct ael_kms_vault_request *request,
-    struct ael_rest_answer *answer,
-    struct ael_error *err) {
-    bool again = false;
-    enum ael_status status = ask_once(self, call, request, answer, &again, err);
-    if (status != AEL_OK && again) {
-        ael_rest_answer_clear(answer);
-        status = ask_once(self, call, request, answer, &again, err);
-    }
-    return status;
-}
 
 /* ---- texts ---- */
 
@@ -225,10 +157,11 @@ static enum ael_status make_ciphertext(
     }
     struct ael_kms_vault_request request = {
         .path = self->paths[key != NULL ? ENCRYPT : REWRAP],
+        .tokens = &self->service.tokens,
         .body = ael_buf_view(&body),
         .secrets = {.sent = key, .sent_at = sizeof k_head - 1},
     };
-    status = ask(self, call, &request, &answer, err);
+    status = ael_kms_vault_ask(&self->server, call, &request, &answer, err);
     if (status == AEL_OK) {
         status = take_ciphertext(ael_buf_view(&answer.body), request.path, out, err);
     }
@@ -251,17 +184,17 @@ static enum ael_status vault_encrypt_key(
 
 /* ---- decrypting ---- */
 
-static enum ael_status
-take_key(struct ael_rest_answer *answer, const char *path, struct ael_secret **key, struct ael_error *err) {
+static enum ael_status take_key(
+    const struct ael_kms_vault *self,
+    struct ael_rest_answer *answer,
+    struct ael_secret **key,
+    struct ael_error *err) {
+    const char *path = self->paths[DECRYPT];
     struct ael_bytes none = {NULL, 0};
     if (answer->taken == NULL || !read_answer(ael_buf_view(&answer->body), &none)) {
         return no_answer(path, err);
     }
-    if (ael_secret_len(answer->taken) != KEY_BYTES) {
-        return ael_error_set(
-            err, AEL_E_KMS, 0, k_component,
-            "%.80s: what came is not 32 bytes long; is it a key of another system?", path);
-    }
+    AEL_TRY(ael_rest_service_check_key(&self->service, path, answer->taken, err));
     *key = answer->taken;
     answer->taken = NULL;
     return AEL_OK;
@@ -278,6 +211,9 @@ static enum ael_status decrypt_key(
     struct ael_buf body = AEL_BUF_INIT;
     struct ael_rest_answer answer = {.body = AEL_BUF_INIT};
     *key = NULL;
+    if (!is_ciphertext(encrypted)) {
+        return refuse_ciphertext(err);
+    }
     enum ael_status status = write_body(vault, encrypted, false, &body);
     if (status != AEL_OK) {
         (void)ael_error_set(err, status, 0, k_component, "no memory for a request");
@@ -285,12 +221,13 @@ static enum ael_status decrypt_key(
     }
     struct ael_kms_vault_request request = {
         .path = vault->paths[DECRYPT],
+        .tokens = &vault->service.tokens,
         .body = ael_buf_view(&body),
         .secrets = {.taken = "plaintext"},
     };
-    status = ask(vault, call, &request, &answer, err);
+    status = ael_kms_vault_ask(&vault->server, call, &request, &answer, err);
     if (status == AEL_OK) {
-        status = take_key(&answer, request.path, key, err);
+        status = take_key(vault, &answer, key, err);
     }
 
 done:
@@ -306,24 +243,37 @@ static enum ael_status vault_decrypt_key(
     struct ael_secret **key,
     struct ael_error *err) {
     struct ael_kms_vault *vault = self;
-    struct ael_call limited = ael_rest_limit(call);
-    *key = NULL;
-    enum ael_status status = ael_call_check(&limited);
-    if (status != AEL_OK) {
-        return ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
-    }
-    if (!is_ciphertext(encrypted)) {
-        return refuse_ciphertext(err);
-    }
-    return ael_decrypt_flights_run(&vault->flights, &limited, encrypted, decrypt_key, vault, key, err);
+    return ael_rest_service_decrypt(&vault->service, call, encrypted, key, err);
+}
+
+/* ---- tokens ---- */
+
+static enum ael_status
+log_in(void *self, const struct ael_call *call, struct ael_token_grant *grant, struct ael_error *err) {
+    struct ael_kms_vault *vault = self;
+    return ael_kms_vault_login_run(&vault->login, &vault->server, call, grant, err);
+}
+
+static enum ael_status renew(
+    void *self,
+    const struct ael_call *call,
+    const struct ael_http_text *token,
+    struct ael_token_grant *grant,
+    struct ael_error *err) {
+    struct ael_kms_vault *vault = self;
+    return ael_kms_vault_login_renew(&vault->server, call, token, grant, err);
+}
+
+static bool can_mend(const void *self) {
+    const struct ael_kms_vault *vault = self;
+    return ael_kms_vault_login_can_mend(&vault->login);
 }
 
 /* ---- making and ending ---- */
 
 static void vault_destroy(void *self) {
     struct ael_kms_vault *vault = self;
-    ael_decrypt_flights_clear(&vault->flights);
-    ael_token_keeper_clear(&vault->tokens);
+    ael_rest_service_clear(&vault->service);
     ael_kms_vault_login_clear(&vault->login);
     ael_kms_vault_server_clear(&vault->server);
     ael_free(vault);
@@ -356,10 +306,6 @@ static enum ael_status check_options(const struct ael_kms_vault_options *options
     if (options->key == NULL || !ael_kms_vault_is_name(options->key)) {
         return refuse(err, "give the name of the key of Transit: letters, digits and . _ -");
     }
-    if (options->max_connections == 0 || options->max_connections > AEL_HTTP_MAX_CONNECTIONS ||
-        options->try_timeout_ms == 0 || options->max_tries == 0 || options->max_tries > 10) {
-        return refuse(err, "max_connections is 1 to 256, try_timeout_ms at least 1, max_tries 1 to 10");
-    }
     return AEL_OK;
 }
 
@@ -379,39 +325,50 @@ set_paths(struct ael_kms_vault *self, const struct ael_kms_vault_options *option
     return AEL_OK;
 }
 
-static enum ael_status
-set_up(struct ael_kms_vault *self, const struct ael_kms_vault_options *options, struct ael_error *err) {
-    self->key_version = options->key_version;
-    AEL_TRY(set_paths(self, options, err));
-    AEL_TRY(ael_kms_vault_login_init(&self->login, options, err));
-    AEL_TRY(ael_kms_vault_server_init(&self->server, options, err));
-    enum ael_status status = ael_token_keeper_init(&self->tokens, &k_source, self);
-    if (status == AEL_OK) {
-        status = ael_decrypt_flights_init(&self->flights, "ael.kms.vault.decrypt_joined");
-    }
-    return status == AEL_OK ? AEL_OK
-                            : ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
+static const struct ael_rest_service_kind k_kind = {
+    .rest =
+        {
+            .component = k_component,
+            .asleep = "Vault is not asked, because it failed again and again; it is tried every some seconds",
+            .retry = "ael.kms.vault.retry",
+            .breaker =
+                {"ael.kms.vault.breaker_opened", "ael.kms.vault.breaker_half_opened",
+                 "ael.kms.vault.breaker_closed"},
+            .refusal = ael_kms_vault_refusal,
+        },
+    .tokens = {k_component, log_in, renew, can_mend},
+    .decrypt = decrypt_key,
+    .decrypt_joined = "ael.kms.vault.decrypt_joined",
+};
+
+static enum ael_status set_up(void *self, const void *given, struct ael_error *err) {
+    struct ael_kms_vault *vault = self;
+    const struct ael_kms_vault_options *options = given;
+    bool has_ca = options->ca_file != NULL || options->ca_path != NULL;
+    const struct ael_rest_options rest = {
+        .ca_file = ael_rest_given_or_env(options->ca_file, has_ca ? NULL : "VAULT_CACERT"),
+        .ca_path = ael_rest_given_or_env(options->ca_path, has_ca ? NULL : "VAULT_CAPATH"),
+        .client_cert = options->client_cert,
+        .client_key = options->client_key,
+        .max_connections = options->max_connections,
+        .connect_timeout_ms = options->connect_timeout_ms,
+        .try_timeout_ms = options->try_timeout_ms,
+        .max_tries = options->max_tries,
+    };
+    vault->key_version = options->key_version;
+    AEL_TRY(set_paths(vault, options, err));
+    AEL_TRY(ael_kms_vault_login_init(&vault->login, options, err));
+    AEL_TRY(ael_kms_vault_server_init(&vault->server, &vault->service.rest, options, err));
+    return ael_rest_service_init(&vault->service, &k_kind, vault, &rest, err);
 }
+
+static const struct ael_rest_maker k_maker = {
+    k_component, &k_vault_vtable, sizeof(struct ael_kms_vault), set_up};
 
 static enum ael_status
 make(const struct ael_kms_vault_options *options, struct ael_kms **kms, struct ael_error *err) {
     AEL_TRY(check_options(options, err));
-    AEL_TRY(ael_http_exchange_supported(err));
-    struct ael_kms_vault *self = ael_alloc(sizeof *self);
-    if (self == NULL) {
-        return ael_error_set(err, AEL_E_NO_MEMORY, 0, k_component, "no memory for a KMS");
-    }
-    enum ael_status status = set_up(self, options, err);
-    if (status == AEL_OK) {
-        status = ael_kms_new(&k_vault_vtable, self, kms);
-        if (status != AEL_OK) {
-            (void)ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
-        }
-    }
-    if (status != AEL_OK) {
-        vault_destroy(self);
-    }
-    return status;
+    return ael_rest_service_make(&k_maker, options, kms, err);
 }
 
 static void wipe_text(char *text) {

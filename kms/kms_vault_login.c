@@ -6,6 +6,7 @@
 #include "base/hooks.h"
 #include "base/json.h"
 #include "kms/kms_vault_names.h"
+#include "kms/rest_given.h"
 #include "net/secret_file.h"
 
 #include <stdio.h>
@@ -21,23 +22,6 @@ enum { PATH_BYTES = 320 };
 
 static enum ael_status refuse(struct ael_error *err, const char *why) {
     return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "%s", why);
-}
-
-static enum ael_status no_memory(struct ael_error *err) {
-    return ael_error_set(err, AEL_E_NO_MEMORY, 0, k_component, "no memory for a KMS");
-}
-
-static enum ael_status copy(const char *text, char **copied, struct ael_error *err) {
-    if (text == NULL) {
-        return AEL_OK;
-    }
-    size_t size = strlen(text) + 1;
-    *copied = ael_alloc(size);
-    if (*copied == NULL) {
-        return no_memory(err);
-    }
-    memcpy(*copied, text, size);
-    return AEL_OK;
 }
 
 /* The text becomes a secret, which wipes it. */
@@ -62,7 +46,7 @@ static enum ael_status take_token(
             options->token, AEL_KMS_VAULT_MAX_TOKEN, "the token is empty or too long", &login->text, err);
     }
     if (options->token_file != NULL) {
-        return copy(options->token_file, &login->file, err);
+        return ael_rest_copy(k_component, options->token_file, &login->file, err);
     }
     if (from_env == NULL || from_env[0] == '\0' || strlen(from_env) >= sizeof text) {
         return refuse(
@@ -77,13 +61,13 @@ static enum ael_status take_approle(
     if (options->role_id == NULL || !ael_kms_vault_is_role(options->role_id)) {
         return refuse(err, "AppRole needs role_id, of letters, digits and . _ -");
     }
-    AEL_TRY(copy(options->role_id, &login->role, err));
+    AEL_TRY(ael_rest_copy(k_component, options->role_id, &login->role, err));
     if (options->secret_id != NULL) {
         return take_text(
             options->secret_id, AEL_KMS_VAULT_MAX_SECRET_ID, "the secret id is empty or too long",
             &login->text, err);
     }
-    return copy(options->secret_id_file, &login->file, err);
+    return ael_rest_copy(k_component, options->secret_id_file, &login->file, err);
 }
 
 static enum ael_status take_role(
@@ -96,9 +80,9 @@ static enum ael_status take_role(
     if (!is_kubernetes && options->client_cert == NULL) {
         return refuse(err, "log-in by certificate needs client_cert and client_key");
     }
-    AEL_TRY(copy(options->role, &login->role, err));
-    return is_kubernetes ? copy(options->jwt_file != NULL ? options->jwt_file : k_jwt_file, &login->file, err)
-                         : AEL_OK;
+    AEL_TRY(ael_rest_copy(k_component, options->role, &login->role, err));
+    const char *file = options->jwt_file != NULL ? options->jwt_file : k_jwt_file;
+    return ael_rest_copy(k_component, is_kubernetes ? file : NULL, &login->file, err);
 }
 
 static enum ael_status
@@ -109,7 +93,7 @@ set_path(struct ael_kms_vault_login *login, const char *given, const char *usual
     if (mount.len == 0 || len < 0 || len >= (int)sizeof path) {
         return refuse(err, "auth_mount is not of letters, digits and . _ - /");
     }
-    return copy(path, &login->path, err);
+    return ael_rest_copy(k_component, path, &login->path, err);
 }
 
 /* see kms/kms_vault_login.h */

@@ -3,41 +3,17 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "kms/rest_given.h"
 #include "net/url.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char k_component[] = "kms/vault";
 
-static const struct ael_rest_kind k_kind = {
-    .component = k_component,
-    .asleep = "Vault is not asked, because it failed again and again; it is tried every some seconds",
-    .retry = "ael.kms.vault.retry",
-    .breaker =
-        {"ael.kms.vault.breaker_opened", "ael.kms.vault.breaker_half_opened", "ael.kms.vault.breaker_closed"},
-    .refusal = ael_kms_vault_refusal,
-};
-
 enum { URL_BYTES = 1024 };
 
 /* ---- where it is ---- */
-
-/* What is given, else what the environment says; "" when neither does. */
-static const char *given_or_env(const char *given, const char *variable) {
-    const char *value = given != NULL ? given : getenv(variable);
-    return value == NULL ? "" : value;
-}
-
-static char *copy(const char *text, size_t len) {
-    char *copied = ael_alloc(len + 1);
-    if (copied != NULL) {
-        memcpy(copied, text, len);
-        copied[len] = '\0';
-    }
-    return copied;
-}
 
 static bool is_clean(const char *text, size_t max) {
     size_t len = strlen(text);
@@ -51,23 +27,22 @@ static bool is_clean(const char *text, size_t max) {
 
 static enum ael_status
 set_address(struct ael_kms_vault_server *server, const char *address, struct ael_error *err) {
-    size_t len = strlen(address);
     bool is_url = strncmp(address, "https://", 8) == 0 || strncmp(address, "http://", 7) == 0;
     if (!is_url || !is_clean(address, URL_BYTES / 2) || strpbrk(address, "?#@") != NULL) {
         return ael_error_set(
             err, AEL_E_ARGUMENT, 0, k_component,
             "the address is missing or no URL; give https://host[:port], or set VAULT_ADDR");
     }
-    while (len > 0 && address[len - 1] == '/') {
-        len--;
-    }
     if (!ael_url_keeps_secrets(address)) {
         return ael_error_set(
             err, AEL_E_ARGUMENT, 0, k_component,
             "keys and tokens do not go over http:// beyond this machine; give https://host[:port]");
     }
-    server->address = copy(address, len);
-    return server->address != NULL ? AEL_OK : AEL_E_NO_MEMORY;
+    AEL_TRY(ael_rest_copy(k_component, address, &server->address, err));
+    for (size_t len = strlen(address); len > 0 && address[len - 1] == '/'; len--) {
+        server->address[len - 1] = '\0';
+    }
+    return AEL_OK;
 }
 
 static enum ael_status
@@ -75,55 +50,27 @@ set_namespace(struct ael_kms_vault_server *server, const char *name, struct ael_
     if (!is_clean(name, URL_BYTES / 4)) {
         return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "the namespace is no path such as team/a");
     }
-    server->name_space = copy(name, strlen(name));
-    return server->name_space != NULL ? AEL_OK : AEL_E_NO_MEMORY;
-}
-
-static enum ael_status init_rest(
-    struct ael_kms_vault_server *server, const struct ael_kms_vault_options *options, struct ael_error *err) {
-    struct ael_rest_options rest = {
-        .http = AEL_HTTP_OPTIONS_INIT,
-        .try_timeout_ms = options->try_timeout_ms,
-        .max_tries = options->max_tries,
-    };
-    bool given = options->ca_file != NULL || options->ca_path != NULL;
-    const char *ca_file = given ? options->ca_file : getenv("VAULT_CACERT");
-    const char *ca_path = given ? options->ca_path : getenv("VAULT_CAPATH");
-    rest.http.ca_file = ca_file == NULL || ca_file[0] == '\0' ? NULL : ca_file;
-    rest.http.ca_path = ca_path == NULL || ca_path[0] == '\0' ? NULL : ca_path;
-    rest.http.client_cert = options->client_cert;
-    rest.http.client_key = options->client_key;
-    rest.http.max_connections = options->max_connections;
-    rest.http.connect_timeout_ms = options->connect_timeout_ms;
-    return ael_rest_init(&server->rest, &k_kind, &rest, err);
+    return ael_rest_copy(k_component, name, &server->name_space, err);
 }
 
 /* see kms/kms_vault_server.h */
 enum ael_status ael_kms_vault_server_init(
-    struct ael_kms_vault_server *server, const struct ael_kms_vault_options *options, struct ael_error *err) {
-    enum ael_status status = set_address(server, given_or_env(options->address, "VAULT_ADDR"), err);
-    if (status == AEL_OK) {
-        status = set_namespace(server, given_or_env(options->vault_namespace, "VAULT_NAMESPACE"), err);
-    }
-    if (status == AEL_E_NO_MEMORY) {
-        (void)ael_error_set(err, status, 0, k_component, "no memory for a KMS");
-    }
-    if (status == AEL_OK) {
-        status = init_rest(server, options, err);
-    }
-    if (status != AEL_OK) {
-        ael_kms_vault_server_clear(server);
-    }
-    return status;
+    struct ael_kms_vault_server *server,
+    struct ael_rest *rest,
+    const struct ael_kms_vault_options *options,
+    struct ael_error *err) {
+    const char *address = ael_rest_given_or_env(options->address, "VAULT_ADDR");
+    const char *name = ael_rest_given_or_env(options->vault_namespace, "VAULT_NAMESPACE");
+    server->rest = rest;
+    AEL_TRY(set_address(server, address != NULL ? address : "", err));
+    return set_namespace(server, name != NULL ? name : "", err);
 }
 
 /* see kms/kms_vault_server.h */
 void ael_kms_vault_server_clear(struct ael_kms_vault_server *server) {
-    ael_rest_clear(&server->rest);
     ael_free(server->address);
     ael_free(server->name_space);
-    server->address = NULL;
-    server->name_space = NULL;
+    *server = (struct ael_kms_vault_server){.address = NULL};
 }
 
 /* ---- a request ---- */
@@ -163,7 +110,10 @@ enum ael_status ael_kms_vault_ask(
         return ael_error_set(
             err, AEL_E_ARGUMENT, 0, k_component, "%.80s: the address is too long", request->path);
     }
-    rest.secrets.bearer = request->token;
     rest.secrets.bearer_before = "X-Vault-Token: ";
-    return ael_rest_ask(&server->rest, call, &rest, answer, err);
+    if (request->tokens != NULL) {
+        return ael_rest_ask_with_token(server->rest, request->tokens, call, &rest, answer, err);
+    }
+    rest.secrets.bearer = request->token;
+    return ael_rest_ask(server->rest, call, &rest, answer, err);
 }

@@ -12,6 +12,7 @@ enum {
     RETRY_COSTS = 10,
     FIRST_PAUSE_MS = 40,
     MOST_PAUSE_MS = 1000,
+    MOST_TRIES = 10,
     MS_NS = 1000000,
     LONG_NS = 1000000000,
     TOKEN_SLICE_NS = 20000000, /* a cancel token wakes nobody: look at it this often */
@@ -26,6 +27,23 @@ struct ael_call ael_rest_limit(const struct ael_call *call) {
     return limited;
 }
 
+static bool are_in_range(const struct ael_rest_options *options) {
+    return options->max_connections >= 1 && options->max_connections <= AEL_HTTP_MAX_CONNECTIONS &&
+           options->try_timeout_ms >= 1 && options->max_tries >= 1 && options->max_tries <= MOST_TRIES;
+}
+
+static enum ael_status
+new_http(const struct ael_rest_options *options, struct ael_http **http, struct ael_error *err) {
+    struct ael_http_options usual = AEL_HTTP_OPTIONS_INIT;
+    usual.ca_file = options->ca_file;
+    usual.ca_path = options->ca_path;
+    usual.client_cert = options->client_cert;
+    usual.client_key = options->client_key;
+    usual.max_connections = options->max_connections;
+    usual.connect_timeout_ms = options->connect_timeout_ms;
+    return ael_http_new(&usual, http, err);
+}
+
 /* see kms/rest.h */
 enum ael_status ael_rest_init(
     struct ael_rest *rest,
@@ -34,6 +52,11 @@ enum ael_status ael_rest_init(
     struct ael_error *err) {
     rest->kind = kind;
     rest->http = NULL;
+    if (!are_in_range(options)) {
+        return ael_error_set(
+            err, AEL_E_ARGUMENT, 0, kind->component,
+            "max_connections is 1 to 256, try_timeout_ms at least 1, max_tries 1 to 10");
+    }
     rest->try_timeout_ms = options->try_timeout_ms;
     rest->max_tries = options->max_tries;
     atomic_init(&rest->budget, BUDGET);
@@ -41,7 +64,7 @@ enum ael_status ael_rest_init(
     if (status != AEL_OK) {
         return ael_error_set(err, status, 0, kind->component, "no mutex is to be had");
     }
-    status = ael_http_new(&options->http, &rest->http, err);
+    status = new_http(options, &rest->http, err);
     if (status != AEL_OK) {
         ael_breaker_clear(&rest->breaker);
         rest->http = NULL;

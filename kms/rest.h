@@ -59,8 +59,14 @@ struct ael_rest_kind {
         struct ael_error *err);
 };
 
+/* As the KMS's headers have them. */
 struct ael_rest_options {
-    struct ael_http_options http;
+    const char *ca_file;
+    const char *ca_path;
+    const char *client_cert;
+    const char *client_key;
+    uint32_t max_connections;
+    uint32_t connect_timeout_ms;
     uint32_t try_timeout_ms;
     uint32_t max_tries;
 };
@@ -88,7 +94,12 @@ struct ael_rest_request {
     void *context; /* of check */
 };
 
-/** Sets it up. @param kind outlives it. @return AEL_OK; AEL_E_SYSTEM; or as ael_http_new. rest is cleared after a failure. */
+/**
+ * Sets it up. rest is cleared after a failure.
+ *
+ * @param kind  outlives it.
+ * @return AEL_OK; AEL_E_ARGUMENT (a number beyond its range); AEL_E_SYSTEM; or as ael_http_new.
+ */
 AEL_MUST_CHECK enum ael_status ael_rest_init(
     struct ael_rest *rest,
     const struct ael_rest_kind *kind,

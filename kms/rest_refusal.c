@@ -19,6 +19,12 @@ bool ael_rest_has_member(struct ael_bytes body, const char *const names[], size_
     return ael_json_finish(&reader) == AEL_OK && seen != 0;
 }
 
+/* see kms/rest_refusal.h */
+bool ael_rest_has_error(const struct ael_http_response *response) {
+    static const char *const k_names[] = {"error"};
+    return ael_rest_has_member(ael_buf_view(&response->body), k_names, 1);
+}
+
 static bool fits(const struct ael_rest_meaning *meaning, int http_status, struct ael_bytes body) {
     return (meaning->http_status == 0 || meaning->http_status == http_status) &&
            (meaning->words == NULL ||

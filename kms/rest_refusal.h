@@ -32,6 +32,9 @@ struct ael_rest_voice {
 /** Tells whether a body is a JSON object with one of the members by which the service is known. */
 bool ael_rest_has_member(struct ael_bytes body, const char *const names[], size_t count);
 
+/** The same of "error": so answer Google's and Azure's services, and who gives tokens (RFC 6749 5.2). */
+bool ael_rest_has_error(const struct ael_http_response *response);
+
 /** The first that fits, or NULL. */
 const struct ael_rest_meaning *ael_rest_find_meaning(
     const struct ael_rest_meaning *meanings, size_t count, const struct ael_http_response *response);

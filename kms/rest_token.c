@@ -16,7 +16,9 @@ static enum ael_status ask_once(
     *again = false;
     AEL_TRY(ael_token_keeper_get(tokens, call, &token, err));
     request->secrets.bearer = token;
-    request->secrets.bearer_before = "Authorization: Bearer ";
+    if (request->secrets.bearer_before == NULL) {
+        request->secrets.bearer_before = "Authorization: Bearer ";
+    }
     enum ael_status status = ael_rest_ask(rest, call, request, answer, err);
     /* Gone from memory: of before a fork and out of a child's reach, of before a shut-down, or found damaged. */
     bool gone = status == AEL_E_FORKED || status == AEL_E_CLOSED || status == AEL_E_CORRUPTED;

@@ -12,7 +12,7 @@
 /**
  * As ael_rest_ask.
  *
- * @param request  its bearer is set here; the header is "Authorization: Bearer".
+ * @param request  its bearer is set here; its bearer_before too where it has none: "Authorization: Bearer ".
  * @return as ael_rest_ask; or as ael_token_keeper_get.
  */
 AEL_MUST_CHECK enum ael_status ael_rest_ask_with_token(

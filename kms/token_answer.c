@@ -6,6 +6,17 @@
 #include "base/json.h"
 #include "kms/text_pieces.h"
 
+/* see kms/token_answer.h */
+enum ael_status ael_token_rest_init(
+    struct ael_rest *rest,
+    const struct ael_rest_kind *kind,
+    const struct ael_rest_options *options,
+    struct ael_error *err) {
+    struct ael_rest_options one = *options;
+    one.max_connections = 1;
+    return ael_rest_init(rest, kind, &one, err);
+}
+
 /* ---- lifetimes ---- */
 
 /* A number, or the same as a text; 0 for what is neither. */

@@ -14,6 +14,13 @@
 #include "kms/rest.h"
 #include "kms/token_keeper.h"
 
+/** As ael_rest_init, for who gives tokens: one at a time. */
+AEL_MUST_CHECK enum ael_status ael_token_rest_init(
+    struct ael_rest *rest,
+    const struct ael_rest_kind *kind,
+    const struct ael_rest_options *options,
+    struct ael_error *err);
+
 /** Tells whether an answer holds a token with a lifetime; fills err when not. @return AEL_OK; AEL_E_BACKEND. */
 AEL_MUST_CHECK enum ael_status
 ael_token_answer_check(const char *component, const struct ael_rest_answer *answer, struct ael_error *err);

@@ -100,7 +100,7 @@ wait_for_login(struct ael_token_keeper *keeper, const struct ael_call *call, str
 /* ---- without it, by one thread at a time ---- */
 
 static bool can_mend(const struct ael_token_keeper *keeper) {
-    return keeper->source->can_mend(keeper->self);
+    return keeper->source->can_mend == NULL || keeper->source->can_mend(keeper->self);
 }
 
 /* What a renewal gives is worth having when it lasts for half of what a log-in gives: or where there is no other. */

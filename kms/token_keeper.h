@@ -46,7 +46,7 @@ struct ael_token_source {
         struct ael_token_grant *grant,
         struct ael_error *err);
 
-    /* Whether a token that is refused can be exchanged for another. */
+    /* Whether a token that is refused can be exchanged for another. NULL = it can. */
     bool (*can_mend)(const void *self);
 };
 

@@ -1,0 +1,22 @@
+/*
+ * kms/rest_given.h - what is given to a KMS over HTTP, in its options or by the environment.
+ * Layer: kms. Threads: any, while nobody changes the environment.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef AEL_KMS_REST_GIVEN_H
+#define AEL_KMS_REST_GIVEN_H
+
+#include <ael/sys/error.h>
+
+/**
+ * What is given, else what the environment says; NULL when that is nothing, or "".
+ *
+ * @param variable  NULL = the environment says nothing.
+ */
+const char *ael_rest_given_or_env(const char *given, const char *variable);
+
+/** Copies a text, for ael_free; NULL stays NULL. @return AEL_OK; AEL_E_NO_MEMORY. */
+AEL_MUST_CHECK enum ael_status
+ael_rest_copy(const char *component, const char *text, char **copied, struct ael_error *err);
+
+#endif /* AEL_KMS_REST_GIVEN_H */
