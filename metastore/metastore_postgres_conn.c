@@ -213,11 +213,12 @@ static enum ael_status
 send_statement(struct ael_pg_conn *conn, const struct ael_pg_statement *statement, struct ael_error *err) {
     conn->base.retry = false;
     conn->base.sent = false;
+    int format = statement->is_binary ? 1 : 0;
     int ok = statement->name == NULL
                  ? PQsendQueryParams(
-                       conn->pg, statement->sql, statement->count, NULL, statement->values, NULL, NULL, 0)
+                       conn->pg, statement->sql, statement->count, NULL, statement->values, NULL, NULL, format)
                  : PQsendQueryPrepared(
-                       conn->pg, statement->name, statement->count, statement->values, NULL, NULL, 0);
+                       conn->pg, statement->name, statement->count, statement->values, NULL, NULL, format);
     if (ok == 0) {
         return lost(conn, err);
     }

@@ -47,6 +47,7 @@ struct ael_pg_statement {
     const char *sql;
     int count;
     const char *values[4];
+    bool is_binary; /* the columns of its rows are */
 };
 
 /* Receives a result of one row; false = no more are wanted. */

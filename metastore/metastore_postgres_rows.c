@@ -16,11 +16,7 @@ static const int64_t k_created_max_s = 253402300799;
 
 enum { LOAD, LATEST, LIST, STORE, UPDATE, STATEMENTS };
 
-enum {
-    SQL_BYTES = 512,
-    NUMBER_BYTES = 24,
-    JSON_MAX_CHARS = 65536, /* ael_key_record_from_json reads no more */
-};
+enum { SQL_BYTES = 512, NUMBER_BYTES = 24 };
 
 /* What differs between tables. A TIMESTAMP is taken for UTC, whatever the session's time zone. */
 static const char *const k_created[] = {
@@ -33,25 +29,31 @@ static const char *const k_json[] = {
     [AEL_PG_JSONB] = "$3::text::jsonb",
 };
 
-#define RECORD "left(key_record::text, 65537)" /* of a longer one just enough to be refused */
-#define DATE   "extract(epoch FROM created)::text"
+/* Of a record only what ael_key_record_from_json reads: a longer one does not travel. JSONB itself has no text. */
+#define IF_SHORT "CASE WHEN octet_length(key_record::text) <= 65536 THEN "
+static const char *const k_record[] = {
+    [AEL_PG_TEXT] = IF_SHORT "key_record END",
+    [AEL_PG_JSON] = IF_SHORT "key_record END",
+    [AEL_PG_JSONB] = IF_SHORT "key_record::text END",
+};
 
 /*
- * @ stands for the parameter created, # for key_record. Ids are ordered by bytes in listings, whatever the database's
- * collation. A replacement compares the text that was read, so that nobody can have come in between.
+ * @ stands for the parameter created, # for key_record, % for key_record as it is read. Ids are ordered by bytes in
+ * listings, whatever the database's collation. A replacement compares the text that was read, so that nobody can have
+ * come in between.
  */
 static const struct {
     const char *name;
     int count;
     const char *sql;
 } k_statements[STATEMENTS] = {
-    [LOAD] = {"ael_load", 2, "SELECT " RECORD " FROM encryption_key WHERE id = $1::text AND created = @"},
+    [LOAD] = {"ael_load", 2, "SELECT % FROM encryption_key WHERE id = $1::text AND created = @"},
     [LATEST] =
         {"ael_latest", 1,
-         "SELECT " RECORD ", " DATE " FROM encryption_key WHERE id = $1::text ORDER BY created DESC LIMIT 1"},
+         "SELECT %, created FROM encryption_key WHERE id = $1::text ORDER BY created DESC LIMIT 1"},
     [LIST] =
         {"ael_list", 1,
-         "SELECT " RECORD ", " DATE ", id::text FROM encryption_key"
+         "SELECT %, created, id::text FROM encryption_key"
          " WHERE left(id, char_length($1::text)) = $1::text ORDER BY id COLLATE \"C\", created"},
     [STORE] =
         {"ael_store", 3,
@@ -73,6 +75,7 @@ static void expand(const char *format, const struct ael_pg_table *table, char sq
         char itself[2] = {*format, '\0'};
         const char *text = *format == '@' ? k_created[table->created] : itself;
         text = *format == '#' ? k_json[table->key_record] : text;
+        text = *format == '%' ? k_record[table->key_record] : text;
         int written = snprintf(sql + len, SQL_BYTES - len, "%s", text);
         len += written > 0 ? (size_t)written : 0;
     }
@@ -109,20 +112,26 @@ static void set_parameters(struct parameters *out, int which, struct ael_bytes i
         .name = k_statements[which].name,
         .count = k_statements[which].count,
         .values = {out->id, out->created},
+        .is_binary = true,
     };
 }
 
 /* ---- reading ---- */
 
-/* "1700000040", "1700000040.000000"; anything else is no instant that this library writes. */
-static bool is_date(const char *text, int64_t created_s) {
-    char *end = NULL;
-    long long seconds = strtoll(text, &end, 10);
-    if (end == text || seconds != created_s) {
-        return false;
+/* TIMESTAMP and TIMESTAMPTZ: microseconds since 2000, in network order; of a TIMESTAMP they are taken for UTC. */
+static bool is_date(const uint8_t date[8], int64_t created_s) {
+    static const int64_t k_2000_s = 946684800;
+    uint64_t bits = 0;
+    for (int i = 0; i < 8; i++) {
+        bits = bits << 8 | date[i];
     }
-    end += *end == '.';
-    return strspn(end, "0") == strlen(end);
+    int64_t microseconds = (int64_t)bits;
+    return microseconds % 1000000 == 0 && microseconds / 1000000 + k_2000_s == created_s;
+}
+
+static bool is_date_at(const PGresult *result, int column, int64_t created_s) {
+    return PQgetlength(result, 0, column) == 8 &&
+           is_date((const uint8_t *)PQgetvalue(result, 0, column), created_s);
 }
 
 /*
@@ -133,7 +142,7 @@ static bool is_date(const char *text, int64_t created_s) {
 static enum ael_status read_row(
     const PGresult *result, const int64_t *asked_s, struct ael_key_record_buf *out, struct ael_error *err) {
     if (PQgetisnull(result, 0, COLUMN_RECORD)) {
-        return ael_sql_not_a_key("key_record is NULL", AEL_PG_COMPONENT, err);
+        return ael_sql_not_a_key("key_record is NULL, or longer than 65536 bytes", AEL_PG_COMPONENT, err);
     }
     struct ael_bytes json = {
         (const uint8_t *)PQgetvalue(result, 0, COLUMN_RECORD),
@@ -145,7 +154,7 @@ static enum ael_status read_row(
     }
     if (asked_s != NULL) {
         out->record.created_s = *asked_s;
-    } else if (!is_date(PQgetvalue(result, 0, COLUMN_DATE), out->record.created_s)) {
+    } else if (!is_date_at(result, COLUMN_DATE, out->record.created_s)) {
         ael_key_record_buf_clear(out);
         return ael_sql_not_a_key(
             "the column created is not Created in key_record; are all writers' clocks in UTC?",
