@@ -382,10 +382,10 @@ enum ael_status ael_my_execute(struct ael_my_conn *conn, MYSQL_STMT *statement, 
 
 /* see metastore/metastore_mysql_conn.h */
 void ael_my_conn_forget(struct ael_my_conn *conn, enum ael_my_statement which) {
-    struct ael_my_prepared *prepared = conn->statements[which];
+    struct ael_my_kept *kept = conn->statements[which];
     conn->statements[which] = NULL;
     enter(conn);
-    ael_my_prepared_free(prepared);
+    ael_my_kept_free(kept);
     leave();
 }
 
@@ -520,7 +520,7 @@ enum ael_status ael_my_conn_open(
 void ael_my_conn_close(struct ael_my_conn *conn) {
     mysql_close(conn->my);
     for (int i = 0; i < AEL_MY_STATEMENTS; i++) {
-        ael_my_prepared_free(conn->statements[i]);
+        ael_my_kept_free(conn->statements[i]);
         conn->statements[i] = NULL;
     }
     conn->my = NULL;

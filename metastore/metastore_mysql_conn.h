@@ -20,6 +20,7 @@
 #define AEL_METASTORE_METASTORE_MYSQL_CONN_H
 
 #include "metastore/metastore_mysql_address.h"
+#include "metastore/metastore_mysql_kept.h"
 #include "metastore/sql_pool.h"
 
 #include <ael/bytes.h>
@@ -40,7 +41,6 @@ struct ael_my_table {
 
 /* Statements that are kept prepared (metastore_mysql_prepared.h). */
 enum ael_my_statement { AEL_MY_LOAD, AEL_MY_LATEST, AEL_MY_STATEMENTS };
-struct ael_my_prepared;
 
 struct ael_my_conn {
     struct ael_sql_conn base;
@@ -55,7 +55,7 @@ struct ael_my_conn {
     bool lost_preparing; /* it ended when it was asked to, as at a proxy that does not know such statements */
     bool has_prepared;
     unsigned number; /* see ael_my_error_number */
-    struct ael_my_prepared *statements[AEL_MY_STATEMENTS];
+    struct ael_my_kept *statements[AEL_MY_STATEMENTS];
     MYSQL_RES *left; /* in a child: rows of its parent's, which cannot be freed without reading them */
     struct ael_my_table table;
 };
@@ -122,9 +122,6 @@ ael_my_execute(struct ael_my_conn *conn, MYSQL_STMT *statement, struct ael_error
 
 /** Ends a statement that is kept; one that is not there is none. */
 void ael_my_conn_forget(struct ael_my_conn *conn, enum ael_my_statement which);
-
-/** Frees what metastore_mysql_prepared.c keeps of a statement. NULL is accepted. */
-void ael_my_prepared_free(struct ael_my_prepared *prepared);
 
 /** The server's number of the last statement's failure; 0 = it did not fail. */
 unsigned ael_my_error_number(const struct ael_my_conn *conn);

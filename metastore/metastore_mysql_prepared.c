@@ -5,7 +5,7 @@
 
 #include <time.h>
 
-enum { RECORD_BYTES = 8192, NUMBER_BYTES = 24, COLUMNS = 2, PARAMETERS = 3 };
+enum { COLUMNS = AEL_MY_KEPT_COLUMNS, PARAMETERS = 3 };
 
 /* [1]: for a column id whose collation takes other ids for the same. The second parameter is the id's bytes then. */
 static const char *const k_sql[AEL_MY_STATEMENTS][2] = {
@@ -20,55 +20,36 @@ static const char *const k_sql[AEL_MY_STATEMENTS][2] = {
          " = ? ORDER BY created DESC LIMIT 1"},
 };
 
-/* A statement with the places that its row is read into. */
-struct ael_my_prepared {
-    MYSQL_STMT *handle;
-    bool compares_bytes; /* as the table did when it was prepared */
-    char *row[COLUMNS];
-    unsigned long lengths[COLUMNS];
-    my_bool is_null[COLUMNS];
-    char microseconds[NUMBER_BYTES];
-    char record[RECORD_BYTES];
-};
-
-/* see metastore/metastore_mysql_conn.h */
-void ael_my_prepared_free(struct ael_my_prepared *prepared) {
-    if (prepared != NULL) {
-        (void)mysql_stmt_close(prepared->handle);
-        ael_sys_free(prepared);
-    }
-}
-
 /* ---- preparing ---- */
 
-static bool bind_row(struct ael_my_prepared *prepared) {
-    char *const places[COLUMNS] = {prepared->record, prepared->microseconds};
-    const unsigned long sizes[COLUMNS] = {sizeof prepared->record, sizeof prepared->microseconds - 1};
+static bool bind_row(struct ael_my_kept *kept) {
+    char *const places[COLUMNS] = {kept->record, kept->microseconds};
+    const unsigned long sizes[COLUMNS] = {sizeof kept->record, sizeof kept->microseconds - 1};
     MYSQL_BIND columns[COLUMNS] = {{0}};
     for (int i = 0; i < COLUMNS; i++) {
         columns[i].buffer_type = MYSQL_TYPE_STRING;
         columns[i].buffer = places[i];
         columns[i].buffer_length = sizes[i];
-        columns[i].length = &prepared->lengths[i];
-        columns[i].is_null = &prepared->is_null[i];
+        columns[i].length = &kept->lengths[i];
+        columns[i].is_null = &kept->is_null[i];
     }
-    return mysql_stmt_bind_result(prepared->handle, columns) == 0;
+    return mysql_stmt_bind_result(kept->handle, columns) == 0;
 }
 
 static enum ael_status
-prepare(struct ael_my_conn *conn, struct ael_my_prepared *prepared, const char *sql, struct ael_error *err) {
-    prepared->compares_bytes = conn->table.compares_bytes;
-    prepared->handle = mysql_stmt_init(conn->my);
-    if (prepared->handle == NULL) {
+prepare(struct ael_my_conn *conn, struct ael_my_kept *kept, const char *sql, struct ael_error *err) {
+    kept->compares_bytes = conn->table.compares_bytes;
+    kept->handle = mysql_stmt_init(conn->my);
+    if (kept->handle == NULL) {
         return AEL_E_UNSUPPORTED;
     }
-    enum ael_status status = ael_my_prepare(conn, prepared->handle, ael_bytes_from_text(sql), err);
-    return status != AEL_OK || bind_row(prepared) ? status : AEL_E_UNSUPPORTED;
+    enum ael_status status = ael_my_prepare(conn, kept->handle, ael_bytes_from_text(sql), err);
+    return status != AEL_OK || bind_row(kept) ? status : AEL_E_UNSUPPORTED;
 }
 
 /* The statement, made where it is not there, or was made for a table that compared otherwise. */
 static enum ael_status find(struct ael_my_conn *conn, enum ael_my_statement which, struct ael_error *err) {
-    struct ael_my_prepared *made = conn->statements[which];
+    struct ael_my_kept *made = conn->statements[which];
     if (made != NULL && made->compares_bytes == conn->table.compares_bytes) {
         return AEL_OK;
     }
@@ -111,7 +92,7 @@ static MYSQL_TIME date_of(int64_t created_s) {
 
 static enum ael_status execute(
     struct ael_my_conn *conn,
-    const struct ael_my_prepared *prepared,
+    const struct ael_my_kept *kept,
     struct ael_bytes id,
     int64_t created_s,
     struct ael_error *err) {
@@ -119,20 +100,20 @@ static enum ael_status execute(
     MYSQL_TIME date = date_of(created_s);
     int count = 0;
     values[count++] = value_of(id, MYSQL_TYPE_STRING);
-    if (!prepared->compares_bytes) {
+    if (!kept->compares_bytes) {
         values[count++] = value_of(id, MYSQL_TYPE_BLOB);
     }
     values[count] =
         (MYSQL_BIND){.buffer_type = MYSQL_TYPE_DATETIME, .buffer = &date, .buffer_length = sizeof date};
-    if (mysql_stmt_bind_param(prepared->handle, values) != 0) {
+    if (mysql_stmt_bind_param(kept->handle, values) != 0) {
         return AEL_E_UNSUPPORTED;
     }
-    return ael_my_execute(conn, prepared->handle, err);
+    return ael_my_execute(conn, kept->handle, err);
 }
 
 /* What is cut off, or cannot be had, is read in another way. */
-static enum ael_status fetch(struct ael_my_prepared *prepared, MYSQL_ROW *row) {
-    int outcome = mysql_stmt_fetch(prepared->handle);
+static enum ael_status fetch(struct ael_my_kept *kept, MYSQL_ROW *row) {
+    int outcome = mysql_stmt_fetch(kept->handle);
     *row = NULL;
     if (outcome == MYSQL_NO_DATA) {
         return AEL_OK;
@@ -140,13 +121,13 @@ static enum ael_status fetch(struct ael_my_prepared *prepared, MYSQL_ROW *row) {
     if (outcome != 0) {
         return AEL_E_UNSUPPORTED;
     }
-    unsigned long len = prepared->lengths[COLUMNS - 1];
-    prepared->microseconds[len < NUMBER_BYTES ? len : 0] = '\0';
-    char *const places[COLUMNS] = {prepared->record, prepared->microseconds};
+    unsigned long len = kept->lengths[COLUMNS - 1];
+    kept->microseconds[len < sizeof kept->microseconds ? len : 0] = '\0';
+    char *const places[COLUMNS] = {kept->record, kept->microseconds};
     for (int i = 0; i < COLUMNS; i++) {
-        prepared->row[i] = prepared->is_null[i] ? NULL : places[i];
+        kept->row[i] = kept->is_null[i] ? NULL : places[i];
     }
-    *row = prepared->row;
+    *row = kept->row;
     return AEL_OK;
 }
 
@@ -166,12 +147,12 @@ enum ael_status ael_my_prepared_read(
     if (status != AEL_OK) {
         return status;
     }
-    struct ael_my_prepared *prepared = conn->statements[which];
-    status = execute(conn, prepared, id, created_s, err);
+    struct ael_my_kept *kept = conn->statements[which];
+    status = execute(conn, kept, id, created_s, err);
     if (status == AEL_OK) {
-        status = fetch(prepared, row);
-        *lengths = prepared->lengths;
-        (void)mysql_stmt_free_result(prepared->handle);
+        status = fetch(kept, row);
+        *lengths = kept->lengths;
+        (void)mysql_stmt_free_result(kept->handle);
     } else if (!conn->base.broken) {
         ael_my_conn_forget(conn, which); /* what state it is in is not worth knowing */
     }
