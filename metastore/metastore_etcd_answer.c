@@ -2,7 +2,6 @@
 #include "metastore/metastore_etcd_answer.h"
 
 #include "base/base64.h"
-#include "metastore/metastore_etcd_client.h"
 
 static enum ael_status not_etcd(const struct ael_json_reader *reader, struct ael_error *err) {
     return ael_error_set(

@@ -17,6 +17,8 @@
 
 #include <ael/sys/error.h>
 
+#define AEL_ETCD_COMPONENT "metastore/etcd"
+
 /* Views into the body. */
 struct ael_etcd_answer {
     int64_t revision;       /* of the store, when it answered */

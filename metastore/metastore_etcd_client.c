@@ -133,6 +133,24 @@ static enum ael_status make_http(
     return ael_http_new(&http, &client->http, err);
 }
 
+static enum ael_status log_in(
+    void *context,
+    const struct ael_call *call,
+    struct ael_bytes login,
+    struct ael_buf *text,
+    bool *was_cut,
+    struct ael_error *err) {
+    const struct ael_etcd_request request = {
+        .path = "auth/authenticate", .body = login, .logs_in = true, .was_cut = was_cut};
+    struct ael_http_response response;
+    enum ael_status status = ael_etcd_do(context, call, &request, &response, err);
+    if (status == AEL_OK) {
+        status = ael_etcd_token_read(ael_buf_view(&response.body), text, err);
+    }
+    ael_http_response_clear(&response);
+    return status;
+}
+
 /* see metastore/metastore_etcd_client.h */
 enum ael_status ael_etcd_client_init(
     struct ael_etcd_client *client, const struct ael_metastore_etcd_options *options, struct ael_error *err) {
@@ -141,6 +159,9 @@ enum ael_status ael_etcd_client_init(
     AEL_TRY(add_nodes(client, options->endpoints, err));
     AEL_TRY(set_prefix(client, options->prefix, err));
     AEL_TRY(check_user(client, options, err));
+    client->token.log_in = log_in;
+    client->token.context = client;
+    client->token.answer_timeout_ms = options->answer_timeout_ms;
     enum ael_status status = ael_etcd_token_init(&client->token, options->user, options->password);
     if (status != AEL_OK) {
         return ael_error_set(err, status, 0, AEL_ETCD_COMPONENT, "%s", ael_status_text(status));
@@ -297,7 +318,7 @@ static enum ael_status try_once(struct attempt *attempt, struct ael_error *err) 
     enum ael_status status = AEL_OK;
     attempt->next = STOP;
     if (!attempt->request->logs_in && ael_etcd_token_is_needed(&client->token)) {
-        status = ael_etcd_token_get(client, attempt->call, &token, err);
+        status = ael_etcd_token_get(&client->token, attempt->call, &token, err);
     }
     if (status == AEL_OK) {
         attempt->node = atomic_load_explicit(&client->present, memory_order_relaxed);

@@ -16,14 +16,13 @@
 #ifndef AEL_METASTORE_METASTORE_ETCD_CLIENT_H
 #define AEL_METASTORE_METASTORE_ETCD_CLIENT_H
 
+#include "metastore/metastore_etcd_answer.h"
 #include "metastore/metastore_etcd_token.h"
 #include "net/http.h"
 
 #include <ael/metastore_etcd.h>
 
 #include <stdatomic.h>
-
-#define AEL_ETCD_COMPONENT "metastore/etcd"
 
 struct ael_etcd_client {
     struct ael_http *http;

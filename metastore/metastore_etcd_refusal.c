@@ -2,7 +2,7 @@
 #include "metastore/metastore_etcd_refusal.h"
 
 #include "base/json.h"
-#include "metastore/metastore_etcd_client.h"
+#include "metastore/metastore_etcd_answer.h"
 
 #include <string.h>
 

@@ -4,7 +4,6 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "metastore/metastore_etcd_answer.h"
-#include "metastore/metastore_etcd_client.h"
 
 #include <string.h>
 
@@ -69,7 +68,8 @@ static bool is_token(struct ael_bytes text) {
     return text.len > 0;
 }
 
-static enum ael_status read_token(struct ael_bytes body, struct ael_buf *text, struct ael_error *err) {
+/* see metastore/metastore_etcd_token.h */
+enum ael_status ael_etcd_token_read(struct ael_bytes body, struct ael_buf *text, struct ael_error *err) {
     struct ael_etcd_answer answer;
     enum ael_status status = ael_etcd_answer_read(body, &answer, err);
     if (status != AEL_OK) {
@@ -85,35 +85,15 @@ static enum ael_status read_token(struct ael_bytes body, struct ael_buf *text, s
     return AEL_OK;
 }
 
-static enum ael_status log_in(
-    struct ael_etcd_client *client,
-    const struct ael_call *call,
-    struct ael_buf *text,
-    bool *was_cut,
-    struct ael_error *err) {
-    const struct ael_etcd_request request = {
-        .path = "auth/authenticate",
-        .body = ael_buf_view(&client->token.login),
-        .logs_in = true,
-        .was_cut = was_cut};
-    struct ael_http_response response;
-    enum ael_status status = ael_etcd_do(client, call, &request, &response, err);
-    if (status == AEL_OK) {
-        status = read_token(ael_buf_view(&response.body), text, err);
-    }
-    ael_http_response_clear(&response);
-    return status;
-}
-
 /* With the lock held, which is let go meanwhile. */
-static void ask(struct ael_etcd_client *client, const struct ael_call *call) {
-    struct ael_etcd_token *token = &client->token;
+static void ask(struct ael_etcd_token *token, const struct ael_call *call) {
     struct ael_buf text = k_empty;
     struct ael_error err = {0};
     bool was_cut = false;
     token->asking = true;
     ael_mutex_unlock(&token->lock);
-    enum ael_status status = log_in(client, call, &text, &was_cut, &err);
+    enum ael_status status =
+        token->log_in(token->context, call, ael_buf_view(&token->login), &text, &was_cut, &err);
     ael_mutex_lock(&token->lock);
     token->asking = false;
     ael_buf_clear(&token->text);
@@ -133,16 +113,14 @@ static void ask(struct ael_etcd_client *client, const struct ael_call *call) {
  * Is the last failure another call's own, by its deadline or its cancel token? One that had too little time for the nodes
  * tells nothing to a call that has as much as one of several nodes may take, and the same for another.
  */
-static bool is_anothers(const struct ael_etcd_client *client, const struct ael_call *call) {
-    const struct ael_etcd_token *token = &client->token;
+static bool is_anothers(const struct ael_etcd_token *token, const struct ael_call *call) {
     return token->last.status == AEL_E_TIMEOUT || token->last.status == AEL_E_CANCELLED ||
-           (token->last_was_cut && ael_call_remaining_ms(call) / 2 >= client->answer_timeout_ms);
+           (token->last_was_cut && ael_call_remaining_ms(call) / 2 >= token->answer_timeout_ms);
 }
 
 /* With the lock held: until there is a token, or a failure to hand on. */
 static enum ael_status
-wait_for_token(struct ael_etcd_client *client, const struct ael_call *call, struct ael_error *err) {
-    struct ael_etcd_token *token = &client->token;
+wait_for_token(struct ael_etcd_token *token, const struct ael_call *call, struct ael_error *err) {
     while (token->text.len == 0) {
         uint64_t before = token->failures;
         enum ael_status over = ael_call_check(call);
@@ -151,11 +129,11 @@ wait_for_token(struct ael_etcd_client *client, const struct ael_call *call, stru
             return ael_error_set(err, over, 0, AEL_ETCD_COMPONENT, "%s", ael_status_text(over));
         }
         if (own) {
-            ask(client, call);
+            ask(token, call);
         } else {
             ael_cond_wait_for(&token->changed, &token->lock, LOOK_NS);
         }
-        if (token->failures != before && (own || !is_anothers(client, call))) {
+        if (token->failures != before && (own || !is_anothers(token, call))) {
             if (err != NULL) {
                 *err = token->last;
             }
@@ -167,13 +145,9 @@ wait_for_token(struct ael_etcd_client *client, const struct ael_call *call, stru
 
 /* see metastore/metastore_etcd_token.h */
 enum ael_status ael_etcd_token_get(
-    struct ael_etcd_client *client,
-    const struct ael_call *call,
-    struct ael_buf *text,
-    struct ael_error *err) {
-    struct ael_etcd_token *token = &client->token;
+    struct ael_etcd_token *token, const struct ael_call *call, struct ael_buf *text, struct ael_error *err) {
     ael_mutex_lock(&token->lock);
-    enum ael_status status = wait_for_token(client, call, err);
+    enum ael_status status = wait_for_token(token, call, err);
     if (status == AEL_OK) {
         status = ael_buf_append(text, ael_buf_view(&token->text));
         if (status != AEL_OK) {

@@ -17,9 +17,25 @@
 #include <ael/call.h>
 #include <ael/sys/error.h>
 
-struct ael_etcd_client;
+/**
+ * How a cluster is asked for a token.
+ *
+ * @param login    the request, as JSON; the answer to it ael_etcd_token_read reads.
+ * @param text     empty; receives the token.
+ * @param was_cut  receives whether nodes had less time because the call ends soon.
+ */
+typedef enum ael_status (*ael_etcd_log_in_fn)(
+    void *context,
+    const struct ael_call *call,
+    struct ael_bytes login,
+    struct ael_buf *text,
+    bool *was_cut,
+    struct ael_error *err);
 
 struct ael_etcd_token {
+    ael_etcd_log_in_fn log_in;
+    void *context;
+    uint32_t answer_timeout_ms; /* of a node */
     struct ael_buf login; /* the request, as JSON; empty = there is no user */
     bool is_set_up;
     struct ael_mutex lock; /* guards what follows */
@@ -31,7 +47,10 @@ struct ael_etcd_token {
     bool last_was_cut; /* its call had too little time for the nodes */
 };
 
-/** @param token zeroed. @param user NULL = none. @return AEL_OK; AEL_E_NO_MEMORY; AEL_E_SYSTEM. */
+/**
+ * @param token  zeroed, but for log_in, context and answer_timeout_ms. @param user NULL = none.
+ * @return AEL_OK; AEL_E_NO_MEMORY; AEL_E_SYSTEM.
+ */
 AEL_MUST_CHECK enum ael_status
 ael_etcd_token_init(struct ael_etcd_token *token, const char *user, const char *password);
 
@@ -44,10 +63,14 @@ bool ael_etcd_token_is_needed(const struct ael_etcd_token *token);
  * Gives the token, from the cluster if need be.
  *
  * @param text  empty; receives a copy, which the caller clears.
- * @return AEL_OK; AEL_E_TIMEOUT; AEL_E_CANCELLED; or as ael_etcd_do.
+ * @return AEL_OK; AEL_E_TIMEOUT; AEL_E_CANCELLED; or as log_in.
  */
 AEL_MUST_CHECK enum ael_status ael_etcd_token_get(
-    struct ael_etcd_client *client, const struct ael_call *call, struct ael_buf *text, struct ael_error *err);
+    struct ael_etcd_token *token, const struct ael_call *call, struct ael_buf *text, struct ael_error *err);
+
+/** Reads the answer to a log-in. @return AEL_OK; AEL_E_BACKEND (none, or no token in it); AEL_E_NO_MEMORY. */
+AEL_MUST_CHECK enum ael_status
+ael_etcd_token_read(struct ael_bytes body, struct ael_buf *text, struct ael_error *err);
 
 /** Tells that this one was refused, or may have been; another that is there meanwhile stays. */
 void ael_etcd_token_refused(struct ael_etcd_token *token, struct ael_bytes text);
