@@ -2,20 +2,16 @@
 #include "metastore/metastore_dynamodb_client.h"
 
 #include "base/check.h"
-#include "base/clock.h"
 #include "metastore/metastore_dynamodb_address.h"
 #include "metastore/metastore_dynamodb_refusal.h"
+#include "metastore/web_store.h"
 #include "net/crc32.h"
 #include "net/credentials_sources.h"
 
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
 enum {
-    FIRST_PAUSE_MS = 50,
-    LAST_PAUSE_MS = 2000,
-    SLICE_MS = 20,    /* a cancel token wakes nobody: look at it this often */
     LOST_RETRIES = 2, /* of what got no answer */
     SOURCES_CONNECTIONS = 4,
 };
@@ -33,46 +29,13 @@ struct attempt {
     bool renewed;
 };
 
-/* ---- pauses ---- */
-
-/* see metastore/metastore_dynamodb_client.h */
-enum ael_status ael_dynamodb_pause(const struct ael_call *call, uint32_t ms) {
-    AEL_TRY(ael_call_check(call));
-    while (ms > 0) {
-        uint32_t slice = ms < SLICE_MS ? ms : SLICE_MS;
-        (void)poll(NULL, 0, (int)slice);
-        AEL_TRY(ael_call_check(call));
-        ms -= slice;
-    }
-    return AEL_OK;
-}
-
-/* A random part of a bound that doubles. The clock is random enough to part callers who failed together. */
-static uint32_t pause_ms(uint32_t tries) {
-    uint32_t bound = (uint32_t)FIRST_PAUSE_MS << (tries < 6 ? tries : 6);
-    uint64_t mixed = (uint64_t)ael_clock_boot_ns() ^ (uint64_t)(uintptr_t)&bound;
-    mixed *= 0x9e3779b97f4a7c15u;
-    return 1 + (uint32_t)(mixed >> 33) % (bound < LAST_PAUSE_MS ? bound : LAST_PAUSE_MS);
-}
-
 /* ---- one try ---- */
-
-static enum ael_status outcome_unknown(struct ael_error *err) {
-    char why[sizeof(err->detail)] = "";
-    int32_t native = 0;
-    if (err != NULL) {
-        (void)snprintf(why, sizeof why, "%s", err->detail);
-        native = err->native_code;
-    }
-    return ael_error_set(
-        err, AEL_E_OUTCOME_UNKNOWN, native, AEL_DYNAMODB_COMPONENT, "while storing: %s", why);
-}
 
 /* No answer that can be used: what writes may have been done, what reads is done again. */
 static enum ael_status
 no_answer(struct attempt *attempt, bool sent, enum ael_status status, struct ael_error *err) {
     if (sent && attempt->request->writes) {
-        return outcome_unknown(err);
+        return ael_web_outcome_unknown(AEL_DYNAMODB_COMPONENT, err);
     }
     attempt->lost = status == AEL_E_UNREACHABLE;
     attempt->next = attempt->lost ? AGAIN : STOP;
@@ -192,11 +155,11 @@ static bool go_on(struct attempt *attempt, uint32_t tries, enum ael_status *stat
     if (attempt->lost && most > LOST_RETRIES) {
         most = LOST_RETRIES;
     }
-    uint32_t ms = pause_ms(tries);
+    uint32_t ms = ael_web_pause_ms(tries);
     if (attempt->next == STOP || tries >= most || ms >= ael_call_remaining_ms(attempt->call)) {
         return false;
     }
-    enum ael_status over = ael_dynamodb_pause(attempt->call, ms);
+    enum ael_status over = ael_web_pause(attempt->call, ms);
     if (over != AEL_OK) {
         *status = ael_error_set(err, over, 0, AEL_DYNAMODB_COMPONENT, "%s", ael_status_text(over));
     }
@@ -259,6 +222,7 @@ enum ael_status ael_dynamodb_client_init(
     struct ael_error *err) {
     client->answer_timeout_ms = options->answer_timeout_ms;
     client->max_retries = options->max_retries;
+    client->no_region_suffix = options->no_region_suffix;
     AEL_TRY(ael_dynamodb_address_set(client, options, err));
     AEL_TRY(make_doors(client, options, err));
     enum ael_status status = ael_credentials_chain_new(

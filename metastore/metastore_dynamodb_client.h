@@ -33,6 +33,7 @@ struct ael_dynamodb_client {
     struct ael_sigv4_clock clock;
     char table[AEL_DYNAMODB_TABLE_BYTES];
     char region[AEL_DYNAMODB_REGION_BYTES];
+    bool no_region_suffix;
     char signing_region[AEL_DYNAMODB_REGION_BYTES];
     char url[AEL_AWS_URL_BYTES + 1];
     uint32_t answer_timeout_ms;
@@ -88,8 +89,5 @@ AEL_MUST_CHECK enum ael_status ael_dynamodb_do(
     struct ael_error *err);
 
 void ael_dynamodb_answer_clear(struct ael_dynamodb_answer *answer);
-
-/** Waits, in the caller's thread. @return AEL_OK; AEL_E_TIMEOUT or AEL_E_CANCELLED as soon as the call is over. */
-AEL_MUST_CHECK enum ael_status ael_dynamodb_pause(const struct ael_call *call, uint32_t ms);
 
 #endif /* AEL_METASTORE_METASTORE_DYNAMODB_CLIENT_H */

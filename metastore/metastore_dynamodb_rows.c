@@ -119,12 +119,13 @@ read_item(struct ael_bytes json, int64_t asked_s, struct ael_key_record_buf *out
 
 /* see metastore/metastore_dynamodb_rows.h */
 enum ael_status ael_dynamodb_row_load(
-    struct ael_dynamodb_client *client,
+    void *self,
     const struct ael_call *call,
     struct ael_bytes id,
     int64_t created_s,
     struct ael_key_record_buf *out,
     struct ael_error *err) {
+    struct ael_dynamodb_client *client = self;
     static const struct ael_dynamodb_request k_request = {.operation = "GetItem"};
     struct ael_dynamodb_text text = AEL_DYNAMODB_TEXT_INIT;
     struct ael_dynamodb_answer answer;
@@ -169,11 +170,12 @@ read_first(struct ael_bytes items, struct ael_key_record_buf *out, struct ael_er
 
 /* see metastore/metastore_dynamodb_rows.h */
 enum ael_status ael_dynamodb_row_load_latest(
-    struct ael_dynamodb_client *client,
+    void *self,
     const struct ael_call *call,
     struct ael_bytes id,
     struct ael_key_record_buf *out,
     struct ael_error *err) {
+    struct ael_dynamodb_client *client = self;
     static const struct ael_dynamodb_request k_request = {.operation = "Query"};
     struct ael_dynamodb_text text = AEL_DYNAMODB_TEXT_INIT;
     struct ael_dynamodb_answer answer;
@@ -239,12 +241,13 @@ static enum ael_status do_write(
 
 /* see metastore/metastore_dynamodb_rows.h */
 enum ael_status ael_dynamodb_row_store(
-    struct ael_dynamodb_client *client,
+    void *self,
     const struct ael_call *call,
     struct ael_bytes id,
     const struct ael_key_record *record,
     bool *stored,
     struct ael_error *err) {
+    struct ael_dynamodb_client *client = self;
     struct ael_dynamodb_text text = AEL_DYNAMODB_TEXT_INIT;
     enum ael_status status = check_id(id, err);
     if (status != AEL_OK) {
@@ -316,13 +319,14 @@ static enum ael_status why_not(
 
 /* see metastore/metastore_dynamodb_rows.h */
 enum ael_status ael_dynamodb_row_replace(
-    struct ael_dynamodb_client *client,
+    void *self,
     const struct ael_call *call,
     struct ael_bytes id,
     const struct ael_key_record *expected,
     const struct ael_key_record *desired,
     bool *replaced,
     struct ael_error *err) {
+    struct ael_dynamodb_client *client = self;
     struct ael_dynamodb_text text = AEL_DYNAMODB_TEXT_INIT;
     if (id.len > AEL_DYNAMODB_ID_BYTES) {
         return not_found(err);
@@ -412,12 +416,13 @@ static enum ael_status scan_page(
 
 /* see metastore/metastore_dynamodb_rows.h */
 enum ael_status ael_dynamodb_rows_list(
-    struct ael_dynamodb_client *client,
+    void *self,
     const struct ael_call *call,
     struct ael_bytes prefix,
     ael_metastore_visit_fn visit,
     void *context,
     struct ael_error *err) {
+    struct ael_dynamodb_client *client = self;
     struct ael_dynamodb_listing listing = {0};
     struct ael_buf next = AEL_BUF_INIT;
     enum ael_status status = AEL_OK;
@@ -437,8 +442,8 @@ enum ael_status ael_dynamodb_rows_list(
 static const char k_nobody[] = "__ael_health__";
 
 /* see metastore/metastore_dynamodb_rows.h */
-enum ael_status ael_dynamodb_rows_check(
-    struct ael_dynamodb_client *client, const struct ael_call *call, struct ael_error *err) {
+enum ael_status ael_dynamodb_rows_check(void *self, const struct ael_call *call, struct ael_error *err) {
+    struct ael_dynamodb_client *client = self;
     struct ael_key_record_buf out = AEL_KEY_RECORD_BUF_INIT;
     struct ael_dynamodb_text text = AEL_DYNAMODB_TEXT_INIT;
     bool done = false;

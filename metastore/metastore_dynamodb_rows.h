@@ -15,29 +15,29 @@
 
 enum { AEL_DYNAMODB_ID_BYTES = 2048 }; /* of a partition key, by the service's limit */
 
-/* Statuses and outputs as those of the members of struct ael_metastore_vtable. */
+/* Members of a struct ael_metastore_vtable; self is the client. */
 AEL_MUST_CHECK enum ael_status ael_dynamodb_row_load(
-    struct ael_dynamodb_client *client,
+    void *self,
     const struct ael_call *call,
     struct ael_bytes id,
     int64_t created_s,
     struct ael_key_record_buf *out,
     struct ael_error *err);
 AEL_MUST_CHECK enum ael_status ael_dynamodb_row_load_latest(
-    struct ael_dynamodb_client *client,
+    void *self,
     const struct ael_call *call,
     struct ael_bytes id,
     struct ael_key_record_buf *out,
     struct ael_error *err);
 AEL_MUST_CHECK enum ael_status ael_dynamodb_row_store(
-    struct ael_dynamodb_client *client,
+    void *self,
     const struct ael_call *call,
     struct ael_bytes id,
     const struct ael_key_record *record,
     bool *stored,
     struct ael_error *err);
 AEL_MUST_CHECK enum ael_status ael_dynamodb_row_replace(
-    struct ael_dynamodb_client *client,
+    void *self,
     const struct ael_call *call,
     struct ael_bytes id,
     const struct ael_key_record *expected,
@@ -45,7 +45,7 @@ AEL_MUST_CHECK enum ael_status ael_dynamodb_row_replace(
     bool *replaced,
     struct ael_error *err);
 AEL_MUST_CHECK enum ael_status ael_dynamodb_rows_list(
-    struct ael_dynamodb_client *client,
+    void *self,
     const struct ael_call *call,
     struct ael_bytes prefix,
     ael_metastore_visit_fn visit,
@@ -53,7 +53,7 @@ AEL_MUST_CHECK enum ael_status ael_dynamodb_rows_list(
     struct ael_error *err);
 
 /** Reads, and writes under a condition that does not hold: tells whether both are permitted and possible. */
-AEL_MUST_CHECK enum ael_status ael_dynamodb_rows_check(
-    struct ael_dynamodb_client *client, const struct ael_call *call, struct ael_error *err);
+AEL_MUST_CHECK enum ael_status
+ael_dynamodb_rows_check(void *self, const struct ael_call *call, struct ael_error *err);
 
 #endif /* AEL_METASTORE_METASTORE_DYNAMODB_ROWS_H */

@@ -2,6 +2,7 @@
 #include "metastore/metastore_dynamodb_table.h"
 
 #include "base/json.h"
+#include "metastore/web_store.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -148,8 +149,8 @@ create(struct ael_dynamodb_client *client, const struct ael_call *call, struct a
 }
 
 /* see metastore/metastore_dynamodb_table.h */
-enum ael_status ael_dynamodb_table_ensure(
-    struct ael_dynamodb_client *client, const struct ael_call *call, struct ael_error *err) {
+enum ael_status ael_dynamodb_table_ensure(void *self, const struct ael_call *call, struct ael_error *err) {
+    struct ael_dynamodb_client *client = self;
     struct table table = {0};
     enum ael_dynamodb_outcome outcome = AEL_DYNAMODB_NOTHING;
     enum ael_status status = describe(client, call, &table, &outcome, err);
@@ -161,7 +162,7 @@ enum ael_status ael_dynamodb_table_ensure(
     }
     /* A new table may be unknown for a moment. */
     while (outcome == AEL_DYNAMODB_NO_TABLE || (status == AEL_OK && !table.is_ready)) {
-        status = ael_dynamodb_pause(call, POLL_MS);
+        status = ael_web_pause(call, POLL_MS);
         if (status != AEL_OK) {
             return ael_error_set(
                 err, status, 0, AEL_DYNAMODB_COMPONENT, "the table is still being made; call again");

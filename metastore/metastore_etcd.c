@@ -3,68 +3,13 @@
 
 #include "metastore/metastore_etcd_client.h"
 #include "metastore/metastore_etcd_rows.h"
+#include "metastore/web_store.h"
 
 #include <ael/sys/alloc.h>
 #include <ael/sys/log.h>
 #include <ael/sys/metastore_backend.h>
 
-enum { MAX_TIMEOUT_MS = 86400000, MAX_RETRIES = 100 };
-
 /* ---- the table of members ---- */
-
-static enum ael_status etcd_load(
-    void *self,
-    const struct ael_call *call,
-    struct ael_bytes id,
-    int64_t created_s,
-    struct ael_key_record_buf *out,
-    struct ael_error *err) {
-    return ael_etcd_row_load(self, call, id, created_s, out, err);
-}
-
-static enum ael_status etcd_load_latest(
-    void *self,
-    const struct ael_call *call,
-    struct ael_bytes id,
-    struct ael_key_record_buf *out,
-    struct ael_error *err) {
-    return ael_etcd_row_load_latest(self, call, id, out, err);
-}
-
-static enum ael_status etcd_store(
-    void *self,
-    const struct ael_call *call,
-    struct ael_bytes id,
-    const struct ael_key_record *record,
-    bool *stored,
-    struct ael_error *err) {
-    return ael_etcd_row_store(self, call, id, record, stored, err);
-}
-
-static enum ael_status etcd_list(
-    void *self,
-    const struct ael_call *call,
-    struct ael_bytes prefix,
-    ael_metastore_visit_fn visit,
-    void *context,
-    struct ael_error *err) {
-    return ael_etcd_rows_list(self, call, prefix, visit, context, err);
-}
-
-static enum ael_status etcd_replace(
-    void *self,
-    const struct ael_call *call,
-    struct ael_bytes id,
-    const struct ael_key_record *expected,
-    const struct ael_key_record *desired,
-    bool *replaced,
-    struct ael_error *err) {
-    return ael_etcd_row_replace(self, call, id, expected, desired, replaced, err);
-}
-
-static enum ael_status etcd_health(void *self, const struct ael_call *call, struct ael_error *err) {
-    return ael_etcd_rows_check(self, call, err);
-}
 
 /* Keys need no table. */
 static enum ael_status etcd_ensure_schema(void *self, const struct ael_call *call, struct ael_error *err) {
@@ -86,22 +31,18 @@ static const struct ael_metastore_vtable k_etcd = {
     .vt_size = sizeof(struct ael_metastore_vtable),
     .contract = AEL_METASTORE_CONTRACT,
     .name = "etcd",
-    .load = etcd_load,
-    .load_latest = etcd_load_latest,
-    .store = etcd_store,
+    .load = ael_etcd_row_load,
+    .load_latest = ael_etcd_row_load_latest,
+    .store = ael_etcd_row_store,
     .destroy = etcd_destroy,
-    .list = etcd_list,
-    .replace = etcd_replace,
-    .health = etcd_health,
+    .list = ael_etcd_rows_list,
+    .replace = ael_etcd_row_replace,
+    .health = ael_etcd_rows_check,
     .ensure_schema = etcd_ensure_schema,
     .after_fork_child = etcd_after_fork_child,
 };
 
 /* ---- opening ---- */
-
-static bool is_timeout(uint32_t ms) {
-    return ms >= 1 && ms <= MAX_TIMEOUT_MS;
-}
 
 static enum ael_status
 check_options(const struct ael_metastore_etcd_options *options, struct ael_error *err) {
@@ -109,18 +50,13 @@ check_options(const struct ael_metastore_etcd_options *options, struct ael_error
         return ael_error_set(
             err, AEL_E_ARGUMENT, 0, AEL_ETCD_COMPONENT, "start from AEL_METASTORE_ETCD_OPTIONS_INIT");
     }
-    if (options->max_connections < 1 || options->max_connections > AEL_HTTP_MAX_CONNECTIONS ||
-        options->max_retries > MAX_RETRIES) {
-        return ael_error_set(
-            err, AEL_E_ARGUMENT, 0, AEL_ETCD_COMPONENT,
-            "max_connections must be 1 to %d, max_retries 0 to %d", AEL_HTTP_MAX_CONNECTIONS, MAX_RETRIES);
-    }
-    if (!is_timeout(options->connect_timeout_ms) || !is_timeout(options->answer_timeout_ms)) {
-        return ael_error_set(
-            err, AEL_E_ARGUMENT, 0, AEL_ETCD_COMPONENT,
-            "connect_timeout_ms and answer_timeout_ms must be 1 to %d", MAX_TIMEOUT_MS);
-    }
-    return AEL_OK;
+    const struct ael_web_bounds bounds = {
+        .max_connections = options->max_connections,
+        .connect_timeout_ms = options->connect_timeout_ms,
+        .answer_timeout_ms = options->answer_timeout_ms,
+        .max_retries = options->max_retries,
+    };
+    return ael_web_bounds_check(&bounds, AEL_ETCD_COMPONENT, err);
 }
 
 static enum ael_status prepare_store(

@@ -3,11 +3,10 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
-#include "base/clock.h"
 #include "metastore/metastore_etcd_refusal.h"
+#include "metastore/web_store.h"
 #include "net/url.h"
 
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,9 +14,6 @@ enum {
     URL_BYTES = 512,
     PREFIX_MAX_BYTES = 256,
     USER_MAX_BYTES = 1024,
-    FIRST_PAUSE_MS = 50,
-    LAST_PAUSE_MS = 2000,
-    SLICE_MS = 20,    /* a cancel token wakes nobody: look at it this often */
     LOST_RETRIES = 2, /* where no node answers at all */
 };
 
@@ -197,16 +193,6 @@ struct attempt {
     bool renewed;
 };
 
-static enum ael_status outcome_unknown(struct ael_error *err) {
-    char why[sizeof(err->detail)] = "";
-    int32_t native = 0;
-    if (err != NULL) {
-        (void)snprintf(why, sizeof why, "%s", err->detail);
-        native = err->native_code;
-    }
-    return ael_error_set(err, AEL_E_OUTCOME_UNKNOWN, native, AEL_ETCD_COMPONENT, "while storing: %s", why);
-}
-
 /* With more time it may have been another outcome. */
 static void note_cut(const struct attempt *attempt) {
     if (attempt->request->was_cut != NULL) {
@@ -226,7 +212,7 @@ static enum ael_status
 no_answer(struct attempt *attempt, bool sent, enum ael_status status, struct ael_error *err) {
     leave_node(attempt);
     if (sent && attempt->request->writes) {
-        return outcome_unknown(err);
+        return ael_web_outcome_unknown(AEL_ETCD_COMPONENT, err);
     }
     attempt->next = status == AEL_E_UNREACHABLE ? NEXT_NODE : STOP;
     return status;
@@ -330,25 +316,6 @@ static enum ael_status try_once(struct attempt *attempt, struct ael_error *err) 
 
 /* ---- as often as it helps ---- */
 
-static enum ael_status pause_for(const struct ael_call *call, uint32_t ms) {
-    AEL_TRY(ael_call_check(call));
-    while (ms > 0) {
-        uint32_t slice = ms < SLICE_MS ? ms : SLICE_MS;
-        (void)poll(NULL, 0, (int)slice);
-        AEL_TRY(ael_call_check(call));
-        ms -= slice;
-    }
-    return AEL_OK;
-}
-
-/* A random part of a bound that doubles. The clock is random enough to part callers who failed together. */
-static uint32_t pause_ms(uint32_t pauses) {
-    uint32_t bound = (uint32_t)FIRST_PAUSE_MS << (pauses < 6 ? pauses : 6);
-    uint64_t mixed = (uint64_t)ael_clock_boot_ns() ^ (uint64_t)(uintptr_t)&bound;
-    mixed *= 0x9e3779b97f4a7c15u;
-    return 1 + (uint32_t)(mixed >> 33) % (bound < LAST_PAUSE_MS ? bound : LAST_PAUSE_MS);
-}
-
 /* True when another try is to be made, after the pause that comes before it. @param tries made so far. */
 static bool go_on(struct attempt *attempt, uint32_t tries, enum ael_status *status, struct ael_error *err) {
     uint32_t nodes = attempt->client->node_count;
@@ -366,12 +333,12 @@ static bool go_on(struct attempt *attempt, uint32_t tries, enum ael_status *stat
     if (attempt->next == NEXT_NODE && tries < nodes) {
         return ael_call_check(attempt->call) == AEL_OK;
     }
-    uint32_t ms = pause_ms(tries >= nodes ? tries - nodes : 0);
+    uint32_t ms = ael_web_pause_ms(tries >= nodes ? tries - nodes : 0);
     if (ms >= ael_call_remaining_ms(attempt->call)) {
         note_cut(attempt);
         return false;
     }
-    enum ael_status over = pause_for(attempt->call, ms);
+    enum ael_status over = ael_web_pause(attempt->call, ms);
     if (over != AEL_OK) {
         *status = ael_error_set(err, over, 0, AEL_ETCD_COMPONENT, "%s", ael_status_text(over));
     }

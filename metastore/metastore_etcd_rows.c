@@ -147,12 +147,13 @@ static enum ael_status load_row(
 
 /* see metastore/metastore_etcd_rows.h */
 enum ael_status ael_etcd_row_load(
-    struct ael_etcd_client *client,
+    void *self,
     const struct ael_call *call,
     struct ael_bytes id,
     int64_t created_s,
     struct ael_key_record_buf *out,
     struct ael_error *err) {
+    struct ael_etcd_client *client = self;
     struct ael_buf key = k_empty;
     struct ael_etcd_row row = k_no_row;
     enum ael_status status = ael_etcd_key_put(&key, client->prefix, id, created_s);
@@ -178,11 +179,12 @@ static enum ael_status write_load_latest(struct ael_buf *body, struct ael_buf *k
 
 /* see metastore/metastore_etcd_rows.h */
 enum ael_status ael_etcd_row_load_latest(
-    struct ael_etcd_client *client,
+    void *self,
     const struct ael_call *call,
     struct ael_bytes id,
     struct ael_key_record_buf *out,
     struct ael_error *err) {
+    struct ael_etcd_client *client = self;
     struct ael_buf key = k_empty;
     struct ael_buf end = k_empty;
     struct ael_buf body = k_empty;
@@ -260,12 +262,13 @@ static enum ael_status ask_txn(
 
 /* see metastore/metastore_etcd_rows.h */
 enum ael_status ael_etcd_row_store(
-    struct ael_etcd_client *client,
+    void *self,
     const struct ael_call *call,
     struct ael_bytes id,
     const struct ael_key_record *record,
     bool *stored,
     struct ael_error *err) {
+    struct ael_etcd_client *client = self;
     static const char k_is_absent[] = "\"target\":\"CREATE\",\"result\":\"EQUAL\",\"create_revision\":\"0\",";
     struct ael_buf key = k_empty;
     struct ael_buf value = k_empty;
@@ -307,13 +310,14 @@ static enum ael_status replace_row(
 
 /* see metastore/metastore_etcd_rows.h */
 enum ael_status ael_etcd_row_replace(
-    struct ael_etcd_client *client,
+    void *self,
     const struct ael_call *call,
     struct ael_bytes id,
     const struct ael_key_record *expected,
     const struct ael_key_record *desired,
     bool *replaced,
     struct ael_error *err) {
+    struct ael_etcd_client *client = self;
     struct ael_buf key = k_empty;
     struct ael_etcd_row row = k_no_row;
     struct ael_key_record_buf present = AEL_KEY_RECORD_BUF_INIT;
@@ -445,12 +449,13 @@ static enum ael_status list_page(struct listing *listing, struct ael_error *err)
 
 /* see metastore/metastore_etcd_rows.h */
 enum ael_status ael_etcd_rows_list(
-    struct ael_etcd_client *client,
+    void *self,
     const struct ael_call *call,
     struct ael_bytes prefix,
     ael_metastore_visit_fn visit,
     void *context,
     struct ael_error *err) {
+    struct ael_etcd_client *client = self;
     struct listing listing = {
         .client = client, .call = call, .next = k_empty, .end = k_empty, .visit = visit, .context = context};
     enum ael_status status = ael_etcd_key_put_beginning(&listing.next, client->prefix, prefix);
@@ -481,8 +486,8 @@ static enum ael_status not_written(const struct ael_call *call, struct ael_error
 }
 
 /* see metastore/metastore_etcd_rows.h. The key is of no id, for ids are not empty. */
-enum ael_status
-ael_etcd_rows_check(struct ael_etcd_client *client, const struct ael_call *call, struct ael_error *err) {
+enum ael_status ael_etcd_rows_check(void *self, const struct ael_call *call, struct ael_error *err) {
+    struct ael_etcd_client *client = self;
     static const char k_never[] = "\"target\":\"VERSION\",\"result\":\"LESS\",\"version\":\"0\",";
     static const struct ael_bytes k_nothing = {NULL, 0};
     struct ael_buf key = k_empty;

@@ -15,29 +15,29 @@
 
 #include <ael/sys/metastore_backend.h>
 
-/* Statuses and outputs as those of the members of struct ael_metastore_vtable. */
+/* Members of a struct ael_metastore_vtable; self is the client. */
 AEL_MUST_CHECK enum ael_status ael_etcd_row_load(
-    struct ael_etcd_client *client,
+    void *self,
     const struct ael_call *call,
     struct ael_bytes id,
     int64_t created_s,
     struct ael_key_record_buf *out,
     struct ael_error *err);
 AEL_MUST_CHECK enum ael_status ael_etcd_row_load_latest(
-    struct ael_etcd_client *client,
+    void *self,
     const struct ael_call *call,
     struct ael_bytes id,
     struct ael_key_record_buf *out,
     struct ael_error *err);
 AEL_MUST_CHECK enum ael_status ael_etcd_row_store(
-    struct ael_etcd_client *client,
+    void *self,
     const struct ael_call *call,
     struct ael_bytes id,
     const struct ael_key_record *record,
     bool *stored,
     struct ael_error *err);
 AEL_MUST_CHECK enum ael_status ael_etcd_row_replace(
-    struct ael_etcd_client *client,
+    void *self,
     const struct ael_call *call,
     struct ael_bytes id,
     const struct ael_key_record *expected,
@@ -45,7 +45,7 @@ AEL_MUST_CHECK enum ael_status ael_etcd_row_replace(
     bool *replaced,
     struct ael_error *err);
 AEL_MUST_CHECK enum ael_status ael_etcd_rows_list(
-    struct ael_etcd_client *client,
+    void *self,
     const struct ael_call *call,
     struct ael_bytes prefix,
     ael_metastore_visit_fn visit,
@@ -54,6 +54,6 @@ AEL_MUST_CHECK enum ael_status ael_etcd_rows_list(
 
 /** Has the cluster agree on a transaction that would write, under a condition that never holds. */
 AEL_MUST_CHECK enum ael_status
-ael_etcd_rows_check(struct ael_etcd_client *client, const struct ael_call *call, struct ael_error *err);
+ael_etcd_rows_check(void *self, const struct ael_call *call, struct ael_error *err);
 
 #endif /* AEL_METASTORE_METASTORE_ETCD_ROWS_H */
