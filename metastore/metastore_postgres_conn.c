@@ -216,9 +216,11 @@ send_statement(struct ael_pg_conn *conn, const struct ael_pg_statement *statemen
     int format = statement->is_binary ? 1 : 0;
     int ok = statement->name == NULL
                  ? PQsendQueryParams(
-                       conn->pg, statement->sql, statement->count, NULL, statement->values, NULL, NULL, format)
+                       conn->pg, statement->sql, statement->count, NULL, statement->values,
+                       statement->lengths, statement->formats, format)
                  : PQsendQueryPrepared(
-                       conn->pg, statement->name, statement->count, statement->values, NULL, NULL, format);
+                       conn->pg, statement->name, statement->count, statement->values, statement->lengths,
+                       statement->formats, format);
     if (ok == 0) {
         return lost(conn, err);
     }

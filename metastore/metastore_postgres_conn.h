@@ -41,12 +41,14 @@ struct ael_pg_conn {
     struct ael_pg_table table;
 };
 
-/* One statement: SQL with its parameters as text; name != NULL = prepared before. */
+/* One statement: SQL with its parameters; name != NULL = prepared before. */
 struct ael_pg_statement {
     const char *name;
     const char *sql;
     int count;
     const char *values[4];
+    int lengths[4]; /* of those that are not texts */
+    int formats[4]; /* 0 = text, 1 = binary */
     bool is_binary; /* the columns of its rows are */
 };
 

@@ -6,9 +6,7 @@
 
 #include <ael/record.h>
 
-#include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* 9999-12-31 23:59:59: as the other backends. */
@@ -16,12 +14,16 @@ static const int64_t k_created_max_s = 253402300799;
 
 enum { LOAD, LATEST, LIST, STORE, UPDATE, STATEMENTS };
 
-enum { SQL_BYTES = 512, NUMBER_BYTES = 24 };
+enum { SQL_BYTES = 512, DATE_BYTES = 8 };
+
+/* Dates travel as the server keeps them: microseconds since 2000, in network order. */
+static const int64_t k_2000_s = 946684800;
+enum { SECOND_US = 1000000 };
 
 /* What differs between tables. A TIMESTAMP is taken for UTC, whatever the session's time zone. */
 static const char *const k_created[] = {
-    [AEL_PG_TIMESTAMP] = "(to_timestamp($2::bigint) AT TIME ZONE 'UTC')",
-    [AEL_PG_TIMESTAMPTZ] = "to_timestamp($2::bigint)",
+    [AEL_PG_TIMESTAMP] = "$2::timestamp",
+    [AEL_PG_TIMESTAMPTZ] = "$2::timestamptz",
 };
 static const char *const k_json[] = {
     [AEL_PG_TEXT] = "$3::text",
@@ -97,40 +99,48 @@ static enum ael_status prepare(struct ael_pg_conn *conn, int which, struct ael_e
     return status;
 }
 
-/* The parameters of a statement as texts. */
+/* The parameters of a statement: texts, but for the date. */
 struct parameters {
     char id[AEL_ID_MAX_BYTES + 1];
-    char created[NUMBER_BYTES];
+    uint8_t created[DATE_BYTES];
     struct ael_pg_statement statement;
 };
+
+static void put_date(uint8_t out[DATE_BYTES], int64_t created_s) {
+    uint64_t bits = (uint64_t)((created_s - k_2000_s) * SECOND_US);
+    for (int i = DATE_BYTES - 1; i >= 0; i--) {
+        out[i] = (uint8_t)bits;
+        bits >>= 8;
+    }
+}
 
 static void set_parameters(struct parameters *out, int which, struct ael_bytes id, int64_t created_s) {
     memcpy(out->id, id.data == NULL ? (const uint8_t *)"" : id.data, id.len);
     out->id[id.len] = '\0';
-    (void)snprintf(out->created, sizeof(out->created), "%" PRId64, created_s);
+    put_date(out->created, created_s);
     out->statement = (struct ael_pg_statement){
         .name = k_statements[which].name,
         .count = k_statements[which].count,
-        .values = {out->id, out->created},
+        .values = {out->id, (const char *)out->created},
+        .lengths = {0, DATE_BYTES},
+        .formats = {0, 1},
         .is_binary = true,
     };
 }
 
 /* ---- reading ---- */
 
-/* TIMESTAMP and TIMESTAMPTZ: microseconds since 2000, in network order; of a TIMESTAMP they are taken for UTC. */
-static bool is_date(const uint8_t date[8], int64_t created_s) {
-    static const int64_t k_2000_s = 946684800;
+static bool is_date(const uint8_t date[DATE_BYTES], int64_t created_s) {
     uint64_t bits = 0;
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < DATE_BYTES; i++) {
         bits = bits << 8 | date[i];
     }
-    int64_t microseconds = (int64_t)bits;
-    return microseconds % 1000000 == 0 && microseconds / 1000000 + k_2000_s == created_s;
+    int64_t us = (int64_t)bits;
+    return us % SECOND_US == 0 && us / SECOND_US + k_2000_s == created_s;
 }
 
 static bool is_date_at(const PGresult *result, int column, int64_t created_s) {
-    return PQgetlength(result, 0, column) == 8 &&
+    return PQgetlength(result, 0, column) == DATE_BYTES &&
            is_date((const uint8_t *)PQgetvalue(result, 0, column), created_s);
 }
 

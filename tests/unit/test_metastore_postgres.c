@@ -494,6 +494,26 @@ static void test_postgres_rows__that_are_no_keys_are_told(void) {
     ael_metastore_release(store);
 }
 
+static void expect_padded(const char *length, enum ael_status expected) {
+    char text[TEXT_BYTES];
+    struct ael_metastore *store = open_store();
+    (void)snprintf(text, sizeof text, "rpad('" GO_JSON "', %s)", length);
+    insert_bad("'2023-11-14 22:14:00'", text);
+    CU_ASSERT_EQUAL(load_from(store, "_IK_b", CREATED, NULL, NULL), expected);
+    CU_ASSERT_EQUAL(latest_from(store, "_IK_b"), expected);
+    CU_ASSERT_EQUAL(rows_listed(store), expected == AEL_OK ? 1 : 0);
+    ael_metastore_release(store);
+}
+
+static void test_postgres_rows__are_read_up_to_their_greatest_length(void) {
+    sql(k_go_table);
+    expect_padded("65536", AEL_OK);
+    expect_padded("65537", AEL_E_BACKEND_DATA);
+    insert_bad("'2023-11-14 22:14:00'", "'" GO_JSON "'");
+    sql("ALTER TABLE encryption_key ALTER key_record TYPE JSONB USING key_record::jsonb");
+    expect_readable("_IK_b");
+}
+
 static void test_postgres_rows__of_another_date_are_no_latest(void) {
     static const char *const k_dates[] = {
         "'2023-11-14 23:14:00'", "'2023-11-14 22:14:00.5'", "'infinity'",
@@ -903,6 +923,7 @@ static const struct test_case k_cases[] = {
      test_postgres_rows__keep_their_instant_when_the_column_changes},
     {"rows are stored when the column changes", test_postgres_rows__are_stored_when_the_column_changes},
     {"rows that are no keys are told", test_postgres_rows__that_are_no_keys_are_told},
+    {"rows are read up to their greatest length", test_postgres_rows__are_read_up_to_their_greatest_length},
     {"rows of another date are no latest", test_postgres_rows__of_another_date_are_no_latest},
     {"rows from the future are read", test_postgres_rows__from_the_future_are_read},
     {"further columns lose no key", test_postgres_tables__with_further_columns_lose_no_key},
