@@ -25,5 +25,6 @@ extern const struct bare_ops g_bare_sqlite;
 extern const struct bare_ops g_bare_postgres;
 extern const struct bare_ops g_bare_mysql;
 extern const struct bare_ops g_bare_dynamodb;
+extern const struct bare_ops g_bare_etcd;
 
 #endif /* AEL_BENCH_BARE_H */

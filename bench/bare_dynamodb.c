@@ -1,48 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bench/bare.h"
+#include "bench/bare_http.h"
 
-#include <curl/curl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
-enum { BODY_BYTES = 1024, ANSWER_BYTES = 4096 };
+enum { BODY_BYTES = 1024 };
 
-/* One connection of libcurl's, which signs, too. */
+/* libcurl signs, too. */
 struct bare {
-    CURL *easy;
+    struct bare_http http;
     struct curl_slist *headers[BARE_CALLS];
-    char answer[ANSWER_BYTES];
-    size_t len;
 };
 
 static const char *const k_targets[BARE_CALLS] = {"GetItem", "Query", "PutItem"};
-
-static size_t take_in(char *bytes, size_t one, size_t len, void *context) {
-    struct bare *bare = context;
-    (void)one;
-    if (bare->len + len >= sizeof bare->answer) {
-        return 0;
-    }
-    memcpy(bare->answer + bare->len, bytes, len);
-    bare->len += len;
-    bare->answer[bare->len] = '\0';
-    return len;
-}
 
 static void close_dynamodb(void *self) {
     struct bare *bare = self;
     for (int i = 0; i < BARE_CALLS; i++) {
         curl_slist_free_all(bare->headers[i]);
     }
-    curl_easy_cleanup(bare->easy);
+    bare_http_close(&bare->http);
 }
 
 static void *open_dynamodb(const char *address) {
     static struct bare bare;
     char target[64];
-    bare.easy = curl_easy_init();
-    if (bare.easy == NULL) {
+    if (!bare_http_open(&bare.http, "dynamodb")) {
         return NULL;
     }
     for (int i = 0; i < BARE_CALLS; i++) {
@@ -50,29 +34,15 @@ static void *open_dynamodb(const char *address) {
         bare.headers[i] = curl_slist_append(NULL, "Content-Type: application/x-amz-json-1.0");
         bare.headers[i] = curl_slist_append(bare.headers[i], target);
     }
-    (void)curl_easy_setopt(bare.easy, CURLOPT_URL, address);
-    (void)curl_easy_setopt(bare.easy, CURLOPT_NOSIGNAL, 1L);
-    (void)curl_easy_setopt(bare.easy, CURLOPT_USERPWD, "AKIDBENCH:secret");
-    (void)curl_easy_setopt(bare.easy, CURLOPT_AWS_SIGV4, "aws:amz:us-west-2:dynamodb");
-    (void)curl_easy_setopt(bare.easy, CURLOPT_WRITEFUNCTION, take_in);
-    (void)curl_easy_setopt(bare.easy, CURLOPT_WRITEDATA, &bare);
+    (void)curl_easy_setopt(bare.http.easy, CURLOPT_URL, address);
+    (void)curl_easy_setopt(bare.http.easy, CURLOPT_USERPWD, "AKIDBENCH:secret");
+    (void)curl_easy_setopt(bare.http.easy, CURLOPT_AWS_SIGV4, "aws:amz:us-west-2:dynamodb");
     return &bare;
 }
 
-/* True when the answer has this text. */
 static bool run(struct bare *bare, int call, const char *body, const char *expected) {
-    long status = 0;
-    bare->len = 0;
-    bare->answer[0] = '\0';
-    (void)curl_easy_setopt(bare->easy, CURLOPT_HTTPHEADER, bare->headers[call]);
-    (void)curl_easy_setopt(bare->easy, CURLOPT_POSTFIELDS, body);
-    CURLcode code = curl_easy_perform(bare->easy);
-    (void)curl_easy_getinfo(bare->easy, CURLINFO_RESPONSE_CODE, &status);
-    bool good = code == CURLE_OK && status == 200 && strstr(bare->answer, expected) != NULL;
-    if (!good) {
-        (void)fprintf(stderr, "bare dynamodb: %s, HTTP %ld\n", curl_easy_strerror(code), status);
-    }
-    return good;
+    (void)curl_easy_setopt(bare->http.easy, CURLOPT_HTTPHEADER, bare->headers[call]);
+    return bare_http_post(&bare->http, body, expected);
 }
 
 static bool load_dynamodb(void *self, const char *id, int64_t created_s) {

@@ -3,8 +3,8 @@
  * same client library on the same table.
  *
  * Where they are, the environment says: AEL_BENCH_SQLITE, a file that is made; AEL_BENCH_POSTGRES, a connection string
- * to an empty database; AEL_BENCH_MYSQL, mysql://USER@localhost/DATABASE?socket=PATH; AEL_BENCH_DYNAMODB, an endpoint.
- * scripts/bench-metastores sets them. See docs/benchmarks.md.
+ * to an empty database; AEL_BENCH_MYSQL, mysql://USER@localhost/DATABASE?socket=PATH; AEL_BENCH_DYNAMODB and
+ * AEL_BENCH_ETCD, an endpoint. scripts/bench-metastores sets them. See docs/benchmarks.md.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "base/check.h"
@@ -12,6 +12,7 @@
 #include "bench/bench.h"
 
 #include <ael/metastore_dynamodb.h>
+#include <ael/metastore_etcd.h>
 #include <ael/metastore_mysql.h>
 #include <ael/metastore_postgres.h>
 #include <ael/metastore_sqlite.h>
@@ -163,6 +164,15 @@ open_dynamodb(const char *address, struct ael_metastore **metastore, struct ael_
 }
 #endif
 
+#ifdef BENCH_ETCD
+static enum ael_status
+open_etcd(const char *address, struct ael_metastore **metastore, struct ael_error *err) {
+    struct ael_metastore_etcd_options options = AEL_METASTORE_ETCD_OPTIONS_INIT;
+    options.endpoints = address;
+    return ael_metastore_etcd_new(&options, metastore, err);
+}
+#endif
+
 static const struct {
     const char *variable;
     const struct bare_ops *ops;
@@ -175,6 +185,9 @@ static const struct {
 #endif
 #ifdef BENCH_DYNAMODB
     {"AEL_BENCH_DYNAMODB", &g_bare_dynamodb, open_dynamodb},
+#endif
+#ifdef BENCH_ETCD
+    {"AEL_BENCH_ETCD", &g_bare_etcd, open_etcd},
 #endif
 };
 
