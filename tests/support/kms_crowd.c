@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/support/kms_crowd.h"
 
+#include "tests/support/same_key.h"
 #include "tests/support/soak.h"
 #include "tests/support/under.h"
 
@@ -93,25 +94,12 @@ static struct ael_call call_for(uint32_t ms) {
     return call;
 }
 
-static bool is_our_key(struct ael_secret *back) {
-    struct ael_secret_access one;
-    struct ael_secret_access two;
-    bool equal = back != NULL && ael_secret_access_begin(s_key, &one) == AEL_OK;
-    if (equal) {
-        equal =
-            ael_secret_access_begin(back, &two) == AEL_OK && memcmp(one.bytes.data, two.bytes.data, 32) == 0;
-        equal = ael_secret_access_end(&two) == AEL_OK && equal;
-        equal = ael_secret_access_end(&one) == AEL_OK && equal;
-    }
-    return equal;
-}
-
 /* AEL_OK only with the right key. */
 static enum ael_status open_sealed(void) {
     struct ael_call call = call_for(KMS_CROWD_PATIENCE_MS);
     struct ael_secret *back = NULL;
     enum ael_status status = ael_kms_decrypt_key(s_service->kms, &call, ael_buf_view(&s_sealed), &back, NULL);
-    if (status == AEL_OK && !is_our_key(back)) {
+    if (status == AEL_OK && !same_key(s_key, back)) {
         status = AEL_E_AUTHENTICATION;
     }
     ael_secret_release(back);

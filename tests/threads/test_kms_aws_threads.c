@@ -7,6 +7,7 @@
 #include "tests/support/aws_kms_server.h"
 #include "tests/support/child.h"
 #include "tests/support/kms_crowd.h"
+#include "tests/support/same_key.h"
 #include "tests/support/suite.h"
 #include "tests/support/under.h"
 
@@ -79,23 +80,10 @@ static void wait_for_joined(int count) {
     }
 }
 
-static bool is_our_key(struct ael_secret *back) {
-    struct ael_secret_access one;
-    struct ael_secret_access two;
-    bool equal = back != NULL && ael_secret_access_begin(s_key, &one) == AEL_OK;
-    if (equal) {
-        equal =
-            ael_secret_access_begin(back, &two) == AEL_OK && memcmp(one.bytes.data, two.bytes.data, 32) == 0;
-        equal = ael_secret_access_end(&two) == AEL_OK && equal;
-        equal = ael_secret_access_end(&one) == AEL_OK && equal;
-    }
-    return equal;
-}
-
 static enum ael_status open_sealed(const struct ael_call *call) {
     struct ael_secret *back = NULL;
     enum ael_status status = ael_kms_decrypt_key(s_kms, call, ael_buf_view(&s_sealed), &back, NULL);
-    bool good = status == AEL_OK && is_our_key(back) && ael_secret_close(back) == AEL_OK;
+    bool good = status == AEL_OK && same_key(s_key, back) && ael_secret_close(back) == AEL_OK;
     atomic_fetch_add(good ? &s_good : &s_bad, 1);
     ael_secret_release(back);
     return status;

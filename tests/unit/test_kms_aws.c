@@ -6,7 +6,7 @@
 #include "kms/kms_aws_envelope.h"
 #include "kms/kms_aws_refusal.h"
 #include "tests/support/aws_kms_server.h"
-#include "tests/support/child.h"
+#include "tests/support/kms_calls.h"
 #include "tests/support/suite.h"
 
 #include <ael/hooks.h>
@@ -35,10 +35,7 @@ static void hear(void *context, enum ael_metric_kind kind, const char *name, int
 
 struct world {
     const struct aws_kms_server *server;
-    struct ael_kms *kms;
-    struct ael_secret *key;
-    struct ael_buf sealed;
-    struct ael_error err;
+    struct kms_calls calls;
     struct ael_cancel *cancel; /* of a call on another thread, and what came of it */
     enum ael_status status;
 };
@@ -47,16 +44,16 @@ static void
 world_begin_with(struct world *world, size_t regions, void (*more)(struct ael_kms_aws_options *options)) {
     struct ael_hooks hooks = AEL_HOOKS_INIT;
     hooks.metric = hear;
-    *world = (struct world){.sealed = AEL_BUF_INIT, .err = {.status = AEL_OK}};
-    world->server = aws_kms_server(false);
+    struct ael_kms *kms = NULL;
+    *world = (struct world){.server = aws_kms_server(false)};
     CU_ASSERT_PTR_NOT_NULL_FATAL(world->server);
     aws_kms_server_reset();
     CU_ASSERT_EQUAL_FATAL(ael_hooks_set(&hooks), AEL_OK);
     atomic_store(&s_left_out, 0);
     atomic_store(&s_hedges, 0);
     atomic_store(&s_opened, 0);
-    CU_ASSERT_EQUAL_FATAL(aws_kms_new(regions, more, &world->kms, &world->err), AEL_OK);
-    CU_ASSERT_EQUAL_FATAL(ael_secret_new_random(32, &world->key), AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(aws_kms_new(regions, more, &kms, NULL), AEL_OK);
+    kms_calls_begin(&world->calls, kms);
 }
 
 static void world_begin(struct world *world) {
@@ -64,59 +61,16 @@ static void world_begin(struct world *world) {
 }
 
 static void world_end(struct world *world) {
-    ael_buf_clear(&world->sealed);
-    ael_secret_release(world->key);
-    ael_kms_release(world->kms);
+    kms_calls_end(&world->calls);
     aws_kms_server_reset();
     CU_ASSERT_EQUAL(ael_hooks_set(NULL), AEL_OK);
-}
-
-static enum ael_status seal(struct world *world) {
-    ael_buf_clear(&world->sealed);
-    return ael_kms_encrypt_key(world->kms, NULL, world->key, &world->sealed, &world->err);
-}
-
-static bool same(struct ael_secret *a, struct ael_secret *b) {
-    struct ael_secret_access one;
-    struct ael_secret_access two;
-    bool equal = a != NULL && b != NULL && ael_secret_access_begin(a, &one) == AEL_OK;
-    if (equal) {
-        equal = ael_secret_access_begin(b, &two) == AEL_OK && memcmp(one.bytes.data, two.bytes.data, 32) == 0;
-        equal = ael_secret_access_end(&two) == AEL_OK && equal;
-        equal = ael_secret_access_end(&one) == AEL_OK && equal;
-    }
-    return equal;
-}
-
-/* What decrypting gives; AEL_OK only with the right key. */
-static enum ael_status
-open_with(struct world *world, struct ael_kms *kms, struct ael_bytes sealed, uint32_t timeout_ms) {
-    struct ael_call call = AEL_CALL_INIT;
-    struct ael_secret *back = NULL;
-    call.deadline_ns = timeout_ms == 0 ? 0 : ael_deadline_in_ms(timeout_ms);
-    enum ael_status status = ael_kms_decrypt_key(kms, &call, sealed, &back, &world->err);
-    CU_ASSERT_EQUAL(status == AEL_OK, same(world->key, back));
-    CU_ASSERT(status == AEL_OK || back == NULL);
-    ael_secret_release(back);
-    return status;
-}
-
-static enum ael_status open_sealed(struct world *world) {
-    return open_with(world, world->kms, ael_buf_view(&world->sealed), 0);
-}
-
-static bool says(const struct world *world, const char *words) {
-    bool found = strstr(world->err.detail, words) != NULL;
-    if (!found) {
-        printf("\n    not \"%s\": %s", words, world->err.detail);
-    }
-    return found;
 }
 
 /* Which regions an envelope names: 1 west, 2 east, 3 both. */
 static int regions_in(const struct world *world) {
     struct ael_kms_aws_envelope envelope;
-    CU_ASSERT_EQUAL_FATAL(ael_kms_aws_envelope_parse(ael_buf_view(&world->sealed), &envelope, NULL), AEL_OK);
+    struct ael_bytes sealed = ael_buf_view(&world->calls.sealed);
+    CU_ASSERT_EQUAL_FATAL(ael_kms_aws_envelope_parse(sealed, &envelope, NULL), AEL_OK);
     int found = (ael_kms_aws_envelope_find(&envelope, "us-west-2") != NULL ? 1 : 0) +
                 (ael_kms_aws_envelope_find(&envelope, "us-east-1") != NULL ? 2 : 0);
     ael_kms_aws_envelope_clear(&envelope);
@@ -131,15 +85,15 @@ static void test_kms_aws_encrypt__seals_for_each_region_and_asks_the_preferred_o
     unsigned west = aws_kms_server_count(AWS_WEST, "GenerateDataKey");
     unsigned east = aws_kms_server_count(AWS_EAST, "GenerateDataKey");
     unsigned others = aws_kms_server_count(AWS_EAST, "Encrypt");
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
     CU_ASSERT_EQUAL(regions_in(&world), 3);
     CU_ASSERT_EQUAL(aws_kms_server_count(AWS_WEST, "GenerateDataKey"), west + 1);
     CU_ASSERT_EQUAL(aws_kms_server_count(AWS_EAST, "GenerateDataKey"), east);
     CU_ASSERT_EQUAL(aws_kms_server_count(AWS_EAST, "Encrypt"), others + 1);
     east = aws_kms_server_count(AWS_EAST, "Decrypt");
-    CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
+    CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_OK);
     CU_ASSERT_EQUAL(aws_kms_server_count(AWS_EAST, "Decrypt"), east);
-    CU_ASSERT_EQUAL(ael_kms_health(world.kms, NULL, &world.err), AEL_OK);
+    CU_ASSERT_EQUAL(ael_kms_health(world.calls.kms, NULL, &world.calls.err), AEL_OK);
     world_end(&world);
 }
 
@@ -147,20 +101,20 @@ static void test_kms_aws_encrypt__leaves_out_a_region_that_is_down(void) {
     struct world world;
     world_begin(&world);
     aws_kms_server_set(AWS_EAST, "shut");
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
     CU_ASSERT_EQUAL(regions_in(&world), 1);
     CU_ASSERT_EQUAL(atomic_load(&s_left_out), 1);
     aws_kms_server_set(AWS_EAST, "open");
     aws_kms_server_set(AWS_WEST, "shut");
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
     CU_ASSERT_EQUAL(regions_in(&world), 2);
-    CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
-    CU_ASSERT_EQUAL(ael_kms_health(world.kms, NULL, &world.err), AEL_OK);
+    CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_OK);
+    CU_ASSERT_EQUAL(ael_kms_health(world.calls.kms, NULL, &world.calls.err), AEL_OK);
     aws_kms_server_set(AWS_EAST, "shut");
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_UNREACHABLE);
-    CU_ASSERT_EQUAL(world.sealed.len, 0);
-    CU_ASSERT_TRUE(says(&world, "127.0.0.1"));
-    CU_ASSERT_EQUAL(ael_kms_health(world.kms, NULL, &world.err), AEL_E_UNREACHABLE);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_UNREACHABLE);
+    CU_ASSERT_EQUAL(world.calls.sealed.len, 0);
+    CU_ASSERT_TRUE(says(&world.calls, "127.0.0.1"));
+    CU_ASSERT_EQUAL(ael_kms_health(world.calls.kms, NULL, &world.calls.err), AEL_E_UNREACHABLE);
     world_end(&world);
 }
 
@@ -168,7 +122,8 @@ static void *seal_on_thread(void *context) {
     struct world *world = context;
     struct ael_call call = AEL_CALL_INIT;
     call.cancel = world->cancel;
-    world->status = ael_kms_encrypt_key(world->kms, &call, world->key, &world->sealed, &world->err);
+    world->status = ael_kms_encrypt_key(
+        world->calls.kms, &call, world->calls.key, &world->calls.sealed, &world->calls.err);
     return NULL;
 }
 
@@ -196,17 +151,17 @@ static void test_kms_aws_decrypt__falls_back_to_the_other_region(void) {
     struct world world;
     struct ael_kms *west_alone = NULL;
     world_begin(&world);
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
     aws_kms_server_set(AWS_WEST, "shut");
-    CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
+    CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_OK);
     aws_kms_server_set(AWS_EAST, "shut");
-    CU_ASSERT_EQUAL(open_sealed(&world), AEL_E_UNREACHABLE);
+    CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_E_UNREACHABLE);
     aws_kms_server_reset();
     aws_kms_server_say(AWS_WEST, "HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n<html>Log in.</html>\n");
-    CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
+    CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_OK);
     CU_ASSERT_EQUAL(aws_kms_new(1, NULL, &west_alone, NULL), AEL_OK);
-    CU_ASSERT_EQUAL(open_with(&world, west_alone, ael_buf_view(&world.sealed), 0), AEL_E_BACKEND);
-    CU_ASSERT_TRUE(says(&world, "proxy"));
+    CU_ASSERT_EQUAL(open_by(&world.calls, west_alone), AEL_E_BACKEND);
+    CU_ASSERT_TRUE(says(&world.calls, "proxy"));
     ael_kms_release(west_alone);
     world_end(&world);
 }
@@ -215,10 +170,10 @@ static void test_kms_aws_decrypt__falls_back_to_the_other_region(void) {
 static void test_kms_aws__connects_anew_when_the_server_has_closed(void) {
     struct world world;
     world_begin_with(&world, 1, NULL);
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
     aws_kms_server_set(AWS_WEST, "shut");
     aws_kms_server_set(AWS_WEST, "open");
-    CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
+    CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_OK);
     world_end(&world);
 }
 
@@ -226,9 +181,9 @@ static void test_kms_aws__keeps_its_connection(void) {
     struct world world;
     world_begin_with(&world, 1, NULL);
     unsigned before = aws_kms_server_count(AWS_WEST, "connections");
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
     for (int i = 0; i < 5; i++) {
-        CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
+        CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_OK);
     }
     CU_ASSERT_EQUAL(aws_kms_server_count(AWS_WEST, "connections"), before + 1);
     world_end(&world);
@@ -246,9 +201,9 @@ static void use_aliases(struct ael_kms_aws_options *options) {
 static void test_kms_aws_new__takes_aliases_whose_arn_names_the_region(void) {
     struct world world;
     world_begin_with(&world, 2, use_aliases);
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
     CU_ASSERT_EQUAL(regions_in(&world), 3);
-    CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
+    CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_OK);
     world_end(&world);
 }
 
@@ -262,11 +217,11 @@ static void test_kms_aws__binds_the_encryption_context(void) {
     struct world world;
     struct ael_kms *without = NULL;
     world_begin_with(&world, 2, with_context);
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
-    CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
+    CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_OK);
     CU_ASSERT_EQUAL(aws_kms_new(2, NULL, &without, NULL), AEL_OK);
-    CU_ASSERT_EQUAL(open_with(&world, without, ael_buf_view(&world.sealed), 0), AEL_E_KMS);
-    CU_ASSERT_TRUE(says(&world, "encryption context"));
+    CU_ASSERT_EQUAL(open_by(&world.calls, without), AEL_E_KMS);
+    CU_ASSERT_TRUE(says(&world.calls, "encryption context"));
     ael_kms_release(without);
     world_end(&world);
 }
@@ -292,14 +247,14 @@ static void test_kms_aws_decrypt__goes_on_when_a_region_gives_another_keys_plain
     struct world world;
     struct ael_buf other = AEL_BUF_INIT;
     world_begin(&world);
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
-    CU_ASSERT_EQUAL(ael_kms_encrypt_key(world.kms, NULL, world.key, &other, NULL), AEL_OK);
-    struct ael_buf one = mixed(ael_buf_view(&world.sealed), ael_buf_view(&other), true, false);
-    CU_ASSERT_EQUAL(open_with(&world, world.kms, ael_buf_view(&one), 0), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
+    CU_ASSERT_EQUAL(ael_kms_encrypt_key(world.calls.kms, NULL, world.calls.key, &other, NULL), AEL_OK);
+    struct ael_buf one = mixed(ael_buf_view(&world.calls.sealed), ael_buf_view(&other), true, false);
+    CU_ASSERT_EQUAL(open_text(&world.calls, ael_buf_view(&one)), AEL_OK);
     ael_buf_clear(&one);
-    one = mixed(ael_buf_view(&world.sealed), ael_buf_view(&other), true, true);
-    CU_ASSERT_EQUAL(open_with(&world, world.kms, ael_buf_view(&one), 0), AEL_E_KMS);
-    CU_ASSERT_TRUE(says(&world, "does not open the key"));
+    one = mixed(ael_buf_view(&world.calls.sealed), ael_buf_view(&other), true, true);
+    CU_ASSERT_EQUAL(open_text(&world.calls, ael_buf_view(&one)), AEL_E_KMS);
+    CU_ASSERT_TRUE(says(&world.calls, "does not open the key"));
     ael_buf_clear(&one);
     ael_buf_clear(&other);
     world_end(&world);
@@ -310,12 +265,12 @@ static void test_kms_aws_decrypt__gives_no_verdict_while_a_region_did_not_answer
     struct world world;
     struct ael_buf other = AEL_BUF_INIT;
     world_begin(&world);
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
-    CU_ASSERT_EQUAL(ael_kms_encrypt_key(world.kms, NULL, world.key, &other, NULL), AEL_OK);
-    struct ael_buf one = mixed(ael_buf_view(&world.sealed), ael_buf_view(&other), true, false);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
+    CU_ASSERT_EQUAL(ael_kms_encrypt_key(world.calls.kms, NULL, world.calls.key, &other, NULL), AEL_OK);
+    struct ael_buf one = mixed(ael_buf_view(&world.calls.sealed), ael_buf_view(&other), true, false);
     aws_kms_server_say(AWS_EAST, "HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n<html>Log in.</html>\n");
-    CU_ASSERT_EQUAL(open_with(&world, world.kms, ael_buf_view(&one), 0), AEL_E_BACKEND);
-    CU_ASSERT_TRUE(says(&world, "us-east-1"));
+    CU_ASSERT_EQUAL(open_text(&world.calls, ael_buf_view(&one)), AEL_E_BACKEND);
+    CU_ASSERT_TRUE(says(&world.calls, "us-east-1"));
     ael_buf_clear(&one);
     ael_buf_clear(&other);
     world_end(&world);
@@ -327,22 +282,23 @@ static void test_kms_aws_decrypt__refuses_data_keys_that_were_exchanged(void) {
     struct ael_buf made = AEL_BUF_INIT;
     struct world world;
     world_begin(&world);
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
-    CU_ASSERT_EQUAL_FATAL(ael_kms_aws_envelope_parse(ael_buf_view(&world.sealed), &envelope, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(
+        ael_kms_aws_envelope_parse(ael_buf_view(&world.calls.sealed), &envelope, NULL), AEL_OK);
     struct ael_bytes first = envelope.keks[0].encrypted;
     envelope.keks[0].encrypted = envelope.keks[1].encrypted;
     envelope.keks[1].encrypted = first;
     CU_ASSERT_EQUAL(ael_kms_aws_envelope_write(&envelope, &made), AEL_OK);
-    CU_ASSERT_EQUAL(open_with(&world, world.kms, ael_buf_view(&made), 0), AEL_E_KMS);
+    CU_ASSERT_EQUAL(open_text(&world.calls, ael_buf_view(&made)), AEL_E_KMS);
     envelope.keks[envelope.kek_count++] = (struct ael_kms_aws_kek){
         .region = ael_bytes_from_text("us-west-2"), .arn = ael_bytes_from_text("a"), .encrypted = first};
     ael_buf_clear(&made);
     CU_ASSERT_EQUAL(ael_kms_aws_envelope_write(&envelope, &made), AEL_OK);
-    CU_ASSERT_EQUAL(open_with(&world, world.kms, ael_buf_view(&made), 0), AEL_E_KMS); /* the first counts */
+    CU_ASSERT_EQUAL(open_text(&world.calls, ael_buf_view(&made)), AEL_E_KMS); /* the first counts */
     envelope.keks[0].encrypted = first;
     ael_buf_clear(&made);
     CU_ASSERT_EQUAL(ael_kms_aws_envelope_write(&envelope, &made), AEL_OK);
-    CU_ASSERT_EQUAL(open_with(&world, world.kms, ael_buf_view(&made), 0), AEL_OK);
+    CU_ASSERT_EQUAL(open_text(&world.calls, ael_buf_view(&made)), AEL_OK);
     ael_buf_clear(&made);
     ael_kms_aws_envelope_clear(&envelope);
     world_end(&world);
@@ -387,12 +343,12 @@ static void test_kms_aws_decrypt__names_what_is_wrong_with_an_envelope(void) {
         "{\"encryptedKey\":"
         "\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\","
         "\"kmsKeks\":[{\"region\":\"eu-west-1\",\"arn\":\"a\",\"encryptedKek\":\"AAAA\"}]}";
-    CU_ASSERT_EQUAL(open_with(&world, world.kms, ael_bytes_from_text(k_elsewhere), 0), AEL_E_KMS);
-    CU_ASSERT_TRUE(says(&world, "eu-west-1"));
+    CU_ASSERT_EQUAL(open_text(&world.calls, ael_bytes_from_text(k_elsewhere)), AEL_E_KMS);
+    CU_ASSERT_TRUE(says(&world.calls, "eu-west-1"));
     static const char k_short[] = "{\"encryptedKey\":\"AAAA\",\"kmsKeks\":[{\"region\":\"us-west-2\",\"arn\":"
                                   "\"a\",\"encryptedKek\":\"AAAA\"}]}";
-    CU_ASSERT_EQUAL(open_with(&world, world.kms, ael_bytes_from_text(k_short), 0), AEL_E_KMS);
-    CU_ASSERT_TRUE(says(&world, "3 bytes instead of 60"));
+    CU_ASSERT_EQUAL(open_text(&world.calls, ael_bytes_from_text(k_short)), AEL_E_KMS);
+    CU_ASSERT_TRUE(says(&world.calls, "3 bytes instead of 60"));
     world_end(&world);
 }
 
@@ -401,14 +357,14 @@ static void test_kms_aws_decrypt__names_what_is_wrong_with_an_envelope(void) {
 static void test_kms_aws__tries_again_so_often_and_opens_the_breaker(void) {
     struct world world;
     world_begin_with(&world, 1, NULL);
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
     unsigned before = aws_kms_server_count(AWS_WEST, "Decrypt");
     aws_kms_server_say(AWS_WEST, "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
-    CU_ASSERT_EQUAL(open_sealed(&world), AEL_E_UNREACHABLE);
-    CU_ASSERT_TRUE(says(&world, "503"));
+    CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_E_UNREACHABLE);
+    CU_ASSERT_TRUE(says(&world.calls, "503"));
     CU_ASSERT_EQUAL(aws_kms_server_count(AWS_WEST, "Decrypt"), before + 3);
     for (int i = 0; i < 4; i++) {
-        CU_ASSERT_EQUAL(open_sealed(&world), AEL_E_UNREACHABLE);
+        CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_E_UNREACHABLE);
     }
     CU_ASSERT(atomic_load(&s_opened) >= 1);
     world_end(&world);
@@ -418,10 +374,10 @@ static void test_kms_aws__tries_again_so_often_and_opens_the_breaker(void) {
 static void test_kms_aws_decrypt__opens_the_breaker_of_a_region_that_is_not_waited_for(void) {
     struct world world;
     world_begin(&world);
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
     aws_kms_server_say(AWS_WEST, "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
     for (int i = 0; i < 6; i++) {
-        CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
+        CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_OK);
     }
     CU_ASSERT(atomic_load(&s_opened) >= 1);
     world_end(&world);
@@ -435,14 +391,13 @@ static void test_kms_aws__ends_with_its_deadline(void) {
     struct world world;
     world_begin_with(&world, 1, with_short_tries);
     aws_kms_server_set(AWS_WEST, "hang");
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_UNREACHABLE);
-    CU_ASSERT_TRUE(says(&world, "300 ms"));
-    ael_kms_release(world.kms);
-    CU_ASSERT_EQUAL_FATAL(aws_kms_new(1, NULL, &world.kms, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_UNREACHABLE);
+    CU_ASSERT_TRUE(says(&world.calls, "300 ms"));
+    ael_kms_release(world.calls.kms);
+    CU_ASSERT_EQUAL_FATAL(aws_kms_new(1, NULL, &world.calls.kms, NULL), AEL_OK);
     struct ael_call call = AEL_CALL_INIT;
     call.deadline_ns = ael_deadline_in_ms(200);
-    CU_ASSERT_EQUAL(
-        ael_kms_encrypt_key(world.kms, &call, world.key, &world.sealed, &world.err), AEL_E_TIMEOUT);
+    CU_ASSERT_EQUAL(seal_within(&world.calls, &call), AEL_E_TIMEOUT);
     world_end(&world);
 }
 
@@ -468,12 +423,12 @@ static void test_kms_aws__refuses_answers_without_a_key(void) {
     char text[512];
     for (size_t i = 0; i < sizeof k_answers / sizeof k_answers[0]; i++) {
         world_begin_with(&world, 1, NULL);
-        CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+        CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
         (void)snprintf(
             text, sizeof text, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s", strlen(k_answers[i].body),
             k_answers[i].body);
         aws_kms_server_say(AWS_WEST, text);
-        CU_ASSERT_EQUAL(open_sealed(&world), k_answers[i].status);
+        CU_ASSERT_EQUAL(open_sealed(&world.calls), k_answers[i].status);
         world_end(&world);
     }
 }
@@ -488,18 +443,18 @@ static void with_hedging(struct ael_kms_aws_options *options) {
 static void test_kms_aws_decrypt__asks_another_region_when_the_first_is_slow(void) {
     struct world world;
     world_begin_with(&world, 2, with_hedging);
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
     aws_kms_server_set(AWS_WEST, "hang");
     unsigned east = aws_kms_server_count(AWS_EAST, "Decrypt");
     for (int i = 0; i < 3; i++) {
-        CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
+        CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_OK);
     }
     CU_ASSERT_EQUAL(aws_kms_server_count(AWS_EAST, "Decrypt"), east + 3);
     CU_ASSERT_EQUAL(atomic_load(&s_hedges), 3);
     /* Put second: it gets one chance beside the other, and then none. */
     unsigned west = aws_kms_server_count(AWS_WEST, "Decrypt");
     for (int i = 0; i < 3; i++) {
-        CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
+        CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_OK);
     }
     CU_ASSERT_EQUAL(aws_kms_server_count(AWS_EAST, "Decrypt"), east + 6);
     CU_ASSERT(aws_kms_server_count(AWS_WEST, "Decrypt") >= west);
@@ -563,7 +518,8 @@ static int seal_at_once(const struct world *world, uint32_t timeout_ms) {
     struct caller callers[CALLERS];
     int good = 0;
     for (int i = 0; i < CALLERS; i++) {
-        callers[i] = (struct caller){.kms = world->kms, .key = world->key, .timeout_ms = timeout_ms};
+        callers[i] = (struct caller){
+            .kms = world->calls.kms, .key = world->calls.key, .timeout_ms = timeout_ms};
         CU_ASSERT_EQUAL_FATAL(pthread_create(&callers[i].thread, NULL, run_caller, &callers[i]), 0);
     }
     for (int i = 0; i < CALLERS; i++) {
@@ -582,7 +538,7 @@ static void test_kms_aws__does_not_blame_a_region_for_slow_credentials(void) {
     CU_ASSERT_EQUAL(seal_at_once(&world, 1700), 0);
     CU_ASSERT_EQUAL(atomic_load(&s_opened), 0);
     aws_kms_server_reset();
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
     credentials_of_program_end();
     world_end(&world);
 }
@@ -596,10 +552,10 @@ static void test_kms_aws_decrypt__hedges_no_wait_for_credentials(void) {
     struct world world;
     struct ael_kms *other = NULL;
     world_begin(&world);
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
     credentials_of_program_begin("sleep 1.3");
     CU_ASSERT_EQUAL_FATAL(aws_kms_new(2, with_late_hedging, &other, NULL), AEL_OK);
-    CU_ASSERT_EQUAL(open_with(&world, other, ael_buf_view(&world.sealed), 0), AEL_OK);
+    CU_ASSERT_EQUAL(open_by(&world.calls, other), AEL_OK);
     CU_ASSERT_EQUAL(atomic_load(&s_hedges), 0);
     ael_kms_release(other);
     credentials_of_program_end();
@@ -616,7 +572,7 @@ static void with_one_connection(struct ael_kms_aws_options *options) {
 static void test_kms_aws__does_not_blame_a_region_for_a_wait_for_a_connection(void) {
     struct world world;
     world_begin_with(&world, 1, with_one_connection);
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
     aws_kms_server_delay(AWS_WEST, 350);
     CU_ASSERT(seal_at_once(&world, 10000) < CALLERS);
     CU_ASSERT(seal_at_once(&world, 10000) < CALLERS);
@@ -632,10 +588,10 @@ static void test_kms_aws__goes_on_with_credentials_that_one_region_refuses(void)
     aws_kms_server_say(
         AWS_EAST,
         "HTTP/1.1 400 Bad\r\nContent-Length: 40\r\n\r\n{\"__type\":\"UnrecognizedClientException\"}");
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
     CU_ASSERT_EQUAL(regions_in(&world), 1);
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
-    CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
+    CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_OK);
     credentials_of_program_end();
     world_end(&world);
 }
@@ -733,14 +689,14 @@ static void wrong_key_id(struct ael_kms_aws_options *options) {
 static void test_kms_aws__names_a_key_that_is_not_there_and_a_wrong_secret(void) {
     struct world world;
     world_begin_with(&world, 1, wrong_key_id);
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_KMS);
-    CU_ASSERT_TRUE(says(&world, "alias"));
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_KMS);
+    CU_ASSERT_TRUE(says(&world.calls, "alias"));
     world_end(&world);
     setenv("AWS_SECRET_ACCESS_KEY", "another-secret-than-the-right-one", 1);
     world_begin_with(&world, 1, NULL);
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_KMS);
-    CU_ASSERT_TRUE(says(&world, "signature"));
-    CU_ASSERT_PTR_NULL(strstr(world.err.detail, "another-secret"));
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_KMS);
+    CU_ASSERT_TRUE(says(&world.calls, "signature"));
+    CU_ASSERT_PTR_NULL(strstr(world.calls.err.detail, "another-secret"));
     world_end(&world);
     setenv("AWS_SECRET_ACCESS_KEY", world.server->secret_key, 1);
 }
@@ -788,19 +744,13 @@ static void test_kms_aws_refusal__knows_the_common_ones(void) {
 
 /* ---- fork ---- */
 
-static struct world s_world;
-
-static int in_child(void) {
-    return open_sealed(&s_world) == AEL_OK && seal(&s_world) == AEL_OK && open_sealed(&s_world) == AEL_OK ? 0
-                                                                                                          : 1;
-}
-
 static void test_kms_aws__works_in_a_child_beside_its_parent(void) {
-    world_begin(&s_world);
-    CU_ASSERT_EQUAL(seal(&s_world), AEL_OK);
-    CU_ASSERT_EQUAL(child_run(in_child), 0);
-    CU_ASSERT_EQUAL(open_sealed(&s_world), AEL_OK);
-    world_end(&s_world);
+    struct world world;
+    world_begin(&world);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
+    expect_child_works(&world.calls);
+    CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_OK);
+    world_end(&world);
 }
 
 static const struct test_case k_cases[] = {

@@ -5,13 +5,12 @@
  */
 #include "base/clock.h"
 #include "tests/support/azure_stub.h"
-#include "tests/support/child.h"
+#include "tests/support/kms_calls.h"
 #include "tests/support/suite.h"
+#include "tests/support/token_giver.h"
 
 #include <ael/sys/kms_backend.h>
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,25 +19,23 @@
 
 struct world {
     struct azure_stub stub;
-    struct ael_kms *kms;
-    struct ael_secret *key;
-    struct ael_buf sealed;
-    struct ael_error err;
+    struct kms_calls calls;
 };
 
 typedef void (*more_fn)(struct azure_stub *stub, struct ael_kms_azure_options *options);
 
 static struct ael_kms *new_kms(struct world *world, more_fn more) {
     struct ael_kms_azure_options options = AEL_KMS_AZURE_OPTIONS_INIT;
+    struct ael_error err = {.status = AEL_OK};
     struct ael_kms *kms = NULL;
     azure_stub_options(&world->stub, &options);
     if (more != NULL) {
         more(&world->stub, &options);
     }
-    enum ael_status status = ael_kms_azure_new(&options, &kms, &world->err);
+    enum ael_status status = ael_kms_azure_new(&options, &kms, &err);
     CU_ASSERT_EQUAL(status, AEL_OK);
     if (status != AEL_OK) {
-        printf("\n    %s", world->err.detail);
+        printf("\n    %s", err.detail);
     }
     CU_ASSERT_PTR_NOT_NULL_FATAL(kms);
     return kms;
@@ -46,11 +43,8 @@ static struct ael_kms *new_kms(struct world *world, more_fn more) {
 
 /* With TLS when a certificate's name is given. */
 static void world_begin_as(struct world *world, const char *name, more_fn more) {
-    memset(world, 0, sizeof *world);
-    world->sealed = (struct ael_buf)AEL_BUF_INIT;
     CU_ASSERT_FATAL(name == NULL ? azure_stub_start(&world->stub) : azure_stub_start_tls(&world->stub, name));
-    world->kms = new_kms(world, more);
-    CU_ASSERT_EQUAL_FATAL(ael_secret_new_random(32, &world->key), AEL_OK);
+    kms_calls_begin(&world->calls, new_kms(world, more));
 }
 
 static void world_begin(struct world *world, more_fn more) {
@@ -58,70 +52,14 @@ static void world_begin(struct world *world, more_fn more) {
 }
 
 static void world_end(struct world *world) {
-    ael_buf_clear(&world->sealed);
-    ael_secret_release(world->key);
-    ael_kms_release(world->kms);
+    kms_calls_end(&world->calls);
     azure_stub_stop(&world->stub);
 }
 
 /* Another KMS over the same stub takes the place of the one there is. */
 static void world_change(struct world *world, more_fn more) {
-    ael_kms_release(world->kms);
-    world->kms = new_kms(world, more);
-}
-
-static enum ael_status seal(struct world *world) {
-    ael_buf_clear(&world->sealed);
-    http_server_sync();
-    enum ael_status status = ael_kms_encrypt_key(world->kms, NULL, world->key, &world->sealed, &world->err);
-    CU_ASSERT(status == AEL_OK || world->sealed.len == 0);
-    http_server_sync();
-    return status;
-}
-
-static bool same(struct ael_secret *a, struct ael_secret *b) {
-    struct ael_secret_access one;
-    struct ael_secret_access two;
-    bool equal = a != NULL && b != NULL && ael_secret_access_begin(a, &one) == AEL_OK;
-    if (equal) {
-        equal = ael_secret_access_begin(b, &two) == AEL_OK && memcmp(one.bytes.data, two.bytes.data, 32) == 0;
-        equal = ael_secret_access_end(&two) == AEL_OK && equal;
-        equal = ael_secret_access_end(&one) == AEL_OK && equal;
-    }
-    return equal;
-}
-
-/* What decrypting gives; AEL_OK only with the right key. */
-static enum ael_status open_text(struct world *world, struct ael_bytes sealed) {
-    struct ael_secret *back = NULL;
-    http_server_sync();
-    enum ael_status status = ael_kms_decrypt_key(world->kms, NULL, sealed, &back, &world->err);
-    CU_ASSERT_EQUAL(status == AEL_OK, same(world->key, back));
-    CU_ASSERT(status == AEL_OK || back == NULL);
-    ael_secret_release(back);
-    http_server_sync();
-    return status;
-}
-
-static enum ael_status open_sealed(struct world *world) {
-    return open_text(world, ael_buf_view(&world->sealed));
-}
-
-static void expect_round_trip(struct world *world) {
-    world->err = (struct ael_error){.status = AEL_OK};
-    CU_ASSERT_EQUAL(seal(world), AEL_OK);
-    CU_ASSERT_EQUAL(open_sealed(world), AEL_OK);
-    if (world->err.status != AEL_OK) {
-        printf("\n    %s (%s)", world->err.detail, world->stub.complaint);
-    }
-}
-
-static bool says(const struct world *world, const char *words) {
-    bool found = strstr(world->err.detail, words) != NULL;
-    if (!found) {
-        printf("\n    not \"%s\": %s", words, world->err.detail);
-    }
-    return found;
+    ael_kms_release(world->calls.kms);
+    world->calls.kms = new_kms(world, more);
 }
 
 static bool holds(const struct ael_buf *sealed, const char *text) {
@@ -134,7 +72,7 @@ static void test_kms_azure__sends_what_key_vault_asks_for(void) {
     struct world world;
     char kid[256];
     world_begin(&world, NULL);
-    expect_round_trip(&world);
+    expect_round_trip(&world.calls);
     CU_ASSERT_STRING_EQUAL(world.stub.complaint, "");
     CU_ASSERT_EQUAL(world.stub.wraps, 1);
     CU_ASSERT_EQUAL(world.stub.unwraps, 1);
@@ -142,9 +80,10 @@ static void test_kms_azure__sends_what_key_vault_asks_for(void) {
         kid, sizeof kid,
         "{\"kid\":\"%s/keys/orders/" AZURE_STUB_OLD "\",\"alg\":\"RSA-OAEP-256\",\"value\":\"",
         world.stub.url);
-    CU_ASSERT(world.sealed.len > strlen(kid) && memcmp(world.sealed.data, kid, strlen(kid)) == 0);
-    CU_ASSERT_EQUAL(ael_kms_form_of(world.kms, ael_buf_view(&world.sealed)), AEL_KMS_FORM_OWN);
-    CU_ASSERT_EQUAL(ael_kms_form_of(world.kms, ael_bytes_from_text("vault:v1:AAAA")), AEL_KMS_FORM_FOREIGN);
+    CU_ASSERT(world.calls.sealed.len > strlen(kid) && memcmp(world.calls.sealed.data, kid, strlen(kid)) == 0);
+    CU_ASSERT_EQUAL(ael_kms_form_of(world.calls.kms, ael_buf_view(&world.calls.sealed)), AEL_KMS_FORM_OWN);
+    CU_ASSERT_EQUAL(
+        ael_kms_form_of(world.calls.kms, ael_bytes_from_text("vault:v1:AAAA")), AEL_KMS_FORM_FOREIGN);
     world_end(&world);
 }
 
@@ -156,11 +95,12 @@ static void use_aes(struct azure_stub *stub, struct ael_kms_azure_options *optio
 static void test_kms_azure__unwraps_by_what_is_kept_whatever_it_wraps_by(void) {
     struct world world;
     world_begin(&world, use_aes);
-    expect_round_trip(&world);
-    CU_ASSERT(holds(&world.sealed, "\"A256KW\""));
+    expect_round_trip(&world.calls);
+    CU_ASSERT(holds(&world.calls.sealed, "\"A256KW\""));
     world_change(&world, NULL);
-    CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
-    CU_ASSERT_EQUAL(ael_kms_form_of(world.kms, ael_buf_view(&world.sealed)), AEL_KMS_FORM_PARTIAL);
+    CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_OK);
+    CU_ASSERT_EQUAL(
+        ael_kms_form_of(world.calls.kms, ael_buf_view(&world.calls.sealed)), AEL_KMS_FORM_PARTIAL);
     world_end(&world);
 }
 
@@ -178,26 +118,27 @@ static void use_no_version(struct azure_stub *stub, struct ael_kms_azure_options
 static void test_kms_azure__unwraps_after_the_key_was_rotated(void) {
     struct world world;
     world_begin(&world, use_no_version);
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
-    CU_ASSERT(holds(&world.sealed, "/orders/" AZURE_STUB_OLD "\""));
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
+    CU_ASSERT(holds(&world.calls.sealed, "/orders/" AZURE_STUB_OLD "\""));
     world.stub.latest = AZURE_STUB_NEW;
-    CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
-    CU_ASSERT_EQUAL(ael_kms_form_of(world.kms, ael_buf_view(&world.sealed)), AEL_KMS_FORM_OWN);
-    expect_round_trip(&world);
-    CU_ASSERT(holds(&world.sealed, "/orders/" AZURE_STUB_NEW "\""));
+    CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_OK);
+    CU_ASSERT_EQUAL(ael_kms_form_of(world.calls.kms, ael_buf_view(&world.calls.sealed)), AEL_KMS_FORM_OWN);
+    expect_round_trip(&world.calls);
+    CU_ASSERT(holds(&world.calls.sealed, "/orders/" AZURE_STUB_NEW "\""));
     world_end(&world);
 }
 
 static void test_kms_azure__wraps_with_the_version_that_is_given(void) {
     struct world world;
     world_begin(&world, NULL);
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
     world_change(&world, use_new);
-    CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
-    CU_ASSERT_EQUAL(ael_kms_form_of(world.kms, ael_buf_view(&world.sealed)), AEL_KMS_FORM_PARTIAL);
-    expect_round_trip(&world);
-    CU_ASSERT(holds(&world.sealed, "/orders/" AZURE_STUB_NEW "\""));
-    CU_ASSERT_EQUAL(ael_kms_form_of(world.kms, ael_buf_view(&world.sealed)), AEL_KMS_FORM_OWN);
+    CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_OK);
+    CU_ASSERT_EQUAL(
+        ael_kms_form_of(world.calls.kms, ael_buf_view(&world.calls.sealed)), AEL_KMS_FORM_PARTIAL);
+    expect_round_trip(&world.calls);
+    CU_ASSERT(holds(&world.calls.sealed, "/orders/" AZURE_STUB_NEW "\""));
+    CU_ASSERT_EQUAL(ael_kms_form_of(world.calls.kms, ael_buf_view(&world.calls.sealed)), AEL_KMS_FORM_OWN);
     world_end(&world);
 }
 
@@ -224,13 +165,13 @@ static void test_kms_azure_decrypt__never_asks_another_vault(void) {
         "/",
         "http://127.0.0.1",
     };
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
     unsigned tokens = world.stub.instance;
     for (size_t i = 0; i < sizeof k_vaults / sizeof k_vaults[0]; i++) {
         write_envelope(k_vaults[i], "/keys/orders/" AZURE_STUB_OLD, text);
-        CU_ASSERT_EQUAL(open_text(&world, ael_bytes_from_text(text)), AEL_E_KMS);
-        CU_ASSERT(says(&world, "of another vault or key"));
-        CU_ASSERT_EQUAL(ael_kms_form_of(world.kms, ael_bytes_from_text(text)), AEL_KMS_FORM_FOREIGN);
+        CU_ASSERT_EQUAL(open_text(&world.calls, ael_bytes_from_text(text)), AEL_E_KMS);
+        CU_ASSERT(says(&world.calls, "of another vault or key"));
+        CU_ASSERT_EQUAL(ael_kms_form_of(world.calls.kms, ael_bytes_from_text(text)), AEL_KMS_FORM_FOREIGN);
     }
     CU_ASSERT_EQUAL(thief.instance + thief.unwraps + thief.wraps, 0);
     CU_ASSERT_EQUAL(world.stub.unwraps, 0);
@@ -261,11 +202,11 @@ static void test_kms_azure_decrypt__asks_for_no_path_that_an_identifier_makes_up
     world_begin(&world, NULL);
     for (size_t i = 0; i < sizeof k_paths / sizeof k_paths[0]; i++) {
         write_envelope(world.stub.url, k_paths[i], text);
-        CU_ASSERT_EQUAL(open_text(&world, ael_bytes_from_text(text)), AEL_E_KMS);
+        CU_ASSERT_EQUAL(open_text(&world.calls, ael_bytes_from_text(text)), AEL_E_KMS);
     }
     CU_ASSERT_EQUAL(world.stub.unwraps, 0);
     write_envelope(world.stub.url, "/keys/Orders/" AZURE_STUB_OLD, text); /* names count in any case */
-    CU_ASSERT_EQUAL(open_text(&world, ael_bytes_from_text(text)), AEL_E_KMS);
+    CU_ASSERT_EQUAL(open_text(&world.calls, ael_bytes_from_text(text)), AEL_E_KMS);
     CU_ASSERT_EQUAL(world.stub.unwraps, 1);
     world_end(&world);
 }
@@ -307,14 +248,14 @@ static void test_kms_azure_decrypt__refuses_what_is_none_of_its_own_without_aski
     (void)snprintf(kid, sizeof kid, "%s/keys/orders/" AZURE_STUB_OLD, world.stub.url);
     for (size_t i = 0; i < sizeof k_strangers / sizeof k_strangers[0]; i++) {
         fill(k_strangers[i], kid, text);
-        CU_ASSERT_EQUAL(open_text(&world, ael_bytes_from_text(text)), AEL_E_KMS);
-        CU_ASSERT(says(&world, "of another KMS"));
+        CU_ASSERT_EQUAL(open_text(&world.calls, ael_bytes_from_text(text)), AEL_E_KMS);
+        CU_ASSERT(says(&world.calls, "of another KMS"));
     }
     CU_ASSERT_EQUAL(world.stub.unwraps + world.stub.instance, 0);
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
-    world.sealed.data[world.sealed.len - 40] ^= 1;
-    CU_ASSERT_EQUAL(open_sealed(&world), AEL_E_KMS);
-    CU_ASSERT(says(&world, "damaged"));
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
+    world.calls.sealed.data[world.calls.sealed.len - 40] ^= 1;
+    CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_E_KMS);
+    CU_ASSERT(says(&world.calls, "damaged"));
     world_end(&world);
 }
 
@@ -357,14 +298,14 @@ static void test_kms_azure__refuses_an_answer_of_another_place(void) {
     for (size_t i = 0; i < sizeof k_spoils / sizeof k_spoils[0]; i++) {
         struct world world;
         world_begin(&world, NULL);
-        CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+        CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
         world.stub.spoil = k_spoils[i];
         world.stub.spoil_times = 100;
-        CU_ASSERT_EQUAL(open_sealed(&world), AEL_E_BACKEND);
-        CU_ASSERT(says(&world, "of another vault, key or version"));
+        CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_E_BACKEND);
+        CU_ASSERT(says(&world.calls, "of another vault, key or version"));
         if (k_spoils[i] != spoil_version) { /* the latest may be any */
-            CU_ASSERT_EQUAL(seal(&world), AEL_E_BACKEND);
-            CU_ASSERT(says(&world, "of another vault, key or version"));
+            CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_BACKEND);
+            CU_ASSERT(says(&world.calls, "of another vault, key or version"));
         }
         world_end(&world);
     }
@@ -384,7 +325,7 @@ static void test_kms_azure_encrypt__keeps_no_key_that_comes_back_in_the_clear(vo
     world_begin(&world, NULL);
     world.stub.spoil = spoil_by_echo;
     world.stub.spoil_times = 1;
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_BACKEND);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_BACKEND);
     world_end(&world);
 }
 
@@ -399,11 +340,11 @@ static void spoil_key(
 static void test_kms_azure_decrypt__refuses_keys_of_another_length(void) {
     struct world world;
     world_begin(&world, NULL);
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
     world.stub.spoil = spoil_key;
     world.stub.spoil_times = 1;
-    CU_ASSERT_EQUAL(open_sealed(&world), AEL_E_KMS);
-    CU_ASSERT(says(&world, "32 bytes"));
+    CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_E_KMS);
+    CU_ASSERT(says(&world.calls, "32 bytes"));
     world_end(&world);
 }
 
@@ -420,8 +361,8 @@ static void test_kms_azure__knows_a_vault_in_any_spelling(void) {
     world_begin(&world, set_long_kid);
     (void)snprintf(kid, sizeof kid, "HTTP%.96s", world.stub.url + 4);
     world.stub.kid = kid;
-    expect_round_trip(&world);
-    CU_ASSERT(holds(&world.sealed, world.stub.url)); /* in one */
+    expect_round_trip(&world.calls);
+    CU_ASSERT(holds(&world.calls.sealed, world.stub.url)); /* in one */
     world_end(&world);
 }
 
@@ -431,12 +372,12 @@ static void test_kms_azure__gets_a_token_anew_at_two_thirds_of_its_life(void) {
     struct world world;
     ael_clock_set_for_test(ael_clock_wall_s(), ael_clock_boot_ns());
     world_begin(&world, NULL);
-    expect_round_trip(&world);
+    expect_round_trip(&world.calls);
     ael_clock_advance_for_test(2390);
-    expect_round_trip(&world);
+    expect_round_trip(&world.calls);
     CU_ASSERT_EQUAL(world.stub.instance, 1);
     ael_clock_advance_for_test(20);
-    expect_round_trip(&world);
+    expect_round_trip(&world.calls);
     CU_ASSERT_EQUAL(world.stub.instance, 2);
     world_end(&world);
     ael_clock_reset_for_test();
@@ -445,9 +386,9 @@ static void test_kms_azure__gets_a_token_anew_at_two_thirds_of_its_life(void) {
 static void test_kms_azure__gets_a_token_anew_when_one_is_refused(void) {
     struct world world;
     world_begin(&world, NULL);
-    expect_round_trip(&world);
+    expect_round_trip(&world.calls);
     world.stub.token[5] ^= 1;
-    expect_round_trip(&world);
+    expect_round_trip(&world.calls);
     CU_ASSERT_EQUAL(world.stub.instance, 2);
     CU_ASSERT_EQUAL(world.stub.wraps, 3);
     world_end(&world);
@@ -459,14 +400,14 @@ static void test_kms_azure__takes_tokens_of_several_pieces(void) {
     for (size_t i = 0; i < sizeof k_lens / sizeof k_lens[0]; i++) {
         world_begin(&world, NULL);
         world.stub.token_len = k_lens[i];
-        expect_round_trip(&world);
+        expect_round_trip(&world.calls);
         CU_ASSERT_EQUAL(world.stub.instance, 1);
         world_end(&world);
     }
     world_begin(&world, NULL);
     world.stub.token_len = AEL_KMS_AZURE_MAX_TOKEN + 1;
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_BACKEND);
-    CU_ASSERT(says(&world, "too long"));
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_BACKEND);
+    CU_ASSERT(says(&world.calls, "too long"));
     CU_ASSERT_EQUAL(world.stub.wraps, 0);
     world_end(&world);
 }
@@ -475,10 +416,10 @@ static void test_kms_azure__takes_no_token_without_a_lifetime(void) {
     struct world world;
     world_begin(&world, NULL);
     world.stub.expires_in = 0;
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_BACKEND);
-    CU_ASSERT(says(&world, "no token with a lifetime"));
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_BACKEND);
+    CU_ASSERT(says(&world.calls, "no token with a lifetime"));
     world.stub.expires_in = 3600;
-    expect_round_trip(&world);
+    expect_round_trip(&world.calls);
     world_end(&world);
 }
 
@@ -490,11 +431,11 @@ static void use_client(struct azure_stub *stub, struct ael_kms_azure_options *op
 static void test_kms_azure__names_the_identity_that_is_given(void) {
     struct world world;
     world_begin(&world, use_client);
-    expect_round_trip(&world);
+    expect_round_trip(&world.calls);
     world.stub.client = "another";
     world.stub.token[5] ^= 1;
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_KMS);
-    CU_ASSERT(says(&world, "no such identity"));
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_KMS);
+    CU_ASSERT(says(&world.calls, "no such identity"));
     world_end(&world);
 }
 
@@ -507,8 +448,8 @@ static void nobody_there(struct azure_stub *stub, struct ael_kms_azure_options *
 static void test_kms_azure__says_that_there_is_no_managed_identity(void) {
     struct world world;
     world_begin(&world, nobody_there);
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_UNREACHABLE);
-    CU_ASSERT(says(&world, "off Azure give a client secret"));
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_UNREACHABLE);
+    CU_ASSERT(says(&world.calls, "off Azure give a client secret"));
     world_end(&world);
 }
 
@@ -566,11 +507,11 @@ static void test_kms_azure__asks_an_endpoint_that_is_being_updated_again(void) {
     world_begin(&world, use_updated);
     (void)snprintf(world.stub.token, sizeof world.stub.token, "a-token");
     s_updates = 3; /* each try */
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_UNREACHABLE);
-    CU_ASSERT(says(&world, "HTTP 404"));
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_UNREACHABLE);
+    CU_ASSERT(says(&world.calls, "HTTP 404"));
     CU_ASSERT_EQUAL(s_updates, 0);
     s_updates = 2;
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
     world_end(&world);
     http_server_stop(endpoint);
 }
@@ -585,12 +526,12 @@ static void test_kms_azure__knows_when_a_stored_token_ends(void) {
     ael_clock_set_for_test(ael_clock_wall_s(), ael_clock_boot_ns());
     world_begin(&world, use_updated);
     (void)snprintf(world.stub.token, sizeof world.stub.token, "a-token");
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
     ael_clock_advance_for_test(1900);
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
     CU_ASSERT_EQUAL(s_granted, 1);
     ael_clock_advance_for_test(200);
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
     CU_ASSERT_EQUAL(s_granted, 2);
     world_end(&world);
     ael_clock_reset_for_test();
@@ -610,11 +551,11 @@ static void test_kms_azure__says_that_who_gives_tokens_is_not_asked(void) {
     s_updates = 100;
     world_begin(&world, use_updated_once);
     for (int i = 0; i < 5; i++) {
-        CU_ASSERT_EQUAL(seal(&world), AEL_E_UNREACHABLE);
-        CU_ASSERT(says(&world, "HTTP 404"));
+        CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_UNREACHABLE);
+        CU_ASSERT(says(&world.calls, "HTTP 404"));
     }
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_UNREACHABLE);
-    CU_ASSERT(says(&world, "is not asked"));
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_UNREACHABLE);
+    CU_ASSERT(says(&world.calls, "is not asked"));
     CU_ASSERT_EQUAL(s_updates, 95);
     world_end(&world);
     http_server_stop(endpoint);
@@ -624,7 +565,7 @@ static void test_kms_azure__asks_app_service(void) {
     struct world world;
     world_begin(&world, use_app_service);
     forget_environment();
-    expect_round_trip(&world);
+    expect_round_trip(&world.calls);
     CU_ASSERT_EQUAL(world.stub.app_service, 1);
     CU_ASSERT_EQUAL(world.stub.instance, 0);
     CU_ASSERT_STRING_EQUAL(world.stub.complaint, "");
@@ -642,7 +583,7 @@ static void test_kms_azure__takes_an_identitys_endpoint_with_a_slash_at_its_end(
     struct world world;
     world_begin(&world, use_pod_identity);
     forget_environment();
-    expect_round_trip(&world);
+    expect_round_trip(&world.calls);
     CU_ASSERT_EQUAL(world.stub.instance, 1);
     CU_ASSERT_STRING_EQUAL(world.stub.complaint, "");
     world_end(&world);
@@ -692,7 +633,7 @@ static void test_kms_azure__shows_a_client_secret(void) {
         world_begin(&world, k_ways[i]);
         forget_environment();
         CU_ASSERT(is_wiped(s_secret, sizeof s_secret));
-        expect_round_trip(&world);
+        expect_round_trip(&world.calls);
         CU_ASSERT_EQUAL(world.stub.secrets, 1);
         CU_ASSERT_EQUAL(world.stub.instance, 0);
         CU_ASSERT_STRING_EQUAL(world.stub.complaint, "");
@@ -705,22 +646,22 @@ static void test_kms_azure__reads_a_client_secrets_file_anew(void) {
     char longer[AEL_KMS_AZURE_MAX_CLIENT_SECRET + 2];
     world_begin(&world, use_secret_file);
     (void)azure_stub_file(&world.stub, "made-up and wrong", "");
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_KEY_FILE);
-    CU_ASSERT(says(&world, "blanks"));
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_KEY_FILE);
+    CU_ASSERT(says(&world.calls, "blanks"));
     memset(longer, 'x', sizeof longer - 1);
     longer[sizeof longer - 1] = '\0';
     (void)azure_stub_file(&world.stub, longer, "");
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_KEY_FILE);
-    CU_ASSERT(says(&world, "too long"));
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_KEY_FILE);
+    CU_ASSERT(says(&world.calls, "too long"));
     CU_ASSERT_EQUAL(world.stub.secrets, 0);
     longer[sizeof longer - 2] = '\0'; /* percent-encoded three times as long, if it were of other letters */
     memset(longer, '%', sizeof longer - 2);
     (void)azure_stub_file(&world.stub, longer, "");
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_KMS);
-    CU_ASSERT(says(&world, "the client secret is wrong"));
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_KMS);
+    CU_ASSERT(says(&world.calls, "the client secret is wrong"));
     CU_ASSERT_EQUAL(world.stub.secrets, 1);
     (void)azure_stub_file(&world.stub, world.stub.secret, "");
-    expect_round_trip(&world);
+    expect_round_trip(&world.calls);
     world_end(&world);
 }
 
@@ -743,7 +684,7 @@ static void test_kms_azure__shows_a_federated_token(void) {
         struct world world;
         world_begin(&world, k_ways[i]);
         forget_environment();
-        expect_round_trip(&world);
+        expect_round_trip(&world.calls);
         CU_ASSERT_EQUAL(world.stub.assertions, 1);
         CU_ASSERT_EQUAL(world.stub.instance + world.stub.secrets, 0);
         CU_ASSERT_STRING_EQUAL(world.stub.complaint, "");
@@ -755,114 +696,56 @@ static void test_kms_azure__lets_a_federated_token_say_nothing_else(void) {
     struct world world;
     world_begin(&world, use_workload);
     (void)azure_stub_file(&world.stub, world.stub.assertion, "&scope=everything");
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_KEY_FILE);
-    CU_ASSERT(says(&world, "the file of the federated token"));
-    CU_ASSERT(says(&world, "is it the right file?"));
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_KEY_FILE);
+    CU_ASSERT(says(&world.calls, "the file of the federated token"));
+    CU_ASSERT(says(&world.calls, "is it the right file?"));
     CU_ASSERT_EQUAL(world.stub.assertions, 0);
     (void)azure_stub_file(&world.stub, world.stub.assertion, "x");
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_KMS);
-    CU_ASSERT(says(&world, "no federated credential"));
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_KMS);
+    CU_ASSERT(says(&world.calls, "no federated credential"));
     (void)azure_stub_file(&world.stub, world.stub.assertion, "");
-    expect_round_trip(&world);
+    expect_round_trip(&world.calls);
     world_end(&world);
 }
 
 /* ---- threads, and a child ---- */
 
-enum { THREADS = 16 };
-
-static struct world s_shared;
-static atomic_uint s_good;
-
-static void *open_in_thread(void *unused) {
-    (void)unused;
-    struct ael_secret *back = NULL;
-    if (ael_kms_decrypt_key(s_shared.kms, NULL, ael_buf_view(&s_shared.sealed), &back, NULL) == AEL_OK) {
-        (void)atomic_fetch_add(&s_good, 1);
-    }
-    ael_secret_release(back);
-    return NULL;
-}
-
 static void test_kms_azure__gets_one_token_for_all_threads(void) {
-    pthread_t threads[THREADS];
-    world_begin(&s_shared, NULL);
-    CU_ASSERT_EQUAL(seal(&s_shared), AEL_OK);
-    s_shared.stub.token[5] ^= 1;
-    http_server_sync();
-    atomic_store(&s_good, 0);
-    for (int i = 0; i < THREADS; i++) {
-        CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[i], NULL, open_in_thread, NULL), 0);
-    }
-    for (int i = 0; i < THREADS; i++) {
-        (void)pthread_join(threads[i], NULL);
-    }
-    http_server_sync();
-    CU_ASSERT_EQUAL(atomic_load(&s_good), THREADS);
-    CU_ASSERT_EQUAL(s_shared.stub.instance, 2);
-    world_end(&s_shared);
-}
-
-static int in_child(void) {
-    bool good = open_sealed(&s_shared) == AEL_OK && seal(&s_shared) == AEL_OK;
-    return good && open_sealed(&s_shared) == AEL_OK ? 0 : 1;
+    struct world world;
+    world_begin(&world, NULL);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
+    world.stub.token[5] ^= 1;
+    expect_threads_open(&world.calls);
+    CU_ASSERT_EQUAL(world.stub.instance, 2);
+    world_end(&world);
 }
 
 static void test_kms_azure__works_in_a_child_beside_its_parent(void) {
-    world_begin(&s_shared, use_secret);
-    CU_ASSERT_EQUAL(seal(&s_shared), AEL_OK);
-    CU_ASSERT_EQUAL(child_run(in_child), 0);
-    CU_ASSERT_EQUAL(open_sealed(&s_shared), AEL_OK);
-    world_end(&s_shared);
+    struct world world;
+    world_begin(&world, use_secret);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
+    expect_child_works(&world.calls);
+    CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_OK);
+    world_end(&world);
 }
 
 /* ---- callbacks ---- */
 
-static struct azure_stub *s_stub;
-static enum ael_status s_gives;
-static size_t s_gives_len;
-static char s_gives_end; /* its last character; '\0' = as the others */
-static unsigned s_asked;
-
-static enum ael_status give(
-    void *context,
-    const struct ael_call *call,
-    struct ael_secret **token,
-    int64_t *lifetime_s,
-    struct ael_error *err) {
-    static char text[AEL_KMS_AZURE_MAX_GIVEN_TOKEN + 2];
-    (void)context;
-    (void)err;
-    CU_ASSERT(call->deadline_ns != 0);
-    s_asked++;
-    *lifetime_s = 3600;
-    if (s_gives != AEL_OK || s_gives_len == 0) {
-        return s_gives;
-    }
-    memset(text, 't', s_gives_len);
-    text[s_gives_len] = '\0';
-    text[s_gives_len - 1] = s_gives_end != '\0' ? s_gives_end : 't';
-    (void)snprintf(s_stub->token, sizeof s_stub->token, "%s", text);
-    http_server_sync();
-    return ael_secret_new((uint8_t *)text, s_gives_len, token);
-}
+static struct token_giver s_giver;
 
 static void use_callback(struct azure_stub *stub, struct ael_kms_azure_options *options) {
-    s_stub = stub;
-    s_gives = AEL_OK;
-    s_gives_len = AEL_KMS_AZURE_MAX_GIVEN_TOKEN;
-    s_gives_end = '\0';
-    s_asked = 0;
+    s_giver = (struct token_giver){stub->token, sizeof stub->token, .len = AEL_KMS_AZURE_MAX_GIVEN_TOKEN};
     options->auth = AEL_KMS_AZURE_CALLBACK;
     options->resource = NULL;
-    options->token = give;
+    options->token = give_token;
+    options->token_context = &s_giver;
 }
 
 static void test_kms_azure__takes_a_callbacks_token(void) {
     struct world world;
     world_begin(&world, use_callback);
-    expect_round_trip(&world);
-    CU_ASSERT_EQUAL(s_asked, 1);
+    expect_round_trip(&world.calls);
+    CU_ASSERT_EQUAL(s_giver.asked, 1);
     CU_ASSERT_EQUAL(world.stub.instance, 0);
     world_end(&world);
 }
@@ -870,18 +753,18 @@ static void test_kms_azure__takes_a_callbacks_token(void) {
 static void test_kms_azure__hands_on_that_a_callback_failed(void) {
     struct world world;
     world_begin(&world, use_callback);
-    s_gives = AEL_E_UNREACHABLE;
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_UNREACHABLE);
-    CU_ASSERT(says(&world, "callback"));
-    s_gives = AEL_OK;
-    s_gives_len = 0;
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_CALLBACK);
-    s_gives_len = AEL_KMS_AZURE_MAX_GIVEN_TOKEN + 1;
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_CALLBACK);
-    CU_ASSERT(says(&world, "too long"));
+    s_giver.status = AEL_E_UNREACHABLE;
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_UNREACHABLE);
+    CU_ASSERT(says(&world.calls, "callback"));
+    s_giver.status = AEL_OK;
+    s_giver.len = 0;
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_CALLBACK);
+    s_giver.len = AEL_KMS_AZURE_MAX_GIVEN_TOKEN + 1;
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_CALLBACK);
+    CU_ASSERT(says(&world.calls, "too long"));
     CU_ASSERT_EQUAL(world.stub.wraps, 0);
-    s_gives_len = 961;
-    expect_round_trip(&world);
+    s_giver.len = 961;
+    expect_round_trip(&world.calls);
     world_end(&world);
 }
 
@@ -890,16 +773,16 @@ static void test_kms_azure__keeps_no_callbacks_token_that_cannot_be_sent(void) {
     static const char k_ends[] = {'\n', '\r', ' ', '"', '\\', '\x7f', (char)0xc3};
     struct world world;
     world_begin(&world, use_callback);
-    s_gives_len = 961;
+    s_giver.len = 961;
     for (size_t i = 0; i < sizeof k_ends; i++) {
-        s_gives_end = k_ends[i];
-        CU_ASSERT_EQUAL(seal(&world), AEL_E_CALLBACK);
-        CU_ASSERT(says(&world, "characters that cannot be sent"));
-        CU_ASSERT_EQUAL(s_asked, i + 1);
+        s_giver.end = k_ends[i];
+        CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_CALLBACK);
+        CU_ASSERT(says(&world.calls, "characters that cannot be sent"));
+        CU_ASSERT_EQUAL(s_giver.asked, i + 1);
     }
     CU_ASSERT_EQUAL(world.stub.wraps, 0);
-    s_gives_end = '\0';
-    expect_round_trip(&world);
+    s_giver.end = '\0';
+    expect_round_trip(&world.calls);
     world_end(&world);
 }
 
@@ -942,11 +825,11 @@ static void test_kms_azure__refuses_answers_that_are_none_of_key_vaults(void) {
     for (size_t i = 0; i < sizeof k_bodies / sizeof k_bodies[0]; i++) {
         struct world world;
         world_begin(&world, one_try);
-        CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+        CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
         answer_with(&world, 200, k_bodies[i]);
-        CU_ASSERT_EQUAL(open_sealed(&world), AEL_E_BACKEND);
-        CU_ASSERT_EQUAL(seal(&world), AEL_E_BACKEND);
-        CU_ASSERT_PTR_NULL(strstr(world.err.detail, "hotel"));
+        CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_E_BACKEND);
+        CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_BACKEND);
+        CU_ASSERT_PTR_NULL(strstr(world.calls.err.detail, "hotel"));
         world_end(&world);
     }
 }
@@ -995,12 +878,12 @@ static void test_kms_azure__says_what_a_refusal_means(void) {
         struct world world;
         world_begin(&world, one_try);
         answer_with(&world, k_refusals[i].http_status, k_refusals[i].body);
-        CU_ASSERT_EQUAL(seal(&world), k_refusals[i].status);
-        CU_ASSERT_EQUAL(world.err.native_code, k_refusals[i].http_status);
-        CU_ASSERT(says(&world, k_refusals[i].words));
-        CU_ASSERT(says(&world, "orders/wrapkey"));
-        CU_ASSERT_PTR_NULL(strstr(world.err.detail, "secret words"));
-        CU_ASSERT(strlen(world.err.detail) < sizeof world.err.detail - 1); /* nothing is cut off */
+        CU_ASSERT_EQUAL(seal(&world.calls), k_refusals[i].status);
+        CU_ASSERT_EQUAL(world.calls.err.native_code, k_refusals[i].http_status);
+        CU_ASSERT(says(&world.calls, k_refusals[i].words));
+        CU_ASSERT(says(&world.calls, "orders/wrapkey"));
+        CU_ASSERT_PTR_NULL(strstr(world.calls.err.detail, "secret words"));
+        CU_ASSERT(strlen(world.calls.err.detail) < sizeof world.calls.err.detail - 1); /* nothing is cut off */
         world_end(&world);
     }
 }
@@ -1009,15 +892,15 @@ static void test_kms_azure__knows_the_vault_by_its_challenge(void) {
     struct world world;
     world_begin(&world, one_try);
     answer_with(&world, 401, "");
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_BACKEND);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_BACKEND);
     (void)snprintf(
         s_reply.headers, sizeof s_reply.headers,
         "WWW-Authenticate: Bearer authorization=\"https://login.microsoftonline.com/another\", "
         "resource=\"https://vault.azure.net\"\r\n");
     unsigned tokens = world.stub.instance;
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_KMS);
-    CU_ASSERT(says(&world, "of another tenant"));
-    CU_ASSERT_PTR_NULL(strstr(world.err.detail, "login.microsoftonline.com"));
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_KMS);
+    CU_ASSERT(says(&world.calls, "of another tenant"));
+    CU_ASSERT_PTR_NULL(strstr(world.calls.err.detail, "login.microsoftonline.com"));
     CU_ASSERT_EQUAL(world.stub.instance, tokens + 1); /* once */
     world_end(&world);
 }
@@ -1025,30 +908,27 @@ static void test_kms_azure__knows_the_vault_by_its_challenge(void) {
 static void test_kms_azure__keeps_to_the_deadline_of_a_call(void) {
     struct world world;
     struct ael_call call = AEL_CALL_INIT;
-    struct ael_secret *back = NULL;
     world_begin(&world, one_try);
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
     answer_with(&world, 200, "");
     s_reply.how = HTTP_SERVER_HANGS;
     http_server_sync();
     call.deadline_ns = ael_deadline_in_ms(200);
-    CU_ASSERT_EQUAL(
-        ael_kms_decrypt_key(world.kms, &call, ael_buf_view(&world.sealed), &back, &world.err), AEL_E_TIMEOUT);
-    CU_ASSERT_PTR_NULL(back);
+    CU_ASSERT_EQUAL(open_within(&world.calls, &call), AEL_E_TIMEOUT);
     world_end(&world);
 }
 
 static void test_kms_azure__does_not_ask_a_vault_that_failed_again_and_again(void) {
     struct world world;
     world_begin(&world, one_try);
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
     answer_with(&world, 503, "");
     for (int i = 0; i < 5; i++) {
-        CU_ASSERT_EQUAL(open_sealed(&world), AEL_E_UNREACHABLE);
+        CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_E_UNREACHABLE);
     }
     unsigned asked = world.stub.unwraps;
-    CU_ASSERT_EQUAL(open_sealed(&world), AEL_E_UNREACHABLE);
-    CU_ASSERT(says(&world, "not asked"));
+    CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_E_UNREACHABLE);
+    CU_ASSERT(says(&world.calls, "not asked"));
     CU_ASSERT_EQUAL(world.stub.unwraps, asked);
     world_end(&world);
 }
@@ -1073,7 +953,7 @@ static void test_kms_azure__speaks_tls_with_the_vault_and_who_gives_tokens(void)
     for (size_t i = 0; i < sizeof k_ways / sizeof k_ways[0]; i++) {
         struct world world;
         world_begin_as(&world, "IP:127.0.0.1", k_ways[i]);
-        expect_round_trip(&world);
+        expect_round_trip(&world.calls);
         CU_ASSERT_STRING_EQUAL(world.stub.complaint, "");
         CU_ASSERT_EQUAL(world.stub.wraps, 1);
         CU_ASSERT_EQUAL(world.stub.instance + world.stub.secrets + world.stub.assertions, 1);
@@ -1099,10 +979,10 @@ static void expect_nothing_sent(const char *name, more_fn more) {
     struct world world;
     char text[1024];
     world_begin_as(&world, name, more);
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_BACKEND);
-    CU_ASSERT(says(&world, "certificate"));
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_BACKEND);
+    CU_ASSERT(says(&world.calls, "certificate"));
     write_envelope(world.stub.url, "/keys/orders/" AZURE_STUB_OLD, text);
-    CU_ASSERT_EQUAL(open_text(&world, ael_bytes_from_text(text)), AEL_E_BACKEND);
+    CU_ASSERT_EQUAL(open_text(&world.calls, ael_bytes_from_text(text)), AEL_E_BACKEND);
     CU_ASSERT(tls_front_connections(world.stub.front) > 0);
     CU_ASSERT_EQUAL(tls_front_bytes(world.stub.front), 0);
     CU_ASSERT_EQUAL(world.stub.wraps + world.stub.unwraps + world.stub.secrets + world.stub.assertions, 0);

@@ -4,9 +4,10 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "base/clock.h"
-#include "tests/support/child.h"
 #include "tests/support/gcp_stub.h"
+#include "tests/support/kms_calls.h"
 #include "tests/support/suite.h"
+#include "tests/support/token_giver.h"
 
 #include <ael/memory.h>
 #include <ael/sys/kms_backend.h>
@@ -24,10 +25,7 @@ static atomic_int s_failed;
 
 struct world {
     struct gcp_stub stub;
-    struct ael_kms *kms;
-    struct ael_secret *key;
-    struct ael_buf sealed;
-    struct ael_error err;
+    struct kms_calls calls;
 };
 
 typedef void (*more_fn)(struct gcp_stub *stub, struct ael_kms_gcp_options *options);
@@ -35,15 +33,14 @@ typedef void (*more_fn)(struct gcp_stub *stub, struct ael_kms_gcp_options *optio
 /* With TLS when a certificate's name is given. */
 static void world_begin_as(struct world *world, const char *name, more_fn more) {
     struct ael_kms_gcp_options options = AEL_KMS_GCP_OPTIONS_INIT;
-    memset(world, 0, sizeof *world);
-    world->sealed = (struct ael_buf)AEL_BUF_INIT;
+    struct ael_kms *kms = NULL;
     CU_ASSERT_FATAL(name == NULL ? gcp_stub_start(&world->stub) : gcp_stub_start_tls(&world->stub, name));
     gcp_stub_options(&world->stub, &options);
     if (more != NULL) {
         more(&world->stub, &options);
     }
-    CU_ASSERT_EQUAL_FATAL(ael_kms_gcp_new(&options, &world->kms, &world->err), AEL_OK);
-    CU_ASSERT_EQUAL_FATAL(ael_secret_new_random(32, &world->key), AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(ael_kms_gcp_new(&options, &kms, NULL), AEL_OK);
+    kms_calls_begin(&world->calls, kms);
 }
 
 static void world_begin(struct world *world, more_fn more) {
@@ -51,62 +48,8 @@ static void world_begin(struct world *world, more_fn more) {
 }
 
 static void world_end(struct world *world) {
-    ael_buf_clear(&world->sealed);
-    ael_secret_release(world->key);
-    ael_kms_release(world->kms);
+    kms_calls_end(&world->calls);
     gcp_stub_stop(&world->stub);
-}
-
-static enum ael_status seal(struct world *world) {
-    ael_buf_clear(&world->sealed);
-    enum ael_status status = ael_kms_encrypt_key(world->kms, NULL, world->key, &world->sealed, &world->err);
-    CU_ASSERT(status == AEL_OK || world->sealed.len == 0);
-    http_server_sync();
-    return status;
-}
-
-static bool same(struct ael_secret *a, struct ael_secret *b) {
-    struct ael_secret_access one;
-    struct ael_secret_access two;
-    bool equal = a != NULL && b != NULL && ael_secret_access_begin(a, &one) == AEL_OK;
-    if (equal) {
-        equal = ael_secret_access_begin(b, &two) == AEL_OK && memcmp(one.bytes.data, two.bytes.data, 32) == 0;
-        equal = ael_secret_access_end(&two) == AEL_OK && equal;
-        equal = ael_secret_access_end(&one) == AEL_OK && equal;
-    }
-    return equal;
-}
-
-/* What decrypting gives; AEL_OK only with the right key. */
-static enum ael_status open_text(struct world *world, struct ael_bytes sealed) {
-    struct ael_secret *back = NULL;
-    enum ael_status status = ael_kms_decrypt_key(world->kms, NULL, sealed, &back, &world->err);
-    CU_ASSERT_EQUAL(status == AEL_OK, same(world->key, back));
-    CU_ASSERT(status == AEL_OK || back == NULL);
-    ael_secret_release(back);
-    http_server_sync();
-    return status;
-}
-
-static enum ael_status open_sealed(struct world *world) {
-    return open_text(world, ael_buf_view(&world->sealed));
-}
-
-static void expect_round_trip(struct world *world) {
-    world->err = (struct ael_error){.status = AEL_OK};
-    CU_ASSERT_EQUAL(seal(world), AEL_OK);
-    CU_ASSERT_EQUAL(open_sealed(world), AEL_OK);
-    if (world->err.status != AEL_OK) {
-        printf("\n    %s (%s)", world->err.detail, world->stub.complaint);
-    }
-}
-
-static bool says(const struct world *world, const char *words) {
-    bool found = strstr(world->err.detail, words) != NULL;
-    if (!found) {
-        printf("\n    not \"%s\": %s", words, world->err.detail);
-    }
-    return found;
 }
 
 /* ---- what is sent ---- */
@@ -114,13 +57,14 @@ static bool says(const struct world *world, const char *words) {
 static void test_kms_gcp__sends_what_google_asks_for(void) {
     struct world world;
     world_begin(&world, NULL);
-    expect_round_trip(&world);
+    expect_round_trip(&world.calls);
     CU_ASSERT_STRING_EQUAL(world.stub.complaint, "");
     CU_ASSERT_EQUAL(world.stub.encrypts, 1);
     CU_ASSERT_EQUAL(world.stub.decrypts, 1);
-    CU_ASSERT(world.sealed.len > 11 && memcmp(world.sealed.data, "gcp-kms:v1:", 11) == 0);
-    CU_ASSERT_EQUAL(ael_kms_form_of(world.kms, ael_buf_view(&world.sealed)), AEL_KMS_FORM_OWN);
-    CU_ASSERT_EQUAL(ael_kms_form_of(world.kms, ael_bytes_from_text("vault:v1:AAAA")), AEL_KMS_FORM_FOREIGN);
+    CU_ASSERT(world.calls.sealed.len > 11 && memcmp(world.calls.sealed.data, "gcp-kms:v1:", 11) == 0);
+    CU_ASSERT_EQUAL(ael_kms_form_of(world.calls.kms, ael_buf_view(&world.calls.sealed)), AEL_KMS_FORM_OWN);
+    CU_ASSERT_EQUAL(
+        ael_kms_form_of(world.calls.kms, ael_bytes_from_text("vault:v1:AAAA")), AEL_KMS_FORM_FOREIGN);
     world_end(&world);
 }
 
@@ -134,15 +78,12 @@ static void test_kms_gcp__binds_keys_to_additional_data(void) {
     struct ael_kms *without = NULL;
     struct ael_kms_gcp_options options = AEL_KMS_GCP_OPTIONS_INIT;
     world_begin(&world, add_data);
-    expect_round_trip(&world);
+    expect_round_trip(&world.calls);
     gcp_stub_options(&world.stub, &options);
-    CU_ASSERT_EQUAL_FATAL(ael_kms_gcp_new(&options, &without, &world.err), AEL_OK);
-    struct ael_kms *with = world.kms;
-    world.kms = without;
-    CU_ASSERT_EQUAL(open_sealed(&world), AEL_E_KMS);
-    CU_ASSERT(says(&world, "additional data"));
-    world.kms = with;
-    CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(ael_kms_gcp_new(&options, &without, &world.calls.err), AEL_OK);
+    CU_ASSERT_EQUAL(open_by(&world.calls, without), AEL_E_KMS);
+    CU_ASSERT(says(&world.calls, "additional data"));
+    CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_OK);
     ael_kms_release(without);
     world_end(&world);
 }
@@ -153,14 +94,14 @@ static void test_kms_gcp__gets_a_token_anew_at_two_thirds_of_its_life(void) {
     struct world world;
     ael_clock_set_for_test(ael_clock_wall_s(), ael_clock_boot_ns());
     world_begin(&world, NULL);
-    expect_round_trip(&world);
-    expect_round_trip(&world);
+    expect_round_trip(&world.calls);
+    expect_round_trip(&world.calls);
     CU_ASSERT_EQUAL(world.stub.metadata, 1);
     ael_clock_advance_for_test(2390);
-    expect_round_trip(&world);
+    expect_round_trip(&world.calls);
     CU_ASSERT_EQUAL(world.stub.metadata, 1);
     ael_clock_advance_for_test(20);
-    expect_round_trip(&world);
+    expect_round_trip(&world.calls);
     CU_ASSERT_EQUAL(world.stub.metadata, 2);
     world_end(&world);
     ael_clock_reset_for_test();
@@ -169,10 +110,9 @@ static void test_kms_gcp__gets_a_token_anew_at_two_thirds_of_its_life(void) {
 static void test_kms_gcp__gets_a_token_anew_when_one_is_refused(void) {
     struct world world;
     world_begin(&world, NULL);
-    expect_round_trip(&world);
+    expect_round_trip(&world.calls);
     world.stub.token[5] ^= 1;
-    http_server_sync();
-    expect_round_trip(&world);
+    expect_round_trip(&world.calls);
     CU_ASSERT_EQUAL(world.stub.metadata, 2);
     CU_ASSERT_EQUAL(world.stub.encrypts, 3);
     world_end(&world);
@@ -184,17 +124,15 @@ static void test_kms_gcp__takes_tokens_of_several_pieces(void) {
         struct world world;
         world_begin(&world, NULL);
         world.stub.token_len = k_lens[i];
-        http_server_sync();
-        expect_round_trip(&world);
+        expect_round_trip(&world.calls);
         CU_ASSERT_EQUAL(world.stub.metadata, 1);
         world_end(&world);
     }
     struct world world;
     world_begin(&world, NULL);
     world.stub.token_len = AEL_KMS_GCP_MAX_TOKEN + 1;
-    http_server_sync();
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_BACKEND);
-    CU_ASSERT(says(&world, "too long"));
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_BACKEND);
+    CU_ASSERT(says(&world.calls, "too long"));
     CU_ASSERT_EQUAL(world.stub.encrypts, 0);
     world_end(&world);
 }
@@ -203,15 +141,13 @@ static void test_kms_gcp__takes_no_token_of_a_stranger(void) {
     struct world world;
     world_begin(&world, NULL);
     world.stub.no_flavor = true;
-    http_server_sync();
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_BACKEND);
-    CU_ASSERT(says(&world, "not Google's metadata server"));
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_BACKEND);
+    CU_ASSERT(says(&world.calls, "not Google's metadata server"));
     CU_ASSERT_EQUAL(world.stub.encrypts, 0);
     world.stub.no_flavor = false;
     world.stub.expires_in = 0;
-    http_server_sync();
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_BACKEND);
-    CU_ASSERT(says(&world, "no token with a lifetime"));
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_BACKEND);
+    CU_ASSERT(says(&world.calls, "no token with a lifetime"));
     world_end(&world);
 }
 
@@ -224,8 +160,8 @@ static void nobody_there(struct gcp_stub *stub, struct ael_kms_gcp_options *opti
 static void test_kms_gcp__says_that_there_is_no_metadata_server(void) {
     struct world world;
     world_begin(&world, nobody_there);
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_UNREACHABLE);
-    CU_ASSERT(says(&world, "GOOGLE_APPLICATION_CREDENTIALS"));
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_UNREACHABLE);
+    CU_ASSERT(says(&world.calls, "GOOGLE_APPLICATION_CREDENTIALS"));
     world_end(&world);
 }
 
@@ -244,63 +180,35 @@ static void test_kms_gcp__finds_tokens_by_the_environment(void) {
     struct world world;
     world_begin(&world, use_environment);
     (void)unsetenv("GCE_METADATA_HOST");
-    expect_round_trip(&world);
+    expect_round_trip(&world.calls);
     CU_ASSERT_EQUAL(world.stub.metadata, 1);
     world_end(&world);
     world_begin(&world, use_file_of_environment);
     (void)unsetenv("GCE_METADATA_HOST");
     (void)unsetenv("GOOGLE_APPLICATION_CREDENTIALS");
-    expect_round_trip(&world);
+    expect_round_trip(&world.calls);
     CU_ASSERT_EQUAL(world.stub.metadata, 0);
     CU_ASSERT_EQUAL(world.stub.assertions, 1);
     world_end(&world);
 }
 
-enum { THREADS = 16 };
-
-static struct world s_shared;
-static atomic_uint s_good;
-
-static void *open_in_thread(void *unused) {
-    (void)unused;
-    struct ael_secret *back = NULL;
-    if (ael_kms_decrypt_key(s_shared.kms, NULL, ael_buf_view(&s_shared.sealed), &back, NULL) == AEL_OK) {
-        (void)atomic_fetch_add(&s_good, 1);
-    }
-    ael_secret_release(back);
-    return NULL;
-}
-
 static void test_kms_gcp__gets_one_token_for_all_threads(void) {
-    pthread_t threads[THREADS];
-    world_begin(&s_shared, NULL);
-    CU_ASSERT_EQUAL(seal(&s_shared), AEL_OK);
-    s_shared.stub.token[5] ^= 1;
-    http_server_sync();
-    atomic_store(&s_good, 0);
-    for (int i = 0; i < THREADS; i++) {
-        CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[i], NULL, open_in_thread, NULL), 0);
-    }
-    for (int i = 0; i < THREADS; i++) {
-        (void)pthread_join(threads[i], NULL);
-    }
-    http_server_sync();
-    CU_ASSERT_EQUAL(atomic_load(&s_good), THREADS);
-    CU_ASSERT_EQUAL(s_shared.stub.metadata, 2);
-    world_end(&s_shared);
-}
-
-static int in_child(void) {
-    bool good = open_sealed(&s_shared) == AEL_OK && seal(&s_shared) == AEL_OK;
-    return good && open_sealed(&s_shared) == AEL_OK ? 0 : 1;
+    struct world world;
+    world_begin(&world, NULL);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
+    world.stub.token[5] ^= 1;
+    expect_threads_open(&world.calls);
+    CU_ASSERT_EQUAL(world.stub.metadata, 2);
+    world_end(&world);
 }
 
 static void test_kms_gcp__works_in_a_child_beside_its_parent(void) {
-    world_begin(&s_shared, NULL);
-    CU_ASSERT_EQUAL(seal(&s_shared), AEL_OK);
-    CU_ASSERT_EQUAL(child_run(in_child), 0);
-    CU_ASSERT_EQUAL(open_sealed(&s_shared), AEL_OK);
-    world_end(&s_shared);
+    struct world world;
+    world_begin(&world, NULL);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
+    expect_child_works(&world.calls);
+    CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_OK);
+    world_end(&world);
 }
 
 /* ---- service accounts ---- */
@@ -313,7 +221,7 @@ static void use_account(struct gcp_stub *stub, struct ael_kms_gcp_options *optio
 static void test_kms_gcp__signs_for_a_service_account(void) {
     struct world world;
     world_begin(&world, use_account);
-    expect_round_trip(&world);
+    expect_round_trip(&world.calls);
     CU_ASSERT_EQUAL(world.stub.assertions, 1);
     CU_ASSERT_EQUAL(world.stub.metadata, 0);
     CU_ASSERT_STRING_EQUAL(world.stub.complaint, "");
@@ -324,11 +232,11 @@ static void test_kms_gcp__says_that_an_accounts_key_is_refused(void) {
     struct world world;
     world_begin(&world, use_account);
     ael_clock_set_for_test(ael_clock_wall_s() - 4000, ael_clock_boot_ns());
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_KMS);
-    CU_ASSERT(says(&world, "this clock is wrong"));
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_KMS);
+    CU_ASSERT(says(&world.calls, "this clock is wrong"));
     CU_ASSERT_EQUAL(world.stub.encrypts, 0);
     ael_clock_reset_for_test();
-    expect_round_trip(&world);
+    expect_round_trip(&world.calls);
     world_end(&world);
 }
 
@@ -336,14 +244,14 @@ static void test_kms_gcp__reads_the_account_anew_for_each_token(void) {
     struct world world;
     world_begin(&world, use_account);
     (void)gcp_stub_file(&world.stub, "service_account", "/token", false);
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_KEY_FILE);
-    CU_ASSERT(says(&world, "no private key"));
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_KEY_FILE);
+    CU_ASSERT(says(&world.calls, "no private key"));
     (void)gcp_stub_file(&world.stub, "service_account", "https://elsewhere.example/token", true);
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_KEY_FILE);
-    CU_ASSERT(says(&world, "token_uri"));
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_KEY_FILE);
+    CU_ASSERT(says(&world.calls, "token_uri"));
     CU_ASSERT_EQUAL(world.stub.assertions, 0);
     (void)gcp_stub_file(&world.stub, "service_account", "/token", true);
-    expect_round_trip(&world);
+    expect_round_trip(&world.calls);
     world_end(&world);
 }
 
@@ -399,49 +307,20 @@ static void test_kms_gcp_new__says_what_is_wrong_with_a_file(void) {
 
 /* ---- callbacks ---- */
 
-static struct gcp_stub *s_stub;
-static enum ael_status s_gives;
-static size_t s_gives_len;
-static unsigned s_asked;
-
-static enum ael_status give(
-    void *context,
-    const struct ael_call *call,
-    struct ael_secret **token,
-    int64_t *lifetime_s,
-    struct ael_error *err) {
-    static char text[AEL_KMS_GCP_MAX_GIVEN_TOKEN + 2];
-    (void)context;
-    (void)err;
-    CU_ASSERT(call->deadline_ns != 0);
-    s_asked++;
-    *lifetime_s = 3600;
-    if (s_gives != AEL_OK || s_gives_len == 0) {
-        return s_gives;
-    }
-    memset(text, 't', s_gives_len);
-    text[s_gives_len] = '\0';
-    if (s_gives_len < sizeof s_stub->token) {
-        (void)snprintf(s_stub->token, sizeof s_stub->token, "%s", text);
-    }
-    http_server_sync();
-    return ael_secret_new((uint8_t *)text, s_gives_len, token);
-}
+static struct token_giver s_giver;
 
 static void use_callback(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
-    s_stub = stub;
-    s_gives = AEL_OK;
-    s_gives_len = 1500;
-    s_asked = 0;
+    s_giver = (struct token_giver){stub->token, sizeof stub->token, .len = 1500};
     options->auth = AEL_KMS_GCP_CALLBACK;
-    options->token = give;
+    options->token = give_token;
+    options->token_context = &s_giver;
 }
 
 static void test_kms_gcp__takes_a_callbacks_token(void) {
     struct world world;
     world_begin(&world, use_callback);
-    expect_round_trip(&world);
-    CU_ASSERT_EQUAL(s_asked, 1);
+    expect_round_trip(&world.calls);
+    CU_ASSERT_EQUAL(s_giver.asked, 1);
     CU_ASSERT_EQUAL(world.stub.metadata, 0);
     world_end(&world);
 }
@@ -449,18 +328,18 @@ static void test_kms_gcp__takes_a_callbacks_token(void) {
 static void test_kms_gcp__hands_on_that_a_callback_failed(void) {
     struct world world;
     world_begin(&world, use_callback);
-    s_gives = AEL_E_UNREACHABLE;
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_UNREACHABLE);
-    CU_ASSERT(says(&world, "callback"));
-    s_gives = AEL_OK;
-    s_gives_len = 0;
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_CALLBACK);
-    s_gives_len = AEL_KMS_GCP_MAX_GIVEN_TOKEN + 1;
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_CALLBACK);
-    CU_ASSERT(says(&world, "too long"));
+    s_giver.status = AEL_E_UNREACHABLE;
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_UNREACHABLE);
+    CU_ASSERT(says(&world.calls, "callback"));
+    s_giver.status = AEL_OK;
+    s_giver.len = 0;
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_CALLBACK);
+    s_giver.len = AEL_KMS_GCP_MAX_GIVEN_TOKEN + 1;
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_CALLBACK);
+    CU_ASSERT(says(&world.calls, "too long"));
     CU_ASSERT_EQUAL(world.stub.encrypts, 0);
-    s_gives_len = 961;
-    expect_round_trip(&world);
+    s_giver.len = 961;
+    expect_round_trip(&world.calls);
     world_end(&world);
 }
 
@@ -471,12 +350,12 @@ static enum ael_status give_late(
     struct ael_secret **token,
     int64_t *lifetime_s,
     struct ael_error *err) {
-    if (s_asked == 1) {
-        s_asked++;
+    if (s_giver.asked == 1) {
+        s_giver.asked++;
         ael_clock_advance_for_test(101);
         return ael_call_check(call);
     }
-    enum ael_status status = give(context, call, token, lifetime_s, err);
+    enum ael_status status = give_token(context, call, token, lifetime_s, err);
     *lifetime_s = 300;
     return status;
 }
@@ -492,12 +371,11 @@ static void test_kms_gcp__takes_its_whole_time_when_a_token_ends_meanwhile(void)
     struct ael_call call = AEL_CALL_INIT;
     ael_clock_set_for_test(1700000000, INT64_C(1000000000000));
     world_begin(&world, use_late_callback);
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
     ael_clock_advance_for_test(250);
     call.deadline_ns = ael_deadline_in_ms(200000);
-    ael_buf_clear(&world.sealed);
-    CU_ASSERT_EQUAL(ael_kms_encrypt_key(world.kms, &call, world.key, &world.sealed, &world.err), AEL_OK);
-    CU_ASSERT_EQUAL(s_asked, 3);
+    CU_ASSERT_EQUAL(seal_within(&world.calls, &call), AEL_OK);
+    CU_ASSERT_EQUAL(s_giver.asked, 3);
     world_end(&world);
     ael_clock_reset_for_test();
 }
@@ -557,12 +435,10 @@ static void test_kms_gcp__asks_again_for_what_arrived_damaged(void) {
         world_begin(&world, NULL);
         world.stub.spoil = k_spoils[i];
         world.stub.spoil_times = 1;
-        http_server_sync();
-        CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+        CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
         CU_ASSERT_EQUAL(world.stub.encrypts, 2);
         world.stub.spoil_times = 1;
-        http_server_sync();
-        CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
+        CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_OK);
         CU_ASSERT_EQUAL(world.stub.decrypts, 2);
         world_end(&world);
     }
@@ -573,13 +449,12 @@ static void test_kms_gcp__does_not_take_what_stays_damaged(void) {
     for (size_t i = 0; i < sizeof k_spoils / sizeof k_spoils[0]; i++) {
         struct world world;
         world_begin(&world, NULL);
-        expect_round_trip(&world);
+        expect_round_trip(&world.calls);
         world.stub.spoil = k_spoils[i];
         world.stub.spoil_times = 100;
-        http_server_sync();
-        CU_ASSERT_EQUAL(open_sealed(&world), AEL_E_UNREACHABLE);
-        CU_ASSERT(says(&world, "damaged"));
-        CU_ASSERT_EQUAL(seal(&world), AEL_E_UNREACHABLE);
+        CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_E_UNREACHABLE);
+        CU_ASSERT(says(&world.calls, "damaged"));
+        CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_UNREACHABLE);
         CU_ASSERT_EQUAL(world.stub.encrypts, 4);
         world_end(&world);
     }
@@ -597,9 +472,8 @@ static void test_kms_gcp_encrypt__refuses_another_keys_answer(void) {
     world_begin(&world, NULL);
     world.stub.spoil = spoil_name;
     world.stub.spoil_times = 1;
-    http_server_sync();
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_BACKEND);
-    CU_ASSERT(says(&world, "another key"));
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_BACKEND);
+    CU_ASSERT(says(&world.calls, "another key"));
     world_end(&world);
 }
 
@@ -615,12 +489,11 @@ spoil_key(struct gcp_stub *stub, const struct http_server_request *request, stru
 static void test_kms_gcp_decrypt__refuses_keys_of_another_length(void) {
     struct world world;
     world_begin(&world, NULL);
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
     world.stub.spoil = spoil_key;
     world.stub.spoil_times = 1;
-    http_server_sync();
-    CU_ASSERT_EQUAL(open_sealed(&world), AEL_E_KMS);
-    CU_ASSERT(says(&world, "32 bytes"));
+    CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_E_KMS);
+    CU_ASSERT(says(&world.calls, "32 bytes"));
     world_end(&world);
 }
 
@@ -662,11 +535,11 @@ static void test_kms_gcp__refuses_answers_that_are_none_of_googles(void) {
     for (size_t i = 0; i < sizeof k_bodies / sizeof k_bodies[0]; i++) {
         struct world world;
         world_begin(&world, one_try);
-        CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+        CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
         answer_with(&world, 200, k_bodies[i]);
-        CU_ASSERT_EQUAL(open_sealed(&world), AEL_E_BACKEND);
-        CU_ASSERT_EQUAL(seal(&world), AEL_E_BACKEND);
-        CU_ASSERT_PTR_NULL(strstr(world.err.detail, "hotel"));
+        CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_E_BACKEND);
+        CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_BACKEND);
+        CU_ASSERT_PTR_NULL(strstr(world.calls.err.detail, "hotel"));
         world_end(&world);
     }
 }
@@ -703,11 +576,11 @@ static void test_kms_gcp__says_what_a_refusal_means(void) {
         struct world world;
         world_begin(&world, one_try);
         answer_with(&world, k_refusals[i].http_status, k_refusals[i].body);
-        CU_ASSERT_EQUAL(seal(&world), k_refusals[i].status);
-        CU_ASSERT_EQUAL(world.err.native_code, k_refusals[i].http_status);
-        CU_ASSERT(says(&world, k_refusals[i].words));
-        CU_ASSERT(says(&world, "orders:encrypt"));
-        CU_ASSERT_PTR_NULL(strstr(world.err.detail, "secret words"));
+        CU_ASSERT_EQUAL(seal(&world.calls), k_refusals[i].status);
+        CU_ASSERT_EQUAL(world.calls.err.native_code, k_refusals[i].http_status);
+        CU_ASSERT(says(&world.calls, k_refusals[i].words));
+        CU_ASSERT(says(&world.calls, "orders:encrypt"));
+        CU_ASSERT_PTR_NULL(strstr(world.calls.err.detail, "secret words"));
         world_end(&world);
     }
 }
@@ -715,16 +588,13 @@ static void test_kms_gcp__says_what_a_refusal_means(void) {
 static void test_kms_gcp__keeps_to_the_deadline_of_a_call(void) {
     struct world world;
     struct ael_call call = AEL_CALL_INIT;
-    struct ael_secret *back = NULL;
     world_begin(&world, one_try);
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
     answer_with(&world, 200, "");
     s_reply.how = HTTP_SERVER_HANGS;
     http_server_sync();
     call.deadline_ns = ael_deadline_in_ms(200);
-    CU_ASSERT_EQUAL(
-        ael_kms_decrypt_key(world.kms, &call, ael_buf_view(&world.sealed), &back, &world.err), AEL_E_TIMEOUT);
-    CU_ASSERT_PTR_NULL(back);
+    CU_ASSERT_EQUAL(open_within(&world.calls, &call), AEL_E_TIMEOUT);
     world_end(&world);
 }
 
@@ -744,14 +614,14 @@ static void test_kms_gcp_decrypt__refuses_what_is_none_of_its_own_without_asking
     struct world world;
     world_begin(&world, NULL);
     for (size_t i = 0; i < sizeof k_strangers / sizeof k_strangers[0]; i++) {
-        CU_ASSERT_EQUAL(open_text(&world, ael_bytes_from_text(k_strangers[i])), AEL_E_KMS);
-        CU_ASSERT(says(&world, "of another KMS"));
+        CU_ASSERT_EQUAL(open_text(&world.calls, ael_bytes_from_text(k_strangers[i])), AEL_E_KMS);
+        CU_ASSERT(says(&world.calls, "of another KMS"));
     }
     CU_ASSERT_EQUAL(world.stub.decrypts, 0);
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
-    world.sealed.data[40] ^= 1;
-    CU_ASSERT_EQUAL(open_sealed(&world), AEL_E_KMS);
-    CU_ASSERT(says(&world, "damaged"));
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
+    world.calls.sealed.data[40] ^= 1;
+    CU_ASSERT_EQUAL(open_sealed(&world.calls), AEL_E_KMS);
+    CU_ASSERT(says(&world.calls, "damaged"));
     world_end(&world);
 }
 
@@ -772,7 +642,7 @@ static void test_kms_gcp__speaks_tls_with_kms_and_who_gives_tokens(void) {
     for (size_t i = 0; i < sizeof k_ways / sizeof k_ways[0]; i++) {
         struct world world;
         world_begin_as(&world, "IP:127.0.0.1", k_ways[i]);
-        expect_round_trip(&world);
+        expect_round_trip(&world.calls);
         CU_ASSERT_STRING_EQUAL(world.stub.complaint, "");
         CU_ASSERT_EQUAL(world.stub.encrypts, 1);
         CU_ASSERT_EQUAL(world.stub.metadata + world.stub.assertions, 1);
@@ -802,9 +672,9 @@ static void another_ca(struct gcp_stub *stub, struct ael_kms_gcp_options *option
 static void expect_nothing_sent(const char *name, more_fn more) {
     struct world world;
     world_begin_as(&world, name, more);
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_BACKEND);
-    CU_ASSERT(says(&world, "certificate"));
-    CU_ASSERT_EQUAL(open_text(&world, ael_bytes_from_text("gcp-kms:v1:AAAA")), AEL_E_BACKEND);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_BACKEND);
+    CU_ASSERT(says(&world.calls, "certificate"));
+    CU_ASSERT_EQUAL(open_text(&world.calls, ael_bytes_from_text("gcp-kms:v1:AAAA")), AEL_E_BACKEND);
     CU_ASSERT(tls_front_connections(world.stub.front) > 0);
     CU_ASSERT_EQUAL(tls_front_bytes(world.stub.front), 0);
     CU_ASSERT_EQUAL(world.stub.encrypts + world.stub.decrypts + world.stub.assertions, 0);
@@ -912,12 +782,12 @@ static void test_kms_gcp_new__refuses_bad_options(void) {
 static void test_kms_gcp__gets_a_token_anew_when_the_one_in_memory_is_gone(void) {
     struct world world;
     world_begin(&world, NULL);
-    expect_round_trip(&world);
+    expect_round_trip(&world.calls);
     CU_ASSERT_EQUAL(world.stub.metadata, 1);
-    ael_secret_release(world.key);
+    ael_secret_release(world.calls.key);
     CU_ASSERT_EQUAL(ael_shutdown(10000), AEL_OK);
-    CU_ASSERT_EQUAL_FATAL(ael_secret_new_random(32, &world.key), AEL_OK);
-    expect_round_trip(&world);
+    CU_ASSERT_EQUAL_FATAL(ael_secret_new_random(32, &world.calls.key), AEL_OK);
+    expect_round_trip(&world.calls);
     CU_ASSERT_EQUAL(world.stub.metadata, 2);
     world_end(&world);
 }
@@ -945,7 +815,7 @@ static void spoil_haste(
 static void *seal_alone(void *context) {
     struct world *world = context;
     struct ael_buf sealed = AEL_BUF_INIT;
-    if (ael_kms_encrypt_key(world->kms, NULL, world->key, &sealed, NULL) != AEL_OK) {
+    if (ael_kms_encrypt_key(world->calls.kms, NULL, world->calls.key, &sealed, NULL) != AEL_OK) {
         atomic_fetch_add(&s_failed, 1);
     }
     ael_buf_clear(&sealed);
@@ -958,7 +828,7 @@ static void test_kms_gcp__goes_on_when_callers_had_no_connection(void) {
     pthread_t threads[CALLERS];
     struct world world;
     world_begin(&world, with_one_connection);
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
     world.stub.spoil = spoil_haste;
     world.stub.spoil_times = 1000;
     atomic_store(&s_is_slow, true);
@@ -973,7 +843,7 @@ static void test_kms_gcp__goes_on_when_callers_had_no_connection(void) {
     CU_ASSERT(atomic_load(&s_failed) > 0);
     (void)poll(NULL, 0, 700); /* what the stub is still at; a breaker that opened would be open for longer */
     atomic_store(&s_is_slow, false);
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
     world_end(&world);
 }
 

@@ -4,87 +4,20 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "base/clock.h"
-#include "tests/support/child.h"
+#include "tests/support/kms_calls.h"
 #include "tests/support/suite.h"
 #include "tests/support/vault_server.h"
 
 #include <ael/sys/kms_backend.h>
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
-/* ---- a world: a KMS, a key, and the key encrypted ---- */
-
-struct world {
-    const struct vault_server *server;
-    struct ael_kms *kms;
-    struct ael_secret *key;
-    struct ael_buf sealed;
-    struct ael_error err;
-};
-
-static void world_begin(struct world *world, void (*more)(struct ael_kms_vault_options *options)) {
-    *world = (struct world){.sealed = AEL_BUF_INIT, .err = {.status = AEL_OK}};
-    world->server = vault_server();
-    CU_ASSERT_PTR_NOT_NULL_FATAL(world->server);
-    CU_ASSERT_EQUAL_FATAL(vault_kms_new(more, &world->kms, &world->err), AEL_OK);
-    CU_ASSERT_EQUAL_FATAL(ael_secret_new_random(32, &world->key), AEL_OK);
-}
-
-static void world_end(struct world *world) {
-    ael_buf_clear(&world->sealed);
-    ael_secret_release(world->key);
-    ael_kms_release(world->kms);
-}
-
-static enum ael_status seal(struct world *world) {
-    ael_buf_clear(&world->sealed);
-    return ael_kms_encrypt_key(world->kms, NULL, world->key, &world->sealed, &world->err);
-}
-
-static bool same(struct ael_secret *a, struct ael_secret *b) {
-    struct ael_secret_access one;
-    struct ael_secret_access two;
-    bool equal = a != NULL && b != NULL && ael_secret_access_begin(a, &one) == AEL_OK;
-    if (equal) {
-        equal = ael_secret_access_begin(b, &two) == AEL_OK && memcmp(one.bytes.data, two.bytes.data, 32) == 0;
-        equal = ael_secret_access_end(&two) == AEL_OK && equal;
-        equal = ael_secret_access_end(&one) == AEL_OK && equal;
-    }
-    return equal;
-}
-
-/* What decrypting gives; AEL_OK only with the right key. */
-static enum ael_status open_text(struct world *world, struct ael_bytes sealed) {
-    struct ael_secret *back = NULL;
-    enum ael_status status = ael_kms_decrypt_key(world->kms, NULL, sealed, &back, &world->err);
-    CU_ASSERT_EQUAL(status == AEL_OK, same(world->key, back));
-    CU_ASSERT(status == AEL_OK || back == NULL);
-    ael_secret_release(back);
-    return status;
-}
-
-static enum ael_status open_sealed(struct world *world) {
-    return open_text(world, ael_buf_view(&world->sealed));
-}
-
-static void expect_round_trip(struct world *world) {
-    world->err = (struct ael_error){.status = AEL_OK};
-    CU_ASSERT_EQUAL(seal(world), AEL_OK);
-    CU_ASSERT_EQUAL(open_sealed(world), AEL_OK);
-    if (world->err.status != AEL_OK) {
-        printf("\n    %s", world->err.detail);
-    }
-}
-
-static bool says(const struct world *world, const char *words) {
-    bool found = strstr(world->err.detail, words) != NULL;
-    if (!found) {
-        printf("\n    not \"%s\": %s", words, world->err.detail);
-    }
-    return found;
+static void calls_begin(struct kms_calls *calls, void (*more)(struct ael_kms_vault_options *options)) {
+    struct ael_kms *kms = NULL;
+    CU_ASSERT_PTR_NOT_NULL_FATAL(vault_server());
+    CU_ASSERT_EQUAL_FATAL(vault_kms_new(more, &kms, NULL), AEL_OK);
+    kms_calls_begin(calls, kms);
 }
 
 static int api(const char *path, const char *json) {
@@ -107,14 +40,14 @@ static void use_approle(struct ael_kms_vault_options *options) {
 }
 
 static void test_kms_vault__logs_in_once_through_approle(void) {
-    struct world world;
-    world_begin(&world, use_approle);
+    struct kms_calls calls;
+    calls_begin(&calls, use_approle);
     unsigned log_ins = vault_server_count("auth/approle/login");
-    expect_round_trip(&world);
-    expect_round_trip(&world);
+    expect_round_trip(&calls);
+    expect_round_trip(&calls);
     CU_ASSERT_EQUAL(vault_server_count("auth/approle/login"), log_ins + 1);
-    CU_ASSERT_EQUAL(ael_kms_health(world.kms, NULL, &world.err), AEL_OK);
-    world_end(&world);
+    CU_ASSERT_EQUAL(ael_kms_health(calls.kms, NULL, &calls.err), AEL_OK);
+    kms_calls_end(&calls);
 }
 
 static void use_kubernetes(struct ael_kms_vault_options *options) {
@@ -126,28 +59,28 @@ static void use_kubernetes(struct ael_kms_vault_options *options) {
 }
 
 static void test_kms_vault__logs_in_with_the_token_of_a_service_account(void) {
-    struct world world;
-    world_begin(&world, use_kubernetes);
-    CU_ASSERT(strlen(world.server->jwt) > 1000); /* more than one piece */
-    expect_round_trip(&world);
-    world_end(&world);
+    struct kms_calls calls;
+    calls_begin(&calls, use_kubernetes);
+    CU_ASSERT(strlen(vault_server()->jwt) > 1000); /* more than one piece */
+    expect_round_trip(&calls);
+    kms_calls_end(&calls);
 }
 
 static void test_kms_vault__says_that_a_service_account_is_refused(void) {
-    struct world world;
+    struct kms_calls calls;
     char wrong[2048];
-    world_begin(&world, use_kubernetes);
-    (void)snprintf(wrong, sizeof wrong, "%s", world.server->jwt);
+    calls_begin(&calls, use_kubernetes);
+    (void)snprintf(wrong, sizeof wrong, "%s", vault_server()->jwt);
     size_t at = strlen(wrong) - 10;
     wrong[at] = wrong[at] == 'A' ? 'B' : 'A';
     vault_server_file("jwt", wrong, s_path);
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_KMS);
+    CU_ASSERT_EQUAL(seal(&calls), AEL_E_KMS);
     vault_server_file("jwt", "", s_path);
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_KEY_FILE);
-    CU_ASSERT(says(&world, "is empty"));
-    vault_server_file("jwt", world.server->jwt, s_path);
-    expect_round_trip(&world);
-    world_end(&world);
+    CU_ASSERT_EQUAL(seal(&calls), AEL_E_KEY_FILE);
+    CU_ASSERT(says(&calls, "is empty"));
+    vault_server_file("jwt", vault_server()->jwt, s_path);
+    expect_round_trip(&calls);
+    kms_calls_end(&calls);
 }
 
 static void use_certificate(struct ael_kms_vault_options *options) {
@@ -163,10 +96,10 @@ static void use_certificate(struct ael_kms_vault_options *options) {
 }
 
 static void test_kms_vault__logs_in_with_a_certificate(void) {
-    struct world world;
-    world_begin(&world, use_certificate);
-    expect_round_trip(&world);
-    world_end(&world);
+    struct kms_calls calls;
+    calls_begin(&calls, use_certificate);
+    expect_round_trip(&calls);
+    kms_calls_end(&calls);
 }
 
 static void use_wrong_secret_id(struct ael_kms_vault_options *options) {
@@ -175,14 +108,14 @@ static void use_wrong_secret_id(struct ael_kms_vault_options *options) {
 }
 
 static void test_kms_vault__says_that_a_secret_id_is_refused(void) {
-    struct world world;
-    world_begin(&world, use_wrong_secret_id);
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_KMS);
-    CU_ASSERT(says(&world, "secret id"));
-    CU_ASSERT_PTR_NULL(strstr(world.err.detail, "2fe0c7a1"));
-    vault_server_file("secret-id", world.server->secret_id, s_path);
-    expect_round_trip(&world);
-    world_end(&world);
+    struct kms_calls calls;
+    calls_begin(&calls, use_wrong_secret_id);
+    CU_ASSERT_EQUAL(seal(&calls), AEL_E_KMS);
+    CU_ASSERT(says(&calls, "secret id"));
+    CU_ASSERT_PTR_NULL(strstr(calls.err.detail, "2fe0c7a1"));
+    vault_server_file("secret-id", vault_server()->secret_id, s_path);
+    expect_round_trip(&calls);
+    kms_calls_end(&calls);
 }
 
 /* ---- tokens that end ---- */
@@ -192,39 +125,39 @@ static void stop_clock(void) {
 }
 
 static void test_kms_vault__renews_a_token_at_two_thirds_of_its_lease(void) {
-    struct world world;
+    struct kms_calls calls;
     stop_clock();
-    world_begin(&world, use_approle); /* one hour */
-    expect_round_trip(&world);
+    calls_begin(&calls, use_approle); /* one hour */
+    expect_round_trip(&calls);
     unsigned renewals = vault_server_count("auth/token/renew-self");
     unsigned log_ins = vault_server_count("auth/approle/login");
     ael_clock_advance_for_test(2390);
-    expect_round_trip(&world);
+    expect_round_trip(&calls);
     CU_ASSERT_EQUAL(vault_server_count("auth/token/renew-self"), renewals);
     ael_clock_advance_for_test(20);
-    expect_round_trip(&world);
-    expect_round_trip(&world);
+    expect_round_trip(&calls);
+    expect_round_trip(&calls);
     CU_ASSERT_EQUAL(vault_server_count("auth/token/renew-self"), renewals + 1);
     ael_clock_advance_for_test(2390);
-    expect_round_trip(&world);
+    expect_round_trip(&calls);
     CU_ASSERT_EQUAL(vault_server_count("auth/token/renew-self"), renewals + 1);
     CU_ASSERT_EQUAL(vault_server_count("auth/approle/login"), log_ins);
     ael_clock_advance_for_test(4000); /* slept through its end */
-    expect_round_trip(&world);
+    expect_round_trip(&calls);
     CU_ASSERT_EQUAL(vault_server_count("auth/approle/login"), log_ins + 1);
-    world_end(&world);
+    kms_calls_end(&calls);
     ael_clock_reset_for_test();
 }
 
 static void test_kms_vault__logs_in_again_when_a_token_is_revoked(void) {
-    struct world world;
-    world_begin(&world, use_approle);
-    expect_round_trip(&world);
+    struct kms_calls calls;
+    calls_begin(&calls, use_approle);
+    expect_round_trip(&calls);
     unsigned log_ins = vault_server_count("auth/approle/login");
     CU_ASSERT(api("sys/leases/revoke-prefix/auth/approle/login", "{\"sync\":true}") < 300);
-    CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
+    CU_ASSERT_EQUAL(open_sealed(&calls), AEL_OK);
     CU_ASSERT_EQUAL(vault_server_count("auth/approle/login"), log_ins + 1);
-    world_end(&world);
+    kms_calls_end(&calls);
 }
 
 static void use_token_file(struct ael_kms_vault_options *options) {
@@ -235,19 +168,19 @@ static void use_token_file(struct ael_kms_vault_options *options) {
 }
 
 static void test_kms_vault__reads_a_token_file_again_when_its_token_is_refused(void) {
-    struct world world;
+    struct kms_calls calls;
     char old[512];
-    world_begin(&world, use_token_file);
-    expect_round_trip(&world);
+    calls_begin(&calls, use_token_file);
+    expect_round_trip(&calls);
     (void)snprintf(old, sizeof old, "{\"token\":\"%s\"}", s_text);
     CU_ASSERT(api("auth/token/revoke", old) < 300);
-    CU_ASSERT_EQUAL(open_sealed(&world), AEL_E_KMS);
-    CU_ASSERT(says(&world, "token"));
-    CU_ASSERT_PTR_NULL(strstr(world.err.detail, s_text));
+    CU_ASSERT_EQUAL(open_sealed(&calls), AEL_E_KMS);
+    CU_ASSERT(says(&calls, "token"));
+    CU_ASSERT_PTR_NULL(strstr(calls.err.detail, s_text));
     struct ael_kms_vault_options unused = AEL_KMS_VAULT_OPTIONS_INIT;
     use_token_file(&unused); /* another token, in the same place */
-    expect_round_trip(&world);
-    world_end(&world);
+    expect_round_trip(&calls);
+    kms_calls_end(&calls);
 }
 
 static void use_periodic_token(struct ael_kms_vault_options *options) {
@@ -256,20 +189,20 @@ static void use_periodic_token(struct ael_kms_vault_options *options) {
 }
 
 static void test_kms_vault__renews_a_token_that_is_given_and_wipes_its_text(void) {
-    struct world world;
+    struct kms_calls calls;
     stop_clock();
-    world_begin(&world, use_periodic_token);
+    calls_begin(&calls, use_periodic_token);
     CU_ASSERT_EQUAL(s_text[0], '\0');
     CU_ASSERT_EQUAL(s_text[10], '\0');
-    expect_round_trip(&world);
+    expect_round_trip(&calls);
     unsigned renewals = vault_server_count("auth/token/renew-self");
     ael_clock_advance_for_test(1190);
-    expect_round_trip(&world);
+    expect_round_trip(&calls);
     CU_ASSERT_EQUAL(vault_server_count("auth/token/renew-self"), renewals);
     ael_clock_advance_for_test(20);
-    expect_round_trip(&world);
+    expect_round_trip(&calls);
     CU_ASSERT_EQUAL(vault_server_count("auth/token/renew-self"), renewals + 1);
-    world_end(&world);
+    kms_calls_end(&calls);
     ael_clock_reset_for_test();
 }
 
@@ -279,54 +212,28 @@ static void use_root(struct ael_kms_vault_options *options) {
 }
 
 static void test_kms_vault__takes_a_token_that_cannot_be_renewed_as_it_is(void) {
-    struct world world;
-    world_begin(&world, use_root);
+    struct kms_calls calls;
+    calls_begin(&calls, use_root);
     unsigned renewals = vault_server_count("auth/token/renew-self");
-    expect_round_trip(&world);
-    expect_round_trip(&world);
+    expect_round_trip(&calls);
+    expect_round_trip(&calls);
     CU_ASSERT_EQUAL(vault_server_count("auth/token/renew-self"), renewals + 1);
-    world_end(&world);
-}
-
-enum { THREADS = 16 };
-
-static struct world s_shared;
-static atomic_uint s_good;
-
-static void *open_in_thread(void *unused) {
-    (void)unused;
-    struct ael_secret *back = NULL;
-    if (ael_kms_decrypt_key(s_shared.kms, NULL, ael_buf_view(&s_shared.sealed), &back, NULL) == AEL_OK) {
-        (void)atomic_fetch_add(&s_good, 1);
-    }
-    ael_secret_release(back);
-    return NULL;
-}
-
-static void open_in_threads(void) {
-    pthread_t threads[THREADS];
-    atomic_store(&s_good, 0);
-    for (int i = 0; i < THREADS; i++) {
-        CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[i], NULL, open_in_thread, NULL), 0);
-    }
-    for (int i = 0; i < THREADS; i++) {
-        (void)pthread_join(threads[i], NULL);
-    }
-    CU_ASSERT_EQUAL(atomic_load(&s_good), THREADS);
+    kms_calls_end(&calls);
 }
 
 static void test_kms_vault__logs_in_once_for_all_threads(void) {
-    world_begin(&s_shared, NULL);
-    CU_ASSERT_EQUAL(seal(&s_shared), AEL_OK);
-    ael_kms_release(s_shared.kms);
-    CU_ASSERT_EQUAL_FATAL(vault_kms_new(use_approle, &s_shared.kms, &s_shared.err), AEL_OK);
+    struct kms_calls calls;
+    calls_begin(&calls, NULL);
+    CU_ASSERT_EQUAL(seal(&calls), AEL_OK);
+    ael_kms_release(calls.kms);
+    CU_ASSERT_EQUAL_FATAL(vault_kms_new(use_approle, &calls.kms, &calls.err), AEL_OK);
     unsigned log_ins = vault_server_count("auth/approle/login");
-    open_in_threads();
+    expect_threads_open(&calls);
     CU_ASSERT_EQUAL(vault_server_count("auth/approle/login"), log_ins + 1);
     CU_ASSERT(api("sys/leases/revoke-prefix/auth/approle/login", "{\"sync\":true}") < 300);
-    open_in_threads();
+    expect_threads_open(&calls);
     CU_ASSERT_EQUAL(vault_server_count("auth/approle/login"), log_ins + 2);
-    world_end(&s_shared);
+    kms_calls_end(&calls);
 }
 
 /* ---- refusals ---- */
@@ -337,11 +244,11 @@ static void use_token_without_policy(struct ael_kms_vault_options *options) {
 }
 
 static void test_kms_vault__says_that_a_token_is_not_allowed(void) {
-    struct world world;
-    world_begin(&world, use_token_without_policy);
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_KMS);
-    CU_ASSERT(says(&world, "not allowed"));
-    world_end(&world);
+    struct kms_calls calls;
+    calls_begin(&calls, use_token_without_policy);
+    CU_ASSERT_EQUAL(seal(&calls), AEL_E_KMS);
+    CU_ASSERT(says(&calls, "not allowed"));
+    kms_calls_end(&calls);
 }
 
 static void use_approle_for_other(struct ael_kms_vault_options *options) {
@@ -350,15 +257,15 @@ static void use_approle_for_other(struct ael_kms_vault_options *options) {
 }
 
 static void test_kms_vault__does_not_log_in_again_and_again_where_it_is_not_allowed(void) {
-    struct world world;
-    world_begin(&world, use_approle_for_other);
+    struct kms_calls calls;
+    calls_begin(&calls, use_approle_for_other);
     unsigned log_ins = vault_server_count("auth/approle/login");
     for (int i = 0; i < 4; i++) {
-        CU_ASSERT_EQUAL(seal(&world), AEL_E_KMS);
-        CU_ASSERT(says(&world, "not allowed"));
+        CU_ASSERT_EQUAL(seal(&calls), AEL_E_KMS);
+        CU_ASSERT(says(&calls, "not allowed"));
     }
     CU_ASSERT_EQUAL(vault_server_count("auth/approle/login"), log_ins + 1);
-    world_end(&world);
+    kms_calls_end(&calls);
 }
 
 static void use_wrong_mount(struct ael_kms_vault_options *options) {
@@ -367,12 +274,12 @@ static void use_wrong_mount(struct ael_kms_vault_options *options) {
 }
 
 static void test_kms_vault__says_that_nothing_is_mounted(void) {
-    struct world world;
-    world_begin(&world, use_wrong_mount);
-    CU_ASSERT_EQUAL(seal(&world), AEL_E_KMS);
-    CU_ASSERT(says(&world, "team/transit/encrypt/asherah"));
-    CU_ASSERT(says(&world, "check the mount"));
-    world_end(&world);
+    struct kms_calls calls;
+    calls_begin(&calls, use_wrong_mount);
+    CU_ASSERT_EQUAL(seal(&calls), AEL_E_KMS);
+    CU_ASSERT(says(&calls, "team/transit/encrypt/asherah"));
+    CU_ASSERT(says(&calls, "check the mount"));
+    kms_calls_end(&calls);
 }
 
 static void use_wrong_key(struct ael_kms_vault_options *options) {
@@ -381,23 +288,23 @@ static void use_wrong_key(struct ael_kms_vault_options *options) {
 }
 
 static void test_kms_vault_decrypt__says_that_there_is_no_such_key(void) {
-    struct world world;
-    world_begin(&world, NULL);
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
-    ael_kms_release(world.kms);
-    CU_ASSERT_EQUAL_FATAL(vault_kms_new(use_wrong_key, &world.kms, &world.err), AEL_OK);
-    CU_ASSERT_EQUAL(open_sealed(&world), AEL_E_KMS);
-    CU_ASSERT(says(&world, "no such key"));
-    world_end(&world);
+    struct kms_calls calls;
+    calls_begin(&calls, NULL);
+    CU_ASSERT_EQUAL(seal(&calls), AEL_OK);
+    ael_kms_release(calls.kms);
+    CU_ASSERT_EQUAL_FATAL(vault_kms_new(use_wrong_key, &calls.kms, &calls.err), AEL_OK);
+    CU_ASSERT_EQUAL(open_sealed(&calls), AEL_E_KMS);
+    CU_ASSERT(says(&calls, "no such key"));
+    kms_calls_end(&calls);
 }
 
 static void test_kms_vault_decrypt__refuses_what_is_damaged(void) {
-    struct world world;
-    world_begin(&world, NULL);
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
-    world.sealed.data[30] ^= 1;
-    CU_ASSERT_EQUAL(open_sealed(&world), AEL_E_KMS);
-    CU_ASSERT(says(&world, "damaged"));
+    struct kms_calls calls;
+    calls_begin(&calls, NULL);
+    CU_ASSERT_EQUAL(seal(&calls), AEL_OK);
+    calls.sealed.data[30] ^= 1;
+    CU_ASSERT_EQUAL(open_sealed(&calls), AEL_E_KMS);
+    CU_ASSERT(says(&calls, "damaged"));
     unsigned asked = vault_server_count("transit/decrypt");
     const char *const strangers[] = {
         "",
@@ -409,23 +316,23 @@ static void test_kms_vault_decrypt__refuses_what_is_damaged(void) {
         "vault:v1:AA\"A",
         "{\"encryptedKey\":\"\"}"};
     for (size_t i = 0; i < sizeof strangers / sizeof strangers[0]; i++) {
-        CU_ASSERT_EQUAL(open_text(&world, ael_bytes_from_text(strangers[i])), AEL_E_KMS);
+        CU_ASSERT_EQUAL(open_text(&calls, ael_bytes_from_text(strangers[i])), AEL_E_KMS);
     }
-    CU_ASSERT(says(&world, "of another KMS"));
+    CU_ASSERT(says(&calls, "of another KMS"));
     CU_ASSERT_EQUAL(vault_server_count("transit/decrypt"), asked);
-    world_end(&world);
+    kms_calls_end(&calls);
 }
 
 static void test_kms_vault__says_that_vault_is_sealed(void) {
-    struct world world;
-    world_begin(&world, NULL);
-    expect_round_trip(&world);
+    struct kms_calls calls;
+    calls_begin(&calls, NULL);
+    expect_round_trip(&calls);
     vault_server_seal();
-    CU_ASSERT_EQUAL(open_sealed(&world), AEL_E_UNREACHABLE);
-    CU_ASSERT(says(&world, "sealed; unseal it"));
+    CU_ASSERT_EQUAL(open_sealed(&calls), AEL_E_UNREACHABLE);
+    CU_ASSERT(says(&calls, "sealed; unseal it"));
     vault_server_unseal();
-    CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
-    world_end(&world);
+    CU_ASSERT_EQUAL(open_sealed(&calls), AEL_OK);
+    kms_calls_end(&calls);
 }
 
 static void use_wrong_name(struct ael_kms_vault_options *options) {
@@ -447,11 +354,11 @@ static void test_kms_vault__refuses_a_certificate_that_is_not_the_servers(void) 
         use_wrong_name, use_wrong_ca, use_missing_ca};
     unsigned asked = vault_server_count("transit") + vault_server_count("auth/token/renew-self");
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
-        struct world world;
-        world_begin(&world, ways[i]);
-        CU_ASSERT_EQUAL(seal(&world), AEL_E_BACKEND);
-        CU_ASSERT(says(&world, "CA"));
-        world_end(&world);
+        struct kms_calls calls;
+        calls_begin(&calls, ways[i]);
+        CU_ASSERT_EQUAL(seal(&calls), AEL_E_BACKEND);
+        CU_ASSERT(says(&calls, "CA"));
+        kms_calls_end(&calls);
     }
     CU_ASSERT_EQUAL(vault_server_count("transit") + vault_server_count("auth/token/renew-self"), asked);
 }
@@ -473,77 +380,73 @@ static void use_first_version(struct ael_kms_vault_options *options) {
 }
 
 static void test_kms_vault_rewrap__moves_a_key_to_the_newest_version(void) {
-    struct world world;
+    struct kms_calls calls;
     struct ael_buf moved = AEL_BUF_INIT;
     CU_ASSERT_PTR_NOT_NULL_FATAL(vault_server());
     CU_ASSERT(api("transit/keys/versions", "{}") < 300);
-    world_begin(&world, use_versions);
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
-    CU_ASSERT(begins(&world.sealed, "vault:v1:"));
+    calls_begin(&calls, use_versions);
+    CU_ASSERT_EQUAL(seal(&calls), AEL_OK);
+    CU_ASSERT(begins(&calls.sealed, "vault:v1:"));
     CU_ASSERT(api("transit/keys/versions/rotate", "{}") < 300);
     unsigned opened = vault_server_count("transit/decrypt");
     CU_ASSERT_EQUAL(
-        ael_kms_vault_rewrap(world.kms, NULL, ael_buf_view(&world.sealed), &moved, &world.err), AEL_OK);
+        ael_kms_vault_rewrap(calls.kms, NULL, ael_buf_view(&calls.sealed), &moved, &calls.err), AEL_OK);
     CU_ASSERT(begins(&moved, "vault:v2:"));
     CU_ASSERT_EQUAL(vault_server_count("transit/decrypt"), opened);
-    CU_ASSERT_EQUAL(open_text(&world, ael_buf_view(&moved)), AEL_OK);
+    CU_ASSERT_EQUAL(open_text(&calls, ael_buf_view(&moved)), AEL_OK);
     CU_ASSERT(api("transit/keys/versions/config", "{\"min_decryption_version\":2}") < 300);
-    CU_ASSERT_EQUAL(open_sealed(&world), AEL_E_KMS);
-    CU_ASSERT(says(&world, "version"));
-    CU_ASSERT_EQUAL(open_text(&world, ael_buf_view(&moved)), AEL_OK);
+    CU_ASSERT_EQUAL(open_sealed(&calls), AEL_E_KMS);
+    CU_ASSERT(says(&calls, "version"));
+    CU_ASSERT_EQUAL(open_text(&calls, ael_buf_view(&moved)), AEL_OK);
     ael_buf_clear(&moved);
-    world_end(&world);
+    kms_calls_end(&calls);
 }
 
 static void test_kms_vault_rewrap__refuses_what_it_cannot_move(void) {
-    struct world world;
+    struct kms_calls calls;
     struct ael_buf moved = AEL_BUF_INIT;
     struct ael_kms *other = NULL;
     uint8_t master[32] = "01234567890123456789012345678901";
-    world_begin(&world, NULL);
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
+    calls_begin(&calls, NULL);
+    CU_ASSERT_EQUAL(seal(&calls), AEL_OK);
     CU_ASSERT_EQUAL_FATAL(ael_kms_static_from_bytes(master, sizeof master, &other, NULL), AEL_OK);
-    struct ael_bytes sealed = ael_buf_view(&world.sealed);
-    CU_ASSERT_EQUAL(ael_kms_vault_rewrap(other, NULL, sealed, &moved, &world.err), AEL_E_ARGUMENT);
-    CU_ASSERT_EQUAL(ael_kms_vault_rewrap(NULL, NULL, sealed, &moved, &world.err), AEL_E_ARGUMENT);
-    CU_ASSERT_EQUAL(ael_kms_vault_rewrap(world.kms, NULL, sealed, NULL, &world.err), AEL_E_ARGUMENT);
-    world.sealed.data[30] ^= 1;
-    CU_ASSERT_EQUAL(ael_kms_vault_rewrap(world.kms, NULL, sealed, &moved, &world.err), AEL_E_KMS);
+    struct ael_bytes sealed = ael_buf_view(&calls.sealed);
+    CU_ASSERT_EQUAL(ael_kms_vault_rewrap(other, NULL, sealed, &moved, &calls.err), AEL_E_ARGUMENT);
+    CU_ASSERT_EQUAL(ael_kms_vault_rewrap(NULL, NULL, sealed, &moved, &calls.err), AEL_E_ARGUMENT);
+    CU_ASSERT_EQUAL(ael_kms_vault_rewrap(calls.kms, NULL, sealed, NULL, &calls.err), AEL_E_ARGUMENT);
+    calls.sealed.data[30] ^= 1;
+    CU_ASSERT_EQUAL(ael_kms_vault_rewrap(calls.kms, NULL, sealed, &moved, &calls.err), AEL_E_KMS);
     CU_ASSERT_EQUAL(
-        ael_kms_vault_rewrap(world.kms, NULL, ael_bytes_from_text("x"), &moved, &world.err), AEL_E_KMS);
+        ael_kms_vault_rewrap(calls.kms, NULL, ael_bytes_from_text("x"), &moved, &calls.err), AEL_E_KMS);
     CU_ASSERT_EQUAL(moved.len, 0);
     ael_kms_release(other);
-    world_end(&world);
+    kms_calls_end(&calls);
 }
 
 static void test_kms_vault_encrypt__uses_the_version_that_is_given(void) {
-    struct world world;
+    struct kms_calls calls;
     CU_ASSERT_PTR_NOT_NULL_FATAL(vault_server());
     CU_ASSERT(api("transit/keys/versions", "{}") < 300);
     CU_ASSERT(api("transit/keys/versions/rotate", "{}") < 300);
     CU_ASSERT(api("transit/keys/versions/config", "{\"min_decryption_version\":1}") < 300);
-    world_begin(&world, use_first_version);
-    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
-    CU_ASSERT(begins(&world.sealed, "vault:v1:"));
-    CU_ASSERT_EQUAL(open_sealed(&world), AEL_OK);
-    world_end(&world);
+    calls_begin(&calls, use_first_version);
+    CU_ASSERT_EQUAL(seal(&calls), AEL_OK);
+    CU_ASSERT(begins(&calls.sealed, "vault:v1:"));
+    CU_ASSERT_EQUAL(open_sealed(&calls), AEL_OK);
+    kms_calls_end(&calls);
 }
 
 /* ---- fork ---- */
 
-static int in_child(void) {
-    bool good = open_sealed(&s_shared) == AEL_OK && seal(&s_shared) == AEL_OK;
-    return good && open_sealed(&s_shared) == AEL_OK ? 0 : 1;
-}
-
 static void test_kms_vault__works_in_a_child_beside_its_parent(void) {
     void (*const ways[])(struct ael_kms_vault_options * options) = {use_approle, use_token_file, NULL};
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
-        world_begin(&s_shared, ways[i]);
-        CU_ASSERT_EQUAL(seal(&s_shared), AEL_OK);
-        CU_ASSERT_EQUAL(child_run(in_child), 0);
-        CU_ASSERT_EQUAL(open_sealed(&s_shared), AEL_OK);
-        world_end(&s_shared);
+        struct kms_calls calls;
+        calls_begin(&calls, ways[i]);
+        CU_ASSERT_EQUAL(seal(&calls), AEL_OK);
+        expect_child_works(&calls);
+        CU_ASSERT_EQUAL(open_sealed(&calls), AEL_OK);
+        kms_calls_end(&calls);
     }
 }
 
