@@ -2,8 +2,8 @@
 #include "tests/support/dynamodb_server.h"
 
 #include "tests/support/free_port.h"
+#include "tests/support/loopback.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,12 +24,8 @@ static bool complain(const struct dynamodb_server *server, const char *what) {
 }
 
 static bool takes_connections(int port) {
-    struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool good = descriptor >= 0 && connect(descriptor, (struct sockaddr *)&address, sizeof address) == 0;
-    (void)close(descriptor);
-    return good;
+    int descriptor = loopback_connect(port);
+    return descriptor >= 0 && close(descriptor) == 0;
 }
 
 static bool has_ended(struct dynamodb_server *server) {

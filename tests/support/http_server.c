@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/support/http_server.h"
 
-#include <arpa/inet.h>
+#include "tests/support/loopback.h"
+
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -45,18 +46,6 @@ void http_server_sync(void) {
     (void)atomic_fetch_add_explicit(&s_sync, 1, memory_order_acq_rel);
 }
 
-static bool send_all(int fd, const char *bytes, size_t len) {
-    while (len > 0) {
-        ssize_t sent = send(fd, bytes, len, MSG_NOSIGNAL);
-        if (sent <= 0) {
-            return false;
-        }
-        bytes += sent;
-        len -= (size_t)sent;
-    }
-    return true;
-}
-
 /* Answers; false when the connection is to end. */
 static bool send_reply(int fd, const struct http_server_reply *reply) {
     char head[2048];
@@ -66,18 +55,18 @@ static bool send_reply(int fd, const struct http_server_reply *reply) {
         head, sizeof head, "HTTP/1.1 %d Whatever\r\nContent-Length: %zu\r\n%s\r\n",
         reply->status == 0 ? 200 : reply->status, body_len * times, reply->headers);
     if (reply->how == HTTP_SERVER_CUTS_HEAD) {
-        (void)send_all(fd, head, reply->cut_at < (size_t)len ? reply->cut_at : (size_t)len - 1);
+        (void)loopback_send(fd, head, reply->cut_at < (size_t)len ? reply->cut_at : (size_t)len - 1);
         return false;
     }
-    if (!send_all(fd, head, (size_t)len)) {
+    if (!loopback_send(fd, head, (size_t)len)) {
         return false;
     }
     if (reply->how == HTTP_SERVER_CUTS) {
-        (void)send_all(fd, reply->body, body_len / 2);
+        (void)loopback_send(fd, reply->body, body_len / 2);
         return false;
     }
     for (size_t i = 0; i < times; i++) {
-        if (!send_all(fd, reply->body, body_len)) {
+        if (!loopback_send(fd, reply->body, body_len)) {
             return false;
         }
     }
@@ -189,28 +178,16 @@ static void *run_acceptor(void *context) {
     }
 }
 
-static int listen_at_any_port(int *port) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof address;
-    const int at_once = 1; /* is handed down to connections: head and body come in two pieces */
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof at_once) != 0 ||
-        bind(fd, (struct sockaddr *)&address, len) != 0 || listen(fd, 128) != 0 ||
-        getsockname(fd, (struct sockaddr *)&address, &len) != 0) {
-        return -1;
-    }
-    *port = ntohs(address.sin_port);
-    return fd;
-}
-
 struct http_server *http_server_start(http_server_fn answer, void *context) {
     struct http_server *server = calloc(1, sizeof *server);
+    const int at_once = 1; /* is handed down to connections: head and body come in two pieces */
     int port = 0;
     server->answer = answer;
     server->context = context;
     (void)pthread_mutex_init(&server->lock, NULL);
     (void)pthread_cond_init(&server->changed, NULL);
-    server->listener = listen_at_any_port(&port);
+    server->listener = loopback_listen(128, &port);
+    (void)setsockopt(server->listener, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof at_once);
     (void)snprintf(server->url, sizeof server->url, "http://127.0.0.1:%d", port);
     if (server->listener < 0 || pthread_create(&server->acceptor, NULL, run_acceptor, server) != 0) {
         free(server);

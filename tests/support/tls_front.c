@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/support/tls_front.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
+#include "tests/support/loopback.h"
+
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -30,7 +30,7 @@ struct connection {
 struct tls_front {
     SSL_CTX *context;
     int listener;
-    in_port_t port_behind; /* as the network has it */
+    int port_behind;
     char url[64];
     char ca_file[64];
     pthread_t acceptor;
@@ -105,18 +105,6 @@ static bool make_context(struct tls_front *front, const char *name) {
 
 /* ---- one connection ---- */
 
-static bool send_all(int fd, const char *bytes, size_t len) {
-    while (len > 0) {
-        ssize_t sent = send(fd, bytes, len, MSG_NOSIGNAL);
-        if (sent <= 0) {
-            return false;
-        }
-        bytes += sent;
-        len -= (size_t)sent;
-    }
-    return true;
-}
-
 /* Hands on what came from one side; false at the end. */
 static bool hand_on(const struct connection *connection, SSL *tls, char *block) {
     struct pollfd sides[2] = {{connection->fd, POLLIN, 0}, {connection->behind, POLLIN, 0}};
@@ -130,28 +118,17 @@ static bool hand_on(const struct connection *connection, SSL *tls, char *block) 
             return false;
         }
         (void)atomic_fetch_add_explicit(&connection->front->bytes, (size_t)got, memory_order_relaxed);
-        return send_all(connection->behind, block, (size_t)got);
+        return loopback_send(connection->behind, block, (size_t)got);
     }
     ssize_t got = recv(connection->behind, block, BLOCK_BYTES, 0);
     return got > 0 && SSL_write(tls, block, (int)got) == (int)got;
-}
-
-static int connect_behind(const struct tls_front *front) {
-    struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_port = front->port_behind};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
-        (void)close(fd);
-        return -1;
-    }
-    return fd;
 }
 
 /* Under the lock, so that who stops it sees all descriptors; false when it stops. */
 static bool open_behind(struct connection *connection) {
     struct tls_front *front = connection->front;
     (void)pthread_mutex_lock(&front->lock);
-    connection->behind = front->stopping ? -1 : connect_behind(front);
+    connection->behind = front->stopping ? -1 : loopback_connect(front->port_behind);
     (void)pthread_mutex_unlock(&front->lock);
     return connection->behind >= 0;
 }
@@ -201,19 +178,6 @@ static void *run_acceptor(void *context) {
 
 /* ---- starting and stopping ---- */
 
-static bool listen_at_any_port(struct tls_front *front) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof address;
-    front->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (front->listener < 0 || bind(front->listener, (struct sockaddr *)&address, len) != 0 ||
-        listen(front->listener, 128) != 0 ||
-        getsockname(front->listener, (struct sockaddr *)&address, &len) != 0) {
-        return false;
-    }
-    (void)snprintf(front->url, sizeof front->url, "https://127.0.0.1:%d", ntohs(address.sin_port));
-    return true;
-}
-
 static void free_front(struct tls_front *front) {
     SSL_CTX_free(front->context);
     (void)unlink(front->ca_file);
@@ -228,10 +192,12 @@ static void free_front(struct tls_front *front) {
 struct tls_front *tls_front_start(const char *name, const char *behind) {
     struct tls_front *front = calloc(1, sizeof *front);
     const char *port = strrchr(behind, ':');
-    front->listener = -1;
-    front->port_behind = htons((in_port_t)strtoul(port == NULL ? "" : port + 1, NULL, 10));
+    int own_port = 0;
+    front->port_behind = (int)strtol(port == NULL ? "" : port + 1, NULL, 10);
+    front->listener = loopback_listen(128, &own_port);
+    (void)snprintf(front->url, sizeof front->url, "https://127.0.0.1:%d", own_port);
     (void)pthread_mutex_init(&front->lock, NULL);
-    if (!make_context(front, name) || !listen_at_any_port(front) ||
+    if (!make_context(front, name) || front->listener < 0 ||
         pthread_create(&front->acceptor, NULL, run_acceptor, front) != 0) {
         free_front(front);
         return NULL;

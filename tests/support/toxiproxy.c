@@ -2,8 +2,8 @@
 #include "tests/support/toxiproxy.h"
 
 #include "tests/support/free_port.h"
+#include "tests/support/loopback.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -34,21 +34,9 @@ static bool complain(const struct toxiproxy *proxy, const char *what) {
 
 /* ---- its control interface ---- */
 
-static int connect_to(int port) {
-    const struct timeval limit = {.tv_sec = ANSWER_SECONDS};
-    struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    (void)setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    if (descriptor >= 0 && connect(descriptor, (struct sockaddr *)&address, sizeof address) != 0) {
-        (void)close(descriptor);
-        return -1;
-    }
-    return descriptor;
-}
-
 /* The status of its answer; 0 when there is none. */
 static int ask(const struct toxiproxy *proxy, const char *path, const char *body) {
+    const struct timeval limit = {.tv_sec = ANSWER_SECONDS};
     char text[2 * TEXT_BYTES];
     int status = 0;
     int len = snprintf(
@@ -56,11 +44,12 @@ static int ask(const struct toxiproxy *proxy, const char *path, const char *body
         "POST %s HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: "
         "%zu\r\n\r\n%s",
         path, strlen(body), body);
-    int descriptor = connect_to(proxy->port);
+    int descriptor = loopback_connect(proxy->port);
     if (descriptor < 0) {
         return 0;
     }
-    if (send(descriptor, text, (size_t)len, MSG_NOSIGNAL) == len) {
+    (void)setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    if (loopback_send(descriptor, text, (size_t)len)) {
         ssize_t got = recv(descriptor, text, sizeof text - 1, MSG_WAITALL);
         text[got < 0 ? 0 : got] = '\0';
         (void)sscanf(text, "HTTP/%*s %d", &status);

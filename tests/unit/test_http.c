@@ -9,10 +9,11 @@
 #include "tests/support/child.h"
 #include "tests/support/free_port.h"
 #include "tests/support/http_server.h"
+#include "tests/support/loopback.h"
 #include "tests/support/suite.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -567,12 +568,8 @@ struct tls_server {
 };
 
 static bool port_answers(int port) {
-    struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_port = htons((uint16_t)port)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool answers = connect(fd, (struct sockaddr *)&address, sizeof address) == 0;
-    (void)close(fd);
-    return answers;
+    int fd = loopback_connect(port);
+    return fd >= 0 && close(fd) == 0;
 }
 
 static const struct tls_server *s_server_of_child;
@@ -750,16 +747,12 @@ static void *leave(void *context) {
 }
 
 static enum ael_status ask_leaver(bool reads, bool resets, struct ael_error *err) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     struct leaver leaver = {.reads = reads, .resets = resets};
-    socklen_t len = sizeof address;
+    struct tls_server server = {.port = 0};
     pthread_t thread;
-    leaver.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CU_ASSERT_FATAL(bind(leaver.listener, (struct sockaddr *)&address, len) == 0);
-    CU_ASSERT_FATAL(listen(leaver.listener, 1) == 0);
-    CU_ASSERT_FATAL(getsockname(leaver.listener, (struct sockaddr *)&address, &len) == 0);
+    leaver.listener = loopback_listen(1, &server.port);
+    CU_ASSERT_FATAL(leaver.listener >= 0);
     CU_ASSERT_FATAL(pthread_create(&thread, NULL, leave, &leaver) == 0);
-    struct tls_server server = {.port = ntohs(address.sin_port)};
     enum ael_status status = tls_get(&server, NULL, NULL, err);
     (void)pthread_join(thread, NULL);
     (void)close(leaver.listener);

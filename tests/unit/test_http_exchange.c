@@ -9,10 +9,10 @@
 #include "net/json_secret.h"
 #include "securememory/scratch.h"
 #include "tests/support/aws_kms_server.h"
+#include "tests/support/loopback.h"
 #include "tests/support/suite.h"
 #include "tests/support/tls_front.h"
 
-#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <dlfcn.h>
 #include <pthread.h>
@@ -36,18 +36,6 @@ struct flood {
     pthread_t thread;
 };
 
-static bool say(int fd, const char *bytes, size_t len) {
-    while (len > 0) {
-        ssize_t sent = send(fd, bytes, len, MSG_NOSIGNAL);
-        if (sent <= 0) {
-            return false;
-        }
-        bytes += sent;
-        len -= (size_t)sent;
-    }
-    return true;
-}
-
 static void *flood_main(void *context) {
     const struct flood *flood = context;
     char block[32768];
@@ -58,23 +46,18 @@ static void *flood_main(void *context) {
         block[i] = flood->filler[i % len];
     }
     int fd = accept(flood->listener, NULL, NULL);
-    bool on = recv(fd, request, sizeof request, 0) > 0 && say(fd, flood->head, strlen(flood->head));
+    bool on = recv(fd, request, sizeof request, 0) > 0 && loopback_send(fd, flood->head, strlen(flood->head));
     for (size_t sent = 0; on && sent < FLOOD_BYTES; sent += whole) {
-        on = say(fd, block, whole);
+        on = loopback_send(fd, block, whole);
     }
     (void)close(fd);
     return NULL;
 }
 
 static void flood_start(struct flood *flood, const char *head, const char *filler) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof address;
     *flood = (struct flood){.head = head, .filler = filler};
-    flood->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CU_ASSERT_FATAL(
-        bind(flood->listener, (struct sockaddr *)&address, len) == 0 && listen(flood->listener, 1) == 0 &&
-        getsockname(flood->listener, (struct sockaddr *)&address, &len) == 0);
-    flood->port = ntohs(address.sin_port);
+    flood->listener = loopback_listen(1, &flood->port);
+    CU_ASSERT_FATAL(flood->listener >= 0);
     CU_ASSERT_FATAL(pthread_create(&flood->thread, NULL, flood_main, flood) == 0);
 }
 
@@ -174,19 +157,15 @@ static void *sink_main(void *context) {
         sink->first = len == 0 ? (size_t)got : sink->first;
         len += (size_t)got;
     }
-    (void)say(fd, k_answer, sizeof k_answer - 1);
+    (void)loopback_send(fd, k_answer, sizeof k_answer - 1);
     (void)close(fd);
     return NULL;
 }
 
 static void sink_open(struct sink *sink) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof address;
-    *sink = (struct sink){.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-    CU_ASSERT_FATAL(
-        bind(sink->listener, (struct sockaddr *)&address, len) == 0 && listen(sink->listener, 1) == 0 &&
-        getsockname(sink->listener, (struct sockaddr *)&address, &len) == 0);
-    sink->port = ntohs(address.sin_port);
+    *sink = (struct sink){.listener = -1};
+    sink->listener = loopback_listen(1, &sink->port);
+    CU_ASSERT_FATAL(sink->listener >= 0);
     sink->bytes = calloc(1, SENT_MAX);
     CU_ASSERT_PTR_NOT_NULL_FATAL(sink->bytes);
 }
@@ -395,7 +374,8 @@ static void *talker_main(void *context) {
     bool said = false;
     for (int fd = accept(talker->listener, NULL, NULL); fd >= 0; fd = accept(talker->listener, NULL, NULL)) {
         while (recv(fd, request, sizeof request, 0) > 0 &&
-               say(fd, said ? k_later : talker->first, said ? sizeof k_later - 1 : strlen(talker->first))) {
+               loopback_send(
+                   fd, said ? k_later : talker->first, said ? sizeof k_later - 1 : strlen(talker->first))) {
             said = true;
         }
         (void)close(fd);
@@ -408,15 +388,12 @@ static void talker_start(struct talker *talker, size_t before) {
     static const char k_head[] = "HTTP/1.1 200 OK\r\nX-Filler: ";
     static const char k_rest[] = "\r\nContent-Length: 7\r\n\r\n{\"n\":1}";
     static const char k_more[] = "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n{\"n\":2}";
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof address;
+    int port = 0;
     size_t fill =
         AEL_SCRATCH_BYTES - AEL_JSON_SECRET_MAX - before - (sizeof k_head - 1) - (sizeof k_rest - 1);
-    talker->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CU_ASSERT_FATAL(
-        bind(talker->listener, (struct sockaddr *)&address, len) == 0 && listen(talker->listener, 8) == 0 &&
-        getsockname(talker->listener, (struct sockaddr *)&address, &len) == 0);
-    (void)snprintf(talker->url, sizeof talker->url, "http://127.0.0.1:%d", ntohs(address.sin_port));
+    talker->listener = loopback_listen(8, &port);
+    CU_ASSERT_FATAL(talker->listener >= 0);
+    (void)snprintf(talker->url, sizeof talker->url, "http://127.0.0.1:%d", port);
     (void)snprintf(
         talker->first, sizeof talker->first, "%s%.*s%s%s", k_head, (int)fill, s_letters, k_rest, k_more);
     CU_ASSERT_FATAL(pthread_create(&talker->thread, NULL, talker_main, talker) == 0);

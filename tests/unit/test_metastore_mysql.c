@@ -8,12 +8,12 @@
 #include <ael/record.h>
 #include <ael/sys/metastore_backend.h>
 
+#include "tests/support/loopback.h"
 #include "tests/support/mariadb_server.h"
 #include "tests/support/store_calls.h"
 #include "tests/support/suite.h"
 #include "tests/support/watch_log.h"
 
-#include <arpa/inet.h>
 #include <mysql.h>
 #include <poll.h>
 #include <pthread.h>
@@ -942,13 +942,8 @@ static void test_mysql_store__tells_of_what_the_server_refuses(void) {
 
 /* A port of the loopback at which connections are taken, and nothing is said. */
 static int listen_in_silence(int *port) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof address;
-    int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CU_ASSERT_EQUAL_FATAL(bind(descriptor, (struct sockaddr *)&address, len), 0);
-    CU_ASSERT_EQUAL_FATAL(getsockname(descriptor, (struct sockaddr *)&address, &len), 0);
-    CU_ASSERT_EQUAL_FATAL(listen(descriptor, 64), 0);
-    *port = ntohs(address.sin_port);
+    int descriptor = loopback_listen(64, port);
+    CU_ASSERT_FATAL(descriptor >= 0);
     return descriptor;
 }
 
@@ -1046,12 +1041,7 @@ static void *greet_and_stall(void *context) {
     int listening = *(int *)context;
     char bytes[4096];
     int client = accept(listening, NULL, NULL);
-    struct sockaddr_in address = {
-        .sin_family = AF_INET,
-        .sin_port = htons((uint16_t)g_server.port),
-        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    (void)connect(server, (struct sockaddr *)&address, sizeof address);
+    int server = loopback_connect(g_server.port);
     ssize_t len = recv(server, bytes, sizeof bytes, 0);
     (void)send(client, bytes, len > 0 ? (size_t)len : 0, MSG_NOSIGNAL);
     while (recv(client, bytes, sizeof bytes, 0) > 0) { /* until it gives up */
@@ -1066,12 +1056,7 @@ enum { SLOW_MS = 250 };
 /* Hands everything on, what the server says a while later. */
 static void *relay_slowly(void *context) {
     int client = accept(*(int *)context, NULL, NULL);
-    struct sockaddr_in address = {
-        .sin_family = AF_INET,
-        .sin_port = htons((uint16_t)g_server.port),
-        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    (void)connect(server, (struct sockaddr *)&address, sizeof address);
+    int server = loopback_connect(g_server.port);
     struct pollfd ends[] = {{.fd = client, .events = POLLIN}, {.fd = server, .events = POLLIN}};
     ssize_t len = 1;
     while (len > 0 && poll(ends, 2, -1) > 0) {

@@ -6,11 +6,11 @@
 #include <ael/metastore_mysql.h>
 #include <ael/sys/metastore_backend.h>
 
+#include "tests/support/loopback.h"
 #include "tests/support/mariadb_server.h"
 #include "tests/support/store_calls.h"
 #include "tests/support/suite.h"
 
-#include <arpa/inet.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -225,12 +225,7 @@ static void *relay_all(void *context) {
         if (client < 0) {
             return NULL;
         }
-        struct sockaddr_in address = {
-            .sin_family = AF_INET,
-            .sin_port = htons((uint16_t)g_server.port),
-            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        (void)connect(server, (struct sockaddr *)&address, sizeof address);
+        int server = loopback_connect(g_server.port);
         relay_one(relay, client, server);
         (void)close(client);
         (void)close(server);
@@ -238,17 +233,14 @@ static void *relay_all(void *context) {
 }
 
 static struct ael_metastore *open_behind(struct relay *relay) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof address;
     char text[TEXT_BYTES];
-    relay->listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CU_ASSERT_EQUAL_FATAL(bind(relay->listening, (struct sockaddr *)&address, len), 0);
-    CU_ASSERT_EQUAL_FATAL(listen(relay->listening, 8), 0);
-    CU_ASSERT_EQUAL_FATAL(getsockname(relay->listening, (struct sockaddr *)&address, &len), 0);
+    int port = 0;
+    relay->listening = loopback_listen(8, &port);
+    CU_ASSERT_FATAL(relay->listening >= 0);
     CU_ASSERT_EQUAL_FATAL(pthread_create(&relay->thread, NULL, relay_all, relay), 0);
     (void)snprintf(
         text, sizeof text, "mysql://%s:%s@127.0.0.1:%d/%s?tls=false", MARIADB_SERVER_USER,
-        MARIADB_SERVER_PASSWORD_URL, ntohs(address.sin_port), MARIADB_SERVER_DATABASE);
+        MARIADB_SERVER_PASSWORD_URL, port, MARIADB_SERVER_DATABASE);
     return open_at(text);
 }
 
