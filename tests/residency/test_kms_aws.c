@@ -10,7 +10,7 @@
 #include "kms/key_wrap.h"
 #include "kms/kms_aws_envelope.h"
 #include "tests/support/aws_kms_server.h"
-#include "tests/support/scanned.h"
+#include "tests/support/scanned_keys.h"
 #include "tests/support/suite.h"
 #include "tools/residency/scan.h"
 
@@ -26,26 +26,9 @@ enum { PLAIN_KEYS = 3, HEDGED_KEYS = 3, KEYS = PLAIN_KEYS + HEDGED_KEYS + 1, THR
 
 /* ---- the scanned process: url key url key ---- */
 
-static uint8_t *s_planted;
-
-static bool round_trip(struct ael_kms *kms, bool plant) {
-    struct ael_secret *key = NULL;
-    struct ael_secret *back = NULL;
+static bool round_trip(struct ael_kms *kms, bool planting) {
     struct ael_buf sealed = AEL_BUF_INIT;
-    bool good = ael_secret_new_random(32, &key) == AEL_OK &&
-                ael_kms_encrypt_key(kms, NULL, key, &sealed, NULL) == AEL_OK &&
-                ael_kms_decrypt_key(kms, NULL, ael_buf_view(&sealed), &back, NULL) == AEL_OK;
-    if (good) {
-        printf("%.*s\n", (int)sealed.len, (const char *)sealed.data);
-    }
-    struct ael_secret_access access;
-    if (plant && ael_secret_access_begin(back, &access) == AEL_OK) {
-        s_planted = malloc(32);
-        memcpy(s_planted, access.bytes.data, 32);
-        good = ael_secret_access_end(&access) == AEL_OK && good;
-    }
-    ael_secret_release(key);
-    ael_secret_release(back);
+    bool good = scanned_keys_trip(kms, planting, &sealed) && scanned_keys_tell(&sealed);
     ael_buf_clear(&sealed);
     return good;
 }
@@ -71,10 +54,7 @@ static bool round_trip_of_many(struct ael_kms *kms) {
     struct ael_secret *key = NULL;
     struct ael_buf sealed = AEL_BUF_INIT;
     bool good = ael_secret_new_random(32, &key) == AEL_OK &&
-                ael_kms_encrypt_key(kms, NULL, key, &sealed, NULL) == AEL_OK;
-    if (good) {
-        printf("%.*s\n", (int)sealed.len, (const char *)sealed.data);
-    }
+                ael_kms_encrypt_key(kms, NULL, key, &sealed, NULL) == AEL_OK && scanned_keys_tell(&sealed);
     for (int i = 0; i < THREADS; i++) {
         joiners[i] = (struct joiner){kms, ael_buf_view(&sealed), false};
         good = pthread_create(&threads[i], NULL, decrypt_too, &joiners[i]) == 0 && good;
@@ -112,9 +92,8 @@ static int be_scanned(char **words) {
     good = good && scanned_stand_still("open") && round_trip(kms, true) && scanned_stand_still("planted");
     ael_kms_release(kms);
     ael_kms_release(hedged);
-    memset(s_planted == NULL ? (uint8_t[32]){0} : s_planted, 0, 32);
+    scanned_keys_forget_planted();
     good = good && scanned_stand_still("closed");
-    free(s_planted);
     return good ? 0 : 1;
 }
 

@@ -10,7 +10,7 @@
 #include "kms/kms_gcp_account.h"
 #include "net/crc32c.h"
 #include "tests/support/gcp_stub.h"
-#include "tests/support/scanned.h"
+#include "tests/support/scanned_keys.h"
 #include "tests/support/suite.h"
 #include "tools/residency/scan.h"
 
@@ -24,7 +24,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { WORDS = 4, KEYS_EACH = 3, LABELS_MAX = 128, LINE_BYTES = 2048, NUMBER_BYTES = 512 };
+enum { WORDS = 4, KEYS_EACH = 3, LINE_BYTES = 2048, NUMBER_BYTES = 512 };
 
 /* ---- the scanned process: endpoint ca-file metadata-host credentials-file ---- */
 
@@ -41,31 +41,9 @@ static bool make(char **words, enum ael_kms_gcp_auth auth, struct ael_kms **kms)
     return ael_kms_gcp_new(&options, kms, NULL) == AEL_OK;
 }
 
-static uint8_t *s_planted_key;
-
-static bool plant(struct ael_secret *key) {
-    struct ael_secret_access access;
-    if (ael_secret_access_begin(key, &access) != AEL_OK) {
-        return false;
-    }
-    s_planted_key = malloc(32);
-    memcpy(s_planted_key, access.bytes.data, 32);
-    return ael_secret_access_end(&access) == AEL_OK;
-}
-
 static bool round_trip(struct ael_kms *kms, bool planting) {
-    struct ael_secret *key = NULL;
-    struct ael_secret *back = NULL;
     struct ael_buf sealed = AEL_BUF_INIT;
-    bool good = ael_secret_new_random(32, &key) == AEL_OK &&
-                ael_kms_encrypt_key(kms, NULL, key, &sealed, NULL) == AEL_OK &&
-                ael_kms_decrypt_key(kms, NULL, ael_buf_view(&sealed), &back, NULL) == AEL_OK;
-    if (good) {
-        printf("%.*s\n", (int)sealed.len, (const char *)sealed.data);
-    }
-    good = good && (!planting || plant(back));
-    ael_secret_release(key);
-    ael_secret_release(back);
+    bool good = scanned_keys_trip(kms, planting, &sealed) && scanned_keys_tell(&sealed);
     ael_buf_clear(&sealed);
     return good;
 }
@@ -128,7 +106,7 @@ static int be_scanned(char **words) {
            round_trip(kms[0], true) && scanned_stand_still("plant") && plant_others(words[3]) &&
            scanned_stand_still("planted");
     ael_kms_release(kms[0]);
-    free(s_planted_key);
+    scanned_keys_forget_planted();
     return good ? 0 : 1;
 }
 
@@ -141,7 +119,6 @@ struct looking {
     size_t keys;
     size_t others;
     char checksum[64]; /* of the last key, as an answer has it */
-    size_t hits[LABELS_MAX];
 };
 
 static bool add(struct looking *looking, const char *label, const void *bytes, size_t len) {
@@ -223,14 +200,10 @@ static bool add_checksum(struct looking *looking, struct ael_bytes key) {
 
 /* The key that it encrypted is looked for from now on. */
 static bool look_for(struct looking *looking, const char *sealed) {
-    struct ael_secret *key = NULL;
-    struct ael_secret_access access;
-    bool good = ael_kms_decrypt_key(looking->kms, NULL, ael_bytes_from_text(sealed), &key, NULL) == AEL_OK &&
-                ael_secret_access_begin(key, &access) == AEL_OK;
-    good = good && residency_add_key(&looking->process.needles, "key", access.bytes.data) &&
-           add_checksum(looking, access.bytes);
-    good = good && ael_secret_access_end(&access) == AEL_OK;
-    ael_secret_release(key);
+    uint8_t key[32];
+    bool good = scanned_keys_open(looking->kms, ael_bytes_from_text(sealed), key) &&
+                residency_add_key(&looking->process.needles, "key", key) &&
+                add_checksum(looking, (struct ael_bytes){key, sizeof key});
     looking->keys += good ? 1 : 0;
     return good;
 }
@@ -264,23 +237,15 @@ static bool add_token(struct looking *looking) {
 
 /* Reads what it encrypted, until it stands still at this place. */
 static bool reach(struct looking *looking, const char *place) {
-    static char lines[8][LINE_BYTES];
+    static struct scanned_keys_told told;
     char token[sizeof looking->stub.token];
-    size_t count = 0;
-    while (count < 8 && fgets(lines[count], sizeof lines[count], looking->process.from) != NULL) {
-        lines[count][strcspn(lines[count], "\n")] = '\0';
-        if (strncmp(lines[count], "gcp-kms:", 8) != 0) {
-            break;
-        }
-        count++;
-    }
-    if (count == 8 || strcmp(lines[count], place) != 0) {
+    if (!scanned_keys_reach(&looking->process, place, "gcp-kms:", &told)) {
         return false;
     }
-    bool good = count == 0 || add_token(looking);
+    bool good = told.count == 0 || add_token(looking);
     memcpy(token, looking->stub.token, sizeof token);
-    for (size_t i = 0; good && i < count; i++) {
-        good = look_for(looking, lines[i]);
+    for (size_t i = 0; good && i < told.count; i++) {
+        good = look_for(looking, told.lines[i]);
     }
     memcpy(looking->stub.token, token, sizeof token); /* the process' is good again, not the parent's */
     http_server_sync();
@@ -295,36 +260,12 @@ static size_t scan(struct looking *looking) {
     return result.hits[RESIDENCY_OUTSIDE];
 }
 
-static void count_hit(void *context, const struct residency_hit *hit) {
-    struct looking *looking = context;
-    if (hit->place == RESIDENCY_OUTSIDE && hit->needle->secret < LABELS_MAX) {
-        looking->hits[hit->needle->secret]++;
-    }
-}
-
-/* Each kind of secret is found where it was planted. */
-static void expect_planted(struct looking *looking) {
+static void test_kms_gcp__leaves_no_secret_outside_protected_memory(void) {
+    static const char *const k_places[] = {"made", "signed", "open", "open", "closed"};
     static const char *const k_planted[] = {
         "key", "PEM", "d", "p", "q", "d mod p-1", "d mod q-1", "1/q mod p", "token", "signature", "checksum"};
-    struct residency_result result;
-    CU_ASSERT_FATAL(
-        residency_scan_process(looking->process.pid, &looking->process.needles, count_hit, looking, &result));
-    for (size_t i = 0; i < sizeof k_planted / sizeof k_planted[0]; i++) {
-        size_t found = 0;
-        for (size_t j = 0; j < looking->process.needles.secrets && j < LABELS_MAX; j++) {
-            found += strcmp(looking->process.needles.labels[j], k_planted[i]) == 0 ? looking->hits[j] : 0;
-        }
-        CU_ASSERT_NOT_EQUAL(found, 0);
-        if (found == 0) {
-            printf("\n    not found where it was planted: %s", k_planted[i]);
-        }
-    }
-}
-
-static void test_kms_gcp__leaves_no_secret_outside_protected_memory(void) {
     static struct looking looking;
     CU_ASSERT_FATAL(start(&looking));
-    static const char *const k_places[] = {"made", "signed", "open", "open", "closed"};
     for (size_t i = 0; i < sizeof k_places / sizeof k_places[0]; i++) {
         CU_ASSERT_FATAL(reach(&looking, k_places[i]));
         CU_ASSERT_EQUAL(scan(&looking), 0);
@@ -337,7 +278,7 @@ static void test_kms_gcp__leaves_no_secret_outside_protected_memory(void) {
     scanned_go_on(&looking.process, looking.stub.signature);
     scanned_go_on(&looking.process, looking.checksum);
     CU_ASSERT_FATAL(reach(&looking, "planted"));
-    expect_planted(&looking);
+    scanned_expect_planted(&looking.process, k_planted, sizeof k_planted / sizeof k_planted[0]);
     scanned_go_on(&looking.process, "on");
     scanned_end(&looking.process);
     ael_kms_release(looking.kms);

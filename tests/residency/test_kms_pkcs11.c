@@ -8,7 +8,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "tests/support/softhsm_token.h"
-#include "tests/support/scanned.h"
+#include "tests/support/scanned_keys.h"
 #include "tests/support/suite.h"
 #include "tools/residency/scan.h"
 
@@ -27,33 +27,13 @@ static char s_pin[33];
 
 /* ---- the scanned process: module file-of-pin helper|inside ---- */
 
-static uint8_t *volatile s_planted;
-
-static bool plant(struct ael_secret *key) {
-    struct ael_secret_access access;
-    if (ael_secret_access_begin(key, &access) != AEL_OK) {
-        return false;
-    }
-    uint8_t *planted = malloc(32);
-    memcpy(planted, access.bytes.data, 32);
-    s_planted = planted;
-    return ael_secret_access_end(&access) == AEL_OK;
-}
-
 static bool round_trip(struct ael_kms *kms, bool planting) {
-    struct ael_secret *key = NULL;
-    struct ael_secret *back = NULL;
     struct ael_buf sealed = AEL_BUF_INIT;
-    bool good = ael_secret_new_random(32, &key) == AEL_OK &&
-                ael_kms_encrypt_key(kms, NULL, key, &sealed, NULL) == AEL_OK &&
-                ael_kms_decrypt_key(kms, NULL, ael_buf_view(&sealed), &back, NULL) == AEL_OK;
+    bool good = scanned_keys_trip(kms, planting, &sealed);
     for (size_t i = 0; good && i < sealed.len; i++) {
         printf("%02x", sealed.data[i]);
     }
     printf("\n");
-    good = good && (!planting || plant(back));
-    ael_secret_release(key);
-    ael_secret_release(back);
     ael_buf_clear(&sealed);
     return good;
 }
@@ -74,7 +54,7 @@ static int be_scanned(char **words) {
     }
     good = good && scanned_stand_still("open") && round_trip(kms, true) && scanned_stand_still("planted");
     ael_kms_release(kms);
-    free(s_planted);
+    scanned_keys_forget_planted();
     return good ? 0 : 1;
 }
 
@@ -125,16 +105,10 @@ static bool start(struct looking *looking, const char *where, bool strange) {
            residency_add_bytes(&looking->process.needles, "PIN", (const uint8_t *)s_pin, strlen(s_pin));
 }
 
-static bool add_key(struct looking *looking, uint8_t sealed[static BLOB]) {
-    struct ael_secret *key = NULL;
-    struct ael_secret_access access;
-    bool good =
-        ael_kms_decrypt_key(looking->kms, NULL, (struct ael_bytes){sealed, BLOB}, &key, NULL) == AEL_OK &&
-        ael_secret_access_begin(key, &access) == AEL_OK;
-    good = good && residency_add_key(&looking->process.needles, "key", access.bytes.data);
-    good = good && ael_secret_access_end(&access) == AEL_OK;
-    ael_secret_release(key);
-    return good;
+static bool add_key(struct looking *looking, const uint8_t sealed[static BLOB]) {
+    uint8_t key[32];
+    return scanned_keys_open(looking->kms, (struct ael_bytes){sealed, BLOB}, key) &&
+           residency_add_key(&looking->process.needles, "key", key);
 }
 
 static bool add_strange_key(struct looking *looking, uint8_t sealed[static BLOB]) {

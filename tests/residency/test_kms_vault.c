@@ -6,7 +6,7 @@
  * from Vault, which tells the parent which came. It tells what it encrypted; the parent decrypts that and looks.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "tests/support/scanned.h"
+#include "tests/support/scanned_keys.h"
 #include "tests/support/suite.h"
 #include "tests/support/vault_server.h"
 #include "tools/residency/scan.h"
@@ -21,35 +21,21 @@ enum { WORDS = 5, KEYS_EACH = 3 };
 
 /* ---- the scanned process: url ca role-id file-of-secret-id file-of-jwt ---- */
 
-static uint8_t *s_planted;
-
-static bool plant(struct ael_secret *key) {
-    struct ael_secret_access access;
-    if (ael_secret_access_begin(key, &access) != AEL_OK) {
-        return false;
-    }
-    s_planted = malloc(32);
-    memcpy(s_planted, access.bytes.data, 32);
-    return ael_secret_access_end(&access) == AEL_OK;
+static bool moves(struct ael_kms *kms, const struct ael_buf *sealed) {
+    struct ael_secret *back = NULL;
+    struct ael_buf moved = AEL_BUF_INIT;
+    bool good = ael_kms_vault_rewrap(kms, NULL, ael_buf_view(sealed), &moved, NULL) == AEL_OK &&
+                ael_kms_decrypt_key(kms, NULL, ael_buf_view(&moved), &back, NULL) == AEL_OK;
+    ael_secret_release(back);
+    ael_buf_clear(&moved);
+    return good;
 }
 
 static bool round_trip(struct ael_kms *kms, bool planting) {
-    struct ael_secret *key = NULL;
-    struct ael_secret *back = NULL;
     struct ael_buf sealed = AEL_BUF_INIT;
-    struct ael_buf moved = AEL_BUF_INIT;
-    bool good = ael_secret_new_random(32, &key) == AEL_OK &&
-                ael_kms_encrypt_key(kms, NULL, key, &sealed, NULL) == AEL_OK &&
-                ael_kms_vault_rewrap(kms, NULL, ael_buf_view(&sealed), &moved, NULL) == AEL_OK &&
-                ael_kms_decrypt_key(kms, NULL, ael_buf_view(&moved), &back, NULL) == AEL_OK;
-    if (good) {
-        printf("%.*s\n", (int)sealed.len, (const char *)sealed.data);
-    }
-    good = good && (!planting || plant(back));
-    ael_secret_release(key);
-    ael_secret_release(back);
+    bool good = scanned_keys_trip(kms, planting, &sealed) && scanned_keys_tell(&sealed) &&
+                moves(kms, &sealed);
     ael_buf_clear(&sealed);
-    ael_buf_clear(&moved);
     return good;
 }
 
@@ -77,9 +63,8 @@ static int be_scanned(char **words) {
     good = good && round_trip(kms[1], true) && scanned_stand_still("planted");
     ael_kms_release(kms[0]);
     ael_kms_release(kms[1]);
-    memset(s_planted == NULL ? (uint8_t[32]){0} : s_planted, 0, 32);
+    scanned_keys_forget_planted();
     good = good && scanned_stand_still("closed");
-    free(s_planted);
     return good ? 0 : 1;
 }
 
@@ -117,36 +102,24 @@ static bool start(struct looking *looking) {
 
 /* The key that it encrypted is looked for from now on. */
 static bool look_for(struct looking *looking, const char *sealed) {
-    struct ael_secret *key = NULL;
-    struct ael_secret_access access;
-    bool good = ael_kms_decrypt_key(looking->kms, NULL, ael_bytes_from_text(sealed), &key, NULL) == AEL_OK &&
-                ael_secret_access_begin(key, &access) == AEL_OK;
-    good = good && residency_add_key(&looking->process.needles, "key", access.bytes.data);
-    good = good && ael_secret_access_end(&access) == AEL_OK;
-    ael_secret_release(key);
+    uint8_t key[32];
+    bool good = scanned_keys_open(looking->kms, ael_bytes_from_text(sealed), key) &&
+                residency_add_key(&looking->process.needles, "key", key);
     looking->keys += good ? 1 : 0;
     return good;
 }
 
 /* Reads what it encrypted, until it stands still at this place. */
 static bool reach(struct looking *looking, const char *place) {
-    static char lines[8][512];
+    static struct scanned_keys_told told;
     char token[1024];
-    size_t count = 0;
-    while (count < 8 && fgets(lines[count], sizeof lines[count], looking->process.from) != NULL) {
-        lines[count][strcspn(lines[count], "\n")] = '\0';
-        if (strncmp(lines[count], "vault:", 6) != 0) {
-            break;
-        }
-        count++;
-    }
-    if (count == 8 || strcmp(lines[count], place) != 0) {
+    if (!scanned_keys_reach(&looking->process, place, "vault:", &told)) {
         return false;
     }
     vault_server_last_token(token); /* before the parent's own requests */
-    bool good = count == 0 || (strlen(token) > 20 && add_text(looking, "token", token));
-    for (size_t i = 0; good && i < count; i++) {
-        good = look_for(looking, lines[i]);
+    bool good = told.count == 0 || (strlen(token) > 20 && add_text(looking, "token", token));
+    for (size_t i = 0; good && i < told.count; i++) {
+        good = look_for(looking, told.lines[i]);
     }
     return good;
 }

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <spawn.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -67,6 +68,33 @@ struct residency_result scanned_look(struct scanned *scanned, bool print) {
     CU_ASSERT_FATAL(residency_scan_process(
         scanned->pid, &scanned->needles, print ? print_hit : NULL, &scanned->needles, &result));
     return result;
+}
+
+enum { SECRETS_MAX = 128 };
+
+static void count_hit(void *context, const struct residency_hit *hit) {
+    size_t *hits = context;
+    if (hit->place == RESIDENCY_OUTSIDE && hit->needle->secret < SECRETS_MAX) {
+        hits[hit->needle->secret]++;
+    }
+}
+
+/* see tests/support/scanned.h */
+void scanned_expect_planted(struct scanned *scanned, const char *const labels[], size_t count) {
+    struct residency_needles *needles = &scanned->needles;
+    struct residency_result result;
+    size_t hits[SECRETS_MAX] = {0};
+    CU_ASSERT_FATAL(residency_scan_process(scanned->pid, needles, count_hit, hits, &result));
+    for (size_t i = 0; i < count; i++) {
+        size_t found = 0;
+        for (size_t j = 0; j < needles->secrets && j < SECRETS_MAX; j++) {
+            found += strcmp(needles->labels[j], labels[i]) == 0 ? hits[j] : 0;
+        }
+        CU_ASSERT_NOT_EQUAL(found, 0);
+        if (found == 0) {
+            printf("\n    not found where it was planted: %s", labels[i]);
+        }
+    }
 }
 
 /* see tests/support/scanned.h */

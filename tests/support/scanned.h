@@ -42,6 +42,9 @@ void scanned_go_on(const struct scanned *scanned, const char *word);
 /* Looks; what lies outside protected memory is printed on demand. */
 struct residency_result scanned_look(struct scanned *scanned, bool print);
 
+/* Looks again: what was planted under each of these labels must be found outside protected memory. */
+void scanned_expect_planted(struct scanned *scanned, const char *const labels[], size_t count);
+
 /* Waits for its end, which must be a good one, and clears the needles. */
 void scanned_end(struct scanned *scanned);
 
