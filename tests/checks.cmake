@@ -14,34 +14,27 @@ if(AEL_PYTHON AND TARGET encrypt_decrypt AND TARGET ael_sqlite_shared AND NOT AE
   add_test(NAME integration.examples
     COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_examples.sh $<TARGET_FILE_DIR:encrypt_decrypt>)
   set_tests_properties(integration.examples PROPERTIES LABELS integration TIMEOUT ${AEL_TEST_TIMEOUT})
-  if(TARGET ael_kms_aws_shared)
-    add_test(NAME integration.examples_kms_aws
-      COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_examples_kms_aws.sh $<TARGET_FILE_DIR:encrypt_decrypt>)
-    set_tests_properties(integration.examples_kms_aws PROPERTIES LABELS integration TIMEOUT ${AEL_TEST_TIMEOUT})
-  endif()
-  if(TARGET ael_kms_gcp_shared)
-    add_executable(gcp_stub support/gcp/server.c)
-    ael_test_flags(gcp_stub static)
-    target_link_libraries(gcp_stub PRIVATE test_support_static)
-    add_test(NAME integration.examples_kms_gcp
-      COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_examples_kms_gcp.sh $<TARGET_FILE_DIR:encrypt_decrypt>
-        $<TARGET_FILE:gcp_stub>)
-    set_tests_properties(integration.examples_kms_gcp PROPERTIES LABELS integration TIMEOUT ${AEL_TEST_TIMEOUT})
-  endif()
-  if(TARGET ael_kms_azure_shared)
-    add_executable(azure_stub support/azure/server.c)
-    ael_test_flags(azure_stub static)
-    target_link_libraries(azure_stub PRIVATE test_support_static)
-    add_test(NAME integration.examples_kms_azure
-      COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_examples_kms_azure.sh $<TARGET_FILE_DIR:encrypt_decrypt>
-        $<TARGET_FILE:azure_stub>)
-    set_tests_properties(integration.examples_kms_azure PROPERTIES LABELS integration TIMEOUT ${AEL_TEST_TIMEOUT})
-  endif()
-  if(TARGET ael_vault_shared)
-    add_test(NAME integration.examples_kms_vault
-      COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_examples_kms_vault.sh $<TARGET_FILE_DIR:encrypt_decrypt>)
-    set_tests_properties(integration.examples_kms_vault PROPERTIES LABELS integration TIMEOUT ${AEL_TEST_TIMEOUT}
-      FIXTURES_REQUIRED vault)
+  # ael_examples_kms(<name> <its library>): where tests/support has a program that is the suites' stub, over that.
+  function(ael_examples_kms name library)
+    if(NOT TARGET ${library})
+      return()
+    endif()
+    set(command ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_examples_kms_${name}.sh $<TARGET_FILE_DIR:encrypt_decrypt>)
+    if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/support/${name}/server.c)
+      add_executable(${name}_stub support/${name}/server.c)
+      ael_test_flags(${name}_stub static)
+      target_link_libraries(${name}_stub PRIVATE test_support_static)
+      list(APPEND command $<TARGET_FILE:${name}_stub>)
+    endif()
+    add_test(NAME integration.examples_kms_${name} COMMAND ${command})
+    set_tests_properties(integration.examples_kms_${name} PROPERTIES LABELS integration TIMEOUT ${AEL_TEST_TIMEOUT})
+  endfunction()
+  ael_examples_kms(aws ael_kms_aws_shared)
+  ael_examples_kms(gcp ael_kms_gcp_shared)
+  ael_examples_kms(azure ael_kms_azure_shared)
+  ael_examples_kms(vault ael_vault_shared)
+  if(TEST integration.examples_kms_vault)
+    set_tests_properties(integration.examples_kms_vault PROPERTIES FIXTURES_REQUIRED vault)
   endif()
 endif()
 

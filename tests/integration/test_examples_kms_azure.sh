@@ -7,65 +7,38 @@ set -uo pipefail
 
 bin=${1:?usage: test_examples_kms_azure.sh <folder of the built examples> <stub>}
 stub=${2:?usage: test_examples_kms_azure.sh <folder of the built examples> <stub>}
-support=$(cd "$(dirname "$0")/../support" && pwd)
-here=$(mktemp -d "${TMPDIR:-/tmp}/ael-examples.XXXXXX") || exit 1
-trap 'rm -rf "$here"' EXIT
-cd "$here" || exit 1
-. "$support/expect.sh"
+. "$(dirname "$0")/../support/examples.sh"
 
-declare -A told
-coproc SERVER { exec "$stub"; }
-while read -r name value <&"${SERVER[0]}"; do
-    told[$name]=$value
-    [ "$name" != ready ] || break
-done
-[ -n "${told[ready]:-}" ] || { echo "FAILED: the stub does not start" >&2; exit 1; }
-
-# tell <what> <line> <the answer>
-tell() {
-    local line
-    echo "$2" >&"${SERVER[1]}"
-    read -r line <&"${SERVER[0]}"
-    check "$1: \"$line\" instead of \"$3\"" [ "$line" = "$3" ]
-}
-
+serve "the stub does not start" "$stub"
 unset IDENTITY_ENDPOINT IDENTITY_HEADER AZURE_TENANT_ID AZURE_CLIENT_ID AZURE_CLIENT_SECRET AZURE_FEDERATED_TOKEN_FILE
 export AZURE_POD_IDENTITY_AUTHORITY_HOST=${told[url]} AZURE_AUTHORITY_HOST=${told[url]}
 client=(env AZURE_TENANT_ID="${told[tenant]}" AZURE_CLIENT_ID="${told[client]}" AZURE_CLIENT_SECRET="${told[secret]}")
 resource=@https://vault.azure.net
 kms=azure:${told[url]}/orders$resource
-ids=(--service s --product p --partition i --metastore sqlite:keys.db)
 
 expect 0 "a key" "$bin/performance_tuning" --json --kms "$kms" --metastore sqlite:tuning.db --operations 64
 says "a key" '"kms":"azure"' out
 says "a key" '"kms_calls":{"encrypt":1,' out
 expect 0 "the key is read" "${client[@]}" "$bin/performance_tuning" --json --kms "$kms" --metastore sqlite:tuning.db --operations 64
 says "the key is read" '"kms_calls":{"encrypt":0,"decrypt":1}' out
-tell "one token each" count "1 1 1 1"
+answers "one token each" count "1 1 1 1"
 
 echo secret >plain
-expect 0 "encrypt_decrypt" "$bin/encrypt_decrypt" "${ids[@]}" --kms "$kms" encrypt <plain
+expect 0 "encrypt_decrypt" crypt keys.db "$kms" encrypt <plain
 mv out record.json
-tell "a new version" rotate rotated
-expect 0 "read after it was rotated" "$bin/encrypt_decrypt" "${ids[@]}" --kms "$kms" decrypt <record.json
+answers "a new version" rotate rotated
+expect 0 "read after it was rotated" crypt keys.db "$kms" decrypt <record.json
 check "read after it was rotated" cmp -s plain out
 
 new=azure:${told[url]}/keys/orders/${told[new]}$resource
-expect 0 "moved to the new version" "$bin/move_master_key" --metastore sqlite:keys.db --from "$kms" --to "$new"
+expect 0 "moved to the new version" moves "$kms" "$new"
 says "moved to the new version" "moved 1, already 0, gone 0, failed 0 of 1" out
-expect 0 "moved already" "$bin/move_master_key" --metastore sqlite:keys.db --from "$kms" --to "$new"
+expect 0 "moved already" moves "$kms" "$new"
 says "moved already" "moved 0, already 1, gone 0, failed 0 of 1" out
-expect 0 "read under the new version" "$bin/encrypt_decrypt" "${ids[@]}" --kms "$new" decrypt <record.json
+expect 0 "read under the new version" crypt keys.db "$new" decrypt <record.json
 check "read under the new version" cmp -s plain out
 
-head -c 32 /dev/urandom >master.key
-chmod 600 master.key
-expect 0 "moved away" "$bin/move_master_key" --metastore sqlite:keys.db --from "$kms" --to static:master.key
-says "moved away" "moved 1, already 0, gone 0, failed 0 of 1" out
-expect 0 "moved back" "$bin/move_master_key" --metastore sqlite:keys.db --from static:master.key --to "$kms"
-says "moved back" "moved 1, already 0, gone 0, failed 0 of 1" out
-expect 0 "read again" "$bin/encrypt_decrypt" "${ids[@]}" --kms "$kms" decrypt <record.json
-check "read again" cmp -s plain out
+moves_away_and_back "$kms"
 
 expect 11 "no key" "$bin/performance_tuning" --kms "azure:${told[url]}"
 says "no key" "key is a name" err
@@ -86,6 +59,5 @@ for program in performance_tuning encrypt_decrypt move_master_key; do
     says "$program --help" azure: out
 done
 
-eval "exec ${SERVER[1]}>&-" # its standard input: it ends
-wait
+end_server
 end_checks test_examples_kms_azure

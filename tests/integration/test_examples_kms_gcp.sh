@@ -7,32 +7,12 @@ set -uo pipefail
 
 bin=${1:?usage: test_examples_kms_gcp.sh <folder of the built examples> <stub>}
 stub=${2:?usage: test_examples_kms_gcp.sh <folder of the built examples> <stub>}
-support=$(cd "$(dirname "$0")/../support" && pwd)
-here=$(mktemp -d "${TMPDIR:-/tmp}/ael-examples.XXXXXX") || exit 1
-trap 'rm -rf "$here"' EXIT
-cd "$here" || exit 1
-. "$support/expect.sh"
+. "$(dirname "$0")/../support/examples.sh"
 
-declare -A told
-coproc SERVER { exec "$stub"; }
-while read -r name value <&"${SERVER[0]}"; do
-    told[$name]=$value
-    [ "$name" != ready ] || break
-done
-[ -n "${told[ready]:-}" ] || { echo "FAILED: the stub does not start" >&2; exit 1; }
-
-# counts <what> <encrypts decrypts metadata assertions>
-counts() {
-    local line
-    echo count >&"${SERVER[1]}"
-    read -r line <&"${SERVER[0]}"
-    check "$1: \"$line\" instead of \"$2\"" [ "$line" = "$2" ]
-}
-
+serve "the stub does not start" "$stub"
 unset GOOGLE_APPLICATION_CREDENTIALS
 export GCE_METADATA_HOST=${told[metadata_host]}
 kms=gcp:${told[key]}@${told[url]}
-ids=(--service s --product p --partition i --metastore sqlite:keys.db)
 
 expect 0 "a key" "$bin/performance_tuning" --json --kms "$kms" --metastore sqlite:tuning.db --operations 64
 says "a key" '"kms":"gcp"' out
@@ -40,24 +20,15 @@ says "a key" '"kms_calls":{"encrypt":1,' out
 expect 0 "the key is read" env GOOGLE_APPLICATION_CREDENTIALS="${told[file]}" \
     "$bin/performance_tuning" --json --kms "$kms" --metastore sqlite:tuning.db --operations 64
 says "the key is read" '"kms_calls":{"encrypt":0,"decrypt":1}' out
-counts "one token each" "1 1 1 1"
+answers "one token each" count "1 1 1 1"
 
 echo secret >plain
-expect 0 "encrypt_decrypt" "$bin/encrypt_decrypt" "${ids[@]}" --kms "$kms" encrypt <plain
+expect 0 "encrypt_decrypt" crypt keys.db "$kms" encrypt <plain
 mv out record.json
-expect 0 "encrypt_decrypt back" "$bin/encrypt_decrypt" "${ids[@]}" --kms "$kms" decrypt <record.json
+expect 0 "encrypt_decrypt back" crypt keys.db "$kms" decrypt <record.json
 check "encrypt_decrypt back" cmp -s plain out
 
-head -c 32 /dev/urandom >master.key
-chmod 600 master.key
-expect 0 "moved away" "$bin/move_master_key" --metastore sqlite:keys.db --from "$kms" --to static:master.key
-says "moved away" "moved 1, already 0, gone 0, failed 0 of 1" out
-expect 0 "read where it was moved" "$bin/encrypt_decrypt" "${ids[@]}" --kms static:master.key decrypt <record.json
-check "read where it was moved" cmp -s plain out
-expect 0 "moved back" "$bin/move_master_key" --metastore sqlite:keys.db --from static:master.key --to "$kms"
-says "moved back" "moved 1, already 0, gone 0, failed 0 of 1" out
-expect 0 "read again" "$bin/encrypt_decrypt" "${ids[@]}" --kms "$kms" decrypt <record.json
-check "read again" cmp -s plain out
+moves_away_and_back "$kms"
 
 expect 11 "a version" "$bin/performance_tuning" --kms "gcp:${told[key]}/cryptoKeyVersions/1@${told[url]}"
 says "a version" "without a version" err
@@ -78,6 +49,5 @@ for program in performance_tuning encrypt_decrypt move_master_key; do
     done
 done
 
-eval "exec ${SERVER[1]}>&-" # its standard input: it ends
-wait
+end_server
 end_checks test_examples_kms_gcp

@@ -6,22 +6,9 @@
 set -uo pipefail
 
 bin=${1:?usage: test_examples_kms_vault.sh <folder of the built examples>}
-support=$(cd "$(dirname "$0")/../support" && pwd)
-here=$(mktemp -d "${TMPDIR:-/tmp}/ael-examples.XXXXXX") || exit 1
-trap 'rm -rf "$here"' EXIT
-cd "$here" || exit 1
-. "$support/expect.sh"
+. "$(dirname "$0")/../support/examples.sh"
 
-declare -A told
-coproc SERVER { exec "$support/vault/engine" start "$here"; }
-while read -r name value <&"${SERVER[0]}"; do
-    told[$name]=$value
-    [ "$name" != ready ] || break
-done
-if [ -z "${told[ready]:-}" ]; then
-    echo "FAILED: Vault does not start: is it built (tests/support/vault/engine install)?" >&2
-    exit 1
-fi
+serve "Vault does not start: is it built (tests/support/vault/engine install)?" "$support/vault/engine" start "$here"
 unset VAULT_NAMESPACE VAULT_CAPATH
 export VAULT_ADDR=${told[url]} VAULT_TOKEN=${told[root]} VAULT_CACERT=$here/ca.pem
 
@@ -36,15 +23,12 @@ says "another mount" "check the mount" err
 expect 11 "no key" "$bin/performance_tuning" --kms vault:
 says "no key" "vault:KEY" err
 echo secret >plain
-expect 0 "encrypt_decrypt" "$bin/encrypt_decrypt" --service s --product p --partition i --metastore sqlite:keys.db \
-    --kms vault:asherah encrypt <plain
+expect 0 "encrypt_decrypt" crypt keys.db vault:asherah encrypt <plain
 mv out record.json
-expect 0 "encrypt_decrypt back" "$bin/encrypt_decrypt" --service s --product p --partition i --metastore sqlite:keys.db \
-    --kms vault:asherah decrypt <record.json
+expect 0 "encrypt_decrypt back" crypt keys.db vault:asherah decrypt <record.json
 says "encrypt_decrypt back" secret out
 VAULT_TOKEN=hvs.nobodys expect 14 "a token of nobody's" "$bin/performance_tuning" --kms vault:asherah
 says "a token of nobody's" "token" err
 
-eval "exec ${SERVER[1]}>&-" # its standard input: it ends
-wait
+end_server
 end_checks test_examples_kms_vault
