@@ -16,6 +16,7 @@
 
 #include "tests/support/child.h"
 #include "tests/support/dynamodb_server.h"
+#include "tests/support/service_record.h"
 #include "tests/support/soak.h"
 #include "tests/support/suite.h"
 
@@ -31,8 +32,6 @@ enum {
     PARTITIONS = 5,
     RECORDS = 40,
     RACERS = 16,
-    TEXT_BYTES = 64,
-    RECORD_BYTES = 2048
 };
 
 static struct dynamodb_server g_servers[REGIONS];
@@ -94,47 +93,9 @@ static void service_end(struct service *service) {
 
 /* ---- records ---- */
 
-struct record {
-    char partition[16];
-    char text[TEXT_BYTES];
-    uint8_t json[RECORD_BYTES];
-    size_t len;
-};
-
-static enum ael_status
-encrypt(const struct service *service, struct record *record, const struct ael_call *call) {
-    struct ael_session *session = NULL;
-    struct ael_buf json;
-    ael_buf_init_fixed(&json, record->json, sizeof record->json);
-    enum ael_status status = ael_session_acquire(service->factory, record->partition, &session, NULL);
-    if (status == AEL_OK) {
-        status = ael_session_encrypt_json(session, ael_bytes_from_text(record->text), &json, call, NULL);
-    }
-    record->len = status == AEL_OK ? json.len : 0;
-    ael_session_release(session);
-    return status;
-}
-
-static enum ael_status decrypt(const struct service *service, const struct record *record) {
-    struct ael_session *session = NULL;
-    struct ael_buf plain = AEL_BUF_INIT;
-    const struct ael_bytes json = {record->json, record->len};
-    enum ael_status status = ael_session_acquire(service->factory, record->partition, &session, NULL);
-    if (status == AEL_OK) {
-        status = ael_session_decrypt_json(session, json, &plain, NULL, NULL);
-    }
-    if (status == AEL_OK &&
-        (plain.len != strlen(record->text) || memcmp(plain.data, record->text, plain.len) != 0)) {
-        status = AEL_E_STATE;
-    }
-    ael_buf_clear(&plain);
-    ael_session_release(session);
-    return status;
-}
-
 struct writer {
     const struct service *service;
-    struct record records[RECORDS];
+    struct service_record records[RECORDS];
     unsigned number;
     unsigned failed;
     pthread_t thread;
@@ -143,12 +104,13 @@ struct writer {
 static void *write_records(void *argument) {
     struct writer *writer = argument;
     for (unsigned i = 0; i < RECORDS; i++) {
-        struct record *record = &writer->records[i];
+        struct service_record *record = &writer->records[i];
         (void)snprintf(record->partition, sizeof record->partition, "p%u", i % PARTITIONS);
         (void)snprintf(
             record->text, sizeof record->text, "payload %u of writer %u in %s", i, writer->number,
             k_regions[writer->service->region]);
-        writer->failed += encrypt(writer->service, record, NULL) == AEL_OK ? 0 : 1;
+        enum ael_status status = service_record_encrypt(writer->service->factory, record, NULL, NULL);
+        writer->failed += status == AEL_OK ? 0 : 1;
     }
     return NULL;
 }
@@ -179,7 +141,8 @@ unreadable(int region, const char *table, bool no_suffix, const struct writer *w
     unsigned lost = 0;
     CU_ASSERT_TRUE_FATAL(service_begin(&fresh, region, table, no_suffix));
     for (unsigned i = 0; i < count * RECORDS; i++) {
-        lost += decrypt(&fresh, &writers[i / RECORDS].records[i % RECORDS]) == AEL_OK ? 0 : 1;
+        const struct service_record *record = &writers[i / RECORDS].records[i % RECORDS];
+        lost += service_record_decrypt(fresh.factory, record) == AEL_OK ? 0 : 1;
     }
     service_end(&fresh);
     return lost;
@@ -262,7 +225,7 @@ static void test_dynamodb_regions__write_at_once_and_read_across(void) {
     CU_ASSERT_EQUAL(join_writers(g_writers, THREADS * REGIONS), 0);
     CU_ASSERT_EQUAL(rows_of(&services[0]), PARTITIONS + 1);
     /* A record of the other region is not there yet, and no key is made for it. */
-    CU_ASSERT_NOT_EQUAL(decrypt(&services[0], &g_writers[1].records[0]), AEL_OK);
+    CU_ASSERT_NOT_EQUAL(service_record_decrypt(services[0].factory, &g_writers[1].records[0]), AEL_OK);
     for (int i = 0; i < REGIONS; i++) {
         struct replication there = replicate(&services[i], &services[1 - i]);
         CU_ASSERT_TRUE(there.carried > 0);
@@ -292,7 +255,7 @@ static void test_dynamodb_regions__lose_records_without_a_suffix(void) {
 
 static void test_dynamodb_regions__go_on_when_one_is_lost_and_heals(void) {
     struct service services[REGIONS];
-    struct record fresh = {.partition = "fresh", .text = "of a new partition"};
+    struct service_record fresh = {.partition = "fresh", .text = "of a new partition"};
     struct ael_call call = AEL_CALL_INIT;
     begin_regions(services, "Healed", false);
     start_writers(g_writers, THREADS * REGIONS, services, REGIONS);
@@ -302,13 +265,13 @@ static void test_dynamodb_regions__go_on_when_one_is_lost_and_heals(void) {
     start_writers(&g_writers[THREADS * REGIONS], THREADS * REGIONS, services, REGIONS);
     CU_ASSERT_EQUAL(join_writers(&g_writers[THREADS * REGIONS], THREADS * REGIONS), 0);
     call.deadline_ns = ael_deadline_in_ms(500);
-    CU_ASSERT_EQUAL(encrypt(&services[0], &fresh, &call), AEL_E_TIMEOUT);
-    CU_ASSERT_EQUAL(encrypt(&services[1], &fresh, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(service_record_encrypt(services[0].factory, &fresh, &call, NULL), AEL_E_TIMEOUT);
+    CU_ASSERT_EQUAL(service_record_encrypt(services[1].factory, &fresh, NULL, NULL), AEL_OK);
     (void)kill(g_servers[0].pid, SIGCONT);
     for (int i = 0; i < REGIONS; i++) {
         CU_ASSERT_EQUAL(replicate(&services[i], &services[1 - i]).overwritten, 0);
     }
-    CU_ASSERT_EQUAL(decrypt(&services[0], &fresh), AEL_OK);
+    CU_ASSERT_EQUAL(service_record_decrypt(services[0].factory, &fresh), AEL_OK);
     for (int i = 0; i < REGIONS; i++) {
         CU_ASSERT_EQUAL(unreadable(i, "Healed", false, g_writers, 2 * THREADS * REGIONS), 0);
     }
@@ -336,31 +299,32 @@ static void test_dynamodb_service__makes_one_key_in_a_race(void) {
 
 struct forked {
     struct service *service;
-    struct record *of_parent;
+    struct service_record *of_parent;
 };
 
 static int work_in_child(void *context) {
     const struct forked *forked = context;
-    struct record own = {.partition = "child", .text = "made in a child"};
-    bool good = decrypt(forked->service, forked->of_parent) == AEL_OK &&
-                encrypt(forked->service, &own, NULL) == AEL_OK && decrypt(forked->service, &own) == AEL_OK &&
+    struct service_record own = {.partition = "child", .text = "made in a child"};
+    bool good = service_record_decrypt(forked->service->factory, forked->of_parent) == AEL_OK &&
+                service_record_encrypt(forked->service->factory, &own, NULL, NULL) == AEL_OK &&
+                service_record_decrypt(forked->service->factory, &own) == AEL_OK &&
                 ael_metastore_health(forked->service->store, NULL, NULL) == AEL_OK;
     return good ? 0 : 1;
 }
 
 static void test_dynamodb_service__works_in_a_child(void) {
     struct service service;
-    struct record before = {.partition = "parent", .text = "made in the parent"};
-    struct record after = {.partition = "after", .text = "made afterwards"};
+    struct service_record before = {.partition = "parent", .text = "made in the parent"};
+    struct service_record after = {.partition = "after", .text = "made afterwards"};
     CU_ASSERT_TRUE_FATAL(service_begin(&service, 0, "Forked", false));
-    CU_ASSERT_EQUAL(encrypt(&service, &before, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(service_record_encrypt(service.factory, &before, NULL, NULL), AEL_OK);
     struct forked forked = {&service, &before};
     CU_ASSERT_EQUAL(child_wait(child_start(work_in_child, &forked)), 0);
-    CU_ASSERT_EQUAL(encrypt(&service, &after, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(service_record_encrypt(service.factory, &after, NULL, NULL), AEL_OK);
     CU_ASSERT_EQUAL(ael_metastore_health(service.store, NULL, NULL), AEL_OK);
     service_end(&service);
     CU_ASSERT_TRUE_FATAL(service_begin(&service, 0, "Forked", false));
-    CU_ASSERT_EQUAL(decrypt(&service, &after), AEL_OK);
+    CU_ASSERT_EQUAL(service_record_decrypt(service.factory, &after), AEL_OK);
     service_end(&service);
 }
 

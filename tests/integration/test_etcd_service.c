@@ -14,6 +14,7 @@
 
 #include "tests/support/child.h"
 #include "tests/support/etcd_cluster.h"
+#include "tests/support/service_record.h"
 #include "tests/support/soak.h"
 #include "tests/support/suite.h"
 
@@ -28,8 +29,6 @@ enum {
     PROCESSES = 4, /* factories that share nothing but the cluster */
     WRITERS = 64,
     MOST_RECORDS = 200,
-    TEXT_BYTES = 48,
-    RECORD_BYTES = 1024,
     ROUNDS_WAIT_MS = 20,
 };
 
@@ -81,49 +80,8 @@ static void service_end(struct service *service) {
 
 /* ---- records ---- */
 
-struct record {
-    char partition[16];
-    char text[TEXT_BYTES];
-    uint8_t json[RECORD_BYTES];
-    size_t len;
-};
-
-static enum ael_status encrypt(
-    const struct service *service,
-    struct record *record,
-    const struct ael_call *call,
-    struct ael_error *err) {
-    struct ael_session *session = NULL;
-    struct ael_buf json;
-    ael_buf_init_fixed(&json, record->json, sizeof record->json);
-    enum ael_status status = ael_session_acquire(service->factory, record->partition, &session, err);
-    if (status == AEL_OK) {
-        status = ael_session_encrypt_json(session, ael_bytes_from_text(record->text), &json, call, err);
-    }
-    record->len = status == AEL_OK ? json.len : 0;
-    ael_session_release(session);
-    return status;
-}
-
-static enum ael_status decrypt(const struct service *service, const struct record *record) {
-    struct ael_session *session = NULL;
-    struct ael_buf plain = AEL_BUF_INIT;
-    enum ael_status status = ael_session_acquire(service->factory, record->partition, &session, NULL);
-    if (status == AEL_OK) {
-        status = ael_session_decrypt_json(
-            session, (struct ael_bytes){record->json, record->len}, &plain, NULL, NULL);
-    }
-    if (status == AEL_OK &&
-        (plain.len != strlen(record->text) || memcmp(plain.data, record->text, plain.len) != 0)) {
-        status = AEL_E_STATE;
-    }
-    ael_buf_clear(&plain);
-    ael_session_release(session);
-    return status;
-}
-
-static struct record named(const char *partition) {
-    struct record record = {.text = "a payload"};
+static struct service_record named(const char *partition) {
+    struct service_record record = {.text = "a payload"};
     (void)snprintf(record.partition, sizeof record.partition, "%s", partition);
     return record;
 }
@@ -134,7 +92,7 @@ struct writer {
     const struct service *service;
     unsigned number;
     unsigned failed;
-    struct record records[MOST_RECORDS];
+    struct service_record records[MOST_RECORDS];
     pthread_t thread;
 };
 
@@ -146,11 +104,11 @@ static atomic_uint g_done;               /* records in all; relaxed: a count */
 static void *write_records(void *argument) {
     struct writer *writer = argument;
     for (unsigned i = 0; i < g_records; i++) {
-        struct record *record = &writer->records[i];
+        struct service_record *record = &writer->records[i];
         struct ael_error err = {0};
         (void)snprintf(record->partition, sizeof record->partition, "p%u", i);
         (void)snprintf(record->text, sizeof record->text, "payload %u of writer %u", i, writer->number);
-        enum ael_status status = encrypt(writer->service, record, NULL, &err);
+        enum ael_status status = service_record_encrypt(writer->service->factory, record, NULL, &err);
         if (status != AEL_OK) {
             printf("\n    %s: %s", ael_status_name(status), err.detail);
             writer->failed++;
@@ -190,7 +148,8 @@ static unsigned unreadable(const char *prefix) {
     unsigned lost = 0;
     CU_ASSERT_TRUE_FATAL(service_begin(&fresh, prefix, NULL));
     for (unsigned i = 0; i < WRITERS * g_records; i++) {
-        lost += decrypt(&fresh, &g_writers[i / g_records].records[i % g_records]) == AEL_OK ? 0 : 1;
+        const struct service_record *record = &g_writers[i / g_records].records[i % g_records];
+        lost += service_record_decrypt(fresh.factory, record) == AEL_OK ? 0 : 1;
     }
     service_end(&fresh);
     return lost;
@@ -275,7 +234,7 @@ static void test_etcd_service__makes_one_key_in_a_race_while_leaders_are_killed(
 
 static void test_etcd_service__goes_on_while_a_node_hangs(void) {
     struct service service;
-    struct record record = named("hung");
+    struct service_record record = named("hung");
     struct ael_call call = AEL_CALL_INIT;
     int follower = (etcd_cluster_leader(&g_cluster) + 1) % ETCD_CLUSTER_NODES;
     CU_ASSERT_TRUE_FATAL(service_begin(&service, "hang", NULL));
@@ -283,10 +242,10 @@ static void test_etcd_service__goes_on_while_a_node_hangs(void) {
     for (int i = 0; i < ETCD_CLUSTER_NODES; i++) {
         call.deadline_ns = ael_deadline_in_ms(20000);
         (void)snprintf(record.partition, sizeof record.partition, "hung%d", i);
-        CU_ASSERT_EQUAL(encrypt(&service, &record, &call, NULL), AEL_OK);
+        CU_ASSERT_EQUAL(service_record_encrypt(service.factory, &record, &call, NULL), AEL_OK);
     }
     (void)kill(g_cluster.nodes[follower].pid, SIGCONT);
-    CU_ASSERT_EQUAL(decrypt(&service, &record), AEL_OK);
+    CU_ASSERT_EQUAL(service_record_decrypt(service.factory, &record), AEL_OK);
     service_end(&service);
 }
 
@@ -294,24 +253,25 @@ static void test_etcd_service__goes_on_while_a_node_hangs(void) {
 static void test_etcd_service__goes_on_without_a_majority(void) {
     struct service service;
     struct ael_policy policy = AEL_POLICY_INIT;
-    struct record warm = named("warm");
-    struct record cold = named("cold");
+    struct service_record warm = named("warm");
+    struct service_record cold = named("cold");
     struct ael_call call = AEL_CALL_INIT;
     policy.revoke_check_interval_s = 1;
     policy.max_stale_s = 600;
     CU_ASSERT_TRUE_FATAL(service_begin(&service, "minority", &policy));
-    CU_ASSERT_EQUAL(encrypt(&service, &warm, NULL, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(service_record_encrypt(service.factory, &warm, NULL, NULL), AEL_OK);
     etcd_cluster_end_node(&g_cluster, 0, SIGKILL);
     etcd_cluster_end_node(&g_cluster, 2, SIGKILL);
     call.deadline_ns = ael_deadline_in_ms(3000);
-    enum ael_status status = encrypt(&service, &cold, &call, NULL);
+    enum ael_status status = service_record_encrypt(service.factory, &cold, &call, NULL);
     CU_ASSERT_TRUE(status == AEL_E_UNREACHABLE || status == AEL_E_TIMEOUT);
-    CU_ASSERT_EQUAL(decrypt(&service, &warm), AEL_OK);
-    CU_ASSERT_EQUAL(encrypt(&service, &warm, NULL, NULL), AEL_OK); /* past its interval by now */
+    CU_ASSERT_EQUAL(service_record_decrypt(service.factory, &warm), AEL_OK);
+    /* past its interval by now */
+    CU_ASSERT_EQUAL(service_record_encrypt(service.factory, &warm, NULL, NULL), AEL_OK);
     CU_ASSERT_TRUE_FATAL(etcd_cluster_start_node(&g_cluster, 0));
     CU_ASSERT_TRUE_FATAL(etcd_cluster_start_node(&g_cluster, 2));
     CU_ASSERT_TRUE_FATAL(etcd_cluster_wait(&g_cluster));
-    CU_ASSERT_EQUAL(encrypt(&service, &cold, NULL, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(service_record_encrypt(service.factory, &cold, NULL, NULL), AEL_OK);
     CU_ASSERT_EQUAL(rows_of(&service).ids, 3);
     CU_ASSERT_EQUAL(rows_of(&service).too_close, 0);
     service_end(&service);
@@ -343,29 +303,29 @@ static void test_etcd_list__reads_all_pages(void) {
 
 struct forked {
     const struct service *service;
-    const struct record *of_parent;
+    const struct service_record *of_parent;
 };
 
 static int work_in_child(void *context) {
     const struct forked *forked = context;
-    struct record own = named("child");
-    bool good = decrypt(forked->service, forked->of_parent) == AEL_OK &&
-                encrypt(forked->service, &own, NULL, NULL) == AEL_OK &&
-                decrypt(forked->service, &own) == AEL_OK &&
+    struct service_record own = named("child");
+    bool good = service_record_decrypt(forked->service->factory, forked->of_parent) == AEL_OK &&
+                service_record_encrypt(forked->service->factory, &own, NULL, NULL) == AEL_OK &&
+                service_record_decrypt(forked->service->factory, &own) == AEL_OK &&
                 ael_metastore_health(forked->service->store, NULL, NULL) == AEL_OK;
     return good ? 0 : 1;
 }
 
 static void test_etcd_service__works_in_a_child(void) {
     struct service service;
-    struct record before = named("parent");
-    struct record after = named("after");
+    struct service_record before = named("parent");
+    struct service_record after = named("after");
     CU_ASSERT_TRUE_FATAL(service_begin(&service, "forked", NULL));
-    CU_ASSERT_EQUAL(encrypt(&service, &before, NULL, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(service_record_encrypt(service.factory, &before, NULL, NULL), AEL_OK);
     struct forked forked = {&service, &before};
     CU_ASSERT_EQUAL(child_wait(child_start(work_in_child, &forked)), 0);
-    CU_ASSERT_EQUAL(encrypt(&service, &after, NULL, NULL), AEL_OK);
-    CU_ASSERT_EQUAL(decrypt(&service, &after), AEL_OK);
+    CU_ASSERT_EQUAL(service_record_encrypt(service.factory, &after, NULL, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(service_record_decrypt(service.factory, &after), AEL_OK);
     service_end(&service);
 }
 
