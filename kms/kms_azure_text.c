@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/json.h"
+#include "base/wipe.h"
 #include "net/url.h"
 
 #include <sodium.h>
@@ -131,11 +132,13 @@ bool ael_kms_azure_wrapped_read(struct ael_bytes json, struct ael_kms_azure_wrap
 bool ael_kms_azure_is_value(struct ael_bytes value) {
     uint8_t bytes[AEL_KMS_AZURE_WRAPPED_MAX];
     size_t len = 0;
-    return value.len > 0 &&
-           sodium_base642bin(
-               bytes, sizeof bytes, (const char *)value.data, value.len, NULL, &len, NULL,
-               sodium_base64_VARIANT_URLSAFE_NO_PADDING) == 0 &&
-           len >= AEL_KMS_AZURE_WRAPPED_MIN;
+    bool can_be = value.len > 0 &&
+                  sodium_base642bin(
+                      bytes, sizeof bytes, (const char *)value.data, value.len, NULL, &len, NULL,
+                      sodium_base64_VARIANT_URLSAFE_NO_PADDING) == 0 &&
+                  len >= AEL_KMS_AZURE_WRAPPED_MIN;
+    ael_wipe(bytes, sizeof bytes); /* an answer may hold the key as it was sent */
+    return can_be;
 }
 
 /* see kms/kms_azure_text.h */
