@@ -5,9 +5,10 @@
 
 #include <pthread.h>
 
-/* Fences until the kernel has agreed. The heavy side always asks the kernel once it has, so it does not matter when a
- * light side learns of it. */
-_Alignas(64) atomic_bool ael_barrier_light_is_fence = true; /* read all the time, so on no line with what changes */
+/* Fences until the kernel has agreed. The heavy side always asks the kernel once it has, so it does not
+ * matter when a light side learns of it. */
+/* Read all the time, so on no line with what changes. */
+_Alignas(64) atomic_bool ael_barrier_light_is_fence = true;
 _Alignas(64) atomic_uint ael_barrier_word;
 
 static pthread_once_t g_once = PTHREAD_ONCE_INIT;

@@ -6,8 +6,9 @@
  *     one, rarely:  store B; ael_barrier_heavy(); load A
  *
  * At least one of the two sees the other's store. The light side is no instruction where the kernel has
- * membarrier(2), which makes every running thread of the process pass a full fence; elsewhere both sides are fences.
- * ThreadSanitizer knows neither, so in its build both sides change one word, which has the same effect.
+ * membarrier(2), which makes every running thread of the process pass a full fence; elsewhere both sides are
+ * fences. ThreadSanitizer knows neither, so in its build both sides change one word, which has the same
+ * effect.
  * Layer: base.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -25,7 +26,8 @@
 #endif
 #endif
 
-/* Whether the light side is a fence. Falls once, before which both sides are fences; hidden in the library. */
+/* Whether the light side is a fence. Falls once, before which both sides are fences; hidden in the
+ * library. */
 extern atomic_bool ael_barrier_light_is_fence;
 extern atomic_uint ael_barrier_word;
 
@@ -48,15 +50,15 @@ static inline void ael_barrier_light(void) {
 }
 
 /**
- * The rare side; a system call. @return false when the kernel refused what it had agreed to (a filter that the host
- * installed later): then there was no barrier, and nothing may be concluded. Threads: any.
+ * The rare side; a system call. @return false when the kernel refused what it had agreed to (a filter that
+ * the host installed later): then there was no barrier, and nothing may be concluded. Threads: any.
  */
 bool ael_barrier_heavy(void);
 
 /**
- * As ael_barrier_heavy, for who cannot do without: where the kernel refuses, both sides are fences from now on, and it
- * waits until what threads stored before they learnt of that has left their processors (a millisecond, where the
- * processor needs less than a microsecond). Not a point of cancellation. Threads: any.
+ * As ael_barrier_heavy, for who cannot do without: where the kernel refuses, both sides are fences from now
+ * on, and it waits until what threads stored before they learnt of that has left their processors (a
+ * millisecond, where the processor needs less than a microsecond). Not a point of cancellation. Threads: any.
  */
 void ael_barrier_heavy_surely(void);
 

@@ -1,5 +1,6 @@
 /*
- * base/base64.h - standard alphabet, padded (RFC 4648 section 4), canonical only. For ciphertext: not constant-time.
+ * base/base64.h - standard alphabet, padded (RFC 4648 section 4), canonical only. For ciphertext: not
+ * constant-time.
  * Layer: base.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -14,8 +15,8 @@
 AEL_COMPONENT_API size_t ael_base64_encoded_len(size_t len);
 
 /**
- * Writes ael_base64_encoded_len(len) characters, without a NUL. The bytes may lie where the text comes to lie when they end
- * where it ends, or behind: what is written then never reaches what is still to be read.
+ * Writes ael_base64_encoded_len(len) characters, without a NUL. The bytes may lie where the text comes to lie
+ * when they end where it ends, or behind: what is written then never reaches what is still to be read.
  */
 void ael_base64_encode(const uint8_t *bytes, size_t len, char *text);
 
@@ -27,8 +28,8 @@ AEL_COMPONENT_API AEL_MUST_CHECK enum ael_status ael_base64_decoded_len(struct a
 
 /**
  * Decodes; out has ael_base64_decoded_len bytes and may be the text itself.
- * @return AEL_OK; AEL_E_FORMAT (a character outside the alphabet, padding elsewhere, unused bits that are not 0).
- *         out is unspecified after a failure.
+ * @return AEL_OK; AEL_E_FORMAT (a character outside the alphabet, padding elsewhere, unused bits that are not
+ *         0). out is unspecified after a failure.
  */
 AEL_COMPONENT_API AEL_MUST_CHECK enum ael_status ael_base64_decode(struct ael_bytes text, uint8_t *out);
 

@@ -1,17 +1,18 @@
 /*
  * base/base64_x86.c - base64 by the vector instructions of x86-64: SSSE3, AVX2, AVX-512 VBMI.
  *
- * All three go the same way; W. Mula and D. Lemire describe it ("Faster Base64 Encoding and Decoding Using AVX2
- * Instructions", 2018, and "Base64 encoding and decoding at almost the speed of a memory copy", 2020).
+ * All three go the same way; W. Mula and D. Lemire describe it ("Faster Base64 Encoding and Decoding Using
+ * AVX2 Instructions", 2018, and "Base64 encoding and decoding at almost the speed of a memory copy", 2020).
  *
- * Encoding: a shuffle gives each 32-bit lane the bytes b1 b0 b2 b1 of one group of three. Seen as a number, the lane has
- * the group's four 6-bit values at bits 10, 4, 22 and 16. They are moved to the lane's four bytes, by multiplications that
- * stand for shifts or by one instruction, and each is replaced by its character.
+ * Encoding: a shuffle gives each 32-bit lane the bytes b1 b0 b2 b1 of one group of three. Seen as a number,
+ * the lane has the group's four 6-bit values at bits 10, 4, 22 and 16. They are moved to the lane's four
+ * bytes, by multiplications that stand for shifts or by one instruction, and each is replaced by its
+ * character.
  *
- * Decoding: a character's value depends on its high four bits, which tell the range it lies in ('+' and '/' share one).
- * Whether it is a digit at all is asked of two tables: one names the range of the high half, the other all ranges in which
- * the low half is no digit. Two multiply-and-add instructions join four values to 24 bits, a shuffle packs the bytes.
- * With VBMI a table of 128 characters does all of that.
+ * Decoding: a character's value depends on its high four bits, which tell the range it lies in ('+' and '/'
+ * share one). Whether it is a digit at all is asked of two tables: one names the range of the high half, the
+ * other all ranges in which the low half is no digit. Two multiply-and-add instructions join four values to
+ * 24 bits, a shuffle packs the bytes. With VBMI a table of 128 characters does all of that.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "base/base64_bulk.h"
@@ -25,8 +26,8 @@
 #define SPREAD 1, 0, 2, 1, 4, 3, 5, 4, 7, 6, 8, 7, 10, 9, 11, 10
 
 /*
- * What to add to a value to get its character, by the value's range: 0 = 26..51, 1..10 = 52..61, 11 = 62, 12 = 63,
- * 13 = 0..25.
+ * What to add to a value to get its character, by the value's range: 0 = 26..51, 1..10 = 52..61, 11 = 62, 12
+ * = 63, 13 = 0..25.
  */
 #define TO_TEXT                                                                                              \
     'a' - 26, '0' - 52, '0' - 52, '0' - 52, '0' - 52, '0' - 52, '0' - 52, '0' - 52, '0' - 52, '0' - 52,      \
@@ -49,7 +50,8 @@ enum { HIGH_2 = 1, HIGH_3 = 2, HIGH_46 = 4, HIGH_57 = 8, HIGH_OTHER = 16 };
     BAD_0, BAD_1_9, BAD_1_9, BAD_1_9, BAD_1_9, BAD_1_9, BAD_1_9, BAD_1_9, BAD_1_9, BAD_1_9, BAD_A, BAD_B,    \
         BAD_C_E, BAD_C_E, BAD_C_E, BAD_F
 
-/* What to add to a digit to get its value, by the high half; 1 stands for '/', whose high half is that of '+'. */
+/* What to add to a digit to get its value, by the high half; 1 stands for '/', whose high half is that of
+ * '+'. */
 #define TO_VALUE 0, 63 - '/', 62 - '+', 52 - '0', -'A', -'A', 26 - 'a', 26 - 'a', 0, 0, 0, 0, 0, 0, 0, 0
 
 /* The three bytes of each lane of 32 bits, the high one first; -1 gives 0. */
@@ -109,7 +111,8 @@ SSE static bool sse_values(__m128i text, __m128i *values) {
     return _mm_movemask_epi8(good) == 0xffff;
 }
 
-/* A block takes 16 characters and writes 16 bytes, of which 12 count: 8 more characters have room for the others. */
+/* A block takes 16 characters and writes 16 bytes, of which 12 count: 8 more characters have room for the
+ * others. */
 SSE static size_t sse_decode(const uint8_t *text, size_t len, uint8_t *out) {
     size_t at = 0;
     for (; len - at >= SSE_CHARS + 8; at += SSE_CHARS) {
@@ -172,7 +175,8 @@ AVX static bool avx_values(__m256i text, __m256i *values) {
     return _mm256_testz_si256(range, bad) != 0;
 }
 
-/* A block takes 32 characters and writes 32 bytes, of which 24 count: 12 more characters have room for the others. */
+/* A block takes 32 characters and writes 32 bytes, of which 24 count: 12 more characters have room for the
+ * others. */
 AVX static size_t avx_decode(const uint8_t *text, size_t len, uint8_t *out) {
     const __m256i join_lanes = _mm256_setr_epi32(0, 1, 2, 4, 5, 6, 7, 7);
     size_t at = 0;

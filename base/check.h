@@ -12,12 +12,12 @@
 #include <stddef.h>
 
 /* Hands a failure on to the caller; only where nothing is held. */
-#define AEL_TRY(call)                                                                                         \
-    do {                                                                                                      \
-        enum ael_status ael_try_status = (call);                                                              \
-        if (ael_try_status != AEL_OK) {                                                                       \
-            return ael_try_status;                                                                            \
-        }                                                                                                     \
+#define AEL_TRY(call)                                                                                        \
+    do {                                                                                                     \
+        enum ael_status ael_try_status = (call);                                                             \
+        if (ael_try_status != AEL_OK) {                                                                      \
+            return ael_try_status;                                                                           \
+        }                                                                                                    \
     } while (0)
 
 /** Adds two sizes; false on overflow. */

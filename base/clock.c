@@ -19,8 +19,9 @@ static _Atomic int64_t g_wall_s;
 static _Atomic int64_t g_boot_ns;
 
 /*
- * What this thread knows of the boot clock: how far it is ahead of the monotonic clock. That changes when the machine
- * was suspended, and then (or when somebody set it) the wall clock moves against the monotonic clock, too.
+ * What this thread knows of the boot clock: how far it is ahead of the monotonic clock. That changes when the
+ * machine was suspended, and then (or when somebody set it) the wall clock moves against the monotonic clock,
+ * too.
  */
 static AEL_TLS struct {
     bool known;
@@ -68,7 +69,8 @@ static int64_t boot_ahead_ns(void) {
     return ahead;
 }
 
-/* see base/clock.h. A tick between the two looks makes the clocks seem moved, which costs a look at the others. */
+/* see base/clock.h. A tick between the two looks makes the clocks seem moved, which costs a look at the
+ * others. */
 struct ael_instant ael_clock_last_tick(void) {
     struct timespec wall;
     struct timespec monotonic;

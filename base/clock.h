@@ -1,8 +1,8 @@
 /*
  * base/clock.h - the time, and a time that tests set.
  *
- * Wall clock: for `created` and expiry only. Boot clock (CLOCK_BOOTTIME, counts suspension): for intervals and
- * deadlines.
+ * Wall clock: for `created` and expiry only. Boot clock (CLOCK_BOOTTIME, counts suspension): for intervals
+ * and deadlines.
  * Layer: base.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -27,8 +27,8 @@ struct ael_instant {
 };
 
 /**
- * Returns both clocks as of the last tick: up to some milliseconds late (a hundredth of a second where the kernel ticks
- * at 100 Hz), for a fraction of the price. For intervals of a second and more. Threads: any.
+ * Returns both clocks as of the last tick: up to some milliseconds late (a hundredth of a second where the
+ * kernel ticks at 100 Hz), for a fraction of the price. For intervals of a second and more. Threads: any.
  */
 struct ael_instant ael_clock_last_tick(void);
 

@@ -1,5 +1,6 @@
 /*
- * base/component_api.h - marks what the components built on net/ call inside of the core (cmake/ael_private.map.in).
+ * base/component_api.h - marks what the components built on net/ call inside of the core
+ * (cmake/ael_private.map.in).
  *
  * Protected: seen by the components, yet called from inside directly, as what is hidden is.
  * Layer: base.

@@ -1,8 +1,9 @@
 /*
  * base/corruption.h - telling the host, once and under no lock, that protected memory was found overwritten.
  *
- * Whoever finds a wrong canary or a seal that does not open says so here, also with mutexes of ours held. The host's
- * hook is called at once when this thread holds none, else when it lets go of the last one (base/sync.c).
+ * Whoever finds a wrong canary or a seal that does not open says so here, also with mutexes of ours held. The
+ * host's hook is called at once when this thread holds none, else when it lets go of the last one
+ * (base/sync.c).
  * Layer: base.
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -11,8 +11,8 @@
 /* Held over a fork, so that forks of two threads come one after the other. Nobody else takes it. */
 static pthread_mutex_t g_one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
 
-/* Not held while others are being stopped: who waits for it counts as holding it. When all are stopped it is free, and
- * the list stands still. */
+/* Not held while others are being stopped: who waits for it counts as holding it. When all are stopped it is
+ * free, and the list stands still. */
 static struct ael_mutex g_lock = AEL_MUTEX_INIT;
 static struct ael_fork_part *g_first; /* under the lock */
 static bool g_registered;             /* under the lock */
@@ -132,8 +132,9 @@ static enum ael_status register_handlers(void) {
 }
 
 /*
- * When the library is loaded: handlers are called before the fork from the last registered to the first, and the host's,
- * which may wait for threads that call us, must come before ours stop them. What fails here is tried again later.
+ * When the library is loaded: handlers are called before the fork from the last registered to the first, and
+ * the host's, which may wait for threads that call us, must come before ours stop them. What fails here is
+ * tried again later.
  */
 __attribute__((constructor)) static void register_early(void) {
     ael_barrier_prepare();

@@ -1,12 +1,12 @@
 /*
  * base/fork.h - what happens around fork(2).
  *
- *     before:  parts' before, the last added first | no thread but the forking one holds a mutex | parts' at_rest
+ *     before:  parts' before, the last added first | only the forking thread holds mutexes | parts' at_rest
  *     after:   parts' parent or child, the first added first | the others go on
  *
- * So in the child no mutex of ours is held by a thread that is not there, and what mutexes guard is whole. Threads that
- * want a mutex meanwhile wait until the fork is over. A part must not hold a mutex over the fork.
- * Children that are made without the handlers (_Fork, raw clone) are told by securememory/process.h.
+ * So in the child no mutex of ours is held by a thread that is not there, and what mutexes guard is whole.
+ * Threads that want a mutex meanwhile wait until the fork is over. A part must not hold a mutex over the
+ * fork. Children that are made without the handlers (_Fork, raw clone) are told by securememory/process.h.
  * Layer: base.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -32,26 +32,27 @@ struct ael_fork_part {
 };
 
 /**
- * Adds a part, which stays where it is until it is removed; one that was added is not added again. With the first part
- * the handlers are registered.
+ * Adds a part, which stays where it is until it is removed; one that was added is not added again. With the
+ * first part the handlers are registered.
  *
  * @return AEL_OK; AEL_E_NO_MEMORY (not added). Threads: any, but not inside a part's function.
  */
 AEL_COMPONENT_API AEL_MUST_CHECK enum ael_status ael_fork_add(struct ael_fork_part *part);
 
-/** Removes a part; one that was not added is accepted. Waits for a fork that has begun with it; the caller holds no
- * mutex of the library. */
+/** Removes a part; one that was not added is accepted. Waits for a fork that has begun with it; the caller
+ * holds no mutex of the library. */
 AEL_COMPONENT_API void ael_fork_remove(struct ael_fork_part *part);
 
 /** Counts the forks that lie between the first process and this one. Threads: any. */
 AEL_COMPONENT_API uint32_t ael_fork_count(void);
 
-/** Returns the number (base/thread_entry.h) of the thread that forked this process; 0 in the first. Threads: any. */
+/** Returns the number (base/thread_entry.h) of the thread that forked this process; 0 in the first. Threads:
+ * any. */
 uint64_t ael_fork_thread(void);
 
 /**
- * Sets what tells whether this process is known, which children made without the handlers are not: there, what is
- * inherited may be locked for ever, so that the handlers do nothing at further forks. Threads: any.
+ * Sets what tells whether this process is known, which children made without the handlers are not: there,
+ * what is inherited may be locked for ever, so that the handlers do nothing at further forks. Threads: any.
  */
 void ael_fork_set_known(bool (*is_known)(void));
 

@@ -14,10 +14,10 @@
 enum { LOG_LINE_BYTES = 512 };
 
 /*
- * Who listens: the host's hooks and the library's observer. Installed once, never changed and never freed: a call under
- * way may use them at any later time, and telling when it is done would cost every measurement a counter. Equal ones
- * share one copy, so that a host that switches to and fro uses no more memory each time. No locks: a child of fork finds
- * everything usable.
+ * Who listens: the host's hooks and the library's observer. Installed once, never changed and never freed: a
+ * call under way may use them at any later time, and telling when it is done would cost every measurement a
+ * counter. Equal ones share one copy, so that a host that switches to and fro uses no more memory each time.
+ * No locks: a child of fork finds everything usable.
  */
 struct ael_listeners {
     struct ael_hooks hooks;
@@ -27,8 +27,8 @@ struct ael_listeners {
 };
 
 /*
- * Both are published with release and read with acquire: who sees listeners sees their members. g_kept has all of them,
- * ael_listeners_now those in force, or NULL.
+ * Both are published with release and read with acquire: who sees listeners sees their members. g_kept has
+ * all of them, ael_listeners_now those in force, or NULL.
  */
 static _Atomic(const struct ael_listeners *) g_kept;
 _Atomic(const struct ael_listeners *) ael_listeners_now;
@@ -119,7 +119,8 @@ enum ael_status ael_hooks_observe(ael_metric_observer_fn observer) {
     return replace(NULL, &observer);
 }
 
-/* -- calling them: what the caller holds or counts would stay so for ever if a hook's system call ended the thread -- */
+/* -- calling them: what the caller holds or counts would stay so for ever if a hook's system call ended the
+ * thread -- */
 
 static void
 tell_line(const struct ael_hooks *hooks, enum ael_log_level level, const char *component, const char *line) {

@@ -18,7 +18,8 @@
 
 struct ael_listeners;
 
-/* Who listens to anything; NULL: nobody, which is all that an operation looks at then. For the functions below. */
+/* Who listens to anything; NULL: nobody, which is all that an operation looks at then. For the functions
+ * below. */
 extern _Atomic(const struct ael_listeners *) ael_listeners_now;
 
 /** Tells whether anybody listens to anything. Relaxed: who acts on it looks again. Threads: any. */
@@ -57,7 +58,8 @@ static inline void ael_metric_timer(const char *name, int64_t start) {
     }
 }
 
-/** Counts one of what seldom happens, for components outside of the core too. name is static. Threads: any. */
+/** Counts one of what seldom happens, for components outside of the core too. name is static. Threads:
+ * any. */
 AEL_COMPONENT_API void ael_metric_event(const char *name);
 
 /** Reports a change of a counter. name is static. Threads: any. */
@@ -78,12 +80,14 @@ static inline void ael_metric_failure(enum ael_metric_source source, enum ael_st
 typedef void (*ael_metric_observer_fn)(enum ael_metric_kind kind, const char *name, int64_t value);
 
 /**
- * Has the library's own observer told of each metric, before the host's hook and whether there is one or not; NULL ends
- * that. @return AEL_OK; AEL_E_NO_MEMORY. Threads: any; a call under way may still tell the one before.
+ * Has the library's own observer told of each metric, before the host's hook and whether there is one or not;
+ * NULL ends that. @return AEL_OK; AEL_E_NO_MEMORY. Threads: any; a call under way may still tell the one
+ * before.
  */
 AEL_MUST_CHECK enum ael_status ael_hooks_observe(ael_metric_observer_fn observer);
 
-/** Makes the log line and calls the corruption hook. For base/corruption.h. Threads: any, with no mutex held. */
+/** Makes the log line and calls the corruption hook. For base/corruption.h. Threads: any, with no mutex
+ * held. */
 void ael_hooks_tell_corruption(enum ael_corruption what);
 
 #endif /* AEL_BASE_HOOKS_H */

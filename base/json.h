@@ -1,10 +1,10 @@
 /*
  * base/json.h - a strict reader of JSON in memory (RFC 8259), without a tree, and the pieces of a writer.
  *
- * The reader walks the text once. The caller asks for what must come next; the first failure sticks, with the offset
- * where it happened, and every later call fails too. It accepts nothing that Asherah's strictest reader refuses:
- * valid UTF-8 only, no duplicate names among those the caller knows, no trailing bytes, nesting up to 32 levels
- * (unknown members are skipped under the same grammar).
+ * The reader walks the text once. The caller asks for what must come next; the first failure sticks, with the
+ * offset where it happened, and every later call fails too. It accepts nothing that Asherah's strictest
+ * reader refuses: valid UTF-8 only, no duplicate names among those the caller knows, no trailing bytes,
+ * nesting up to 32 levels (unknown members are skipped under the same grammar).
  * Layer: base.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -31,7 +31,8 @@ enum { AEL_JSON_MAX_DEPTH = 32 };
 AEL_COMPONENT_API void ael_json_reader_init(struct ael_json_reader *reader, struct ael_bytes text);
 
 /** Notes a failure at the present place, unless there is one already; returns the status that stands. */
-AEL_COMPONENT_API enum ael_status ael_json_fail(struct ael_json_reader *reader, enum ael_status status, const char *problem);
+AEL_COMPONENT_API enum ael_status
+ael_json_fail(struct ael_json_reader *reader, enum ael_status status, const char *problem);
 
 /** The same, at a place that the reader has passed: the offset of part, which lies inside the text. */
 enum ael_status ael_json_fail_at(
@@ -43,19 +44,25 @@ AEL_COMPONENT_API void ael_json_enter_object(struct ael_json_reader *reader);
 /**
  * Steps to the next member of the object that was entered.
  * @param index  counts members; start with 0.
- * @param names  name_count texts that the caller knows. @param seen  one bit a name already met; start with 0.
+ * @param names  name_count texts that the caller knows. @param seen  one bit a name already met; start with
+ *               0.
  * @param which  receives the index into names, or -1 for an unknown name (skip its value).
  * @return true at a member, its value comes next; false after the closing brace or a failure.
  *         A known name that comes twice is a failure.
  */
 AEL_COMPONENT_API bool ael_json_next_member(
-    struct ael_json_reader *reader, size_t *index, const char *const *names, size_t name_count, unsigned *seen,
+    struct ael_json_reader *reader,
+    size_t *index,
+    const char *const *names,
+    size_t name_count,
+    unsigned *seen,
     int *which);
 
 /** Expects an array's opening bracket. */
 AEL_COMPONENT_API void ael_json_enter_array(struct ael_json_reader *reader);
 
-/** Steps to the next element of the array that was entered; index counts them, start with 0. False as for members. */
+/** Steps to the next element of the array that was entered; index counts them, start with 0. False as for
+ * members. */
 AEL_COMPONENT_API bool ael_json_next_element(struct ael_json_reader *reader, size_t *index);
 
 /** Expects null: true and consumed when it is there; false and nothing consumed when not. */
@@ -70,7 +77,8 @@ AEL_COMPONENT_API int64_t ael_json_read_int64(struct ael_json_reader *reader);
 /** Expects a text; returns what stands between the quotes, escapes and all, after checking them. */
 AEL_COMPONENT_API struct ael_bytes ael_json_read_raw_string(struct ael_json_reader *reader);
 
-/** Tells how many bytes from the start mean themselves in a text: no quote, no backslash, no control character. */
+/** Tells how many bytes from the start mean themselves in a text: no quote, no backslash, no control
+ * character. */
 size_t ael_json_plain_len(struct ael_bytes text);
 
 /** Passes over any one value, checking its grammar. */
@@ -95,8 +103,8 @@ AEL_MUST_CHECK enum ael_status ael_json_unescaped_len(struct ael_bytes raw, size
 AEL_COMPONENT_API AEL_MUST_CHECK enum ael_status ael_json_unescape(struct ael_bytes raw, struct ael_buf *out);
 
 /*
- * The writer: what it takes is measured first, room is made once, and the pieces are put there one behind the other. Each
- * put returns where the next one goes.
+ * The writer: what it takes is measured first, room is made once, and the pieces are put there one behind the
+ * other. Each put returns where the next one goes.
  */
 
 /** Returns the length that ael_json_put_string writes, quotes included; SIZE_MAX on overflow. */

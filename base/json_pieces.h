@@ -1,6 +1,6 @@
 /*
- * base/json_pieces.h - JSON in a layout that is known, taken piece by piece without a reader: what is not laid out so is
- * left to the reader (base/json.h), which also tells what is wrong with it.
+ * base/json_pieces.h - JSON in a layout that is known, taken piece by piece without a reader: what is not
+ * laid out so is left to the reader (base/json.h), which also tells what is wrong with it.
  * Layer: base. Threads: any.
  * SPDX-License-Identifier: Apache-2.0
  */

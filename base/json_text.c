@@ -19,7 +19,8 @@ static uint32_t hex_value(const uint8_t *digits) {
     return value;
 }
 
-/* Reads a \u escape at the start of raw, together with the low half of a pair where one follows (RFC 8259, 7). */
+/* Reads a \u escape at the start of raw, together with the low half of a pair where one follows (RFC 8259,
+ * 7). */
 static struct character read_unicode_escape(struct ael_bytes raw) {
     struct character character = {hex_value(raw.data + 2), 6};
     if (character.code < 0xd800 || character.code > 0xdbff || raw.len < 12 || raw.data[6] != '\\' ||

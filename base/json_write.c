@@ -21,8 +21,9 @@ static struct ael_bytes unicode_escape(uint8_t byte, char out[LONGEST_ESCAPE_BYT
 }
 
 /*
- * Returns what Go's encoding/json writes for the character at the start of text, when that is not the character itself,
- * and how many bytes it stands for (since Go 1.22 also \b and \f); an empty view when nothing needs an escape.
+ * Returns what Go's encoding/json writes for the character at the start of text, when that is not the
+ * character itself, and how many bytes it stands for (since Go 1.22 also \b and \f); an empty view when
+ * nothing needs an escape.
  */
 static struct ael_bytes escape_of(struct ael_bytes text, char out[LONGEST_ESCAPE_BYTES], size_t *taken) {
     static const char k_controls[] = "\"\\\b\f\n\r\t";
@@ -45,7 +46,8 @@ static struct ael_bytes escape_of(struct ael_bytes text, char out[LONGEST_ESCAPE
     return text_of(NULL, 0);
 }
 
-/* By byte, because nearly all of them do not, and each byte of an id is asked several times in a record's life. */
+/* By byte, because nearly all of them do not, and each byte of an id is asked several times in a record's
+ * life. */
 static const bool k_may_need_escape[256] = {
     [0x00] = true, [0x01] = true, [0x02] = true, [0x03] = true, [0x04] = true, [0x05] = true, [0x06] = true,
     [0x07] = true, [0x08] = true, [0x09] = true, [0x0a] = true, [0x0b] = true, [0x0c] = true, [0x0d] = true,
@@ -63,8 +65,9 @@ static bool block_may_need_escape(const uint8_t *data) {
     block bytes;
     uint64_t halves[2];
     memcpy(&bytes, data, sizeof bytes);
-    block found = (block)(bytes < 0x20) | (block)(bytes == '"') | (block)(bytes == '\\') | (block)(bytes == '<') |
-                  (block)(bytes == '>') | (block)(bytes == '&') | (block)(bytes == 0xe2);
+    block found = (block)(bytes < 0x20) | (block)(bytes == '"') | (block)(bytes == '\\') |
+                  (block)(bytes == '<') | (block)(bytes == '>') | (block)(bytes == '&') |
+                  (block)(bytes == 0xe2);
     memcpy(halves, &found, sizeof halves);
     return (halves[0] | halves[1]) != 0;
 }

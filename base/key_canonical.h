@@ -1,5 +1,6 @@
 /*
- * base/key_canonical.h - a key record in the layout that this library and the other SDKs write, read without a scan:
+ * base/key_canonical.h - a key record in the layout that this library and the other SDKs write, read without
+ * a scan:
  *
  *     {"Revoked":true,"Created":1700000040,"Key":"...","ParentKeyMeta":{"KeyId":"...","Created":1700000040}}
  *

@@ -1,9 +1,10 @@
 /*
- * base/key_codec.h - the envelope key object of Asherah's JSON, which a key record is and a data row record holds.
+ * base/key_codec.h - the envelope key object of Asherah's JSON, which a key record is and a data row record
+ * holds.
  *
  * Reading takes three steps, so that nothing is allocated for a text that is refused:
  *
- *     ael_key_codec_read(&reader, &text);            // grammar; key and parent_id are raw texts inside the JSON
+ *     ael_key_codec_read(&reader, &text);      // grammar; key and parent_id are raw texts inside the JSON
  *     ael_key_codec_decoded_len(&reader, &text, &len);
  *     ael_buf_reserve(storage, len);
  *     ael_key_codec_decode(&reader, &text, storage, &record);
@@ -59,7 +60,8 @@ uint8_t *ael_key_codec_put(uint8_t *at, const struct ael_key_record *record);
 /** Copies bytes to the end of storage, which has the room, and returns the view of the copy. */
 struct ael_bytes ael_key_codec_keep(struct ael_buf *storage, struct ael_bytes bytes);
 
-/** The same for key and parent id: returns the record over the copies; without a parent its members are empty. */
+/** The same for key and parent id: returns the record over the copies; without a parent its members are
+ * empty. */
 struct ael_key_record ael_key_codec_keep_record(struct ael_buf *storage, const struct ael_key_record *record);
 
 #endif /* AEL_BASE_KEY_CODEC_H */

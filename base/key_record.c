@@ -10,7 +10,8 @@
 
 static const char k_component[] = "base/key_record";
 
-/* The longest key and an id all of escapes take some 46 KiB; the rest is for white space and unknown members. */
+/* The longest key and an id all of escapes take some 46 KiB; the rest is for white space and unknown
+ * members. */
 enum { JSON_MAX_BYTES = 64 * 1024 };
 
 /* see ael/sys/key_record.h */

@@ -1,9 +1,9 @@
 /*
  * base/refcount.h - counting holders; the memory order is argued here once.
  *
- * Acquire may be relaxed: the caller holds a reference, so the object is reachable and its count above 0. Release is
- * release-ordered, so that all uses by this holder come before the free; the last holder's acquire fence pairs with
- * the releases of the others.
+ * Acquire may be relaxed: the caller holds a reference, so the object is reachable and its count above 0.
+ * Release is release-ordered, so that all uses by this holder come before the free; the last holder's acquire
+ * fence pairs with the releases of the others.
  * Layer: base.
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -21,7 +21,8 @@ static bool is_number(struct ael_bytes bytes, size_t at) {
     return digits >= 1 && digits <= 2;
 }
 
-/* see base/region_name.h. Two letters, one or two words, one or two digits: see the endpoints table of the AWS general reference. */
+/* see base/region_name.h. Two letters, one or two words, one or two digits: see the endpoints table of the
+ * AWS general reference. */
 bool ael_is_region_name(struct ael_bytes bytes) {
     size_t at = count_letters(bytes, 0);
     if (at != 2) {

@@ -8,8 +8,8 @@
 
 #include <ael/status.h>
 
-/* Ends what uses protected memory in the background; new work may begin it anew. @return AEL_OK; AEL_E_TIMEOUT;
- * AEL_E_BUSY (called by what is to end). */
+/* Ends what uses protected memory in the background; new work may begin it anew. @return AEL_OK;
+ * AEL_E_TIMEOUT; AEL_E_BUSY (called by what is to end). */
 typedef enum ael_status (*ael_shutdown_fn)(int64_t deadline_ns);
 
 /** Sets what ael_shutdown_first calls. Threads: any. */

@@ -14,8 +14,8 @@
 static const int64_t k_ns_in_s = 1000000000;
 
 /*
- * The longest sleep before the caller looks again. The native clock does not count suspension, the deadline does;
- * and a clock that a test sets may jump at any time.
+ * The longest sleep before the caller looks again. The native clock does not count suspension, the deadline
+ * does; and a clock that a test sets may jump at any time.
  */
 static const int64_t k_slice_ns = 1000000000;
 static const int64_t k_slice_of_set_clock_ns = 1000000;
@@ -230,8 +230,8 @@ static void withdraw(struct ael_cond *cond, struct ael_cond_waiter *waiter) {
     }
 }
 
-/* The waiter returns from its wait only with the mutex, which the caller holds: it is there until the caller is
- * done. */
+/* The waiter returns from its wait only with the mutex, which the caller holds: it is there until the caller
+ * is done. */
 static void wake(struct ael_cond_waiter *waiter) {
     atomic_store(&waiter->woken, 1);
     ael_system_wake_all(&waiter->woken);

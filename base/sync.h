@@ -1,8 +1,8 @@
 /*
  * base/sync.h - mutex and condition variable with a deadline on the boot clock; both outlive fork.
  *
- * fork(2) waits until no other thread holds a mutex (base/fork.h), so a mutex that a child inherits is free, or held
- * by the forking thread itself. A condition forgets waiters of before the fork: they are not there.
+ * fork(2) waits until no other thread holds a mutex (base/fork.h), so a mutex that a child inherits is free,
+ * or held by the forking thread itself. A condition forgets waiters of before the fork: they are not there.
  * Waits never outlast a deadline by more than scheduling; spurious wake-ups happen, so wait in a loop.
  * Layer: base.
  * SPDX-License-Identifier: Apache-2.0
@@ -47,7 +47,8 @@ AEL_COMPONENT_API void ael_cond_init(struct ael_cond *cond);
 AEL_COMPONENT_API void ael_cond_signal(struct ael_cond *cond);
 AEL_COMPONENT_API void ael_cond_broadcast(struct ael_cond *cond);
 
-/** Waits for a signal or until deadline_ns of ael_clock_boot_ns. @return AEL_OK (look again); AEL_E_TIMEOUT. */
+/** Waits for a signal or until deadline_ns of ael_clock_boot_ns. @return AEL_OK (look again);
+ * AEL_E_TIMEOUT. */
 AEL_MUST_CHECK enum ael_status
 ael_cond_wait_until(struct ael_cond *cond, struct ael_mutex *mutex, int64_t deadline_ns);
 
@@ -57,12 +58,14 @@ AEL_COMPONENT_API void ael_cond_wait_for(struct ael_cond *cond, struct ael_mutex
 /** Waits for a signal without an end. */
 void ael_cond_wait(struct ael_cond *cond, struct ael_mutex *mutex);
 
-/** The calling thread, one of the library's own, is not stopped before a fork: the child makes anew all that it locks. */
+/** The calling thread, one of the library's own, is not stopped before a fork: the child makes anew all that
+ * it locks. */
 void ael_sync_exempt_this_thread(void);
 
 /**
- * For an exempt thread, around work with mutexes that a child inherits: counts it as holding one, so that a fork waits
- * for the end of it. @return false, when a fork is under way: then the work is not to be done now, nor ended.
+ * For an exempt thread, around work with mutexes that a child inherits: counts it as holding one, so that a
+ * fork waits for the end of it. @return false, when a fork is under way: then the work is not to be done now,
+ * nor ended.
  */
 bool ael_sync_begin_unless_stopped(void);
 void ael_sync_end(void);
@@ -77,8 +80,8 @@ void ael_sync_stop_others(void);
 void ael_sync_let_others_go(void);
 
 /**
- * Puts off the calling thread's cancellation (pthread_cancel) while locks or slots are held across calls of libc that
- * are cancellation points. @return what ael_cancel_restore takes.
+ * Puts off the calling thread's cancellation (pthread_cancel) while locks or slots are held across calls of
+ * libc that are cancellation points. @return what ael_cancel_restore takes.
  */
 AEL_COMPONENT_API int ael_cancel_disable(void);
 AEL_COMPONENT_API void ael_cancel_restore(int state);

@@ -1,6 +1,6 @@
 /*
- * base/system.h - what systems do differently, or only some of them do: sleeping on a word, a barrier for all threads,
- * clocks, a thread's name, the processor.
+ * base/system.h - what systems do differently, or only some of them do: sleeping on a word, a barrier for all
+ * threads, clocks, a thread's name, the processor.
  *
  * system_linux.c, or system_posix.c with nothing but POSIX; the build's AEL_PAGES says which.
  * Layer: base.
@@ -20,13 +20,15 @@ extern const clockid_t ael_system_boot_clock;
 /** The wall clock; a few milliseconds late where that is cheaper. */
 extern const clockid_t ael_system_wall_clock;
 
-/** Reads the wall clock and the monotonic clock of the last tick, some milliseconds late and at a few nanoseconds.
+/** Reads the wall clock and the monotonic clock of the last tick, some milliseconds late and at a few
+ * nanoseconds.
  * @return false where there are none. Threads: any. */
 bool ael_system_last_tick(struct timespec *wall, struct timespec *monotonic);
 
 /**
- * Sleeps while the word has the value: until ael_system_wake_all, or for_time (NULL = without an end) is over, or for no
- * reason. Not a point of cancellation. Threads: any; also where no mutex of the library may be had.
+ * Sleeps while the word has the value: until ael_system_wake_all, or for_time (NULL = without an end) is
+ * over, or for no reason. Not a point of cancellation. Threads: any; also where no mutex of the library may
+ * be had.
  */
 void ael_system_sleep_while(atomic_uint *word, unsigned value, const struct timespec *for_time);
 
@@ -51,7 +53,8 @@ struct ael_system_event {
     int write_fd; /* may be the same */
 };
 
-/** Makes an event that is not raised. @return false when there is no descriptor to be had; both are -1 then. */
+/** Makes an event that is not raised. @return false when there is no descriptor to be had; both are -1
+ * then. */
 bool ael_system_event_open(struct ael_system_event *event);
 /** Closes what is open. */
 void ael_system_event_close(struct ael_system_event *event);

@@ -14,7 +14,8 @@ const clockid_t ael_system_wall_clock = CLOCK_REALTIME_COARSE; /* a quarter of t
 
 /* see base/system.h */
 bool ael_system_last_tick(struct timespec *wall, struct timespec *monotonic) {
-    return clock_gettime(CLOCK_REALTIME_COARSE, wall) == 0 && clock_gettime(CLOCK_MONOTONIC_COARSE, monotonic) == 0;
+    return clock_gettime(CLOCK_REALTIME_COARSE, wall) == 0 &&
+           clock_gettime(CLOCK_MONOTONIC_COARSE, monotonic) == 0;
 }
 
 /* see base/system.h */

@@ -87,8 +87,8 @@ void ael_system_wake_all(atomic_uint *word) {
     (void)pthread_mutex_unlock(&place->lock);
 }
 
-/* see base/system.h. Threads of the parent's may have held the locks, and wait at the conditions, which are made anew:
- * nobody is here who uses them. */
+/* see base/system.h. Threads of the parent's may have held the locks, and wait at the conditions, which are
+ * made anew: nobody is here who uses them. */
 void ael_system_forked(void) {
     (void)pthread_once(&g_once, make_places);
     make_places();

@@ -27,8 +27,8 @@ static bool has_pins(const struct ael_thread_entry *entry) {
     return found;
 }
 
-/* At the end of a thread. What it pins may be let go by a destructor of the host's: it is asked again in the next round of
- * destructors, and behind the last one the entry stays its, for the pins stay, too. */
+/* At the end of a thread. What it pins may be let go by a destructor of the host's: it is asked again in the
+ * next round of destructors, and behind the last one the entry stays its, for the pins stay, too. */
 static void leave_entry(void *value) {
     struct ael_thread_entry *entry = value;
     if (has_pins(entry)) {
@@ -110,7 +110,8 @@ bool ael_threads_pin(const void *thing) {
 /* see base/thread_entry.h */
 bool ael_threads_await(const void *thing, bool *marked) {
     bool pinned = false;
-    for (struct ael_thread_entry *at = atomic_load_explicit(&g_first, memory_order_acquire); at != NULL; at = at->next) {
+    for (struct ael_thread_entry *at = atomic_load_explicit(&g_first, memory_order_acquire); at != NULL;
+         at = at->next) {
         if (pins(at, thing)) {
             pinned = true;
             *marked = !atomic_exchange_explicit(&at->awaited, true, memory_order_relaxed) || *marked;
@@ -133,7 +134,8 @@ bool ael_threads_are_inside(uint32_t domain) {
 /* see base/thread_entry.h. Stored only where it was set, so that idle threads' lines stay with them. */
 bool ael_threads_take_used(uint32_t domain) {
     bool used = false;
-    for (struct ael_thread_entry *at = atomic_load_explicit(&g_first, memory_order_acquire); at != NULL; at = at->next) {
+    for (struct ael_thread_entry *at = atomic_load_explicit(&g_first, memory_order_acquire); at != NULL;
+         at = at->next) {
         if (atomic_load_explicit(&at->used[domain], memory_order_relaxed)) {
             atomic_store_explicit(&at->used[domain], false, memory_order_relaxed);
             used = true;
@@ -175,8 +177,8 @@ bool ael_threads_read_hot_key(uint32_t key) {
     return false;
 }
 
-/* see base/thread_entry.h. Relaxed: only that no number is given twice matters. A thread that takes an entry over goes
- * on in its block. */
+/* see base/thread_entry.h. Relaxed: only that no number is given twice matters. A thread that takes an entry
+ * over goes on in its block. */
 uint64_t ael_unique_number(void) {
     static atomic_uint_least64_t g_numbers = 1;
     struct ael_thread_entry *mine = ael_thread_entry_mine();

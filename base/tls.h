@@ -1,8 +1,9 @@
 /*
  * base/tls.h - how variables of a thread's own are found.
  *
- * Under glibc, which keeps room for them, by an offset that is known when the library is loaded: no call, and nothing
- * that allocates. Other C libraries have no such room for a library that is opened by dlopen, which would fail.
+ * Under glibc, which keeps room for them, by an offset that is known when the library is loaded: no call, and
+ * nothing that allocates. Other C libraries have no such room for a library that is opened by dlopen, which
+ * would fail.
  * Layer: base.
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -9,7 +9,7 @@
 #include <stddef.h>
 
 /* True when the implementer's table is long enough to hold the member and has filled it in. */
-#define AEL_VT_HAS(vt, type, member)                                                                          \
+#define AEL_VT_HAS(vt, type, member)                                                                         \
     ((vt)->vt_size >= offsetof(type, member) + sizeof(((type *)0)->member) && (vt)->member != NULL)
 
 /* The member, or NULL. */

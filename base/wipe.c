@@ -13,8 +13,8 @@ void ael_wipe(void *bytes, size_t len) {
     }
 }
 
-/* see base/wipe.h. Eight bytes at a time: what differs is known at the end only, and the compiler is kept from knowing it
- * sooner. */
+/* see base/wipe.h. Eight bytes at a time: what differs is known at the end only, and the compiler is kept
+ * from knowing it sooner. */
 bool ael_equal_constant_time(const void *a, const void *b, size_t len) {
     const uint8_t *left = a;
     const uint8_t *right = b;
@@ -39,7 +39,8 @@ bool ael_equal_constant_time(const void *a, const void *b, size_t len) {
 #define ZERO_XMM(n) "pxor %%xmm" #n ",%%xmm" #n "\n\t"
 #define ZERO_ZMM(n) "vpxord %%zmm" #n ",%%zmm" #n ",%%zmm" #n "\n\t"
 
-/* see base/wipe.h. Vector registers keep keys as well, and the next signal frame or symbol resolution writes them to the stack. */
+/* see base/wipe.h. Vector registers keep keys as well, and the next signal frame or symbol resolution writes
+ * them to the stack. */
 void ael_wipe_vectors(void) {
     if (__builtin_cpu_supports("avx512f")) {
         __asm__ volatile(ZERO_ZMM(16) ZERO_ZMM(17) ZERO_ZMM(18) ZERO_ZMM(19) ZERO_ZMM(20) ZERO_ZMM(21)
@@ -64,8 +65,8 @@ void ael_wipe_vectors(void) {
 void ael_wipe_vectors(void) {}
 #endif
 
-/* Never inlined: their frames must lie where those of the calls before lay. Without AddressSanitizer, which may lay frames
- * elsewhere. */
+/* Never inlined: their frames must lie where those of the calls before lay. Without AddressSanitizer, which
+ * may lay frames elsewhere. */
 __attribute__((noinline, no_sanitize("address"))) static void wipe_below(void) {
     unsigned char frame[STACK_BYTES];
     explicit_bzero(frame, sizeof(frame));
@@ -76,8 +77,8 @@ __attribute__((noinline, no_sanitize("address"))) static void wipe_deep_below(vo
     explicit_bzero(frame, sizeof(frame));
 }
 
-/* see base/wipe.h. The registers go first, and in a frame that is not deep: a signal that comes before they are zero, or
- * the resolving of explicit_bzero at its first call, writes them to the stack. */
+/* see base/wipe.h. The registers go first, and in a frame that is not deep: a signal that comes before they
+ * are zero, or the resolving of explicit_bzero at its first call, writes them to the stack. */
 void ael_wipe_stack(void) {
     ael_wipe_vectors();
     wipe_below();

@@ -21,14 +21,14 @@ bool ael_equal_constant_time(const void *a, const void *b, size_t len);
 void ael_wipe_vectors(void);
 
 /**
- * Overwrites what functions called before may have left behind: the stack below the caller's frame (6 KiB) and, on
- * x86-64, the vector registers.
+ * Overwrites what functions called before may have left behind: the stack below the caller's frame (6 KiB)
+ * and, on x86-64, the vector registers.
  */
 void ael_wipe_stack(void);
 
 /**
- * As ael_wipe_stack, 12 KiB deep: after a call into another library whose frames lie deep, with a signal's frame (3.2 KiB
- * with AVX-512) below them.
+ * As ael_wipe_stack, 12 KiB deep: after a call into another library whose frames lie deep, with a signal's
+ * frame (3.2 KiB with AVX-512) below them.
  */
 AEL_COMPONENT_API void ael_wipe_deep_stack(void);
 

@@ -19,7 +19,8 @@ void ael_breaker_clear(struct ael_breaker *breaker) {
     ael_mutex_clear(&breaker->lock);
 }
 
-/* One call tries; a trial of which nobody hears does not hold others back for ever, and one of a parent's not at all. */
+/* One call tries; a trial of which nobody hears does not hold others back for ever, and one of a parent's not
+ * at all. */
 static uint32_t try_once(struct ael_breaker *breaker, int64_t now_ns) {
     bool is_parents = breaker->state == AEL_BREAKER_HALF_OPEN && breaker->pid != getpid();
     if (now_ns < breaker->until_ns && !is_parents) {

@@ -5,9 +5,9 @@
  *        ^------------------------- it succeeds -------------------------'   |
  *                                open again, twice as long  <--- it fails ---'
  *
- * A call that was let through has a number, and ends in one of good, bad or given up. What a call that began earlier ends
- * in does not end the trial: nothing but its own end does, or an answer to whichever call. A child of fork does not wait for
- * its parent's trial.
+ * A call that was let through has a number, and ends in one of good, bad or given up. What a call that began
+ * earlier ends in does not end the trial: nothing but its own end does, or an answer to whichever call. A
+ * child of fork does not wait for its parent's trial.
  * Layer: kms. Threads: any; a lock inside, held for some instructions. Zeroed after ael_breaker_init.
  * SPDX-License-Identifier: Apache-2.0
  */

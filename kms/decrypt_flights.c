@@ -36,8 +36,8 @@ struct ael_decrypt_flight {
 /* The flights of before a fork: in reach, so that no leak checker takes them for mistakes. */
 static struct ael_decrypt_flight *s_left_alone;
 
-/* Of their threads only the one that forked is here, in a hook: one that called goes on, one that waits sees that nothing
- * came of it, and calls itself. */
+/* Of their threads only the one that forked is here, in a hook: one that called goes on, one that waits sees
+ * that nothing came of it, and calls itself. */
 static void after_fork_child(void *self) {
     struct ael_decrypt_flights *flights = self;
     while (flights->first != NULL) {
@@ -152,7 +152,8 @@ copy_of(struct ael_secret *key, const struct ael_call *call, struct ael_secret *
     return status == AEL_OK ? ended : status;
 }
 
-/* A copy for those who wait, whom the caller's closing of his own must not reach; NULL: none waits, or none is to be had. */
+/* A copy for those who wait, whom the caller's closing of his own must not reach; NULL: none waits, or none
+ * is to be had. */
 static struct ael_secret *copy_for_others(
     struct ael_decrypt_flights *flights,
     const struct ael_decrypt_flight *flight,
@@ -231,7 +232,8 @@ static bool join(
     return useful;
 }
 
-/* An equal call that is under way, held; or a new one, which is the caller's to make (*calls); NULL without memory. */
+/* An equal call that is under way, held; or a new one, which is the caller's to make (*calls); NULL without
+ * memory. */
 static struct ael_decrypt_flight *
 find_or_begin(struct ael_decrypt_flights *flights, struct ael_bytes encrypted, bool *calls) {
     ael_mutex_lock(&flights->lock);

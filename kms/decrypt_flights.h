@@ -1,10 +1,11 @@
 /*
- * kms/decrypt_flights.h - equal decrypts of one KMS at one time are one call: the first caller makes it, the others wait for
- * what comes of it, each within its own deadline.
+ * kms/decrypt_flights.h - equal decrypts of one KMS at one time are one call: the first caller makes it, the
+ * others wait for what comes of it, each within its own deadline.
  *
- * Who waits gets a secret of his own. A failure of the KMS's is everybody's; one that tells of the first caller alone (his
- * deadline, his token, his memory) is not: then one of the others makes the call anew.
- * Layer: kms. Threads: any; a lock inside, not held during the call. Outlives fork: calls of the parent's are not waited for.
+ * Who waits gets a secret of his own. A failure of the KMS's is everybody's; one that tells of the first
+ * caller alone (his deadline, his token, his memory) is not: then one of the others makes the call anew.
+ * Layer: kms. Threads: any; a lock inside, not held during the call. Outlives fork: calls of the parent's are
+ * not waited for.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef AEL_KMS_DECRYPT_FLIGHTS_H
@@ -47,7 +48,8 @@ void ael_decrypt_flights_clear(struct ael_decrypt_flights *flights);
  *
  * @param call  its deadline is set.
  * @param key   receives the secret, which the caller releases; NULL on failure.
- * @return as decrypt; AEL_E_TIMEOUT or AEL_E_CANCELLED while it waits; or as ael_scratch_begin and ael_secret_new.
+ * @return as decrypt; AEL_E_TIMEOUT or AEL_E_CANCELLED while it waits; or as ael_scratch_begin and
+ *         ael_secret_new.
  */
 AEL_MUST_CHECK enum ael_status ael_decrypt_flights_run(
     struct ael_decrypt_flights *flights,

@@ -6,7 +6,8 @@
 #include "securememory/scratch.h"
 #include "securememory/sealed_key.h"
 
-/* The key to encrypt with lies at the start of a slot, the other one behind it, and then the engine's work. */
+/* The key to encrypt with lies at the start of a slot, the other one behind it, and then the engine's
+ * work. */
 enum { WORK_AT = 96 };
 
 /* Takes a slot and opens the first key at its start. */

@@ -20,8 +20,8 @@ enum { AEL_WRAPPED_KEY_BYTES = 32 + AEL_AEAD_OVERHEAD_BYTES };
  * Encrypts a key.
  *
  * @param under   the key to encrypt with, 32 bytes. @param key 32 bytes.
- * @return AEL_OK; AEL_E_ARGUMENT (a length); or as ael_scratch_begin, ael_random_fill and ael_aead_seal. wrapped is zero or
- *         unspecified after a failure.
+ * @return AEL_OK; AEL_E_ARGUMENT (a length); or as ael_scratch_begin, ael_random_fill and ael_aead_seal.
+ *         wrapped is zero or unspecified after a failure.
  */
 AEL_COMPONENT_API AEL_MUST_CHECK enum ael_status ael_key_wrap(
     struct ael_secret *under,
@@ -34,8 +34,8 @@ AEL_COMPONENT_API AEL_MUST_CHECK enum ael_status ael_key_wrap(
  *
  * @param wrapped  AEL_WRAPPED_KEY_BYTES; another length is AEL_E_AUTHENTICATION.
  * @param key      receives the secret, which the caller releases; NULL on failure.
- * @return AEL_OK; AEL_E_ARGUMENT (the length of under); AEL_E_AUTHENTICATION; or as ael_scratch_begin, ael_aead_open and
- *         ael_secret_new.
+ * @return AEL_OK; AEL_E_ARGUMENT (the length of under); AEL_E_AUTHENTICATION; or as ael_scratch_begin,
+ *         ael_aead_open and ael_secret_new.
  */
 AEL_COMPONENT_API AEL_MUST_CHECK enum ael_status ael_key_unwrap(
     struct ael_secret *under, const struct ael_call *call, struct ael_bytes wrapped, struct ael_secret **key);

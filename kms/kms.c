@@ -42,8 +42,8 @@ struct ael_kms {
     struct ael_fork_part fork;
 };
 
-/* Published with release, read with acquire: who sees an entry sees its members. No lock, so that a child of fork finds
- * the list usable. Two threads may list one name twice, which does no harm. */
+/* Published with release, read with acquire: who sees an entry sees its members. No lock, so that a child of
+ * fork finds the list usable. Two threads may list one name twice, which does no harm. */
 static _Atomic(struct timer_names *) s_timers;
 
 static struct timer_names *make_timer_names(const char *backend) {
@@ -153,8 +153,8 @@ static const struct ael_call *call_or_default(const struct ael_call *call) {
     return call == NULL ? &k_default : call;
 }
 
-/* A call to a backend: what it holds must not be lost with a thread cancelled in it, and the secrets it opens do not stand
- * in the queue of the host's. */
+/* A call to a backend: what it holds must not be lost with a thread cancelled in it, and the secrets it opens
+ * do not stand in the queue of the host's. */
 struct backend_call {
     int cancel;
     bool was_in_edge;

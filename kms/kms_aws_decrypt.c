@@ -1,6 +1,6 @@
 /*
- * kms/kms_aws_decrypt.c - the data key from whichever region answers, the preferred one first, and another one too when
- * that takes longer than it should.
+ * kms/kms_aws_decrypt.c - the data key from whichever region answers, the preferred one first, and another
+ * one too when that takes longer than it should.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "kms/kms_aws_state.h"
@@ -112,7 +112,8 @@ static bool all_in_trouble(const struct race *race) {
     return true;
 }
 
-/* When another one is asked beside the last that was; that one's time begins when there are credentials to ask it with. */
+/* When another one is asked beside the last that was; that one's time begins when there are credentials to
+ * ask it with. */
 static int64_t hedge_at(const struct race *race) {
     return race->ops[race->begun - 1].begun_ns + race->hedge_delay_ns;
 }
@@ -158,8 +159,8 @@ static enum ael_status open_with(struct race *race, struct ael_kms_aws_op *op, s
 }
 
 /*
- * Who was asked earlier, and had not answered when another did, has lost; a probe is asked at the same time. Where all of
- * those had failed a try, the winner was asked for that, and is no hedge.
+ * Who was asked earlier, and had not answered when another did, has lost; a probe is asked at the same time.
+ * Where all of those had failed a try, the winner was asked for that, and is no hedge.
  */
 static void note_winner(struct race *race, size_t winner) {
     size_t silent = 0;
@@ -207,7 +208,8 @@ static bool has_failed(const struct race *race) {
     return true;
 }
 
-/* The higher, the sooner it is what is told: what a retry may mend; what says nothing about the key; "wrong key". */
+/* The higher, the sooner it is what is told: what a retry may mend; what says nothing about the key; "wrong
+ * key". */
 static int weight_of(enum ael_status status) {
     if (status == AEL_E_UNREACHABLE || status == AEL_E_TIMEOUT || status == AEL_E_CANCELLED) {
         return 2;

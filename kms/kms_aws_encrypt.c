@@ -1,6 +1,6 @@
 /*
- * kms/kms_aws_encrypt.c - a data key of the first region that gives one; the key under it; the data key under the master
- * key of every other region that answers.
+ * kms/kms_aws_encrypt.c - a data key of the first region that gives one; the key under it; the data key under
+ * the master key of every other region that answers.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "kms/kms_aws_state.h"

@@ -1,5 +1,6 @@
 /*
- * kms/kms_aws_endpoint.h - a service in one region: where it is, which key or secret, its connections, and how it has been doing.
+ * kms/kms_aws_endpoint.h - a service in one region: where it is, which key or secret, its connections, and
+ * how it has been doing.
  * Layer: kms. Threads: any.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -31,7 +32,8 @@ struct ael_kms_aws_endpoint {
 /**
  * Sets one up.
  *
- * @return AEL_OK; AEL_E_ARGUMENT (err names what is wrong with region, key or endpoint); AEL_E_NO_MEMORY; AEL_E_SYSTEM.
+ * @return AEL_OK; AEL_E_ARGUMENT (err names what is wrong with region, key or endpoint); AEL_E_NO_MEMORY;
+ *         AEL_E_SYSTEM.
  */
 AEL_MUST_CHECK enum ael_status ael_kms_aws_endpoint_init(
     struct ael_kms_aws_endpoint *endpoint,

@@ -143,7 +143,8 @@ static bool waited_long(const struct ael_kms_aws_op *op) {
     return op->asked && ael_clock_boot_ns() - op->asked_ns >= LONG_NS;
 }
 
-/* What an outcome says about the endpoint. A refusal is an answer; credentials, and waiting for a connection, are not its affair. */
+/* What an outcome says about the endpoint. A refusal is an answer; credentials, and waiting for a connection,
+ * are not its affair. */
 static enum ael_breaker_end end_of(const struct ael_kms_aws_op *op) {
     bool bad = op->failed;
     switch (op->status) {
@@ -222,7 +223,8 @@ static bool finish_well(struct ael_kms_aws_op *op) {
     return finish(op, AEL_OK);
 }
 
-/* {"ARN":"...","SecretString":"",...}, or "SecretBinary"; the other one may be null. False: none of either. */
+/* {"ARN":"...","SecretString":"",...}, or "SecretBinary"; the other one may be null. False: none of
+ * either. */
 static bool read_secret_answer(struct ael_bytes body, bool *is_binary) {
     static const char *const k_names[] = {"SecretString", "SecretBinary"};
     struct ael_json_reader reader;
@@ -426,7 +428,8 @@ static bool begin_try(struct ael_kms_aws_op *op) {
     return true;
 }
 
-/* A try that got a connection when its time was nearly over says no more about the endpoint than one that got none. */
+/* A try that got a connection when its time was nearly over says no more about the endpoint than one that got
+ * none. */
 static bool had_time(const struct ael_kms_aws_op *op) {
     int64_t half_ns = (int64_t)op->shared->try_timeout_ms * 1000000 / 2;
     int64_t enough_ns = half_ns < LONG_NS ? half_ns : LONG_NS;

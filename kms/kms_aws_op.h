@@ -1,5 +1,6 @@
 /*
- * kms/kms_aws_op.h - one operation of AWS KMS or Secrets Manager in one region, with its retries; several can be under way on one thread.
+ * kms/kms_aws_op.h - one operation of AWS KMS or Secrets Manager in one region, with its retries; several can
+ * be under way on one thread.
  *
  *     ael_kms_aws_op_begin(&op, &shared, endpoint, AEL_KMS_AWS_DECRYPT, &call);
  *     op.blob_in = ...;

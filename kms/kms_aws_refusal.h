@@ -16,7 +16,8 @@
  *
  * @param region  for the sentence. @param service whose answer it is.
  * @param remedy  receives what may help.
- * @return AEL_E_KMS (refused); AEL_E_UNREACHABLE (the service is ill or busy); AEL_E_BACKEND (no answer of the service).
+ * @return AEL_E_KMS (refused); AEL_E_UNREACHABLE (the service is ill or busy); AEL_E_BACKEND (no answer of
+ *         the service).
  */
 enum ael_status ael_kms_aws_refusal(
     const struct ael_http_response *response,

@@ -1,5 +1,6 @@
 /*
- * kms/kms_aws_service.h - what differs between the services of AWS that kms_aws_op.h asks: AWS KMS, and Secrets Manager.
+ * kms/kms_aws_service.h - what differs between the services of AWS that kms_aws_op.h asks: AWS KMS, and
+ * Secrets Manager.
  * Layer: kms. Threads: any; all of it is constant.
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -1,5 +1,6 @@
 /*
- * kms/kms_aws_shared.h - what all operations of one KMS over AWS have in common: credentials, retries, what each request says.
+ * kms/kms_aws_shared.h - what all operations of one KMS over AWS have in common: credentials, retries, what
+ * each request says.
  * Layer: kms. Threads: any.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -32,7 +33,8 @@ enum { AEL_KMS_AWS_BUDGET = 100, AEL_KMS_AWS_RETRY_COSTS = 10 };
 void ael_kms_aws_shared_init(
     struct ael_kms_aws_shared *shared, const char *component, const struct ael_kms_aws_options *options);
 
-/** Sets up where credentials come from. @param region of STS. @return AEL_OK; AEL_E_NO_MEMORY; or as ael_http_new. */
+/** Sets up where credentials come from. @param region of STS. @return AEL_OK; AEL_E_NO_MEMORY; or as
+ * ael_http_new. */
 AEL_MUST_CHECK enum ael_status ael_kms_aws_shared_set_credentials(
     struct ael_kms_aws_shared *shared,
     const struct ael_kms_aws_options *options,

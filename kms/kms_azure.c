@@ -1,5 +1,6 @@
 /*
- * kms/kms_azure.c - the KMS over Azure Key Vault: options, table, and its two requests (kms/kms_azure_text.h).
+ * kms/kms_azure.c - the KMS over Azure Key Vault: options, table, and its two requests
+ * (kms/kms_azure_text.h).
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "base/alloc.h"
@@ -55,7 +56,8 @@ static void begin(struct asking *asking) {
     (void)snprintf(asking->what, WHAT_BYTES, "%.60s/%s", asking->self->place.key, k_actions[asking->action]);
 }
 
-/* What names are made of was looked at before: nothing in them is of a path. An empty version is the latest. */
+/* What names are made of was looked at before: nothing in them is of a path. An empty version is the
+ * latest. */
 static void write_url(const struct asking *asking, char url[static URL_BYTES]) {
     const struct ael_kms_azure_place *place = &asking->self->place;
     (void)snprintf(
@@ -262,7 +264,8 @@ static void azure_destroy(void *self) {
     ael_free(azure);
 }
 
-/* Of another version than the one that is given, or by another algorithm: readable, but no more what is made now. */
+/* Of another version than the one that is given, or by another algorithm: readable, but no more what is made
+ * now. */
 static enum ael_kms_form azure_form(void *self, struct ael_bytes encrypted) {
     const struct ael_kms_azure *azure = self;
     enum ael_kms_azure_algorithm algorithm = AEL_KMS_AZURE_RSA_OAEP_256;

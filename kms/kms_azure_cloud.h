@@ -1,5 +1,6 @@
 /*
- * kms/kms_azure_cloud.h - Azure's clouds: by a vault's domain, what a token for it must be for, and who gives it.
+ * kms/kms_azure_cloud.h - Azure's clouds: by a vault's domain, what a token for it must be for, and who gives
+ * it.
  * Layer: kms. Threads: any.
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -72,7 +72,8 @@ static enum ael_kms_azure_auth choose(const struct given *given) {
                : AEL_KMS_AZURE_MANAGED_IDENTITY;
 }
 
-/* Of letters, digits, hyphens and dots, and not of dots alone: an id or a domain, nothing that makes a path or a form. */
+/* Of letters, digits, hyphens and dots, and not of dots alone: an id or a domain, nothing that makes a path
+ * or a form. */
 static bool is_id(const char *text) {
     size_t len = strlen(text);
     return len >= 1 && len < NAME_MAX_LEN && strspn(text, ".") != len &&

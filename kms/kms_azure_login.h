@@ -1,9 +1,12 @@
 /*
  * kms/kms_azure_login.h - how a token of Microsoft's is come by; what keeps it is kms/token_keeper.h.
  *
- *     the instance   GET  http://169.254.169.254/metadata/identity/oauth2/token?api-version=...&resource=...     Metadata: true
- *     App Service    GET  <IDENTITY_ENDPOINT>?api-version=...&resource=...                        X-IDENTITY-HEADER: <secret>
- *     the tenant     POST <authority>/<tenant>/oauth2/v2.0/token    ...&client_secret=<secret>, or &client_assertion=<token>
+ *     the instance   GET  http://169.254.169.254/metadata/identity/oauth2/token?api-version=...&resource=...
+ *                         Metadata: true
+ *     App Service    GET  <IDENTITY_ENDPOINT>?api-version=...&resource=...
+ *                         X-IDENTITY-HEADER: <secret>
+ *     the tenant     POST <authority>/<tenant>/oauth2/v2.0/token
+ *                         ...&client_secret=<secret>, or &client_assertion=<token>
  *
  * Layer: kms. Threads: any, but ael_kms_azure_login_run one at a time.
  * SPDX-License-Identifier: Apache-2.0

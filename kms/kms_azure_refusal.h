@@ -1,7 +1,8 @@
 /*
  * kms/kms_azure_refusal.h - what refusals of Microsoft's mean, in statuses and sentences with a remedy.
  *
- * Microsoft's own words are matched, never repeated: who stands in its place could put into them what it was sent.
+ * Microsoft's own words are matched, never repeated: who stands in its place could put into them what it was
+ * sent.
  * Layer: kms.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -11,8 +12,8 @@
 #include "kms/rest.h"
 
 /**
- * Reads a refusal of Key Vault ({"error":{"code":"Forbidden","message":"...","innererror":{"code":"ForbiddenByRbac"}}}) and fills
- * err.
+ * Reads a refusal of Key Vault
+ * ({"error":{"code":"Forbidden","message":"...","innererror":{"code":"ForbiddenByRbac"}}}) and fills err.
  *
  * @return AEL_E_KMS (refused); AEL_E_UNREACHABLE (ill or busy); AEL_E_BACKEND (no answer of Key Vault's).
  */

@@ -1,5 +1,6 @@
 /*
- * kms/kms_azure_secret.h - what is shown to get a token: client secrets as they stand in a form, and federated tokens.
+ * kms/kms_azure_secret.h - what is shown to get a token: client secrets as they stand in a form, and
+ * federated tokens.
  * Layer: kms. Threads: any.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -12,7 +13,8 @@
 AEL_MUST_CHECK enum ael_status
 ael_kms_azure_secret_encode(struct ael_secret *plain, struct ael_secret **text, struct ael_error *err);
 
-/** Makes a secret of a text, which it wipes. @return AEL_OK; AEL_E_ARGUMENT (empty, too long); or as ael_secret_new. */
+/** Makes a secret of a text, which it wipes. @return AEL_OK; AEL_E_ARGUMENT (empty, too long); or as
+ * ael_secret_new. */
 AEL_MUST_CHECK enum ael_status
 ael_kms_azure_secret_take(char *given, size_t max, struct ael_secret **secret, struct ael_error *err);
 

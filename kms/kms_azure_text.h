@@ -1,7 +1,8 @@
 /*
- * kms/kms_azure_text.h - the texts of Key Vault: names, key identifiers, what is kept of a wrapped key, requests and answers.
+ * kms/kms_azure_text.h - the texts of Key Vault: names, key identifiers, what is kept of a wrapped key,
+ * requests and answers.
  *
- *     POST <vault>/keys/<key>/<version>/wrapkey?api-version=7.4     {"alg":"RSA-OAEP-256","value":"<base64url>"}
+ *     POST <vault>/keys/<key>/<version>/wrapkey?api-version=7.4  {"alg":"RSA-OAEP-256","value":"<base64url>"}
  *         {"kid":"<vault>/keys/<key>/<version>","value":"<base64url>"}
  *     POST <vault>/keys/<key>/<version>/unwrapkey?api-version=7.4   the same both ways
  *     kept: {"kid":"<vault>/keys/<key>/<version>","alg":"RSA-OAEP-256","value":"<base64url>"}
@@ -52,7 +53,8 @@ bool ael_kms_azure_wrapped_read(struct ael_bytes json, struct ael_kms_azure_wrap
 /** Tells whether a wrapped key's base64url can be one. */
 bool ael_kms_azure_is_value(struct ael_bytes value);
 
-/** Finds the version in a key identifier; false when it is of another vault or key, or has none. Names count in any case. */
+/** Finds the version in a key identifier; false when it is of another vault or key, or has none. Names count
+ * in any case. */
 bool ael_kms_azure_kid_version(
     struct ael_bytes kid, const struct ael_kms_azure_place *place, struct ael_bytes *version);
 

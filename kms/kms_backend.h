@@ -17,7 +17,8 @@ typedef enum ael_status (*ael_kms_backend_fn)(
  * Calls fn with the backend, as ael_kms_encrypt_key calls its member.
  *
  * @param vtable  of the backend that fn is for. @param call NULL = the default.
- * @return what fn returned; AEL_E_ARGUMENT (no handle, or one of another backend); AEL_E_FORKED. Threads: any.
+ * @return what fn returned; AEL_E_ARGUMENT (no handle, or one of another backend); AEL_E_FORKED. Threads:
+ *         any.
  */
 AEL_COMPONENT_API AEL_MUST_CHECK enum ael_status ael_kms_backend_call(
     struct ael_kms *kms,
@@ -28,8 +29,8 @@ AEL_COMPONENT_API AEL_MUST_CHECK enum ael_status ael_kms_backend_call(
     struct ael_error *err);
 
 /**
- * As ael_kms_encrypt_key, ael_kms_decrypt_key and ael_kms_health, but a failure is not counted: for who asks one KMS after
- * the other and counts what came of it.
+ * As ael_kms_encrypt_key, ael_kms_decrypt_key and ael_kms_health, but a failure is not counted: for who asks
+ * one KMS after the other and counts what came of it.
  */
 AEL_MUST_CHECK enum ael_status ael_kms_try_encrypt_key(
     struct ael_kms *kms,

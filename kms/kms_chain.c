@@ -1,8 +1,8 @@
 /*
  * kms/kms_chain.c - two KMS as one: the new one encrypts, either decrypts.
  *
- * The two are handles, which see to fork, time their own calls and check their own answers; the chain keeps nothing
- * that changes.
+ * The two are handles, which see to fork, time their own calls and check their own answers; the chain keeps
+ * nothing that changes.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "kms/kms_chain.h"

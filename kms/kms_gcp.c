@@ -52,7 +52,8 @@ static enum ael_status checksum_of_key(struct ael_secret *key, const struct ael_
 
 /* ---- requests ---- */
 
-/* {"plaintext":"","plaintextCrc32c":"1"}, {"ciphertext":"...","ciphertextCrc32c":"1"}, and what goes with them. */
+/* {"plaintext":"","plaintextCrc32c":"1"}, {"ciphertext":"...","ciphertextCrc32c":"1"}, and what goes with
+ * them. */
 static enum ael_status write_body(
     const struct ael_kms_gcp *self,
     enum action action,

@@ -143,7 +143,8 @@ static struct ael_bytes pem_text(struct ael_bytes pem) {
     return end == NULL ? (struct ael_bytes){NULL, 0} : (struct ael_bytes){begin, (size_t)(end - begin)};
 }
 
-/* NULL: no RSA key, or no memory. OpenSSL's own readers would leave the key behind, in each form that it passes through. */
+/* NULL: no RSA key, or no memory. OpenSSL's own readers would leave the key behind, in each form that it
+ * passes through. */
 static EVP_PKEY *parse_key(const struct content *content) {
     struct ael_bytes text = pem_text(ael_buf_view(&content->private_key));
     size_t len = 0;

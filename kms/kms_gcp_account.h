@@ -3,9 +3,10 @@
  *
  *     https://...token_uri   <- grant_type=...&assertion=<header>.<claims>.<signature>
  *
- * The file is read anew for each assertion, so that a key that was replaced is found; its address may not change. Its private key is
- * in ordinary memory, ours and OpenSSL's, while it is read and an assertion is made, and wiped then (kms/kms_gcp_rsa.h); the
- * signature, without which the rest is worth nothing, is in protected memory.
+ * The file is read anew for each assertion, so that a key that was replaced is found; its address may not
+ * change. Its private key is in ordinary memory, ours and OpenSSL's, while it is read and an assertion is
+ * made, and wiped then (kms/kms_gcp_rsa.h); the signature, without which the rest is worth nothing, is in
+ * protected memory.
  * Layer: kms. Threads: any; immutable once made.
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -33,7 +33,8 @@ static enum ael_status refuse(struct ael_error *err, const char *why) {
 
 /* ---- where to ask ---- */
 
-/* Only to Google's own names and addresses of it, and to this machine, does a token's request go in the clear. */
+/* Only to Google's own names and addresses of it, and to this machine, does a token's request go in the
+ * clear. */
 static bool is_near(const char *host) {
     static const char *const k_hosts[] = {"169.254.169.254", "metadata.google.internal", "[fd20:ce::254]"};
     for (size_t i = 0; i < sizeof k_hosts / sizeof k_hosts[0]; i++) {

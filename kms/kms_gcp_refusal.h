@@ -1,7 +1,8 @@
 /*
  * kms/kms_gcp_refusal.h - what refusals of Google's mean, in statuses and sentences with a remedy.
  *
- * Google's own words are matched, never repeated: who stands in its place could put into them what it was sent.
+ * Google's own words are matched, never repeated: who stands in its place could put into them what it was
+ * sent.
  * Layer: kms.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -21,7 +22,8 @@ enum ael_status ael_kms_gcp_refusal(
     enum ael_rest_remedy *remedy,
     struct ael_error *err);
 
-/** The same of who gives tokens: {"error":"invalid_grant",...}, or the metadata server, which says nothing that can be read. */
+/** The same of who gives tokens: {"error":"invalid_grant",...}, or the metadata server, which says nothing
+ * that can be read. */
 enum ael_status ael_kms_gcp_token_refusal(
     const struct ael_http_response *response,
     const char *what,

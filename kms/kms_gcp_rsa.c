@@ -68,8 +68,8 @@ static bool take_version(struct der *in) {
     return take_number(in, &version) && version.len == 1 && version.at[0] == 0;
 }
 
-/* { 0, { rsaEncryption, NULL }, OCTET STRING { 0, n, e, d, p, q, d mod p-1, d mod q-1, 1/q mod p } }, and attributes, which are
- * passed over. */
+/* { 0, { rsaEncryption, NULL }, OCTET STRING { 0, n, e, d, p, q, d mod p-1, d mod q-1, 1/q mod p } }, and
+ * attributes, which are passed over. */
 static bool take_numbers(struct der in, struct der numbers[static NUMBERS]) {
     static const uint8_t k_algorithm[] = {0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7,
                                           0x0d, 0x01, 0x01, 0x01, 0x05, 0x00};
@@ -125,7 +125,8 @@ static EVP_PKEY *make_key(struct der numbers[static NUMBERS]) {
     return key;
 }
 
-/* see kms/kms_gcp_rsa.h. Errors of OpenSSL's are taken back: the host may have some of its own in the queue. */
+/* see kms/kms_gcp_rsa.h. Errors of OpenSSL's are taken back: the host may have some of its own in the
+ * queue. */
 EVP_PKEY *ael_kms_gcp_rsa_read(uint8_t *der, size_t len) {
     struct der numbers[NUMBERS];
     if (!take_numbers((struct der){der, len}, numbers)) {

@@ -1,6 +1,6 @@
 /*
- * kms/kms_gcp_rsa.h - the private key of a service account: RSA in PKCS#8 (RFC 5208, RFC 8017 A.1.2), read without OpenSSL's
- * decoders, which leave what they decode on its heap, unwiped.
+ * kms/kms_gcp_rsa.h - the private key of a service account: RSA in PKCS#8 (RFC 5208, RFC 8017 A.1.2), read
+ * without OpenSSL's decoders, which leave what they decode on its heap, unwiped.
  * Layer: kms. Threads: any.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -15,7 +15,8 @@
  * Reads a key.
  *
  * @param der  len bytes, changed in place and not wiped: the caller does that.
- * @return a key that the caller frees, which wipes it; NULL: no such key, one of more than two primes, or no memory.
+ * @return a key that the caller frees, which wipes it; NULL: no such key, one of more than two primes, or no
+ *         memory.
  */
 EVP_PKEY *ael_kms_gcp_rsa_read(uint8_t *der, size_t len);
 

@@ -19,7 +19,8 @@ static bool is_of_name(char byte) {
            byte == '_' || byte == '-' || byte == '.';
 }
 
-/* The length of a name that is more than dots; 0 when there is none. A project's may have a domain before a colon. */
+/* The length of a name that is more than dots; 0 when there is none. A project's may have a domain before a
+ * colon. */
 static size_t name_len(const char *text, bool with_domain) {
     size_t len = 0;
     size_t dots = 0;

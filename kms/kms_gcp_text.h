@@ -1,8 +1,10 @@
 /*
- * kms/kms_gcp_text.h - the texts of Cloud KMS: names of keys, what is kept of an encrypted key, requests and answers.
+ * kms/kms_gcp_text.h - the texts of Cloud KMS: names of keys, what is kept of an encrypted key, requests and
+ * answers.
  *
  *     POST /v1/<key>:encrypt   {"plaintext":"<base64>","plaintextCrc32c":"<number>"}
- *         {"name":"<key>/cryptoKeyVersions/1","ciphertext":"<base64>","ciphertextCrc32c":"<number>","verifiedPlaintextCrc32c":true}
+ *         {"name":"<key>/cryptoKeyVersions/1","ciphertext":"<base64>","ciphertextCrc32c":"<number>",
+ *          "verifiedPlaintextCrc32c":true}
  *     POST /v1/<key>:decrypt   {"ciphertext":"<base64>","ciphertextCrc32c":"<number>"}
  *         {"plaintext":"<base64>","plaintextCrc32c":"<number>"}
  *

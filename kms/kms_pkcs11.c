@@ -1,7 +1,8 @@
 /*
  * kms/kms_pkcs11.c - the KMS over a PKCS#11 token: options, table, and how a key is encrypted and decrypted.
  *
- * What is kept is Asherah's AES-256-GCM blob (60 bytes), or the form of RFC 3394 (40 bytes); the length tells which.
+ * What is kept is Asherah's AES-256-GCM blob (60 bytes), or the form of RFC 3394 (40 bytes); the length tells
+ * which.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <ael/kms_pkcs11.h>
@@ -63,7 +64,8 @@ static struct ael_call limit(const struct ael_kms_pkcs11 *self, const struct ael
     return limited;
 }
 
-/* *asked_ns: when the module was asked what was not answered, 0 = it was not. *again: the helper was an idle one that turned out to be of no use, which tells nothing about another. */
+/* *asked_ns: when the module was asked what was not answered, 0 = it was not. *again: the helper was an idle
+ * one that turned out to be of no use, which tells nothing about another. */
 static enum ael_status ask_once(
     struct ael_kms_pkcs11 *self,
     const struct ael_call *call,
@@ -329,7 +331,8 @@ static bool is_trusted(const char *path) {
     }
 }
 
-/* Where the library's code is. Of a program the loader knows no more than the name that it was started by, which is anybody's. */
+/* Where the library's code is. Of a program the loader knows no more than the name that it was started by,
+ * which is anybody's. */
 static bool find_library(char path[static PATH_MAX]) {
     Dl_info mine;
     Dl_info program;

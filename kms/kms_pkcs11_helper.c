@@ -98,8 +98,8 @@ static enum ael_status refuse_start(const char *path, int code, struct ael_error
         "the helper %.140s cannot be started; install it, or set the option helper", path);
 }
 
-/* Above the standard ones: in a host without these, what it writes there must not be a question. And a descriptor of the same number
- * as the helper's would stay closed by exec. */
+/* Above the standard ones: in a host without these, what it writes there must not be a question. And a
+ * descriptor of the same number as the helper's would stay closed by exec. */
 static int lift(int fd) {
     int lifted = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, AEL_PKCS11_HELPER_FD + 1);
     if (fd >= 0) {
@@ -108,8 +108,8 @@ static int lift(int fd) {
     return lifted;
 }
 
-/* Held while sockets are opened and noted, or closed and forgotten: a fork waits for it, so that the child knows each of them. One
- * that it did not know would keep the helper there after the host's end. */
+/* Held while sockets are opened and noted, or closed and forgotten: a fork waits for it, so that the child
+ * knows each of them. One that it did not know would keep the helper there after the host's end. */
 static struct ael_mutex s_sockets = AEL_MUTEX_INIT;
 
 static void close_one(int fd) {
@@ -217,7 +217,8 @@ static bool await_by_looking(const struct ael_pkcs11_helper *helper, int wait_ms
     }
 }
 
-/* Waits for a process's end and reaps it; *how is 0 where the host did. @return false while it has not ended. */
+/* Waits for a process's end and reaps it; *how is 0 where the host did. @return false while it has not
+ * ended. */
 static bool reap(struct ael_pkcs11_helper *helper, int wait_ms, siginfo_t *how) {
     memset(how, 0, sizeof *how);
     if (helper->pid == 0) {

@@ -1,10 +1,12 @@
 /*
- * kms/kms_pkcs11_helper.h - who holds the PKCS#11 module for one session, a process or a thread: started, asked, ended.
+ * kms/kms_pkcs11_helper.h - who holds the PKCS#11 module for one session, a process or a thread: started,
+ * asked, ended.
  *
- * A process is a child with a socket to this process and nothing else inherited: an environment of what is named, no signals blocked, a
- * process group of its own (a terminal's interrupt is not for it). It ends when the socket does; one that does not is killed, by a
- * descriptor of the process, so that no other that got its number is hit. A thread (kms/kms_pkcs11_worker.h) is asked over such a
- * socket, too, so that a module that hangs keeps nobody from going on; it cannot be ended.
+ * A process is a child with a socket to this process and nothing else inherited: an environment of what is
+ * named, no signals blocked, a process group of its own (a terminal's interrupt is not for it). It ends when
+ * the socket does; one that does not is killed, by a descriptor of the process, so that no other that got its
+ * number is hit. A thread (kms/kms_pkcs11_worker.h) is asked over such a socket, too, so that a module that
+ * hangs keeps nobody from going on; it cannot be ended.
  * Layer: kms. Threads: one at a time; a fork waits while one is being started, for some ms.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -42,8 +44,8 @@ struct ael_pkcs11_answer {
  * Starts a helper.
  *
  * @param path  absolute. @param environment  names, with commas.
- * @return AEL_OK; AEL_E_UNREACHABLE (err tells why: it is not there, may not be run); AEL_E_SYSTEM; AEL_E_NO_MEMORY. Nothing runs
- *         after a failure.
+ * @return AEL_OK; AEL_E_UNREACHABLE (err tells why: it is not there, may not be run); AEL_E_SYSTEM;
+ *         AEL_E_NO_MEMORY. Nothing runs after a failure.
  */
 AEL_MUST_CHECK enum ael_status ael_pkcs11_helper_start(
     struct ael_pkcs11_helper *helper, const char *path, const char *environment, struct ael_error *err);
@@ -56,11 +58,13 @@ AEL_MUST_CHECK enum ael_status ael_pkcs11_helper_start(
 AEL_MUST_CHECK enum ael_status
 ael_pkcs11_helper_start_inside(struct ael_pkcs11_helper *helper, struct ael_error *err);
 
-/** Has it end, and waits for nothing: closes its socket, kills a process. One that does not run is accepted. */
+/** Has it end, and waits for nothing: closes its socket, kills a process. One that does not run is
+ * accepted. */
 void ael_pkcs11_helper_end(struct ael_pkcs11_helper *helper);
 
-/** Tells whether one that was to end has ended, or does so within wait_ms: a process in a call of the kernel that cannot be broken off
- * does not, nor a thread in a module that hangs. Once it has, it is reaped, and another may be started in its place. */
+/** Tells whether one that was to end has ended, or does so within wait_ms: a process in a call of the kernel
+ * that cannot be broken off does not, nor a thread in a module that hangs. Once it has, it is reaped, and
+ * another may be started in its place. */
 bool ael_pkcs11_helper_is_gone(struct ael_pkcs11_helper *helper, int wait_ms);
 
 /** Leaves one that has not ended to itself: the host reaps a process, a thread cleans up behind itself. */
@@ -74,10 +78,10 @@ void ael_pkcs11_helper_forget(struct ael_pkcs11_helper *helper);
  *
  * @param head    what is not secret, behind op. @param secret  what follows it, or NULL: at most 255 bytes.
  * @param call    its deadline is set. @param answer  zeroed on failure; its key is the caller's.
- * @return AEL_OK (answer->result may tell of a failure); AEL_E_UNREACHABLE (it ended: err tells how); AEL_E_TIMEOUT;
- *         AEL_E_CANCELLED; AEL_E_BACKEND (an answer to another question, or of another length); or as ael_scratch_begin,
- *         ael_secret_open_into and ael_secret_new. After any of these the helper is of no more use
- *         but for ael_pkcs11_helper_await.
+ * @return AEL_OK (answer->result may tell of a failure); AEL_E_UNREACHABLE (it ended: err tells how);
+ *         AEL_E_TIMEOUT; AEL_E_CANCELLED; AEL_E_BACKEND (an answer to another question, or of another
+ *         length); or as ael_scratch_begin, ael_secret_open_into and ael_secret_new. After any of these the
+ *         helper is of no more use but for ael_pkcs11_helper_await.
  */
 AEL_MUST_CHECK enum ael_status ael_pkcs11_helper_ask(
     struct ael_pkcs11_helper *helper,
@@ -88,7 +92,8 @@ AEL_MUST_CHECK enum ael_status ael_pkcs11_helper_ask(
     struct ael_pkcs11_answer *answer,
     struct ael_error *err);
 
-/** Waits for the answer to the last question, which ael_pkcs11_helper_ask gave up waiting for (AEL_E_TIMEOUT, AEL_E_CANCELLED). As that. */
+/** Waits for the answer to the last question, which ael_pkcs11_helper_ask gave up waiting for (AEL_E_TIMEOUT,
+ * AEL_E_CANCELLED). As that. */
 AEL_MUST_CHECK enum ael_status ael_pkcs11_helper_await(
     struct ael_pkcs11_helper *helper,
     const struct ael_call *call,

@@ -80,7 +80,8 @@ static bool is_of_another_process(const struct ael_pkcs11_module *module) {
     return (module->users > 0 || module->changing) && module->forks != ael_fork_count();
 }
 
-/* With the lock held. Which one a thread of another process was loading is half made here, and the loader takes it for whole. */
+/* With the lock held. Which one a thread of another process was loading is half made here, and the loader
+ * takes it for whole. */
 static bool another_process_loads(void) {
     return s_loading > 0 && s_loading_forks != ael_fork_count();
 }

@@ -286,7 +286,8 @@ static enum ael_status start_helper(
                : ael_pkcs11_refusal(answer->result, answer->code, &pool->place, err);
 }
 
-/* *pending: its log-in is under way; before, and after a failure. *crowded: the token opens no further session. */
+/* *pending: its log-in is under way; before, and after a failure. *crowded: the token opens no further
+ * session. */
 static enum ael_status open_helper(
     struct ael_pkcs11_pool *pool,
     struct ael_pkcs11_helper *helper,
@@ -387,7 +388,8 @@ static enum ael_status wait_for_place(
     return AEL_OK;
 }
 
-/* Who was to end is waited for within the call's time, unless it hangs: some tokens open no session beside its. Its place then. */
+/* Who was to end is waited for within the call's time, unless it hangs: some tokens open no session beside
+ * its. Its place then. */
 static enum ael_pkcs11_lent await_end(struct ael_pkcs11_helper *helper, const struct ael_call *call) {
     uint32_t left_ms = ael_call_check(call) == AEL_OK ? ael_call_remaining_ms(call) : 0;
     bool gone = ael_pkcs11_helper_is_gone(helper, left_ms < END_MS ? (int)left_ms : END_MS);

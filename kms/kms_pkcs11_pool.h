@@ -1,9 +1,11 @@
 /*
- * kms/kms_pkcs11_pool.h - the helpers (or threads in their stead) of one KMS, each with a session that is logged in; lent to one call at a time.
+ * kms/kms_pkcs11_pool.h - the helpers (or threads in their stead) of one KMS, each with a session that is
+ * logged in; lent to one call at a time.
  *
- * They are started when none is idle, one after the other: of several with a wrong PIN only the first shows it to the token, which
- * locks after a few. One that failed is not given back but ended; the next call starts another, which finds a token that was put
- * back. No call waits past its deadline for one to end: its place is taken until it has.
+ * They are started when none is idle, one after the other: of several with a wrong PIN only the first shows
+ * it to the token, which locks after a few. One that failed is not given back but ended; the next call starts
+ * another, which finds a token that was put back. No call waits past its deadline for one to end: its place
+ * is taken until it has.
  * Layer: kms. Threads: any; a lock inside, not held while a helper is started or asked.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -51,8 +53,8 @@ struct ael_pkcs11_pool {
     struct ael_pkcs11_helper helpers[AEL_PKCS11_MOST_SESSIONS]; /* a busy one is its borrower's */
     enum ael_pkcs11_lent lent[AEL_PKCS11_MOST_SESSIONS];
     bool opening;
-    int64_t
-        crowded_until_ns; /* the token opened no further session: until then those that there are have to do */
+    /* the token opened no further session: until then those that there are have to do */
+    int64_t crowded_until_ns;
     /* Of who opens: */
     int64_t shown_ns; /* when the PIN was shown that is logged in with */
     struct ael_pkcs11_pin_stamp shown_stamp;
@@ -78,8 +80,8 @@ void ael_pkcs11_pool_forget(struct ael_pkcs11_pool *pool);
  * Lends a helper that is logged in.
  *
  * @param call    its deadline is set. @param fresh  whether it was started for this call.
- * @param asked_ns  of a failure: since when a helper was being opened, or was waited for because none of those that were to end did;
- *         0, when neither was.
+ * @param asked_ns  of a failure: since when a helper was being opened, or was waited for because none of
+ *         those that were to end did; 0, when neither was.
  * @return AEL_OK; or as ael_pkcs11_helper_ask and ael_pkcs11_refusal; AEL_E_KEY_FILE.
  */
 AEL_MUST_CHECK enum ael_status ael_pkcs11_pool_take(

@@ -15,7 +15,8 @@
 /**
  * Fills err for a result that is not AEL_PKCS11_DONE.
  *
- * @param code  the module's (CKR_...). @return AEL_E_KMS, AEL_E_UNREACHABLE, AEL_E_BACKEND, AEL_E_FORKED or AEL_E_NO_MEMORY, as ael/kms_pkcs11.h tells.
+ * @param code  the module's (CKR_...). @return AEL_E_KMS, AEL_E_UNREACHABLE, AEL_E_BACKEND, AEL_E_FORKED or
+ *              AEL_E_NO_MEMORY, as ael/kms_pkcs11.h tells.
  */
 enum ael_status ael_pkcs11_refusal(
     enum ael_pkcs11_result result,
@@ -26,7 +27,8 @@ enum ael_status ael_pkcs11_refusal(
 /** Tells whether the module said of a PIN that it is wrong, or of no use until somebody does something. */
 bool ael_pkcs11_is_told_of_pin(uint32_t code);
 
-/** Tells whether the module did not look at the PIN, as somebody is logged in already: that is no wrong try. */
+/** Tells whether the module did not look at the PIN, as somebody is logged in already: that is no wrong
+ * try. */
 bool ael_pkcs11_left_pin_unseen(uint32_t code);
 
 #endif /* AEL_KMS_KMS_PKCS11_REFUSAL_H */

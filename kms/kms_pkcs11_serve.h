@@ -1,6 +1,6 @@
 /*
- * kms/kms_pkcs11_serve.h - who holds the token: answers the questions of kms/kms_pkcs11_wire.h that come over a socket. Runs in the
- * helper, or in a thread of this process (kms/kms_pkcs11_worker.h).
+ * kms/kms_pkcs11_serve.h - who holds the token: answers the questions of kms/kms_pkcs11_wire.h that come over
+ * a socket. Runs in the helper, or in a thread of this process (kms/kms_pkcs11_worker.h).
  * Layer: kms. Threads: one.
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -226,8 +226,8 @@ decrypt_into(struct ael_pkcs11_token *token, uint8_t *blob, uint8_t *room, CK_UL
     return told(token, code, AEL_PKCS11_REFUSED);
 }
 
-/* Tells whether it gives the key back: a blob that nobody can decrypt would be a lost key. A token may take a nonce of its own and keep
- * it to itself. */
+/* Tells whether it gives the key back: a blob that nobody can decrypt would be a lost key. A token may take a
+ * nonce of its own and keep it to itself. */
 static enum ael_pkcs11_result gives_back(struct ael_pkcs11_token *token, uint8_t *blob, const uint8_t *key) {
     uint8_t *room = token->spare;
     CK_ULONG len = AEL_PKCS11_ROOM;
@@ -253,8 +253,8 @@ enum ael_pkcs11_result ael_pkcs11_token_encrypt(
     return result == AEL_PKCS11_DONE ? gives_back(token, blob, key) : result;
 }
 
-/* Modules say "general error" of what is not authentic, and of everything else: only one that works refuses. Under a key that may not
- * encrypt, that cannot be tried out. */
+/* Modules say "general error" of what is not authentic, and of everything else: only one that works refuses.
+ * Under a key that may not encrypt, that cannot be tried out. */
 static enum ael_pkcs11_result refusal_or_failure(struct ael_pkcs11_token *token) {
     uint8_t nonce[AEL_PKCS11_NONCE] = {0};
     uint8_t none[AEL_PKCS11_KEY] = {0};

@@ -1,6 +1,6 @@
 /*
- * kms/kms_pkcs11_token.h - a PKCS#11 module, a session with one of its tokens, and the AES key there. Runs in the helper,
- * or in a thread of this process.
+ * kms/kms_pkcs11_token.h - a PKCS#11 module, a session with one of its tokens, and the AES key there. Runs in
+ * the helper, or in a thread of this process.
  *
  * Keys go through buffers that the caller gives; what copies the module makes of them is its own affair.
  * Layer: kms. Threads: one.
@@ -38,14 +38,16 @@ bool ael_pkcs11_place_is_whole(const struct ael_pkcs11_place *place);
 enum ael_pkcs11_result
 ael_pkcs11_token_open(struct ael_pkcs11_token *token, const struct ael_pkcs11_place *place);
 
-/** Closes the session and lets go of the module, which is ended by its last user. One that was not opened is accepted. May hang. */
+/** Closes the session and lets go of the module, which is ended by its last user. One that was not opened is
+ * accepted. May hang. */
 void ael_pkcs11_token_close(struct ael_pkcs11_token *token);
 
-/** Logs in, unless the PIN is empty, and finds the key. @param pin  wiped by the caller. The code is CKR_USER_ALREADY_LOGGED_IN where
- * the token did not look at it, and told of nothing else. */
+/** Logs in, unless the PIN is empty, and finds the key. @param pin  wiped by the caller. The code is
+ * CKR_USER_ALREADY_LOGGED_IN where the token did not look at it, and told of nothing else. */
 enum ael_pkcs11_result ael_pkcs11_token_login(struct ael_pkcs11_token *token, uint8_t *pin, size_t pin_len);
 
-/** AES-GCM. @param key  of AEL_PKCS11_ROOM bytes where it is received, as wrapped is. @param nonce  the token may put its own in its place. @param blob  receives AEL_PKCS11_BLOB bytes. */
+/** AES-GCM. @param key  of AEL_PKCS11_ROOM bytes where it is received, as wrapped is. @param nonce  the token
+ * may put its own in its place. @param blob  receives AEL_PKCS11_BLOB bytes. */
 enum ael_pkcs11_result ael_pkcs11_token_encrypt(
     struct ael_pkcs11_token *token,
     uint8_t nonce[static AEL_PKCS11_NONCE],

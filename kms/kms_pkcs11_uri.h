@@ -1,12 +1,12 @@
 /*
  * kms/kms_pkcs11_uri.h - the part of a pkcs11: URI (RFC 7512) that names a key of a token:
  *
- *     pkcs11:token=orders;object=master;id=%01;type=secret-key?module-path=/usr/lib/m.so&pin-source=file:/etc/orders/pin
+ *     pkcs11:token=orders;object=master;type=secret-key?module-path=/usr/lib/m.so&pin-source=file:/etc/pin
  *
- * and the token's serial and slot-id. x-in-process=yes is our own (option in_process).
+ * and the key's id (id=%01), the token's serial and slot-id. x-in-process=yes is our own (option in_process).
  *
- * Another attribute is refused rather than left out: it would make the choice narrower. So is pin-value, for a URI is no place for
- * a PIN.
+ * Another attribute is refused rather than left out: it would make the choice narrower. So is pin-value, for
+ * a URI is no place for a PIN.
  * Layer: kms. Threads: any.
  * SPDX-License-Identifier: Apache-2.0
  */

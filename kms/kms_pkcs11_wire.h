@@ -1,10 +1,11 @@
 /*
- * kms/kms_pkcs11_wire.h - what the library and who holds the PKCS#11 module, the helper or a thread of this process, say to each
- * other.
+ * kms/kms_pkcs11_wire.h - what the library and who holds the PKCS#11 module, the helper or a thread of this
+ * process, say to each other.
  *
  * Over a pair of SOCK_SEQPACKET sockets, so that a message is whole or not there; one question, one answer.
  *
- *     question   op | number, 4 bytes | what the op takes    answer   result | code of the module, 4 bytes | number | what comes
+ *     question   op | number, 4 bytes | what the op takes
+ *     answer     result | code of the module, 4 bytes | number | what comes
  *
  *     OPEN       struct ael_pkcs11_place                     -          loads the module, opens a session
  *     LOGIN      PIN; none = no log-in                       -          finds the key
@@ -13,8 +14,9 @@
  *     WRAP       key (32)                                    wrapped (40)
  *     UNWRAP     wrapped (40)                                key (32)
  *
- * The number is another one for each question and comes back with its answer: a module may fork, or write where it should not, and
- * an answer to another question would be another key. A blob is ciphertext, tag and nonce, as the static KMS's. Both sides check each length before they look at a byte.
+ * The number is another one for each question and comes back with its answer: a module may fork, or write
+ * where it should not, and an answer to another question would be another key. A blob is ciphertext, tag and
+ * nonce, as the static KMS's. Both sides check each length before they look at a byte.
  * Layer: kms.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -63,7 +65,8 @@ enum ael_pkcs11_result {
     AEL_PKCS11_GONE,    /* the session or the token is; another may be had */
     AEL_PKCS11_FAILED,
     AEL_PKCS11_WRONG_LENGTH, /* of what the module gave */
-    AEL_PKCS11_PROTOCOL, /* no question that the helper knows; the same in all versions, so what is new comes behind it */
+    /* no question that the helper knows; the same in all versions, so what is new comes behind it */
+    AEL_PKCS11_PROTOCOL,
     AEL_PKCS11_FORKED,  /* the module is in use by the process that this one was forked from */
     AEL_PKCS11_NO_ROOM, /* no memory */
     AEL_PKCS11_TWO_TOKENS,

@@ -115,8 +115,8 @@ static uint8_t *find_stack(void) {
     return lowest;
 }
 
-/* However deep the module's frames lay: pages that are given back come back as zeros, and are few; those of a host that has locked all
- * its memory cannot be given back before Linux 5.18. */
+/* However deep the module's frames lay: pages that are given back come back as zeros, and are few; those of a
+ * host that has locked all its memory cannot be given back before Linux 5.18. */
 static void wipe_stack(const struct ael_pkcs11_worker *worker) {
     ael_wipe_deep_stack();
     uintptr_t top = ((uintptr_t)__builtin_frame_address(0) - NEAR_STACK) & ~(uintptr_t)(worker->page - 1);

@@ -1,10 +1,11 @@
 /*
- * kms/kms_pkcs11_worker.h - a thread of this process that holds a PKCS#11 session, and serves a socket as the helper does.
+ * kms/kms_pkcs11_worker.h - a thread of this process that holds a PKCS#11 session, and serves a socket as the
+ * helper does.
  *
- * A call into a module cannot be ended: who gives up waiting closes the other end of the socket, and the thread, once the module
- * lets go of it, finds nobody who takes its answer, wipes that, closes its session and ends. Until then it is there. Questions,
- * answers, PINs and keys are in a locked page of its own, in no dump and in no child; what the module leaves on the thread's stack is
- * overwritten after each answer.
+ * A call into a module cannot be ended: who gives up waiting closes the other end of the socket, and the
+ * thread, once the module lets go of it, finds nobody who takes its answer, wipes that, closes its session
+ * and ends. Until then it is there. Questions, answers, PINs and keys are in a locked page of its own, in no
+ * dump and in no child; what the module leaves on the thread's stack is overwritten after each answer.
  * Layer: kms. Threads: any, one at a time for each worker.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -26,7 +27,8 @@ struct ael_pkcs11_worker;
 AEL_MUST_CHECK enum ael_status
 ael_pkcs11_worker_start(int socket, struct ael_pkcs11_worker **worker, struct ael_error *err);
 
-/** Waits for its end, wait_ms at most. @return true when it has ended: then it is to be freed, and nothing else. */
+/** Waits for its end, wait_ms at most. @return true when it has ended: then it is to be freed, and nothing
+ * else. */
 bool ael_pkcs11_worker_has_ended(struct ael_pkcs11_worker *worker, int wait_ms);
 
 /** Frees one that has ended. */

@@ -1,6 +1,6 @@
 /*
- * kms/kms_secrets_manager.c - the KMS whose master key is a secret of AWS Secrets Manager: asked for once, then as the static
- * KMS.
+ * kms/kms_secrets_manager.c - the KMS whose master key is a secret of AWS Secrets Manager: asked for once,
+ * then as the static KMS.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <ael/kms_secrets_manager.h>
@@ -162,7 +162,8 @@ static enum ael_status get_master(
         &kms->flights, &limited, ael_bytes_from_text(kms->endpoint.key), fetch, kms, master, err);
 }
 
-/* The key in memory is no more, and can be asked for anew: forgotten at a fork, found damaged, or of before a shut-down. */
+/* The key in memory is no more, and can be asked for anew: forgotten at a fork, found damaged, or of before a
+ * shut-down. */
 static bool is_gone(enum ael_status status, struct ael_secret *master, const struct ael_call *call) {
     bool may_be = status == AEL_E_FORKED || status == AEL_E_CORRUPTED || status == AEL_E_CLOSED;
     /* Or it was the caller's own key: this one opens. */

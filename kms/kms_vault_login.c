@@ -220,7 +220,8 @@ enum ael_status ael_kms_vault_login_renew(
 
 /* ---- logging in ---- */
 
-/* A token that is given: renewing it tells how long it lasts. One that cannot be renewed is taken as it is. */
+/* A token that is given: renewing it tells how long it lasts. One that cannot be renewed is taken as it
+ * is. */
 static enum ael_status use_token(
     const struct ael_kms_vault_login *login,
     struct ael_kms_vault_server *server,

@@ -1,5 +1,6 @@
 /*
- * kms/kms_vault_names.h - which names may stand in a path and in a body without being escaped: Vault's own need nothing else.
+ * kms/kms_vault_names.h - which names may stand in a path and in a body without being escaped: Vault's own
+ * need nothing else.
  * Layer: kms.
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -1,7 +1,8 @@
 /*
  * kms/kms_vault_refusal.h - what Vault's refusals mean, in statuses and sentences with a remedy.
  *
- * Vault's own words are matched, never repeated: who stands in its place could put into them what it was sent.
+ * Vault's own words are matched, never repeated: who stands in its place could put into them what it was
+ * sent.
  * Layer: kms.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -14,7 +15,8 @@
  * Reads a refusal ({"errors":["..."]}) and fills err.
  *
  * @param path    what was asked for, for the sentence. @param remedy receives what may help.
- * @return AEL_E_KMS (refused); AEL_E_UNREACHABLE (Vault is ill, busy or sealed); AEL_E_BACKEND (no answer of Vault's).
+ * @return AEL_E_KMS (refused); AEL_E_UNREACHABLE (Vault is ill, busy or sealed); AEL_E_BACKEND (no answer of
+ *         Vault's).
  */
 enum ael_status ael_kms_vault_refusal(
     const struct ael_http_response *response,

@@ -153,7 +153,8 @@ static bool step(struct asking *asking, struct ael_http_exchange *exchange) {
     return over;
 }
 
-/* A try that got a connection when its time was nearly over says no more about the service than one that got none. */
+/* A try that got a connection when its time was nearly over says no more about the service than one that got
+ * none. */
 static bool had_time(const struct asking *asking) {
     int64_t half_ns = (int64_t)asking->rest->try_timeout_ms * MS_NS / 2;
     int64_t enough_ns = half_ns < LONG_NS ? half_ns : LONG_NS;
@@ -271,8 +272,8 @@ static bool may_retry(struct asking *asking, enum ael_status status) {
     return true;
 }
 
-/* What an outcome says about the service. A refusal is an answer; a call that gave it little time says nothing, and to wait for a
- * connection is not its affair. */
+/* What an outcome says about the service. A refusal is an answer; a call that gave it little time says
+ * nothing, and to wait for a connection is not its affair. */
 static enum ael_breaker_end end_of(const struct asking *asking, enum ael_status status) {
     if (status == AEL_OK || status == AEL_E_KMS) {
         return AEL_BREAKER_GOOD;

@@ -1,13 +1,15 @@
 /*
- * kms/rest.h - a service that is spoken to over HTTP with keys and tokens in it: one request with its retries.
+ * kms/rest.h - a service that is spoken to over HTTP with keys and tokens in it: one request with its
+ * retries.
  *
- *     struct ael_rest_request request = {.method = "POST", .url = url, .what = "encrypt/orders", .body = body};
+ *     struct ael_rest_request request = {
+ *         .method = "POST", .url = url, .what = "encrypt/orders", .body = body};
  *     status = ael_rest_ask(&rest, &call, &request, &answer, &err);
  *     ... answer.body, answer.taken, answer.text ...
  *     ael_rest_answer_clear(&answer);
  *
- * Retries have a budget that successes fill, and pauses of random length; they end before the call does. A service that failed
- * again and again is not asked for a while (kms/breaker.h).
+ * Retries have a budget that successes fill, and pauses of random length; they end before the call does. A
+ * service that failed again and again is not asked for a while (kms/breaker.h).
  * Layer: kms. Threads: any.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -35,8 +37,8 @@ struct ael_rest_answer {
 };
 
 /*
- * Looks at a success while it can still be asked for again: AEL_E_UNREACHABLE with the remedy AEL_REST_REMEDY_RETRY has it
- * asked for again. NULL = every success is one.
+ * Looks at a success while it can still be asked for again: AEL_E_UNREACHABLE with the remedy
+ * AEL_REST_REMEDY_RETRY has it asked for again. NULL = every success is one.
  */
 typedef enum ael_status (*ael_rest_check_fn)(
     void *context,
@@ -114,8 +116,9 @@ void ael_rest_clear(struct ael_rest *rest);
  *
  * @param call    its deadline is set.
  * @param answer  to be cleared, after a failure too.
- * @return AEL_OK (200 or 204); what the kind's refusal or the request's check gave; AEL_E_UNREACHABLE; AEL_E_TIMEOUT;
- *         AEL_E_CANCELLED; AEL_E_BACKEND; AEL_E_NO_MEMORY; AEL_E_FORKED; or of protected memory.
+ * @return AEL_OK (200 or 204); what the kind's refusal or the request's check gave; AEL_E_UNREACHABLE;
+ *         AEL_E_TIMEOUT; AEL_E_CANCELLED; AEL_E_BACKEND; AEL_E_NO_MEMORY; AEL_E_FORKED; or of protected
+ *         memory.
  */
 AEL_MUST_CHECK enum ael_status ael_rest_ask(
     struct ael_rest *rest,

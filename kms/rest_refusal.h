@@ -1,7 +1,8 @@
 /*
  * kms/rest_refusal.h - what a service's refusals mean: a table of its words, read from the top.
  *
- * The service's own words are matched, never repeated: who stands in its place could put into them what it was sent.
+ * The service's own words are matched, never repeated: who stands in its place could put into them what it
+ * was sent.
  * Layer: kms. Threads: any.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -43,7 +44,8 @@ const struct ael_rest_meaning *ael_rest_find_meaning(
  * Fills err and *remedy.
  *
  * @param known   of a table, or NULL. @param is_own  the service itself answered.
- * @return the meaning's status; without one AEL_E_UNREACHABLE (ill or busy), AEL_E_KMS (its own) or AEL_E_BACKEND.
+ * @return the meaning's status; without one AEL_E_UNREACHABLE (ill or busy), AEL_E_KMS (its own) or
+ *         AEL_E_BACKEND.
  */
 enum ael_status ael_rest_tell_refusal(
     const struct ael_rest_voice *voice,

@@ -20,7 +20,8 @@ static enum ael_status ask_once(
         request->secrets.bearer_before = "Authorization: Bearer ";
     }
     enum ael_status status = ael_rest_ask(rest, call, request, answer, err);
-    /* Gone from memory: of before a fork and out of a child's reach, of before a shut-down, or found damaged. */
+    /* Gone from memory: of before a fork and out of a child's reach, of before a shut-down, or found
+     * damaged. */
     bool gone = status == AEL_E_FORKED || status == AEL_E_CLOSED || status == AEL_E_CORRUPTED;
     bool certain = answer->remedy == AEL_REST_REMEDY_LOGIN || gone;
     if (status != AEL_OK && (certain || answer->remedy == AEL_REST_REMEDY_MAYBE_LOGIN)) {

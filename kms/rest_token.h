@@ -1,5 +1,6 @@
 /*
- * kms/rest_token.h - a request with a bearer's token in its head, once more with another one when the token was the trouble.
+ * kms/rest_token.h - a request with a bearer's token in its head, once more with another one when the token
+ * was the trouble.
  * Layer: kms. Threads: any.
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -1,7 +1,8 @@
 /*
  * kms/rewrap.c - moving system keys to another KMS, row by row.
  *
- * Listing and moving are two passes: a backend's listing may not be called into, and may hold a lock or a connection.
+ * Listing and moving are two passes: a backend's listing may not be called into, and may hold a lock or a
+ * connection.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <ael/rewrap.h>
@@ -103,7 +104,8 @@ static struct ael_call step_call(const struct job *job) {
     return step;
 }
 
-/* A metastore that cannot replace is refused before anything is asked. Without an id the backend is not called. */
+/* A metastore that cannot replace is refused before anything is asked. Without an id the backend is not
+ * called. */
 static enum ael_status check_replace(const struct job *job, struct ael_error *err) {
     struct ael_error said = {.status = AEL_OK};
     const struct ael_key_record none = {.created_s = 1};
@@ -172,8 +174,8 @@ static enum ael_status open_as_new(
 }
 
 /*
- * The key of a row, by whichever KMS knows it: the new one first, which tells whether there is anything to do. "Wrong key"
- * comes out only when both said so.
+ * The key of a row, by whichever KMS knows it: the new one first, which tells whether there is anything to
+ * do. "Wrong key" comes out only when both said so.
  */
 static enum ael_status open_key(
     const struct job *job,
@@ -194,7 +196,8 @@ static enum ael_status open_key(
         by_old.detail);
 }
 
-/* Encrypts with the new KMS, and trusts it only when it gives the same key back: after that the old form is gone. */
+/* Encrypts with the new KMS, and trusts it only when it gives the same key back: after that the old form is
+ * gone. */
 static enum ael_status wrap_anew(
     const struct job *job,
     const struct ael_call *call,

@@ -35,8 +35,8 @@ static int64_t read_seconds(struct ael_json_reader *reader) {
 
 enum { TOKEN = 0, IN, ON };
 
-/* A token may come out of its giver's store with the lifetime that it had when it was made; then its end tells. An end that this
- * clock has behind it tells of the clock. */
+/* A token may come out of its giver's store with the lifetime that it had when it was made; then its end
+ * tells. An end that this clock has behind it tells of the clock. */
 static int64_t earlier(int64_t lifetime_s, int64_t until_end_s) {
     return until_end_s > 0 && until_end_s < lifetime_s ? until_end_s : lifetime_s;
 }

@@ -1,5 +1,6 @@
 /*
- * kms/token_answer.h - tokens of OAuth 2.0: what who gives them answers (RFC 6749 5.1), and what a host's callback gives.
+ * kms/token_answer.h - tokens of OAuth 2.0: what who gives them answers (RFC 6749 5.1), and what a host's
+ * callback gives.
  *
  *     {"token_type":"Bearer","expires_in":3599,"access_token":"..."}
  *
@@ -47,7 +48,8 @@ typedef enum ael_status (*ael_token_callback_fn)(
     int64_t *lifetime_s,
     struct ael_error *err);
 
-/** Asks a callback. @param max_pieces as of ael_text_pieces_cut. @return AEL_OK; AEL_E_CALLBACK (no token, too long, or not to be sent); what it gave; or of protected memory. */
+/** Asks a callback. @param max_pieces as of ael_text_pieces_cut. @return AEL_OK; AEL_E_CALLBACK (no token,
+ * too long, or not to be sent); what it gave; or of protected memory. */
 AEL_MUST_CHECK enum ael_status ael_token_callback_run(
     const char *component,
     ael_token_callback_fn give,

@@ -103,7 +103,8 @@ static bool can_mend(const struct ael_token_keeper *keeper) {
     return keeper->source->can_mend == NULL || keeper->source->can_mend(keeper->self);
 }
 
-/* What a renewal gives is worth having when it lasts for half of what a log-in gives: or where there is no other. */
+/* What a renewal gives is worth having when it lasts for half of what a log-in gives: or where there is no
+ * other. */
 static bool is_long_enough(const struct ael_token_keeper *keeper, const struct ael_token_grant *grant) {
     return !can_mend(keeper) || grant->lease_s == 0 || grant->lease_s >= keeper->login_lease_s / 2;
 }

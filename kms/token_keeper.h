@@ -4,16 +4,18 @@
  *     granted        two thirds of the lease          the end
  *        |---- given ----|---- given; one renews ----|---- all wait for the one who logs in ----
  *
- * The caller who comes first behind two thirds renews the token, in half of what its own call has left, or logs in where it cannot
- * be renewed any more (or only for less than half of what the log-in gave: its longest life is near). The others go on with what
- * there is. If that fails they all do, it too, until the end; the next try comes a tenth of the lease later. After the end those
- * who come while somebody logs in wait for that, and share its failure; but not one that is a call's own: its deadline or token,
- * or that it had no time to try again.
+ * The caller who comes first behind two thirds renews the token, in half of what its own call has left, or
+ * logs in where it cannot be renewed any more (or only for less than half of what the log-in gave: its
+ * longest life is near). The others go on with what there is. If that fails they all do, it too, until the
+ * end; the next try comes a tenth of the lease later. After the end those who come while somebody logs in
+ * wait for that, and share its failure; but not one that is a call's own: its deadline or token, or that it
+ * had no time to try again.
  *
- * A token that the service refuses (revoked, or ended by its clock) is dropped: the next caller logs in. Where the refusal may
- * be for the token's policies, and the log-in fails, it is given on: it may do for other requests.
- * Layer: kms. Threads: any; locks inside, none of them held while the source is asked. In a child of fork somebody else's log-in is
- * over.
+ * A token that the service refuses (revoked, or ended by its clock) is dropped: the next caller logs in.
+ * Where the refusal may be for the token's policies, and the log-in fails, it is given on: it may do for
+ * other requests.
+ * Layer: kms. Threads: any; locks inside, none of them held while the source is asked. In a child of fork
+ * somebody else's log-in is over.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef AEL_KMS_TOKEN_KEEPER_H
@@ -94,8 +96,8 @@ AEL_MUST_CHECK enum ael_status ael_token_keeper_get(
 /**
  * Tells that the service refused this one.
  *
- * @param certain  it said that the token is none; else it may be the token's policies, and a token that was granted just now is
- *                 not given up for that.
+ * @param certain  it said that the token is none; else it may be the token's policies, and a token that was
+ *                 granted just now is not given up for that.
  * @return whether asking again, with another token, may help.
  */
 bool ael_token_keeper_refused(

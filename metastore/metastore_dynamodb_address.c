@@ -61,7 +61,8 @@ static enum ael_status find_region(
                : bad(err, "a region is letters, digits and hyphens, such as us-west-2");
 }
 
-/* Host and port, and a path at most: what else a URL may have would be signed by nobody, or hold a password. */
+/* Host and port, and a path at most: what else a URL may have would be signed by nobody, or hold a
+ * password. */
 static bool is_endpoint(const char *url) {
     const char *host = strncmp(url, "https://", 8) == 0  ? url + 8
                        : strncmp(url, "http://", 7) == 0 ? url + 7

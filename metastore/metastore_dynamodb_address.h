@@ -1,5 +1,6 @@
 /*
- * metastore/metastore_dynamodb_address.h - where the table is: its name, region, the region that signs, the URL.
+ * metastore/metastore_dynamodb_address.h - where the table is: its name, region, the region that signs, the
+ * URL.
  * Layer: metastore (libael-dynamodb). Threads: any; the environment must not be changed meanwhile.
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -42,7 +42,8 @@ no_answer(struct attempt *attempt, bool sent, enum ael_status status, struct ael
     return status;
 }
 
-/* The door's failure. Its time-out is this request's own when the call still has time: the service was silent. */
+/* The door's failure. Its time-out is this request's own when the call still has time: the service was
+ * silent. */
 static enum ael_status not_answered(struct attempt *attempt, enum ael_status status, struct ael_error *err) {
     if (status == AEL_E_TIMEOUT && ael_call_check(attempt->call) == AEL_OK) {
         status = ael_error_set(

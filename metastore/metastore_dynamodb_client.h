@@ -1,6 +1,6 @@
 /*
- * metastore/metastore_dynamodb_client.h - one operation of DynamoDB: signed, sent, tried again where that helps, its answer
- * checked.
+ * metastore/metastore_dynamodb_client.h - one operation of DynamoDB: signed, sent, tried again where that
+ * helps, its answer checked.
  *
  *     answered, checksum good -----> done, or the condition failed
  *     throttled (400, 429) --------> nothing was done: again after a pause
@@ -77,9 +77,9 @@ void ael_dynamodb_client_clear(struct ael_dynamodb_client *client);
  * Does an operation.
  *
  * @param answer  overwritten; cleared by ael_dynamodb_answer_clear, also after a failure.
- * @return AEL_OK (done, or the condition failed); AEL_E_UNREACHABLE (no answer, throttled, failing); AEL_E_TIMEOUT;
- *         AEL_E_CANCELLED; AEL_E_OUTCOME_UNKNOWN (of what writes); AEL_E_BACKEND (refused: the sentence names DynamoDB's
- *         word); AEL_E_NO_MEMORY; AEL_E_FORKED; or as the credentials' sources say.
+ * @return AEL_OK (done, or the condition failed); AEL_E_UNREACHABLE (no answer, throttled, failing);
+ *         AEL_E_TIMEOUT; AEL_E_CANCELLED; AEL_E_OUTCOME_UNKNOWN (of what writes); AEL_E_BACKEND (refused: the
+ *         sentence names DynamoDB's word); AEL_E_NO_MEMORY; AEL_E_FORKED; or as the credentials' sources say.
  */
 AEL_MUST_CHECK enum ael_status ael_dynamodb_do(
     struct ael_dynamodb_client *client,

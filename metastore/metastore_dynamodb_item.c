@@ -96,8 +96,8 @@ static void fail(struct ael_json_reader *reader, const char *problem) {
 }
 
 /*
- * Enters an attribute, {"<type>": value}: true when its value comes next, false after a failure or {"NULL": true}, which
- * is consumed. leave() ends what was entered.
+ * Enters an attribute, {"<type>": value}: true when its value comes next, false after a failure or {"NULL":
+ * true}, which is consumed. leave() ends what was entered.
  */
 static bool enter(struct ael_json_reader *reader, const char *type) {
     const char *const names[] = {type, "NULL"};

@@ -1,10 +1,11 @@
 /*
  * metastore/metastore_dynamodb_item.h - key records as items of DynamoDB's JSON, written and read.
  *
- *     Id S, Created N, KeyRecord M { Revoked BOOL (when true), Created N, Key S (base64), ParentKeyMeta M { KeyId S, Created N } }
+ *     Id S, Created N, KeyRecord M {
+ *         Revoked BOOL (when true), Created N, Key S (base64), ParentKeyMeta M { KeyId S, Created N } }
  *
- * Read is what any SDK has written: Revoked or ParentKeyMeta may be missing or NULL, Revoked false, and there may be
- * attributes of other names.
+ * Read is what any SDK has written: Revoked or ParentKeyMeta may be missing or NULL, Revoked false, and there
+ * may be attributes of other names.
  * Layer: metastore (libael-dynamodb). Threads: one at a time.
  * Source: Asherah's DynamoDB stores of Go, Java, C# and Rust, whose items agree.
  * SPDX-License-Identifier: Apache-2.0
@@ -43,7 +44,8 @@ struct ael_dynamodb_item {
 /**
  * Reads an item.
  *
- * @param item  overwritten; its id is the caller's to clear, also after a failure. @param out emptied on failure.
+ * @param item  overwritten; its id is the caller's to clear, also after a failure. @param out emptied on
+ *              failure.
  * @return AEL_OK; AEL_E_BACKEND_DATA (no key record; the sentence tells why); AEL_E_NO_MEMORY.
  */
 AEL_MUST_CHECK enum ael_status ael_dynamodb_item_read(

@@ -1,5 +1,6 @@
 /*
- * metastore/metastore_dynamodb_listing.h - rows of a listing, gathered in any order and visited by id and then created.
+ * metastore/metastore_dynamodb_listing.h - rows of a listing, gathered in any order and visited by id and
+ * then created.
  * Layer: metastore (libael-dynamodb). Threads: one at a time.
  * SPDX-License-Identifier: Apache-2.0
  */

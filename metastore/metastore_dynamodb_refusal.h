@@ -1,8 +1,8 @@
 /*
  * metastore/metastore_dynamodb_refusal.h - what DynamoDB's refusals mean.
  *
- * Amazon and its emulators name the fault in JSON ("__type": "namespace#Word") or XML (<Code>Word</Code>); some send a
- * page of HTML with a 500. Their sentences may repeat ids: only the word is handed on.
+ * Amazon and its emulators name the fault in JSON ("__type": "namespace#Word") or XML (<Code>Word</Code>);
+ * some send a page of HTML with a 500. Their sentences may repeat ids: only the word is handed on.
  * Layer: metastore (libael-dynamodb). Threads: any.
  * SPDX-License-Identifier: Apache-2.0
  */

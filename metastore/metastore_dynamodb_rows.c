@@ -212,7 +212,8 @@ static enum ael_status check_id(struct ael_bytes id, struct ael_error *err) {
     return AEL_OK;
 }
 
-/* What lies between may answer 200 with a page of its own: a row is stored when the service itself says so. */
+/* What lies between may answer 200 with a page of its own: a row is stored when the service itself says
+ * so. */
 static bool is_from_dynamodb(const struct ael_dynamodb_answer *answer) {
     struct page page;
     return read_page(answer, &page, NULL) == AEL_OK;

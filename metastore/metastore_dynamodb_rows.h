@@ -1,8 +1,9 @@
 /*
  * metastore/metastore_dynamodb_rows.h - key records in one table.
  *
- * Every read is a consistent one. A listing reads the whole table (Scan: nothing else finds ids by a prefix) and keeps what
- * it found until it is in order. A replacement compares the attributes in the service, so that nobody can come in between.
+ * Every read is a consistent one. A listing reads the whole table (Scan: nothing else finds ids by a prefix)
+ * and keeps what it found until it is in order. A replacement compares the attributes in the service, so that
+ * nobody can come in between.
  * Layer: metastore (libael-dynamodb). Threads: any.
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -15,8 +15,8 @@
 /**
  * Makes the table, and waits until it can be used. A member of a struct ael_metastore_vtable; self is the client.
  *
- * @return AEL_OK; AEL_E_BACKEND (its key is another, or no permission); AEL_E_TIMEOUT (it is still being made); or as
- *         ael_dynamodb_do.
+ * @return AEL_OK; AEL_E_BACKEND (its key is another, or no permission); AEL_E_TIMEOUT (it is still being
+ *         made); or as ael_dynamodb_do.
  */
 AEL_MUST_CHECK enum ael_status
 ael_dynamodb_table_ensure(void *self, const struct ael_call *call, struct ael_error *err);

@@ -1,11 +1,12 @@
 /*
  * metastore/metastore_etcd_answer.h - what etcd answers, in its JSON: to ranges, transactions and log-ins.
  *
- *     {"header":{"revision":"7",...},"kvs":[{"key":"<base64>","value":"<base64>",...}],"more":true,"count":"3"}
+ *     {"header":{"revision":"7",...},
+ *      "kvs":[{"key":"<base64>","value":"<base64>",...}],"more":true,"count":"3"}
  *     {"header":{...},"succeeded":true,...}        {"header":{...},"token":"..."}
  *
- * Members that are nothing (false, 0, no row) are left out by etcd, the header never: without one it is no answer of
- * etcd's, and says nothing about rows.
+ * Members that are nothing (false, 0, no row) are left out by etcd, the header never: without one it is no
+ * answer of etcd's, and says nothing about rows.
  * Layer: metastore (libael-etcd). Threads: one at a time.
  * Source: etcd 3.4, api_reference_v3 (RangeResponse, TxnResponse, AuthenticateResponse).
  * SPDX-License-Identifier: Apache-2.0

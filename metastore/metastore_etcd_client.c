@@ -219,9 +219,10 @@ no_answer(struct attempt *attempt, bool sent, enum ael_status status, struct ael
 }
 
 /*
- * The door's failure. Its time-out is this request's own when the call still has time: the node was silent. A connection that
- * ended in place of an answer may be about the token: some releases (3.4.23; etcd's issues 15256 and 20332) do not say that
- * they refuse one. Without another one it would be so for ever; who tries next asks for it.
+ * The door's failure. Its time-out is this request's own when the call still has time: the node was silent. A
+ * connection that ended in place of an answer may be about the token: some releases (3.4.23; etcd's issues
+ * 15256 and 20332) do not say that they refuse one. Without another one it would be so for ever; who tries
+ * next asks for it.
  */
 static enum ael_status
 not_answered(struct attempt *attempt, struct ael_bytes token, enum ael_status status, struct ael_error *err) {

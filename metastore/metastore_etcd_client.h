@@ -1,5 +1,6 @@
 /*
- * metastore/metastore_etcd_client.h - one request to a cluster of etcd: to the node that answered last, then to the others.
+ * metastore/metastore_etcd_client.h - one request to a cluster of etcd: to the node that answered last, then
+ * to the others.
  *
  *     answered --------------------> done
  *     no connection ---------------> nothing was done: the next node
@@ -7,9 +8,10 @@
  *     token refused ---------------> nothing was done: once more with a new one
  *     failed (5xx), lost, silent --> reading: the next node; writing: maybe done, AEL_E_OUTCOME_UNKNOWN
  *
- * Each node is asked once without a pause, then up to max_retries more times (2, when none has answered anything), each after
- * a random part of 50 ms, 100 ms, ... 2 s; none is begun that would outlast the call. With several nodes one gets at most half of what the call has left, so that
- * another can be asked, or what was written be read back, when it hangs.
+ * Each node is asked once without a pause, then up to max_retries more times (2, when none has answered
+ * anything), each after a random part of 50 ms, 100 ms, ... 2 s; none is begun that would outlast the call.
+ * With several nodes one gets at most half of what the call has left, so that another can be asked, or what
+ * was written be read back, when it hangs.
  * Layer: metastore (libael-etcd). Threads: any.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -61,9 +63,9 @@ bool ael_etcd_client_is_weak(const struct ael_etcd_client *client);
  * Asks.
  *
  * @param response  overwritten; cleared by ael_http_response_clear, also after a failure.
- * @return AEL_OK (200); AEL_E_UNREACHABLE (no node answers, or none can do it); AEL_E_TIMEOUT; AEL_E_CANCELLED;
- *         AEL_E_OUTCOME_UNKNOWN (of what writes); AEL_E_BACKEND (refused, or TLS is); AEL_E_TOO_LARGE; AEL_E_NO_MEMORY;
- *         AEL_E_FORKED.
+ * @return AEL_OK (200); AEL_E_UNREACHABLE (no node answers, or none can do it); AEL_E_TIMEOUT;
+ *         AEL_E_CANCELLED; AEL_E_OUTCOME_UNKNOWN (of what writes); AEL_E_BACKEND (refused, or TLS is);
+ *         AEL_E_TOO_LARGE; AEL_E_NO_MEMORY; AEL_E_FORKED.
  */
 AEL_MUST_CHECK enum ael_status ael_etcd_do(
     struct ael_etcd_client *client,

@@ -3,9 +3,9 @@
  *
  *     <prefix>/<id> <created, 19 digits>          ael/_IK_tenant_service_product 0000000001700000040
  *
- * In an id the bytes up to the blank and the mark itself (0x00 .. 0x21) are written as ! and two hexadecimal digits. So
- * keys are in the order of ids and then dates, an id ends at the blank whatever ids begin with it, the newest key of an id is
- * the last one before "<id>!", and what can be seen of a key can be typed.
+ * In an id the bytes up to the blank and the mark itself (0x00 .. 0x21) are written as ! and two hexadecimal
+ * digits. So keys are in the order of ids and then dates, an id ends at the blank whatever ids begin with it,
+ * the newest key of an id is the last one before "<id>!", and what can be seen of a key can be typed.
  * Layer: metastore (libael-etcd). Threads: any.
  * SPDX-License-Identifier: Apache-2.0
  */

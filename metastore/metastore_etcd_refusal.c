@@ -86,8 +86,8 @@ static bool is_about_common_name(struct ael_bytes body) {
     return body.len >= sizeof k_begin - 1 && memcmp(body.data, k_begin, sizeof k_begin - 1) == 0;
 }
 
-/* The request was given up in the middle: by the server, as all 5xx, or by the gateway when its node stops (gRPC's Canceled,
- * which is 408 until etcd 3.5 and 499 from 3.6 on). */
+/* The request was given up in the middle: by the server, as all 5xx, or by the gateway when its node stops
+ * (gRPC's Canceled, which is 408 until etcd 3.5 and 499 from 3.6 on). */
 static bool is_given_up(int code) {
     return code >= 500 || code == 408 || code == 499;
 }

@@ -1,10 +1,11 @@
 /*
  * metastore/metastore_etcd_refusal.h - what etcd's refusals mean.
  *
- * They are JSON ({"message":"etcdserver: ...","code":14}); what lies between may answer HTML. Sentences are known here
- * or left out: nothing of a request comes back in an error.
+ * They are JSON ({"message":"etcdserver: ...","code":14}); what lies between may answer HTML. Sentences are
+ * known here or left out: nothing of a request comes back in an error.
  * Layer: metastore (libael-etcd). Threads: any.
- * Source: etcd 3.4, etcdserver/api/v3rpc/rpctypes/error.go; codes of gRPC and HTTP as grpc-gateway pairs them.
+ * Source: etcd 3.4, etcdserver/api/v3rpc/rpctypes/error.go; codes of gRPC and HTTP as grpc-gateway pairs
+ * them.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef AEL_METASTORE_METASTORE_ETCD_REFUSAL_H

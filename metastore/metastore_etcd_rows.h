@@ -1,10 +1,10 @@
 /*
- * metastore/metastore_etcd_rows.h - key records in etcd: a key each (metastore/metastore_etcd_key.h), with the record's
- * canonical JSON as its value.
+ * metastore/metastore_etcd_rows.h - key records in etcd: a key each (metastore/metastore_etcd_key.h), with
+ * the record's canonical JSON as its value.
  *
- * Reads are linearizable, never serializable. A record is stored by a transaction that compares create_revision with 0, and
- * replaced by one that compares the value with what was read. A listing reads pages of one revision: what is written
- * meanwhile is not in it.
+ * Reads are linearizable, never serializable. A record is stored by a transaction that compares
+ * create_revision with 0, and replaced by one that compares the value with what was read. A listing reads
+ * pages of one revision: what is written meanwhile is not in it.
  * Layer: metastore (libael-etcd). Threads: any.
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -110,8 +110,9 @@ static void ask(struct ael_etcd_token *token, const struct ael_call *call) {
 }
 
 /*
- * Is the last failure another call's own, by its deadline or its cancel token? One that had too little time for the nodes
- * tells nothing to a call that has as much as one of several nodes may take, and the same for another.
+ * Is the last failure another call's own, by its deadline or its cancel token? One that had too little time
+ * for the nodes tells nothing to a call that has as much as one of several nodes may take, and the same for
+ * another.
  */
 static bool is_anothers(const struct ael_etcd_token *token, const struct ael_call *call) {
     return token->last.status == AEL_E_TIMEOUT || token->last.status == AEL_E_CANCELLED ||

@@ -1,10 +1,10 @@
 /*
- * metastore/metastore_etcd_token.h - the token of a user: asked for when the first request needs it, and anew when it is
- * refused (it ended, its node was restarted, users or roles were changed), or may have been.
+ * metastore/metastore_etcd_token.h - the token of a user: asked for when the first request needs it, and anew
+ * when it is refused (it ended, its node was restarted, users or roles were changed), or may have been.
  *
- * One caller logs in, without holding a lock; those who come meanwhile wait for that inside their calls, and share its
- * failure, unless its call had too little time and theirs has more. User, password and token are in ordinary memory, wiped
- * when done: they open the store of encrypted keys, no key.
+ * One caller logs in, without holding a lock; those who come meanwhile wait for that inside their calls, and
+ * share its failure, unless its call had too little time and theirs has more. User, password and token are in
+ * ordinary memory, wiped when done: they open the store of encrypted keys, no key.
  * Layer: metastore (libael-etcd). Threads: any; locks inside.
  * SPDX-License-Identifier: Apache-2.0
  */

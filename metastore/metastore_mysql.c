@@ -61,8 +61,8 @@ static void warn_of_table(struct mysql *store, const struct ael_my_table *table)
 }
 
 /*
- * What stands before a server may end a connection for a prepared statement. Of such, one has none from the third attempt
- * of a call on; the next connection tries it again, for the server itself may have gone.
+ * What stands before a server may end a connection for a prepared statement. Of such, one has none from the
+ * third attempt of a call on; the next connection tries it again, for the server itself may have gone.
  */
 static bool is_to_keep_none(struct mysql *store) {
     if (atomic_load_explicit(&store->lost_preparing, memory_order_relaxed) < LOST_PREPARING) {

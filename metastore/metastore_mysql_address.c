@@ -317,7 +317,8 @@ static enum ael_status read_network(struct ael_my_address *address, char *text, 
                          : read_hosts(address, hosts, false, err);
 }
 
-/* Where the database begins: behind the address, or at the last slash. Slashes in a password do not matter. */
+/* Where the database begins: behind the address, or at the last slash. Slashes in a password do not
+ * matter. */
 static char *find_database(char *text) {
     char *found = NULL;
     for (char *at = text; (at = strstr(at, ")/")) != NULL; at++) {

@@ -1,9 +1,10 @@
 /*
- * metastore/metastore_mysql_address.h - where the database is and how it is spoken to, out of the user's connection
- * string: a mysql:// URL, or what Go's driver takes ("user:password@tcp(host:port)/database?tls=true").
+ * metastore/metastore_mysql_address.h - where the database is and how it is spoken to, out of the user's
+ * connection string: a mysql:// URL, or what Go's driver takes
+ * ("user:password@tcp(host:port)/database?tls=true").
  *
- * Texts of the connection string appear in no error, for a part of a password may stand anywhere in one that is
- * mistyped. Layer: metastore (libael-mysql). Threads: immutable once made.
+ * Texts of the connection string appear in no error, for a part of a password may stand anywhere in one that
+ * is mistyped. Layer: metastore (libael-mysql). Threads: immutable once made.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef AEL_METASTORE_METASTORE_MYSQL_ADDRESS_H

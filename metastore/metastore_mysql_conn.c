@@ -37,7 +37,8 @@ static int64_t now_ms(void) {
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* The library's function for waiting takes no context: whose connection it is, is known by the thread it runs on. */
+/* The library's function for waiting takes no context: whose connection it is, is known by the thread it runs
+ * on. */
 static _Thread_local struct ael_my_conn *t_conn;
 
 static void enter(struct ael_my_conn *conn) {
@@ -72,10 +73,10 @@ wait_for(const struct ael_my_conn *conn, int descriptor, short events, int64_t u
 }
 
 /*
- * The library shakes hands for TLS on a descriptor that it made blocking, and would wait inside of OpenSSL then: from the
- * first wait on, which mostly is that for the server's first words, it is not. Should those be there at once, reads end
- * every HANDSHAKE_SLICE_S, and come here. While a statement is sent, the wait is for sending whatever the library says:
- * with TLS it waits for the wrong event.
+ * The library shakes hands for TLS on a descriptor that it made blocking, and would wait inside of OpenSSL
+ * then: from the first wait on, which mostly is that for the server's first words, it is not. Should those be
+ * there at once, reads end every HANDSHAKE_SLICE_S, and come here. While a statement is sent, the wait is for
+ * sending whatever the library says: with TLS it waits for the wrong event.
  *
  * 1 = go on, 0 = give up.
  */
@@ -116,7 +117,8 @@ static bool is_passing(unsigned number) {
         ER_USER_LIMIT_REACHED,
         ER_HOST_IS_BLOCKED,
         ER_UNKNOWN_COM_ERROR, /* Galera: the node is in no primary component, or not in step */
-        ER_LOCK_WAIT_TIMEOUT, /* the same, when a read was to wait for the others; or somebody has a lock for long */
+        /* the same, when a read was to wait for the others; or somebody has a lock for long */
+        ER_LOCK_WAIT_TIMEOUT,
         ER_OPTION_PREVENTS_STATEMENT, /* read_only */
         ER_READ_ONLY_MODE,
         ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION,
@@ -339,8 +341,8 @@ static bool is_refusal(const struct ael_my_conn *conn, unsigned number) {
 }
 
 /*
- * see metastore/metastore_mysql_conn.h. Whatever is wrong with the statement is told by its text, and by the server's
- * answer to that.
+ * see metastore/metastore_mysql_conn.h. Whatever is wrong with the statement is told by its text, and by the
+ * server's answer to that.
  */
 enum ael_status
 ael_my_prepare(struct ael_my_conn *conn, MYSQL_STMT *statement, struct ael_bytes sql, struct ael_error *err) {
@@ -397,9 +399,10 @@ uint64_t ael_my_changed_rows(struct ael_my_conn *conn) {
 /* ---- connecting ---- */
 
 /*
- * Ways to log in without a verified certificate. By the first two a password cannot be read by whom it is sent to. By the
- * others, which accounts of MySQL have, it can: a server may ask for all of it, over TLS as it is, else under an RSA key of
- * its own; address.c warns of it. One that is always sent as it is, as clouds want it, is not among them.
+ * Ways to log in without a verified certificate. By the first two a password cannot be read by whom it is
+ * sent to. By the others, which accounts of MySQL have, it can: a server may ask for all of it, over TLS as
+ * it is, else under an RSA key of its own; address.c warns of it. One that is always sent as it is, as clouds
+ * want it, is not among them.
  */
 static const char k_safe_log_ins[] =
     "mysql_native_password,client_ed25519,caching_sha2_password,sha256_password";
@@ -516,7 +519,8 @@ enum ael_status ael_my_conn_open(
     return status;
 }
 
-/* see metastore/metastore_mysql_conn.h. Its statements end with it; after it, so that nothing is sent about them. */
+/* see metastore/metastore_mysql_conn.h. Its statements end with it; after it, so that nothing is sent about
+ * them. */
 void ael_my_conn_close(struct ael_my_conn *conn) {
     mysql_close(conn->my);
     for (int i = 0; i < AEL_MY_STATEMENTS; i++) {

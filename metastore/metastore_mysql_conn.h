@@ -1,17 +1,17 @@
 /*
- * metastore/metastore_mysql_conn.h - one connection to a MariaDB or MySQL server. Each wait ends when the call is over,
- * and a server that is silent for answer_timeout_ms counts as gone.
+ * metastore/metastore_mysql_conn.h - one connection to a MariaDB or MySQL server. Each wait ends when the
+ * call is over, and a server that is silent for answer_timeout_ms counts as gone.
  *
- * MariaDB's client library blocks, but lets its caller do the waiting (MARIADB_OPT_IO_WAIT): whenever a descriptor is not
- * ready, it asks a function of ours, which knows the call. Its other interface, the one without blocking, keeps a
- * connection's TLS handshake blocking all the same, and can be given up only on a stack of its own. What is left: names
- * are looked up by the system's resolver, which has limits of its own, and a server that stalls in a handshake right
- * from its beginning is noticed a second late at worst.
+ * MariaDB's client library blocks, but lets its caller do the waiting (MARIADB_OPT_IO_WAIT): whenever a
+ * descriptor is not ready, it asks a function of ours, which knows the call. Its other interface, the one
+ * without blocking, keeps a connection's TLS handshake blocking all the same, and can be given up only on a
+ * stack of its own. What is left: names are looked up by the system's resolver, which has limits of its own,
+ * and a server that stalls in a handshake right from its beginning is noticed a second late at worst.
  *
  * A statement of ours is a transaction of its own, done when the server's answer to it has come.
  *
- *     send -----------------------> answer        lost before all was sent: another connection may do (retry)
- *          maybe executed here ---^               lost after that: reading may be done again, writing is unknown
+ *     send -----------------------> answer  lost before all was sent: another connection may do (retry)
+ *          maybe executed here ---^         lost after that: reading may be done again, writing is unknown
  *
  * Written against public headers only. Layer: metastore (libael-mysql). Threads: one at a time.
  * SPDX-License-Identifier: Apache-2.0
@@ -67,8 +67,8 @@ typedef bool (*ael_my_row_fn)(void *context, const MYSQL_ROW row, const unsigned
  * Connects to a host of the list.
  *
  * @param budget_ms  of time; also for what is asked on it next, until open_until_ms is set to 0.
- * @return AEL_OK; AEL_E_UNREACHABLE; AEL_E_TIMEOUT; AEL_E_CANCELLED; AEL_E_NO_MEMORY; AEL_E_BACKEND (log-in refused, no
- *         such database). On failure nothing is open.
+ * @return AEL_OK; AEL_E_UNREACHABLE; AEL_E_TIMEOUT; AEL_E_CANCELLED; AEL_E_NO_MEMORY; AEL_E_BACKEND (log-in
+ *         refused, no such database). On failure nothing is open.
  */
 AEL_MUST_CHECK enum ael_status ael_my_conn_open(
     struct ael_my_conn *conn,
@@ -91,9 +91,9 @@ bool ael_my_conn_is_there(const struct ael_my_conn *conn);
  * Runs a statement to its end.
  *
  * @param result  receives the rows, all of them, or NULL when the statement gives none; mysql_free_result it.
- * @return AEL_OK; AEL_E_UNREACHABLE (lost, silent, not taking writes); AEL_E_TIMEOUT; AEL_E_CANCELLED; AEL_E_TOO_LARGE;
- *         AEL_E_NO_MEMORY; AEL_E_BACKEND, and err->native_code is the server's number. conn->base.broken, sent and
- *         conn->retry tell the rest.
+ * @return AEL_OK; AEL_E_UNREACHABLE (lost, silent, not taking writes); AEL_E_TIMEOUT; AEL_E_CANCELLED;
+ *         AEL_E_TOO_LARGE; AEL_E_NO_MEMORY; AEL_E_BACKEND, and err->native_code is the server's number.
+ *         conn->base.broken, sent and conn->retry tell the rest.
  */
 AEL_MUST_CHECK enum ael_status
 ael_my_run(struct ael_my_conn *conn, struct ael_bytes sql, MYSQL_RES **result, struct ael_error *err);
@@ -105,8 +105,8 @@ AEL_MUST_CHECK enum ael_status ael_my_run_rows(
 /**
  * Has the server prepare a statement.
  *
- * @return AEL_OK; AEL_E_UNSUPPORTED (it refuses, and err says nothing; conn->keeps_none tells whether it would another
- *         time); else the connection is of no more use: as ael_my_run.
+ * @return AEL_OK; AEL_E_UNSUPPORTED (it refuses, and err says nothing; conn->keeps_none tells whether it
+ *         would another time); else the connection is of no more use: as ael_my_run.
  */
 AEL_MUST_CHECK enum ael_status
 ael_my_prepare(struct ael_my_conn *conn, MYSQL_STMT *statement, struct ael_bytes sql, struct ael_error *err);
@@ -114,8 +114,8 @@ ael_my_prepare(struct ael_my_conn *conn, MYSQL_STMT *statement, struct ael_bytes
 /**
  * Runs one that reads, with its values bound, to its end: all rows are in the statement.
  *
- * @return AEL_OK; AEL_E_UNSUPPORTED (the server does not know the statement any more; err says nothing); or as
- *         ael_my_run.
+ * @return AEL_OK; AEL_E_UNSUPPORTED (the server does not know the statement any more; err says nothing); or
+ *         as ael_my_run.
  */
 AEL_MUST_CHECK enum ael_status
 ael_my_execute(struct ael_my_conn *conn, MYSQL_STMT *statement, struct ael_error *err);

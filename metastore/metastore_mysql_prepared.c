@@ -7,7 +7,8 @@
 
 enum { COLUMNS = AEL_MY_KEPT_COLUMNS, PARAMETERS = 3 };
 
-/* [1]: for a column id whose collation takes other ids for the same. The second parameter is the id's bytes then. */
+/* [1]: for a column id whose collation takes other ids for the same. The second parameter is the id's bytes
+ * then. */
 static const char *const k_sql[AEL_MY_STATEMENTS][2] = {
     [AEL_MY_LOAD] =
         {"SELECT " AEL_MY_RECORD " FROM encryption_key WHERE id = ? AND created = ?",

@@ -1,13 +1,15 @@
 /*
- * metastore/metastore_mysql_prepared.h - the two reading statements, kept prepared by the server: it parses them once a
- * connection, and values travel beside them.
+ * metastore/metastore_mysql_prepared.h - the two reading statements, kept prepared by the server: it parses
+ * them once a connection, and values travel beside them.
  *
- * They are a faster way to the same rows, never the only one. Where a connection cannot have them (a server or a user
- * at its limit of statements, a proxy that keeps none or hands them to another server), where the column id has other
- * characters than the parameters (what a server compares then is its own affair) and where a record is longer than
- * usual, the answer is AEL_E_UNSUPPORTED, and the caller sends the statement's text.
+ * They are a faster way to the same rows, never the only one. Where a connection cannot have them (a server
+ * or a user at its limit of statements, a proxy that keeps none or hands them to another server), where the
+ * column id has other characters than the parameters (what a server compares then is its own affair) and
+ * where a record is longer than usual, the answer is AEL_E_UNSUPPORTED, and the caller sends the statement's
+ * text.
  *
- * The server forgets them with the connection; nobody tells it. A child of fork leaves them with its parent's connection.
+ * The server forgets them with the connection; nobody tells it. A child of fork leaves them with its parent's
+ * connection.
  * Layer: metastore (libael-mysql). Threads: one at a time per connection.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -25,8 +27,8 @@
  * Runs one, on a table that was found.
  *
  * @param created_s  of the row; ignored by AEL_MY_LATEST.
- * @param row        receives its columns (AEL_MY_RECORD; of the latest AEL_MY_DATE, too) as texts, until the statement is
- *                   run again or the connection closed; NULL when there is none.
+ * @param row        receives its columns (AEL_MY_RECORD; of the latest AEL_MY_DATE, too) as texts, until the
+ *                   statement is run again or the connection closed; NULL when there is none.
  * @param lengths    receives their lengths.
  * @return AEL_OK; AEL_E_UNSUPPORTED (send its text; err is as it was); or as ael_my_run.
  */

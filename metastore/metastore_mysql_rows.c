@@ -27,11 +27,13 @@ enum { US_A_SECOND = 1000000 };
 /* ---- SQL ---- */
 
 /*
- * Texts stand in statements as hexadecimal digits: nothing in an id has a meaning in SQL, whatever the session's modes
- * and characters. A literal of utf8mb4 is compared in the column's own characters, so that its index serves.
+ * Texts stand in statements as hexadecimal digits: nothing in an id has a meaning in SQL, whatever the
+ * session's modes and characters. A literal of utf8mb4 is compared in the column's own characters, so that
+ * its index serves.
  *
- *   %I the comparison with id: by the column's collation, for its index, and by bytes where that is not enough
- *   %i id as text   %b id as bytes   %n its length   %c created   %j json as text   %p present as bytes
+ *   %I the comparison with id: by the column's collation, for its index, and by bytes where that is not
+ *   enough %i id as text   %b id as bytes   %n its length   %c created   %j json as text   %p present as
+ *   bytes
  */
 struct values {
     struct ael_bytes id;
@@ -162,9 +164,9 @@ static bool is_date(const MYSQL_ROW row, int64_t created_s) {
 }
 
 /*
- * Reads a row. One that was asked for by its column created (asked_s, else NULL) is of that date, whatever its JSON
- * says: records name it so. As the latest of its id it is refused when the two differ, for by which of them would
- * others look for what is encrypted under it?
+ * Reads a row. One that was asked for by its column created (asked_s, else NULL) is of that date, whatever
+ * its JSON says: records name it so. As the latest of its id it is refused when the two differ, for by which
+ * of them would others look for what is encrypted under it?
  */
 static enum ael_status read_row(
     const MYSQL_ROW row,
@@ -329,7 +331,8 @@ static bool list_row(void *context, const MYSQL_ROW row, const unsigned long *le
     return ael_sql_listing_hand_on(listing, status, id, &record);
 }
 
-/* A listing lasts as long as what is done with its rows: MariaDB's limits, ours of other statements too, are the call's. */
+/* A listing lasts as long as what is done with its rows: MariaDB's limits, ours of other statements too, are
+ * the call's. */
 static enum ael_status add_limits(struct ael_buf *sql, const struct ael_call *call) {
     char text[128];
     uint32_t seconds = ael_call_remaining_ms(call) / 1000 + 1;
@@ -461,7 +464,8 @@ enum ael_status ael_my_row_store(
     return status;
 }
 
-/* Writes desired where the text is still the one that was read. created would follow the clock where its column does. */
+/* Writes desired where the text is still the one that was read. created would follow the clock where its
+ * column does. */
 static enum ael_status update_row(
     struct ael_my_conn *conn,
     struct ael_bytes id,

@@ -1,9 +1,10 @@
 /*
  * metastore/metastore_mysql_rows.h - rows of encryption_key on one connection.
  *
- * A row is a key record when created is the instant of the record's Created, in UTC, and key_record is text that
- * ael_key_record_from_json reads. Whatever else stands there is AEL_E_BACKEND_DATA when it is asked for, and
- * left out of listings; but a row that is asked for by its date is found by the column, whatever date its JSON has.
+ * A row is a key record when created is the instant of the record's Created, in UTC, and key_record is text
+ * that ael_key_record_from_json reads. Whatever else stands there is AEL_E_BACKEND_DATA when it is asked for,
+ * and left out of listings; but a row that is asked for by its date is found by the column, whatever date its
+ * JSON has.
  * Layer: metastore (libael-mysql). Threads: one at a time per connection.
  * SPDX-License-Identifier: Apache-2.0
  */

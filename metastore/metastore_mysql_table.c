@@ -10,8 +10,8 @@
 enum { SQL_BYTES = 512 };
 
 /*
- * What does not fit must be an error, never be cut off; ids are sorted in their whole length; no setting of the server's
- * changes characters or cuts a listing; what a client has given up does not go on for long.
+ * What does not fit must be an error, never be cut off; ids are sorted in their whole length; no setting of
+ * the server's changes characters or cuts a listing; what a client has given up does not go on for long.
  */
 static const char k_settings[] =
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE', max_sort_length = 8192,"
@@ -20,7 +20,8 @@ static const char k_settings[] =
     " autocommit = 1, lock_wait_timeout = 10, innodb_lock_wait_timeout = 10, time_zone = '%s' /*M! , "
     "max_statement_time = 60 */";
 
-/* In Galera, what is read or changed is what other nodes had acknowledged. Elsewhere it is unknown, or does nothing. */
+/* In Galera, what is read or changed is what other nodes had acknowledged. Elsewhere it is unknown, or does
+ * nothing. */
 static const char k_settings_cluster[] = "SET SESSION wsrep_sync_wait = 3";
 
 /* A node outside of the primary component takes connections all the same. SHOW it answers always. */
@@ -62,8 +63,9 @@ enum {
 };
 
 /*
- * Installed as metastore/schema/mysql.sql, too. DATETIME, which no session's time zone moves and which does not end in
- * 2038; a collation by which ids are the same when their bytes are: each server knows one, by another name.
+ * Installed as metastore/schema/mysql.sql, too. DATETIME, which no session's time zone moves and which does
+ * not end in 2038; a collation by which ids are the same when their bytes are: each server knows one, by
+ * another name.
  */
 static const char k_create[] = "CREATE TABLE IF NOT EXISTS encryption_key ("
                                "id VARCHAR(255) CHARACTER SET utf8mb4 /*M! COLLATE utf8mb4_nopad_bin */ "
@@ -195,7 +197,8 @@ static bool ends_with(const char *text, const char *end) {
     return len >= end_len && strcmp(text + len - end_len, end) == 0;
 }
 
-/* NULL: a column of bytes. Most collations that compare code points still take trailing spaces for nothing. */
+/* NULL: a column of bytes. Most collations that compare code points still take trailing spaces for
+ * nothing. */
 static void read_collation(struct ael_my_table *table, const char *collation) {
     table->ignores_case =
         collation != NULL && strcmp(collation, "binary") != 0 && !ends_with(collation, "_bin");
@@ -255,8 +258,9 @@ static enum ael_status look_at_table(struct ael_my_conn *conn, struct ael_error 
 }
 
 /*
- * Of a table that it cannot open just now, a server that starts or goes down tells what it knows without it, and calls
- * that no error. So what it tells must be so with the table opened, or refused by a statement that tells why.
+ * Of a table that it cannot open just now, a server that starts or goes down tells what it knows without it,
+ * and calls that no error. So what it tells must be so with the table opened, or refused by a statement that
+ * tells why.
  */
 static enum ael_status look_once_more(struct ael_my_conn *conn, struct ael_error *err) {
     enum ael_status status = set(conn, k_open, err);

@@ -1,8 +1,9 @@
 /*
- * metastore/metastore_mysql_table.h - a session's settings, and the table encryption_key as this database has it.
+ * metastore/metastore_mysql_table.h - a session's settings, and the table encryption_key as this database has
+ * it.
  *
- * The SDKs' tables differ, and so do collations: which one it is, is looked up once a connection, and the statements
- * are made to fit.
+ * The SDKs' tables differ, and so do collations: which one it is, is looked up once a connection, and the
+ * statements are made to fit.
  * Layer: metastore (libael-mysql). Threads: one at a time per connection.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -34,8 +35,8 @@ AEL_MUST_CHECK enum ael_status ael_my_session_init(
 /**
  * Looks the table up unless it is known.
  *
- * @return AEL_OK; AEL_E_BACKEND (it is missing, its columns are others, or no key over (id, created) makes rows unique);
- *         or as ael_my_run.
+ * @return AEL_OK; AEL_E_BACKEND (it is missing, its columns are others, or no key over (id, created) makes
+ *         rows unique); or as ael_my_run.
  */
 AEL_MUST_CHECK enum ael_status ael_my_table_find(struct ael_my_conn *conn, struct ael_error *err);
 

@@ -63,8 +63,8 @@ add_given(struct ael_pg_parameters *out, const struct ael_pg_address *address, c
 }
 
 /*
- * What a service file says only a connection knows: one is begun, which sends nothing, and given up. Without a service
- * in the string libpq tells the defaults without one.
+ * What a service file says only a connection knows: one is begun, which sends nothing, and given up. Without
+ * a service in the string libpq tells the defaults without one.
  */
 static PQconninfoOption *resolve_defaults(const struct ael_pg_address *address) {
     if (value_in(address->given, "service") == NULL) {
@@ -311,8 +311,8 @@ void ael_pg_address_clear(struct ael_pg_address *address) {
 
 /* ---- for libpq ---- */
 
-/* see metastore/metastore_postgres_address.h. Kerberos encryption, which libpq tries first unless told otherwise, would
- * stand in for a certificate that is checked. */
+/* see metastore/metastore_postgres_address.h. Kerberos encryption, which libpq tries first unless told
+ * otherwise, would stand in for a certificate that is checked. */
 void ael_pg_address_parameters(
     const struct ael_pg_address *address,
     size_t host,

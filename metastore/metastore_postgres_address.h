@@ -1,9 +1,10 @@
 /*
- * metastore/metastore_postgres_address.h - where the database is and how it is spoken to: the user's connection string
- * with libpq's environment and our defaults, as a list of hosts that are tried one by one.
+ * metastore/metastore_postgres_address.h - where the database is and how it is spoken to: the user's
+ * connection string with libpq's environment and our defaults, as a list of hosts that are tried one by one.
  *
- * libpq would try a list of hosts itself, but without a limit of time on each, when it is used without blocking. Texts
- * of the connection string appear in no error, for a part of a password may stand anywhere in one that is mistyped.
+ * libpq would try a list of hosts itself, but without a limit of time on each, when it is used without
+ * blocking. Texts of the connection string appear in no error, for a part of a password may stand anywhere in
+ * one that is mistyped.
  * Layer: metastore (libael-postgres). Threads: immutable once made.
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -141,7 +141,8 @@ static enum ael_status lost(struct ael_pg_conn *conn, struct ael_error *err) {
     return ael_error_set(err, AEL_E_UNREACHABLE, 0, AEL_PG_COMPONENT, "the connection was lost: %s", line);
 }
 
-/* A result that tells of a failure. Its detail and context may hold values: only its first line is repeated. */
+/* A result that tells of a failure. Its detail and context may hold values: only its first line is
+ * repeated. */
 static enum ael_status failed(struct ael_pg_conn *conn, const PGresult *result, struct ael_error *err) {
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     const char *sentence = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
@@ -348,8 +349,8 @@ enum ael_status ael_pg_run_rows(
 /* ---- connecting ---- */
 
 /*
- * Notices are not repeated; the default receiver writes them to standard error. Between two statements a server that
- * ends a connection says so in one, and closes it only afterwards.
+ * Notices are not repeated; the default receiver writes them to standard error. Between two statements a
+ * server that ends a connection says so in one, and closes it only afterwards.
  */
 static void look_at_notice(void *context, const PGresult *notice) {
     struct ael_pg_conn *conn = context;
@@ -469,7 +470,8 @@ void ael_pg_conn_close(struct ael_pg_conn *conn) {
     conn->pg = NULL;
 }
 
-/* see metastore/metastore_postgres_conn.h. Only a member is read: the rest may be in the middle of something. */
+/* see metastore/metastore_postgres_conn.h. Only a member is read: the rest may be in the middle of
+ * something. */
 void ael_pg_conn_drop(struct ael_pg_conn *conn) {
     int descriptor = conn->pg == NULL ? -1 : PQsocket(conn->pg);
     if (descriptor >= 0) {
@@ -477,8 +479,8 @@ void ael_pg_conn_drop(struct ael_pg_conn *conn) {
     }
 }
 
-/* see metastore/metastore_postgres_conn.h. A server that ends a connection says why, then closes it: two reads, of which
- * the second may find nothing yet. */
+/* see metastore/metastore_postgres_conn.h. A server that ends a connection says why, then closes it: two
+ * reads, of which the second may find nothing yet. */
 bool ael_pg_conn_is_there(struct ael_pg_conn *conn) {
     struct pollfd descriptor = {.fd = PQsocket(conn->pg), .events = POLLIN};
     for (int reads = 0; reads < 4 && poll(&descriptor, 1, 0) > 0; reads++) {

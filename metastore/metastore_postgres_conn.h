@@ -1,14 +1,14 @@
 /*
- * metastore/metastore_postgres_conn.h - one connection to a PostgreSQL server, used without blocking: each wait ends
- * when the call is over, and a server that is silent for answer_timeout_ms counts as gone.
+ * metastore/metastore_postgres_conn.h - one connection to a PostgreSQL server, used without blocking: each
+ * wait ends when the call is over, and a server that is silent for answer_timeout_ms counts as gone.
  *
- * A statement of ours is a transaction of its own. In libpq's protocol it commits after its result has come, so that it
- * is done only when the server says that it is ready for another: a result without that is an unknown outcome. A
- * statement that is given up is not cancelled, because libpq's PQcancel may block without an end: the connection is
- * closed, and the server, told at set-up to look for that, ends the statement.
+ * A statement of ours is a transaction of its own. In libpq's protocol it commits after its result has come,
+ * so that it is done only when the server says that it is ready for another: a result without that is an
+ * unknown outcome. A statement that is given up is not cancelled, because libpq's PQcancel may block without
+ * an end: the connection is closed, and the server, told at set-up to look for that, ends the statement.
  *
- *     send -------> result(s) -------> ready      lost before send: another connection may do (retry)
- *          maybe executed here ------^            lost after send: reading may be done again, writing is unknown
+ *     send -------> result(s) -------> ready  lost before send: another connection may do (retry)
+ *          maybe executed here ------^        lost after send: reading may be done again, writing is unknown
  *
  * Written against public headers only. Layer: metastore (libael-postgres). Threads: one at a time.
  * SPDX-License-Identifier: Apache-2.0
@@ -58,8 +58,8 @@ typedef bool (*ael_pg_row_fn)(void *context, const PGresult *row);
 /**
  * Connects to a host that will do, by target_session_attrs; tries each for connect_timeout_ms at most.
  *
- * @return AEL_OK; AEL_E_UNREACHABLE; AEL_E_TIMEOUT; AEL_E_CANCELLED; AEL_E_NO_MEMORY; AEL_E_BACKEND (log-in refused, no
- *         such database). On failure nothing is open.
+ * @return AEL_OK; AEL_E_UNREACHABLE; AEL_E_TIMEOUT; AEL_E_CANCELLED; AEL_E_NO_MEMORY; AEL_E_BACKEND (log-in
+ *         refused, no such database). On failure nothing is open.
  */
 AEL_MUST_CHECK enum ael_status ael_pg_conn_open(
     struct ael_pg_conn *conn,

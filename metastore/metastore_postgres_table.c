@@ -7,9 +7,10 @@
 enum { SERVER_LOOKS_FOR_CLIENT = 140000, TABLE_ATTEMPTS = 3 };
 
 /*
- * A statement whose client is gone ends within half a second (from version 14 on), or at the latest after a minute
- * where the host did not say otherwise. Rows are compared and written in single statements at read committed. In UTC,
- * so that an instant stays what it is also when the column's type is changed under the statements of a connection.
+ * A statement whose client is gone ends within half a second (from version 14 on), or at the latest after a
+ * minute where the host did not say otherwise. Rows are compared and written in single statements at read
+ * committed. In UTC, so that an instant stays what it is also when the column's type is changed under the
+ * statements of a connection.
  */
 #define SETTINGS                                                                                             \
     "SELECT current_setting('synchronous_commit'), current_setting('fsync'),"                                \
@@ -52,8 +53,8 @@ static const char k_find[] =
     " WHERE i.attrelid = to_regclass('encryption_key') AND i.attname = 'id' AND NOT i.attisdropped";
 
 /*
- * Installed as metastore/schema/postgres.sql, too. JSON, so that the Rust SDK can write it and the Go SDK's text is
- * kept as it is; TIMESTAMPTZ, so that no writer's time zone matters.
+ * Installed as metastore/schema/postgres.sql, too. JSON, so that the Rust SDK can write it and the Go SDK's
+ * text is kept as it is; TIMESTAMPTZ, so that no writer's time zone matters.
  */
 static const char k_create[] = "CREATE TABLE IF NOT EXISTS encryption_key ("
                                "id TEXT NOT NULL, "
@@ -160,8 +161,8 @@ enum ael_status ael_pg_table_find(struct ael_pg_conn *conn, struct ael_error *er
     return status;
 }
 
-/* see metastore/metastore_postgres_table.h. Of two that make it at once one may be told that it is there already, and
- * not by that name. */
+/* see metastore/metastore_postgres_table.h. Of two that make it at once one may be told that it is there
+ * already, and not by that name. */
 enum ael_status ael_pg_table_ensure(struct ael_pg_conn *conn, struct ael_error *err) {
     const struct ael_pg_statement statement = {.sql = k_create};
     enum ael_status status = AEL_OK;

@@ -1,8 +1,10 @@
 /*
- * metastore/metastore_postgres_table.h - a session's settings, and the table encryption_key as this database has it.
+ * metastore/metastore_postgres_table.h - a session's settings, and the table encryption_key as this database
+ * has it.
  *
- * The SDKs' tables differ: key_record is TEXT (Go), JSON or JSONB (Rust); created is TIMESTAMP, which is taken for
- * UTC, or TIMESTAMPTZ. Which one it is, is looked up once a connection, and the statements are made to fit.
+ * The SDKs' tables differ: key_record is TEXT (Go), JSON or JSONB (Rust); created is TIMESTAMP, which is
+ * taken for UTC, or TIMESTAMPTZ. Which one it is, is looked up once a connection, and the statements are made
+ * to fit.
  * Layer: metastore (libael-postgres). Threads: one at a time per connection.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -24,8 +26,8 @@ ael_pg_session_init(struct ael_pg_conn *conn, struct ael_pg_durability *durabili
 /**
  * Looks the table up unless it is known.
  *
- * @return AEL_OK; AEL_E_BACKEND (it is missing, its columns are others, or no key over (id, created) makes rows unique);
- *         or as ael_pg_run.
+ * @return AEL_OK; AEL_E_BACKEND (it is missing, its columns are others, or no key over (id, created) makes
+ *         rows unique); or as ael_pg_run.
  */
 AEL_MUST_CHECK enum ael_status ael_pg_table_find(struct ael_pg_conn *conn, struct ael_error *err);
 

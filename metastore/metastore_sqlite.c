@@ -12,7 +12,8 @@
 
 enum { MAX_CONNECTIONS = 64 };
 
-/* The members: lend a connection, do the work on it, take it back. self is the pool. Writers that gave way to a fork begin again. */
+/* The members: lend a connection, do the work on it, take it back. self is the pool. Writers that gave way to
+ * a fork begin again. */
 
 static enum ael_status sqlite_load(
     void *self,

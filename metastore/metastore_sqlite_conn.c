@@ -19,8 +19,9 @@ enum {
 
 /*
  * ON CONFLICT with its target instead of INSERT OR IGNORE: the latter would take any other broken constraint
- * for a lost race, and would insert twice into a table without the key. OR ABORT: a further constraint of the table's
- * that says ON CONFLICT REPLACE would have the other key deleted. COLLATE BINARY: no index that takes two ids for one.
+ * for a lost race, and would insert twice into a table without the key. OR ABORT: a further constraint of the
+ * table's that says ON CONFLICT REPLACE would have the other key deleted. COLLATE BINARY: no index that takes
+ * two ids for one.
  */
 static const char *const k_sql[AEL_SQLITE_STATEMENTS] = {
     [AEL_SQLITE_LOAD] = "SELECT key_record FROM encryption_key WHERE id = ?1 AND created = ?2",
@@ -59,7 +60,8 @@ bool ael_sqlite_conn_gives_way(struct ael_sqlite_conn *conn) {
     return gives_way;
 }
 
-/* SQLite asks whether to go on waiting for a lock: until the call or the connection's own time-out is over. */
+/* SQLite asks whether to go on waiting for a lock: until the call or the connection's own time-out is
+ * over. */
 static int on_busy(void *context, int tries) {
     struct ael_sqlite_conn *conn = context;
     if (tries == 0) {
@@ -82,8 +84,8 @@ static int on_commit(void *context) {
 }
 
 /*
- * see metastore/metastore_sqlite_conn.h; half of the time at most: a process that was stopped while it had the turn is
- * in nobody's way then
+ * see metastore/metastore_sqlite_conn.h; half of the time at most: a process that was stopped while it had
+ * the turn is in nobody's way then
  */
 enum ael_status ael_sqlite_conn_take_turn(struct ael_sqlite_conn *conn, struct ael_error *err) {
     int64_t since = now_ms();

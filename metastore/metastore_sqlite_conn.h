@@ -66,8 +66,9 @@ void ael_sqlite_conn_close(struct ael_sqlite_conn *conn);
 bool ael_sqlite_conn_has_moved(struct ael_sqlite_conn *conn);
 
 /**
- * Waits until it is this connection's turn to write, for half of the call's time and of the time-out at most; to be
- * called before a transaction that writes. The turn goes on when SQLite commits, or by ael_sqlite_turn_give.
+ * Waits until it is this connection's turn to write, for half of the call's time and of the time-out at most;
+ * to be called before a transaction that writes. The turn goes on when SQLite commits, or by
+ * ael_sqlite_turn_give.
  *
  * @return AEL_OK (whether it has the turn or not); AEL_E_TIMEOUT; AEL_E_CANCELLED.
  */
@@ -80,15 +81,16 @@ bool ael_sqlite_conn_gives_way(struct ael_sqlite_conn *conn);
 AEL_MUST_CHECK enum ael_status
 ael_sqlite_exec(struct ael_sqlite_conn *conn, const char *sql, struct ael_error *err);
 
-/** Begins a transaction that writes, in its turn. @return AEL_OK; as ael_sqlite_conn_take_turn; as ael_sqlite_failed. */
+/** Begins a transaction that writes, in its turn. @return AEL_OK; as ael_sqlite_conn_take_turn; as
+ * ael_sqlite_failed. */
 AEL_MUST_CHECK enum ael_status ael_sqlite_begin(struct ael_sqlite_conn *conn, struct ael_error *err);
 
 /** Ends a transaction that is open without its changes. */
 void ael_sqlite_rollback(struct ael_sqlite_conn *conn);
 
 /**
- * Turns SQLite's result of a reading step into a status with SQLite's sentence and what to do about it, and marks a connection that
- * is not to be used again.
+ * Turns SQLite's result of a reading step into a status with SQLite's sentence and what to do about it, and
+ * marks a connection that is not to be used again.
  *
  * @return AEL_E_TIMEOUT (locked or interrupted at the deadline, or locked for busy_timeout_ms);
  * AEL_E_CANCELLED; AEL_E_UNREACHABLE (the file cannot be opened or read); AEL_E_NO_MEMORY; AEL_E_BACKEND

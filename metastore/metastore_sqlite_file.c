@@ -10,8 +10,8 @@
 enum { MODE_BITS = 07777 };
 
 /*
- * see metastore/metastore_sqlite_file.h; not open(2): closing a descriptor of the database would drop the locks that
- * this process's connections have on it
+ * see metastore/metastore_sqlite_file.h; not open(2): closing a descriptor of the database would drop the
+ * locks that this process's connections have on it
  */
 void ael_sqlite_file_make(const char *path) {
     (void)mknod(path, S_IFREG | S_IRUSR | S_IWUSR, 0);

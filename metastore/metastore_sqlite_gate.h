@@ -1,8 +1,9 @@
 /*
  * metastore/metastore_sqlite_gate.h - keeps forks out while a store is being opened or ended.
  *
- * SQLite has mutexes of its own, which a child must not find held. Calls over a lent connection are waited for by their
- * pool (metastore_sqlite_pool.h); what happens to a store before it has a handle and after it had one passes here.
+ * SQLite has mutexes of its own, which a child must not find held. Calls over a lent connection are waited
+ * for by their pool (metastore_sqlite_pool.h); what happens to a store before it has a handle and after it
+ * had one passes here.
  * Layer: metastore (SQLite component).
  * SPDX-License-Identifier: Apache-2.0
  */

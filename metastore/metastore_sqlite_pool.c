@@ -21,8 +21,8 @@ struct ael_sqlite_pool {
     uint32_t max_connections;
     pid_t pid; /* whose connections these are; written before others see the pool, and in a child by its only
                         thread, as the next */
-    bool
-        is_parents; /* in a child that was told of the fork: what was lent then is the parent's, and so is all */
+    /* in a child that was told of the fork: what was lent then is the parent's, and so is all */
+    bool is_parents;
     pthread_mutex_t mutex;
     pthread_cond_t changed; /* on CLOCK_MONOTONIC */
     atomic_bool forking; /* set under mutex: lend nothing, and who waits for a lock of the file gives way */
@@ -242,8 +242,8 @@ enum ael_status ael_sqlite_pool_borrow(
 }
 
 /*
- * see metastore/metastore_sqlite_pool.h. Whose process this is, is asked of the system only where the host could fork in
- * the call by what calls no handlers: where it is, no handler's word is to be had.
+ * see metastore/metastore_sqlite_pool.h. Whose process this is, is asked of the system only where the host
+ * could fork in the call by what calls no handlers: where it is, no handler's word is to be had.
  */
 bool ael_sqlite_pool_return(struct ael_sqlite_pool *pool, struct ael_sqlite_conn *conn) {
     bool gave_way = conn->gave_way;

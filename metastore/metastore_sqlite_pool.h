@@ -36,7 +36,8 @@ void ael_sqlite_pool_free(struct ael_sqlite_pool *pool);
 /**
  * Lends a connection for a call.
  *
- * Not to be called in a child that no fork handler ran in: the library refuses there what comes to a metastore.
+ * Not to be called in a child that no fork handler ran in: the library refuses there what comes to a
+ * metastore.
  *
  * @return AEL_OK; AEL_E_TIMEOUT; AEL_E_CANCELLED; AEL_E_FORKED (in a child, of what its parent had lent);
  *         AEL_E_NO_MEMORY; or as ael_sqlite_failed.
@@ -50,15 +51,15 @@ AEL_MUST_CHECK enum ael_status ael_sqlite_pool_borrow(
 /**
  * Takes a connection back, ending what is open on it; a broken one is closed.
  *
- * @return true: a wait for the file's lock was ended for a fork's sake. Where the status is AEL_E_TIMEOUT nothing was
- *         written, and the call is to begin again, behind the fork.
+ * @return true: a wait for the file's lock was ended for a fork's sake. Where the status is AEL_E_TIMEOUT
+ *         nothing was written, and the call is to begin again, behind the fork.
  */
 bool ael_sqlite_pool_return(struct ael_sqlite_pool *pool, struct ael_sqlite_conn *conn);
 
 /**
- * Waits until nothing is lent, but 5 s at most, closes every connection that is not, and lends none until one of the
- * two below is called. What is lent all the same goes on in the parent; in the child the store then answers
- * AEL_E_FORKED. In a process whose pool it is not, they do nothing.
+ * Waits until nothing is lent, but 5 s at most, closes every connection that is not, and lends none until one
+ * of the two below is called. What is lent all the same goes on in the parent; in the child the store then
+ * answers AEL_E_FORKED. In a process whose pool it is not, they do nothing.
  */
 void ael_sqlite_pool_before_fork(struct ael_sqlite_pool *pool);
 void ael_sqlite_pool_after_fork_parent(struct ael_sqlite_pool *pool);

@@ -4,7 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* 9999-12-31 23:59:59, the last instant whose text sorts as the instants do, and that SQLite's datetime() writes. */
+/* 9999-12-31 23:59:59, the last instant whose text sorts as the instants do, and that SQLite's datetime()
+ * writes. */
 static const int64_t k_created_max_s = 253402300799;
 
 enum { COLUMN_KEY_RECORD, COLUMN_CREATED, COLUMN_ID };
@@ -21,9 +22,9 @@ static void put_digits(char *at, int count, int64_t value) {
 }
 
 /*
- * Writes 'YYYY-MM-DD HH:MM:SS' in UTC, as SQLite's datetime() would, which takes longer than to find a row. Years are
- * counted from March, so that the leap day is a year's last: of five months from there on, 153 days, each fifth begins
- * anew, and any 400 years have as many days. 0 .. k_created_max_s.
+ * Writes 'YYYY-MM-DD HH:MM:SS' in UTC, as SQLite's datetime() would, which takes longer than to find a row.
+ * Years are counted from March, so that the leap day is a year's last: of five months from there on, 153
+ * days, each fifth begins anew, and any 400 years have as many days. 0 .. k_created_max_s.
  */
 static void write_date(char text[DATE_LEN], int64_t created_s) {
     int64_t day = created_s / DAY_S + DAYS_TO_1970;
@@ -252,7 +253,8 @@ enum ael_status ael_sqlite_rows_list(
 
 /* ---- writing ---- */
 
-/* Runs a statement over (id, created, json), which it uses until end_statement; outside a transaction it commits by itself. */
+/* Runs a statement over (id, created, json), which it uses until end_statement; outside a transaction it
+ * commits by itself. */
 static int write_row(
     sqlite3_stmt *statement,
     struct ael_bytes id,

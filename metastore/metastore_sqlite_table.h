@@ -14,8 +14,9 @@
 AEL_MUST_CHECK enum ael_status ael_sqlite_table_ensure(struct ael_sqlite_conn *conn, struct ael_error *err);
 
 /**
- * Refuses a table in which two ids could be taken for one: whose column id is compared otherwise than by its bytes
- * (NOCASE, RTRIM), or made a number of. Missing columns and a missing key are found when the statements are prepared.
+ * Refuses a table in which two ids could be taken for one: whose column id is compared otherwise than by its
+ * bytes (NOCASE, RTRIM), or made a number of. Missing columns and a missing key are found when the statements
+ * are prepared.
  *
  * @return AEL_OK; AEL_E_BACKEND; or as ael_sqlite_failed.
  */

@@ -35,7 +35,8 @@ bool ael_sqlite_turn_try(struct ael_sqlite_turn *turn) {
     return turn->taken || (errno != EWOULDBLOCK && errno != EINTR);
 }
 
-/* see metastore/metastore_sqlite_turn.h; unlocked by name, since a child of fork may have the descriptor too */
+/* see metastore/metastore_sqlite_turn.h; unlocked by name, since a child of fork may have the descriptor
+ * too */
 void ael_sqlite_turn_give(struct ael_sqlite_turn *turn) {
     if (turn->taken) {
         (void)flock(turn->fd, LOCK_UN);

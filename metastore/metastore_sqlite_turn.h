@@ -1,16 +1,17 @@
 /*
  * metastore/metastore_sqlite_turn.h - the turn to write: fairness among all who write to one SQLite file.
  *
- * SQLite's write lock has no queue: who wants it asks again and again, and who lets it go and comes back at once finds
- * it free before the others look. On a slow disk those wait for as long as anybody writes without a pause. So a writer
- * takes the turn first, then SQLite's lock, and hands the turn on before its commit is flushed:
+ * SQLite's write lock has no queue: who wants it asks again and again, and who lets it go and comes back at
+ * once finds it free before the others look. On a slow disk those wait for as long as anybody writes without
+ * a pause. So a writer takes the turn first, then SQLite's lock, and hands the turn on before its commit is
+ * flushed:
  *
  *     turn:        A | B       | C       | A ...    one waits for the write lock,
  *     write lock:      A flush | B flush | C flush  nobody else asks for it
  *
- * Who has just written finds the turn taken, and waits like the others. The turn is a flock(2) of the WAL file, on
- * which SQLite has no locks of its own (closing a descriptor of the database itself would drop those). It is a
- * courtesy: who does not get it asks for the write lock all the same, as other programs do.
+ * Who has just written finds the turn taken, and waits like the others. The turn is a flock(2) of the WAL
+ * file, on which SQLite has no locks of its own (closing a descriptor of the database itself would drop
+ * those). It is a courtesy: who does not get it asks for the write lock all the same, as other programs do.
  * Layer: metastore (libael-sqlite). Threads: one at a time per connection.
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -13,8 +13,8 @@ struct name_set {
     char kind[]; /* then the three names, each with its NUL */
 };
 
-/* Published with release, read with acquire: who sees a set sees its members. No lock, so that a child of fork finds the
- * list usable. Two threads may list one kind twice, which does no harm. */
+/* Published with release, read with acquire: who sees a set sees its members. No lock, so that a child of
+ * fork finds the list usable. Two threads may list one kind twice, which does no harm. */
 static _Atomic(struct name_set *) g_sets;
 
 /* Writes one name at text and returns the place behind its NUL. */

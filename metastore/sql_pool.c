@@ -96,8 +96,8 @@ enum ael_status ael_sql_pool_new(
 }
 
 /*
- * In a child the parent's connections can neither be used nor freed: freeing would speak on them. They are kept in
- * reach, so that no leak checker takes what is meant for a mistake.
+ * In a child the parent's connections can neither be used nor freed: freeing would speak on them. They are
+ * kept in reach, so that no leak checker takes what is meant for a mistake.
  */
 static _Atomic(struct ael_sql_conn *) s_left_alone;
 
@@ -118,7 +118,8 @@ static void unlink_conn(struct ael_sql_pool *pool, const struct ael_sql_conn *co
     *place = conn->next;
 }
 
-/* Closes a chain of idle connections, each still counted as lent, without the mutex; then gives the places back. */
+/* Closes a chain of idle connections, each still counted as lent, without the mutex; then gives the places
+ * back. */
 static void close_chain(struct ael_sql_pool *pool, struct ael_sql_conn *chain) {
     while (chain != NULL) {
         struct ael_sql_conn *conn = chain;
@@ -166,7 +167,8 @@ static bool is_old(const struct ael_sql_pool *pool, const struct ael_sql_conn *c
            (life_ms != 0 && now - conn->opened_ms > life_ms);
 }
 
-/* Takes idle connections that are too old out of the pool, counting each as lent. The caller holds the mutex. */
+/* Takes idle connections that are too old out of the pool, counting each as lent. The caller holds the
+ * mutex. */
 static struct ael_sql_conn *take_old(struct ael_sql_pool *pool) {
     struct ael_sql_conn *old = NULL;
     struct ael_sql_conn **place = &pool->idle;
@@ -203,7 +205,8 @@ static struct ael_sql_conn *take_suspects(struct ael_sql_pool *pool) {
     return suspects;
 }
 
-/* Waits for a place among the lent ones, and takes an idle connection when there is one. The caller holds the mutex. */
+/* Waits for a place among the lent ones, and takes an idle connection when there is one. The caller holds the
+ * mutex. */
 static enum ael_status
 take_place(struct ael_sql_pool *pool, const struct ael_call *call, struct ael_sql_conn **conn) {
     while (pool->forking || pool->lent >= pool->options.max_connections) {
@@ -285,8 +288,9 @@ take(struct ael_sql_pool *pool, const struct ael_call *call, struct ael_sql_conn
 }
 
 /*
- * Closes one that was found dead. Where another broke before, the server is gone, more likely than the two: to ask the
- * others one by one, each for as long as it is silent, would take the time that is left for another server.
+ * Closes one that was found dead. Where another broke before, the server is gone, more likely than the two:
+ * to ask the others one by one, each for as long as it is silent, would take the time that is left for
+ * another server.
  */
 static void close_dead(struct ael_sql_pool *pool, struct ael_sql_conn *conn, bool suspect) {
     if (suspect) {
@@ -332,7 +336,8 @@ enum ael_status ael_sql_pool_borrow(
     }
 }
 
-/* What broke one may have broken those that idle: they are looked at before they are lent, however short they idled. */
+/* What broke one may have broken those that idle: they are looked at before they are lent, however short they
+ * idled. */
 static void suspect_idle(struct ael_sql_pool *pool) {
     (void)pthread_mutex_lock(&pool->mutex);
     for (struct ael_sql_conn *conn = pool->idle; conn != NULL; conn = conn->next_idle) {

@@ -1,6 +1,6 @@
 /*
- * metastore/sql_rows.h - rows of encryption_key, whatever the database: their records, listings of them, ids that fit,
- * and what is known of a write that failed.
+ * metastore/sql_rows.h - rows of encryption_key, whatever the database: their records, listings of them, ids
+ * that fit, and what is known of a write that failed.
  *
  * component names the backend in errors. Written against public headers only.
  * Layer: metastore (components). Threads: one at a time per connection.
@@ -36,8 +36,8 @@ AEL_MUST_CHECK enum ael_status ael_sql_id_check(
     struct ael_bytes id, int max_chars, const char *remedy, const char *component, struct ael_error *err);
 
 /**
- * Ends a statement that writes, failed with status and is described by err: where it was sent and is not known to have
- * been undone its outcome is unknown, and it is not done again.
+ * Ends a statement that writes, failed with status and is described by err: where it was sent and is not
+ * known to have been undone its outcome is unknown, and it is not done again.
  *
  * @return AEL_E_OUTCOME_UNKNOWN, or status.
  */

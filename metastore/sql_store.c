@@ -287,7 +287,8 @@ static enum ael_status connect_first(struct ael_sql_store *store, struct ael_err
     return status;
 }
 
-/* see metastore/sql_store.h. The handle comes before the first connection, so that a fork meanwhile finds its hooks. */
+/* see metastore/sql_store.h. The handle comes before the first connection, so that a fork meanwhile finds its
+ * hooks. */
 enum ael_status ael_sql_store_open(
     struct ael_sql_store *store,
     const struct ael_metastore_vtable *vtable,

@@ -1,16 +1,18 @@
 /*
- * metastore/sql_store.h - a metastore over connections to a database server: what such backends have in common.
+ * metastore/sql_store.h - a metastore over connections to a database server: what such backends have in
+ * common.
  *
- * A call is lent a connection, does its work on it and gives it back; what a connection could not begin is given to
- * another one. A backend's store begins with struct ael_sql_store, and is self of the members that its table of a
- * metastore has from here; what is its own it says in a struct ael_sql_store_ops:
+ * A call is lent a connection, does its work on it and gives it back; what a connection could not begin is
+ * given to another one. A backend's store begins with struct ael_sql_store, and is self of the members that
+ * its table of a metastore has from here; what is its own it says in a struct ael_sql_store_ops:
  *
  *     struct mysql { struct ael_sql_store base; ... };      .load = ael_sql_store_load, ... in its vtable
  *
  *     ael_sql_store_add_pool, once or twice  ->  ael_sql_store_open  ->  calls  ->  ael_sql_store_clear
  *
- * The store owns its pools and they own their connections; the rest of its struct is the backend's, which frees it.
- * Written against public headers only. Layer: metastore (components). Threads: any, once it is open; the pools lock.
+ * The store owns its pools and they own their connections; the rest of its struct is the backend's, which
+ * frees it. Written against public headers only. Layer: metastore (components). Threads: any, once it is
+ * open; the pools lock.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef AEL_METASTORE_SQL_STORE_H
@@ -46,7 +48,8 @@ struct ael_sql_store_ops {
     /* Tells without asking the server whether an idle connection is still there. */
     bool (*is_there)(struct ael_sql_conn *conn);
 
-    /* Asks the server whether it may be lent: after it idled for long, and when it is due (NULL = it never is). */
+    /* Asks the server whether it may be lent: after it idled for long, and when it is due (NULL = it never
+     * is). */
     bool (*answers)(struct ael_sql_store *store, struct ael_sql_conn *conn);
     bool (*is_due)(const struct ael_sql_conn *conn);
 
@@ -106,8 +109,8 @@ AEL_MUST_CHECK enum ael_status
 ael_sql_store_add_pool(struct ael_sql_store *store, int group, const char *servers, struct ael_error *err);
 
 /**
- * Makes the handle, which owns the store from then on, and the first connection, so that what is wrong with the address,
- * the certificate, the log-in or the table is told at once.
+ * Makes the handle, which owns the store from then on, and the first connection, so that what is wrong with
+ * the address, the certificate, the log-in or the table is told at once.
  *
  * @param vtable  its destroy is called with the store on failure, too.
  * @return AEL_OK; AEL_E_UNREACHABLE; AEL_E_NO_MEMORY; or as open and find_table.

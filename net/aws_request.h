@@ -22,8 +22,8 @@ struct ael_aws_request {
 enum { AEL_AWS_REQUEST_HEADERS = 8, AEL_AWS_URL_BYTES = 512 };
 
 /**
- * Signs and sends. Where the service refuses (400 or 403) and its Date shows that the clock is off, the request is signed
- * and sent a second time with the service's time.
+ * Signs and sends. Where the service refuses (400 or 403) and its Date shows that the clock is off, the
+ * request is signed and sent a second time with the service's time.
  *
  * @return as ael_sigv4_sign and ael_http_send. Any status code of the service's is AEL_OK.
  */
@@ -35,8 +35,8 @@ AEL_MUST_CHECK enum ael_status ael_aws_send(
     struct ael_error *err);
 
 /**
- * Signs a request that holds secrets and makes its exchange (net/http_exchange.h); nothing is sent yet. The clock is not
- * corrected: the caller sees the refusal.
+ * Signs a request that holds secrets and makes its exchange (net/http_exchange.h); nothing is sent yet. The
+ * clock is not corrected: the caller sees the refusal.
  *
  * @param request  its URL outlives the exchange. @param secrets as ael_http_exchange_new.
  * @return as ael_http_secrets_hash, ael_sigv4_sign and ael_http_exchange_new.
@@ -50,7 +50,8 @@ AEL_MUST_CHECK enum ael_status ael_aws_exchange_new(
     struct ael_error *err);
 
 /**
- * Writes the URL of a service: AWS_ENDPOINT_URL_<SERVICE>, else AWS_ENDPOINT_URL, else its public one in the region.
+ * Writes the URL of a service: AWS_ENDPOINT_URL_<SERVICE>, else AWS_ENDPOINT_URL, else its public one in the
+ * region.
  *
  * @param service  "sts". @return false: it does not fit, or the region is no plain word.
  */

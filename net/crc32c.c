@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/crc32c.h"
 
-/* The reflected polynomial. Bit by bit, without a table: the bytes may be a key, whose bits then choose no address. */
+/* The reflected polynomial. Bit by bit, without a table: the bytes may be a key, whose bits then choose no
+ * address. */
 #define POLYNOMIAL 0x82f63b78u
 
 /* see net/crc32c.h */

@@ -1,8 +1,9 @@
 /*
- * net/credentials.h - what requests to AWS are signed with: an access key, perhaps of a session, until it expires.
+ * net/credentials.h - what requests to AWS are signed with: an access key, perhaps of a session, until it
+ * expires.
  *
- * Immutable and counted. The secret key is a struct ael_secret; the session token, a bearer's text that goes out with
- * each request, is in ordinary memory and wiped with the last holder.
+ * Immutable and counted. The secret key is a struct ael_secret; the session token, a bearer's text that goes
+ * out with each request, is in ordinary memory and wiped with the last holder.
  * Layer: net. Threads: any.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -31,8 +32,8 @@ struct ael_credentials_parts {
  * Makes credentials.
  *
  * @param out  receives the handle; NULL on failure.
- * @return AEL_OK; AEL_E_FORMAT (an id, secret or token that is empty, too long, or holds what no header may; the sentence
- *         names the source and which of them); AEL_E_NO_MEMORY; or as ael_secret_new.
+ * @return AEL_OK; AEL_E_FORMAT (an id, secret or token that is empty, too long, or holds what no header may;
+ *         the sentence names the source and which of them); AEL_E_NO_MEMORY; or as ael_secret_new.
  * Ownership: the caller releases the handle.
  */
 AEL_MUST_CHECK enum ael_status ael_credentials_new(

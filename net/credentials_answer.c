@@ -181,7 +181,8 @@ enum ael_status ael_credentials_from_json(
 
 /* ---- XML ---- */
 
-/* What stands between <name> and </name>, the first time; empty when there is none. STS escapes nothing of what is read. */
+/* What stands between <name> and </name>, the first time; empty when there is none. STS escapes nothing of
+ * what is read. */
 static struct ael_bytes element(struct ael_bytes xml, const char *name) {
     size_t len = strlen(name);
     for (size_t i = 0; i + 2 * len + 5 <= xml.len; i++) {

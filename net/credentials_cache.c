@@ -20,8 +20,8 @@ struct ael_credentials_cache {
     int64_t refresh_at_s;            /* of the wall clock, as the end is */
     int64_t retry_after_s;           /* the pause after a failed refresh */
     bool refused;
-    int64_t
-        calm_until_s; /* refused ones were not to be replaced: until then it is not tried for who may have them */
+    /* refused ones were not to be replaced: until then it is not tried for who may have them */
+    int64_t calm_until_s;
     bool fetching;
     uint64_t failures;         /* counted, so that who waits knows a new one */
     struct ael_error last_err; /* of the last failure */
@@ -155,7 +155,8 @@ static bool is_shared(enum ael_status status) {
     return status != AEL_E_TIMEOUT && status != AEL_E_CANCELLED;
 }
 
-/* While there is something to give, a fetch may take half of the call's time: the rest is for what it was wanted for. */
+/* While there is something to give, a fetch may take half of the call's time: the rest is for what it was
+ * wanted for. */
 static struct ael_call bound_fetch(
     const struct ael_credentials_cache *cache, const struct ael_call *call, const struct other *other) {
     struct ael_call bound = *call;
@@ -166,7 +167,8 @@ static struct ael_call bound_fetch(
     return bound;
 }
 
-/* The half of its time was over, not the call's, and what there was to give meanwhile is not there any more. */
+/* The half of its time was over, not the call's, and what there was to give meanwhile is not there any
+ * more. */
 static bool has_time_left(enum ael_status status, const struct ael_call *bound, const struct ael_call *call) {
     return status == AEL_E_TIMEOUT && bound->deadline_ns < call->deadline_ns &&
            ael_call_check(call) == AEL_OK;

@@ -3,8 +3,8 @@
  *
  *     environment -> web identity -> profile -> container -> instance metadata
  *
- * The first source that is set up decides: if it fails, the chain fails with it and takes nobody else's identity. A profile
- * that was named (option, AWS_PROFILE) must exist.
+ * The first source that is set up decides: if it fails, the chain fails with it and takes nobody else's
+ * identity. A profile that was named (option, AWS_PROFILE) must exist.
  * Layer: net. Threads: any.
  * SPDX-License-Identifier: Apache-2.0
  */

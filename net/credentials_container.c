@@ -15,7 +15,8 @@ static const char k_ecs[] = "http://169.254.170.2";
 
 enum { URL_BYTES = 2048 };
 
-/* Loopback, and the addresses of ECS and EKS: the only ones to which credentials' requests go in the clear. */
+/* Loopback, and the addresses of ECS and EKS: the only ones to which credentials' requests go in the
+ * clear. */
 static bool is_near(const char *host) {
     static const char *const k_hosts[] = {"169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"};
     for (size_t i = 0; i < sizeof k_hosts / sizeof k_hosts[0]; i++) {

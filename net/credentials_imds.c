@@ -39,8 +39,9 @@ ask(const struct ael_credentials_context *context,
 }
 
 /*
- * The answer to the token's request goes one network hop by default, which ends at the host: in a container it never
- * arrives, while the connection does. So a request that is sent and not answered has its own sentence.
+ * The answer to the token's request goes one network hop by default, which ends at the host: in a container
+ * it never arrives, while the connection does. So a request that is sent and not answered has its own
+ * sentence.
  */
 static enum ael_status explain_silence(
     const struct ael_credentials_context *context, enum ael_status status, bool sent, struct ael_error *err) {

@@ -83,7 +83,8 @@ static enum ael_status read_output(int fd, const struct ael_call *call, struct a
     }
 }
 
-/* Waits for the end of the program, within the call; *result is what waitpid gave, or 0 if the host reaps by itself. */
+/* Waits for the end of the program, within the call; *result is what waitpid gave, or 0 if the host reaps by
+ * itself. */
 static enum ael_status wait_for_end(pid_t pid, const struct ael_call *call, int *result) {
     for (;;) {
         pid_t ended = waitpid(pid, result, WNOHANG);

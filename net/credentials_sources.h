@@ -1,10 +1,11 @@
 /*
  * net/credentials_sources.h - where credentials come from, one function a source.
  *
- * Each answers AEL_OK; AEL_E_UNSUPPORTED (this source is not set up here: the chain asks the next one); AEL_E_FORMAT (a
- * file, variable or answer that cannot be right); AEL_E_SYSTEM (a file or program that cannot be used); AEL_E_BACKEND (a
- * service refused, or a log-in has ended: HTTP's status in err); AEL_E_UNREACHABLE; AEL_E_TIMEOUT; AEL_E_CANCELLED;
- * AEL_E_NO_MEMORY; or as ael_secret_new. Every sentence names the source and the remedy, and no secret.
+ * Each answers AEL_OK; AEL_E_UNSUPPORTED (this source is not set up here: the chain asks the next one);
+ * AEL_E_FORMAT (a file, variable or answer that cannot be right); AEL_E_SYSTEM (a file or program that cannot
+ * be used); AEL_E_BACKEND (a service refused, or a log-in has ended: HTTP's status in err);
+ * AEL_E_UNREACHABLE; AEL_E_TIMEOUT; AEL_E_CANCELLED; AEL_E_NO_MEMORY; or as ael_secret_new. Every sentence
+ * names the source and the remedy, and no secret.
  * Layer: net. Threads: any; the environment must not be changed meanwhile.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -40,7 +41,8 @@ AEL_MUST_CHECK enum ael_status ael_credentials_from_env(struct ael_credentials *
 AEL_MUST_CHECK enum ael_status ael_credentials_from_web_identity(
     const struct ael_credentials_context *context, struct ael_credentials **out, struct ael_error *err);
 
-/** A profile: keys, role_arn over source_profile, credential_source or a token file, SSO, credential_process. */
+/** A profile: keys, role_arn over source_profile, credential_source or a token file, SSO,
+ * credential_process. */
 AEL_MUST_CHECK enum ael_status ael_credentials_from_profile(
     const struct ael_credentials_context *context,
     const char *profile,

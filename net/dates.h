@@ -8,10 +8,12 @@
 
 #include <ael/bytes.h>
 
-/** Reads "Tue, 15 Nov 1994 08:12:31 GMT" (RFC 9110, 5.6.7; the two obsolete forms are not read). @return false: not one. */
+/** Reads "Tue, 15 Nov 1994 08:12:31 GMT" (RFC 9110, 5.6.7; the two obsolete forms are not read). @return
+ * false: not one. */
 bool ael_date_from_http(struct ael_bytes text, int64_t *time_s);
 
-/** Reads "2015-08-30T12:36:00Z" (RFC 3339), with a fraction, which is cut, or an offset. @return false: not one. */
+/** Reads "2015-08-30T12:36:00Z" (RFC 3339), with a fraction, which is cut, or an offset. @return false: not
+ * one. */
 bool ael_date_from_iso(struct ael_bytes text, int64_t *time_s);
 
 enum { AEL_DATE_BASIC_BYTES = 17 };

@@ -1,14 +1,14 @@
 /*
- * net/http_answer.h - a strict reader of one HTTP/1.1 answer that comes in pieces, for connections whose bytes libcurl must
- * not see.
+ * net/http_answer.h - a strict reader of one HTTP/1.1 answer that comes in pieces, for connections whose
+ * bytes libcurl must not see.
  *
  *     while (in.len > 0 && !answer.done) {
  *         status = ael_http_answer_next(&answer, &in, &part);     // part: of the body, inside what `in` was
  *     }
  *
- * Status line and headers go to a buffer, line by line; the body is handed on in place. The length is Content-Length's, the
- * chunks', or what comes until the connection ends; two that differ, or both kinds at once, are refused. Answers of the
- * 100 class are passed over.
+ * Status line and headers go to a buffer, line by line; the body is handed on in place. The length is
+ * Content-Length's, the chunks', or what comes until the connection ends; two that differ, or both kinds at
+ * once, are refused. Answers of the 100 class are passed over.
  * Layer: net. Threads: one at a time.
  * Source: RFC 9112.
  * SPDX-License-Identifier: Apache-2.0

@@ -90,11 +90,12 @@ static const char *const k_words_of_loss[] = {
     "SSL_connect: ", "Recv failure", "Send failure", "unexpected eof", NULL};
 
 /*
- * A CA of the right name, but with another key, and no key identifiers that tell them apart: OpenSSL's first word is
- * of the signature that it could not undo, and libcurl sees no refused certificate in that.
+ * A CA of the right name, but with another key, and no key identifiers that tell them apart: OpenSSL's first
+ * word is of the signature that it could not undo, and libcurl sees no refused certificate in that.
  */
 static const char *const k_words_of_another_key[] = {
-    "asn1 encoding routines::EVP lib", "asn1 encoding routines::wrong public key type", "rsa routines::", NULL};
+    "asn1 encoding routines::EVP lib", "asn1 encoding routines::wrong public key type", "rsa routines::",
+    NULL};
 
 static bool has_any(const char *words, const char *const *some) {
     while (*some != NULL && strstr(words, *some) == NULL) {

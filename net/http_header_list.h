@@ -18,7 +18,8 @@ struct ael_http_header_list {
 /**
  * Makes the list, with what libcurl would add by itself taken out (Expect; a Content-Type that nobody gave).
  *
- * @return AEL_OK; AEL_E_ARGUMENT (a name that is no token, a value with a control character); AEL_E_NO_MEMORY.
+ * @return AEL_OK; AEL_E_ARGUMENT (a name that is no token, a value with a control character);
+ *         AEL_E_NO_MEMORY.
  */
 AEL_MUST_CHECK enum ael_status ael_http_header_list_init(
     struct ael_http_header_list *list, const struct ael_http_request *request, struct ael_error *err);

@@ -108,8 +108,8 @@ static struct ael_http_place *place_new(struct ael_http *http) {
 }
 
 /*
- * What a child has of its parent's: libcurl would say good-bye on the connections if it ended them. Kept in reach, so
- * that no leak checker takes what is meant for a mistake; by a child's only thread, then by nobody.
+ * What a child has of its parent's: libcurl would say good-bye on the connections if it ended them. Kept in
+ * reach, so that no leak checker takes what is meant for a mistake; by a child's only thread, then by nobody.
  */
 static struct ael_http_place *s_left_alone;
 

@@ -17,9 +17,9 @@
 enum { AEL_HTTP_PLACE_SOCKETS = 8 }; /* the addresses of one server that are tried side by side are fewer */
 
 /*
- * Libcurl's and OpenSSL's own locks must not be held by a thread that a child does not have. So whoever is inside libcurl
- * holds a mutex of ours, for which a fork waits: that of its place, or the one under which places are made and ended. Not
- * while it waits for the network.
+ * Libcurl's and OpenSSL's own locks must not be held by a thread that a child does not have. So whoever is
+ * inside libcurl holds a mutex of ours, for which a fork waits: that of its place, or the one under which
+ * places are made and ended. Not while it waits for the network.
  */
 struct ael_http_place {
     struct ael_http *http;
@@ -54,7 +54,8 @@ struct ael_http {
 /**
  * Takes a place.
  *
- * @return AEL_OK; AEL_E_TIMEOUT or AEL_E_CANCELLED (all were taken until the call was over); AEL_E_NO_MEMORY; AEL_E_FORKED.
+ * @return AEL_OK; AEL_E_TIMEOUT or AEL_E_CANCELLED (all were taken until the call was over); AEL_E_NO_MEMORY;
+ *         AEL_E_FORKED.
  */
 AEL_MUST_CHECK enum ael_status ael_http_pool_take(
     struct ael_http *http, const struct ael_call *call, struct ael_http_place **place, struct ael_error *err);

@@ -4,10 +4,10 @@
  *     [profile one]          # a comment: at the start of a line, or behind a blank
  *     region = eu-west-1
  *     s3 =
- *       addressing_style = path      (lines that start with a blank belong to the property before: passed over)
+ *       addressing_style = path      (starts with a blank: belongs to the property before, passed over)
  *
- * Walks the text once; views borrow it. Nothing in a file stops the reading: a line that is none of these is an item of
- * its own, so that callers can refuse it by its number.
+ * Walks the text once; views borrow it. Nothing in a file stops the reading: a line that is none of these is
+ * an item of its own, so that callers can refuse it by its number.
  * Layer: net. Threads: one at a time per reader.
  * SPDX-License-Identifier: Apache-2.0
  */

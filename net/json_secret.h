@@ -1,10 +1,10 @@
 /*
- * net/json_secret.h - takes the text of one member out of a JSON that comes in pieces, so that the rest can lie in ordinary
- * memory: {"KeyId":"k","Plaintext":"c2VjcmV0"} leaves {"KeyId":"k","Plaintext":""}.
+ * net/json_secret.h - takes the text of one member out of a JSON that comes in pieces, so that the rest can
+ * lie in ordinary memory: {"KeyId":"k","Plaintext":"c2VjcmV0"} leaves {"KeyId":"k","Plaintext":""}.
  *
- * It knows texts, names and escapes, and nothing else of JSON: whether the rest is well-formed its reader finds out. Of
- * escapes in the secret text itself only \/ is taken, for base64 needs no other; with `blanks` also \n, \r and \t, each as
- * a blank.
+ * It knows texts, names and escapes, and nothing else of JSON: whether the rest is well-formed its reader
+ * finds out. Of escapes in the secret text itself only \/ is taken, for base64 needs no other; with `blanks`
+ * also \n, \r and \t, each as a blank.
  * Layer: net. Threads: one at a time.
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -1,8 +1,8 @@
 /*
  * net/profiles.h - the profiles of the shared config and credentials files of AWS.
  *
- * Both files are kept as they are, in memory that is wiped, and searched at each question: there are a few. What stands in
- * the credentials file wins; of several lines with one name in a file the last one does.
+ * Both files are kept as they are, in memory that is wiped, and searched at each question: there are a few.
+ * What stands in the credentials file wins; of several lines with one name in a file the last one does.
  * Layer: net. Threads: any, once it is loaded.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -27,12 +27,12 @@ enum { AEL_PROFILES_PATH_BYTES = 1024, AEL_PROFILES_FILE_MAX = 1 << 20 };
 bool ael_profiles_home_path(const char *below, char path[static AEL_PROFILES_PATH_BYTES]);
 
 /**
- * Reads AWS_CONFIG_FILE (or ~/.aws/config) and AWS_SHARED_CREDENTIALS_FILE (or ~/.aws/credentials); a file that does not
- * exist is empty.
+ * Reads AWS_CONFIG_FILE (or ~/.aws/config) and AWS_SHARED_CREDENTIALS_FILE (or ~/.aws/credentials); a file
+ * that does not exist is empty.
  *
  * @param profiles  overwritten; clear it, also after a failure.
- * @return AEL_OK; AEL_E_FORMAT (a line that is neither section, property nor comment: the sentence names it); AEL_E_SYSTEM;
- *         AEL_E_NO_MEMORY.
+ * @return AEL_OK; AEL_E_FORMAT (a line that is neither section, property nor comment: the sentence names it);
+ *         AEL_E_SYSTEM; AEL_E_NO_MEMORY.
  */
 AEL_MUST_CHECK enum ael_status ael_profiles_load(struct ael_profiles *profiles, struct ael_error *err);
 

@@ -6,13 +6,14 @@
  *     ...
  *     ael_sigv4_signed_clear(&signed);
  *
- * What is signed: method, path and query as they are sent, every header of the request (Host must be among them), the
- * hash of the body, and the headers that are added: X-Amz-Date, X-Amz-Security-Token with a session, and
- * X-Amz-Content-Sha256 when it is asked for. The path is encoded as it is sent, so that what is percent-encoded already is
- * encoded once more, as every service but S3 wants it.
+ * What is signed: method, path and query as they are sent, every header of the request (Host must be among
+ * them), the hash of the body, and the headers that are added: X-Amz-Date, X-Amz-Security-Token with a
+ * session, and X-Amz-Content-Sha256 when it is asked for. The path is encoded as it is sent, so that what is
+ * percent-encoded already is encoded once more, as every service but S3 wants it.
  *
- * The secret key and the keys derived from it are in a scratch slot of protected memory for the length of a signature;
- * OpenSSL's HMAC holds a copy of its key between its start and its end in the same call, and wipes it.
+ * The secret key and the keys derived from it are in a scratch slot of protected memory for the length of a
+ * signature; OpenSSL's HMAC holds a copy of its key between its start and its end in the same call, and wipes
+ * it.
  * Layer: net. Threads: any.
  * Source: AWS General Reference, "Signature Version 4"; checked by the published suite (tests/vectors/sigv4).
  * SPDX-License-Identifier: Apache-2.0

@@ -8,14 +8,16 @@
 
 #include "net/sigv4.h"
 
-/** Appends bytes, all but A-Z a-z 0-9 - . _ ~ (and the slash, if it is kept) as %XX. @return as ael_buf_append. */
+/** Appends bytes, all but A-Z a-z 0-9 - . _ ~ (and the slash, if it is kept) as %XX. @return as
+ * ael_buf_append. */
 AEL_MUST_CHECK enum ael_status ael_uri_encode(struct ael_buf *out, struct ael_bytes bytes, bool keep_slash);
 
 /** Appends the canonical path. @return as ael_buf_append. */
 AEL_MUST_CHECK enum ael_status
 ael_sigv4_canonical_path(struct ael_buf *out, struct ael_bytes path, bool keep_path);
 
-/** Appends the canonical query: decoded, encoded, sorted by name and then value. @return as ael_buf_append. */
+/** Appends the canonical query: decoded, encoded, sorted by name and then value. @return as
+ * ael_buf_append. */
 AEL_MUST_CHECK enum ael_status ael_sigv4_canonical_query(struct ael_buf *out, struct ael_bytes query);
 
 /**

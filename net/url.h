@@ -31,8 +31,8 @@ bool ael_url_host_is_loopback(const char *host);
 AEL_COMPONENT_API bool ael_url_keeps_secrets(const char *url);
 
 /**
- * Tells whether a proxy of the environment may be asked for it: https:// beyond loopback. Of http:// a proxy would read
- * passwords, signed requests and rows; and its own loopback is another machine's.
+ * Tells whether a proxy of the environment may be asked for it: https:// beyond loopback. Of http:// a proxy
+ * would read passwords, signed requests and rows; and its own loopback is another machine's.
  */
 bool ael_url_may_take_proxy(const char *url);
 
