@@ -348,14 +348,7 @@ static const struct ael_rest_service_kind k_kind = {
 static enum ael_status set_up(void *self, const void *given, struct ael_error *err) {
     struct ael_kms_azure *azure = self;
     const struct ael_kms_azure_options *options = given;
-    const struct ael_rest_options rest = {
-        .ca_file = options->ca_file,
-        .ca_path = options->ca_path,
-        .max_connections = options->max_connections,
-        .connect_timeout_ms = options->connect_timeout_ms,
-        .try_timeout_ms = options->try_timeout_ms,
-        .max_tries = options->max_tries,
-    };
+    const struct ael_rest_options rest = AEL_REST_OPTIONS_OF(options);
     AEL_TRY(take_place(azure, options, err));
     AEL_TRY(ael_kms_azure_login_init(&azure->login, options, azure->place.vault, &rest, err));
     return ael_rest_service_init(&azure->service, &k_kind, azure, &rest, err);

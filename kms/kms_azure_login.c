@@ -124,6 +124,8 @@ static enum ael_status
 take_client_secret(struct ael_kms_azure_login *login, const struct given *given, struct ael_error *err) {
     const struct ael_kms_azure_options *options = given->options;
     const char *from_env = ael_rest_given_or_env(NULL, "AZURE_CLIENT_SECRET");
+    const struct ael_rest_text client_secret = {
+        k_component, "the client secret (or AZURE_CLIENT_SECRET)", AEL_KMS_AZURE_MAX_CLIENT_SECRET};
     struct ael_secret *plain = NULL;
     if (options->client_secret == NULL && options->client_secret_file != NULL) {
         return ael_rest_copy(k_component, options->client_secret_file, &login->file, err);
@@ -134,8 +136,8 @@ take_client_secret(struct ael_kms_azure_login *login, const struct given *given,
     }
     enum ael_status status =
         options->client_secret != NULL
-            ? ael_kms_azure_secret_take(options->client_secret, AEL_KMS_AZURE_MAX_CLIENT_SECRET, &plain, err)
-            : ael_kms_azure_secret_copy(from_env, AEL_KMS_AZURE_MAX_CLIENT_SECRET, &plain, err);
+            ? ael_rest_take_secret(&client_secret, options->client_secret, &plain, err)
+            : ael_rest_copy_secret(&client_secret, from_env, &plain, err);
     if (status == AEL_OK) {
         status = ael_kms_azure_secret_encode(plain, &login->text, err);
     }
@@ -211,7 +213,8 @@ static enum ael_status use_app_service(
         return refuse(err, "IDENTITY_HEADER holds characters that cannot be sent");
     }
     AEL_TRY(set_identity_url(login, given, endpoint, "2019-08-01", err));
-    return ael_kms_azure_secret_copy(header, AEL_HTTP_TEXT_BYTES, &login->text, err);
+    const struct ael_rest_text text = {k_component, "IDENTITY_HEADER", AEL_HTTP_TEXT_BYTES};
+    return ael_rest_copy_secret(&text, header, &login->text, err);
 }
 
 static enum ael_status
@@ -326,7 +329,6 @@ static enum ael_status ask_identity(
     struct ael_token_grant *grant,
     struct ael_error *err) {
     const struct ael_http_header metadata = {ael_bytes_from_text("Metadata"), ael_bytes_from_text("true")};
-    struct ael_error said = {.status = AEL_OK};
     struct ael_rest_request request = {
         .method = "GET",
         .url = login->url,
@@ -338,17 +340,10 @@ static enum ael_status ask_identity(
     request.secrets.bearer.pieces[0] = login->text; /* App Service's */
     request.secrets.taken_pieces = AEL_HTTP_TEXT_PIECES;
     request.secrets.bearer_before = "X-IDENTITY-HEADER: ";
-    enum ael_status status = ael_token_answer_ask(&login->rest, call, &request, grant, &said);
-    /* No answer at all. What is of this component tells more: that nobody was asked, or how long. */
-    if (status == AEL_E_UNREACHABLE && said.native_code < 300 && said.component != k_component) {
-        return ael_error_set(
-            err, status, said.native_code, k_component,
-            "no endpoint of a managed identity answers; off Azure give a client secret or a federated token");
-    }
-    if (status != AEL_OK && err != NULL) {
-        *err = said;
-    }
-    return status;
+    return ael_token_answer_ask_near(
+        &login->rest, call, &request,
+        "no endpoint of a managed identity answers; off Azure give a client secret or a federated token",
+        grant, err);
 }
 
 /* What goes behind the form. */

@@ -6,7 +6,6 @@
 #include "securememory/scratch.h"
 
 #include <ael/kms_azure.h>
-#include <string.h>
 
 static const char k_component[] = "kms/azure";
 
@@ -47,32 +46,6 @@ ael_kms_azure_secret_encode(struct ael_secret *plain, struct ael_secret **text, 
     enum ael_status status = ael_secret_with_bytes(plain, encode, text);
     return status == AEL_OK ? AEL_OK
                             : ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
-}
-
-/* see kms/kms_azure_secret.h */
-enum ael_status
-ael_kms_azure_secret_take(char *given, size_t max, struct ael_secret **secret, struct ael_error *err) {
-    size_t len = strlen(given);
-    if (len == 0 || len > max) {
-        return ael_error_set(
-            err, AEL_E_ARGUMENT, 0, k_component,
-            "the client secret, or IDENTITY_HEADER, is empty or too long");
-    }
-    enum ael_status status = ael_secret_new((uint8_t *)given, len, secret);
-    return status == AEL_OK ? AEL_OK
-                            : ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
-}
-
-/* see kms/kms_azure_secret.h */
-enum ael_status
-ael_kms_azure_secret_copy(const char *value, size_t max, struct ael_secret **secret, struct ael_error *err) {
-    char text[AEL_HTTP_TEXT_BYTES + 1];
-    if (strlen(value) > max) {
-        return ael_error_set(
-            err, AEL_E_ARGUMENT, 0, k_component, "AZURE_CLIENT_SECRET, or IDENTITY_HEADER, is too long");
-    }
-    memcpy(text, value, strlen(value) + 1);
-    return ael_kms_azure_secret_take(text, max, secret, err);
 }
 
 /* ---- files ---- */

@@ -13,15 +13,6 @@
 AEL_MUST_CHECK enum ael_status
 ael_kms_azure_secret_encode(struct ael_secret *plain, struct ael_secret **text, struct ael_error *err);
 
-/** Makes a secret of a text, which it wipes. @return AEL_OK; AEL_E_ARGUMENT (empty, too long); or as
- * ael_secret_new. */
-AEL_MUST_CHECK enum ael_status
-ael_kms_azure_secret_take(char *given, size_t max, struct ael_secret **secret, struct ael_error *err);
-
-/** The same of a text of the environment, which stays as it is. @param max at most AEL_HTTP_TEXT_BYTES. */
-AEL_MUST_CHECK enum ael_status
-ael_kms_azure_secret_copy(const char *value, size_t max, struct ael_secret **secret, struct ael_error *err);
-
 /**
  * Reads a file for a form.
  *

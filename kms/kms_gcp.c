@@ -378,14 +378,7 @@ static const struct ael_rest_service_kind k_kind = {
 static enum ael_status set_up(void *self, const void *given, struct ael_error *err) {
     struct ael_kms_gcp *gcp = self;
     const struct ael_kms_gcp_options *options = given;
-    const struct ael_rest_options rest = {
-        .ca_file = options->ca_file,
-        .ca_path = options->ca_path,
-        .max_connections = options->max_connections,
-        .connect_timeout_ms = options->connect_timeout_ms,
-        .try_timeout_ms = options->try_timeout_ms,
-        .max_tries = options->max_tries,
-    };
+    const struct ael_rest_options rest = AEL_REST_OPTIONS_OF(options);
     gcp->data = (struct ael_buf)AEL_BUF_INIT;
     set_urls(gcp, options);
     AEL_TRY(ael_kms_gcp_login_init(&gcp->login, options, &rest, err));

@@ -123,29 +123,18 @@ static bool is_metadata(const struct ael_http_response *response) {
            memcmp(value.data, "Google", 6) == 0;
 }
 
-static enum ael_status check_grant(
+static enum ael_status check_metadata(
     void *context,
     const struct ael_http_response *response,
     struct ael_rest_answer *answer,
     struct ael_error *err) {
-    const struct ael_kms_gcp_login *login = context;
-    if (login->how == AEL_KMS_GCP_METADATA && !is_metadata(response)) {
+    (void)context;
+    if (!is_metadata(response)) {
         return ael_error_set(
             err, AEL_E_BACKEND, 0, k_component,
             "what answers is not Google's metadata server; is this machine in Google Cloud?");
     }
     return ael_token_answer_check(k_component, answer, err);
-}
-
-static enum ael_status
-ask(struct ael_kms_gcp_login *login,
-    const struct ael_call *call,
-    struct ael_rest_request *request,
-    struct ael_token_grant *grant,
-    struct ael_error *err) {
-    request->check = check_grant;
-    request->context = login;
-    return ael_token_answer_ask(&login->rest, call, request, grant, err);
 }
 
 /* ---- asking ---- */
@@ -157,7 +146,6 @@ static enum ael_status ask_metadata(
     struct ael_error *err) {
     const struct ael_http_header flavor = {
         ael_bytes_from_text("Metadata-Flavor"), ael_bytes_from_text("Google")};
-    struct ael_error said = {.status = AEL_OK};
     struct ael_rest_request request = {
         .method = "GET",
         .url = login->url,
@@ -165,18 +153,13 @@ static enum ael_status ask_metadata(
         .headers = &flavor,
         .header_count = 1,
         .no_proxy = true,
+        .check = check_metadata,
     };
-    enum ael_status status = ask(login, call, &request, grant, &said);
-    if (status == AEL_E_UNREACHABLE && said.native_code < 300) { /* no answer at all */
-        return ael_error_set(
-            err, status, said.native_code, k_component,
-            "no metadata server answers; off Google Cloud give credentials_file or set "
-            "GOOGLE_APPLICATION_CREDENTIALS");
-    }
-    if (status != AEL_OK && err != NULL) {
-        *err = said;
-    }
-    return status;
+    return ael_token_answer_ask_near(
+        &login->rest, call, &request,
+        "no metadata server answers; off Google Cloud give credentials_file or set "
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        grant, err);
 }
 
 static enum ael_status post_assertion(
@@ -197,7 +180,7 @@ static enum ael_status post_assertion(
         .body = body,
         .secrets = {.sent_text = {{signature}}, .sent_at = body.len},
     };
-    return ask(login, call, &request, grant, err);
+    return ael_token_answer_ask(&login->rest, call, &request, grant, err);
 }
 
 static enum ael_status ask_token_uri(

@@ -345,16 +345,11 @@ static enum ael_status set_up(void *self, const void *given, struct ael_error *e
     struct ael_kms_vault *vault = self;
     const struct ael_kms_vault_options *options = given;
     bool has_ca = options->ca_file != NULL || options->ca_path != NULL;
-    const struct ael_rest_options rest = {
-        .ca_file = ael_rest_given_or_env(options->ca_file, has_ca ? NULL : "VAULT_CACERT"),
-        .ca_path = ael_rest_given_or_env(options->ca_path, has_ca ? NULL : "VAULT_CAPATH"),
-        .client_cert = options->client_cert,
-        .client_key = options->client_key,
-        .max_connections = options->max_connections,
-        .connect_timeout_ms = options->connect_timeout_ms,
-        .try_timeout_ms = options->try_timeout_ms,
-        .max_tries = options->max_tries,
-    };
+    struct ael_rest_options rest = AEL_REST_OPTIONS_OF(options);
+    rest.ca_file = ael_rest_given_or_env(options->ca_file, has_ca ? NULL : "VAULT_CACERT");
+    rest.ca_path = ael_rest_given_or_env(options->ca_path, has_ca ? NULL : "VAULT_CAPATH");
+    rest.client_cert = options->client_cert;
+    rest.client_key = options->client_key;
     vault->key_version = options->key_version;
     AEL_TRY(set_paths(vault, options, err));
     AEL_TRY(ael_kms_vault_login_init(&vault->login, options, err));

@@ -10,7 +10,6 @@
 #include "net/secret_file.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char k_component[] = "kms/vault";
@@ -24,48 +23,33 @@ static enum ael_status refuse(struct ael_error *err, const char *why) {
     return ael_error_set(err, AEL_E_ARGUMENT, 0, k_component, "%s", why);
 }
 
-/* The text becomes a secret, which wipes it. */
-static enum ael_status
-take_text(char *text, size_t max, const char *too_long, struct ael_secret **secret, struct ael_error *err) {
-    size_t len = strlen(text);
-    if (len == 0 || len > max) {
-        return refuse(err, too_long);
-    }
-    enum ael_status status = ael_secret_new((uint8_t *)text, len, secret);
-    return status == AEL_OK ? AEL_OK
-                            : ael_error_set(err, status, 0, k_component, "%s", ael_status_text(status));
-}
-
 static enum ael_status take_token(
     struct ael_kms_vault_login *login, const struct ael_kms_vault_options *options, struct ael_error *err) {
-    char text[AEL_KMS_VAULT_MAX_TOKEN + 1];
-    const char *from_env = getenv("VAULT_TOKEN");
+    const struct ael_rest_text token = {k_component, "the token (or VAULT_TOKEN)", AEL_KMS_VAULT_MAX_TOKEN};
+    const char *from_env = ael_rest_given_or_env(NULL, "VAULT_TOKEN");
     login->no_renewal = options->no_renewal;
     if (options->token != NULL) {
-        return take_text(
-            options->token, AEL_KMS_VAULT_MAX_TOKEN, "the token is empty or too long", &login->text, err);
+        return ael_rest_take_secret(&token, options->token, &login->text, err);
     }
     if (options->token_file != NULL) {
         return ael_rest_copy(k_component, options->token_file, &login->file, err);
     }
-    if (from_env == NULL || from_env[0] == '\0' || strlen(from_env) >= sizeof text) {
+    if (from_env == NULL) {
         return refuse(
             err, "no token: give token or token_file, set VAULT_TOKEN, or choose another way to log in");
     }
-    memcpy(text, from_env, strlen(from_env) + 1); /* the environment's own stays as it is */
-    return take_text(text, AEL_KMS_VAULT_MAX_TOKEN, "VAULT_TOKEN is too long", &login->text, err);
+    return ael_rest_copy_secret(&token, from_env, &login->text, err);
 }
 
 static enum ael_status take_approle(
     struct ael_kms_vault_login *login, const struct ael_kms_vault_options *options, struct ael_error *err) {
+    const struct ael_rest_text secret_id = {k_component, "the secret id", AEL_KMS_VAULT_MAX_SECRET_ID};
     if (options->role_id == NULL || !ael_kms_vault_is_role(options->role_id)) {
         return refuse(err, "AppRole needs role_id, of letters, digits and . _ -");
     }
     AEL_TRY(ael_rest_copy(k_component, options->role_id, &login->role, err));
     if (options->secret_id != NULL) {
-        return take_text(
-            options->secret_id, AEL_KMS_VAULT_MAX_SECRET_ID, "the secret id is empty or too long",
-            &login->text, err);
+        return ael_rest_take_secret(&secret_id, options->secret_id, &login->text, err);
     }
     return ael_rest_copy(k_component, options->secret_id_file, &login->file, err);
 }

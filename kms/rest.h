@@ -73,6 +73,15 @@ struct ael_rest_options {
     uint32_t max_tries;
 };
 
+/* Of a KMS's options, whose members have the same names. */
+#define AEL_REST_OPTIONS_OF(options)                                                                         \
+    {                                                                                                        \
+        .ca_file = (options)->ca_file, .ca_path = (options)->ca_path,                                        \
+        .max_connections = (options)->max_connections,                                                       \
+        .connect_timeout_ms = (options)->connect_timeout_ms, .try_timeout_ms = (options)->try_timeout_ms,    \
+        .max_tries = (options)->max_tries,                                                                   \
+    }
+
 struct ael_rest {
     const struct ael_rest_kind *kind;
     struct ael_http *http; /* NULL = not set up */

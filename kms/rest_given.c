@@ -2,6 +2,7 @@
 #include "kms/rest_given.h"
 
 #include "base/alloc.h"
+#include "net/http_exchange.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -26,4 +27,31 @@ ael_rest_copy(const char *component, const char *text, char **copied, struct ael
     }
     memcpy(*copied, text, size);
     return AEL_OK;
+}
+
+static enum ael_status refuse_len(const struct ael_rest_text *text, struct ael_error *err) {
+    return ael_error_set(err, AEL_E_ARGUMENT, 0, text->component, "%s is empty or too long", text->what);
+}
+
+/* see kms/rest_given.h */
+enum ael_status ael_rest_take_secret(
+    const struct ael_rest_text *text, char *given, struct ael_secret **secret, struct ael_error *err) {
+    size_t len = strlen(given);
+    if (len == 0 || len > text->max) {
+        return refuse_len(text, err);
+    }
+    enum ael_status status = ael_secret_new((uint8_t *)given, len, secret);
+    return status == AEL_OK ? AEL_OK
+                            : ael_error_set(err, status, 0, text->component, "%s", ael_status_text(status));
+}
+
+/* see kms/rest_given.h */
+enum ael_status ael_rest_copy_secret(
+    const struct ael_rest_text *text, const char *value, struct ael_secret **secret, struct ael_error *err) {
+    char copied[AEL_HTTP_TEXT_BYTES + 1];
+    if (strlen(value) > text->max || text->max >= sizeof copied) {
+        return refuse_len(text, err);
+    }
+    memcpy(copied, value, strlen(value) + 1); /* becomes a secret, which wipes it */
+    return ael_rest_take_secret(text, copied, secret, err);
 }

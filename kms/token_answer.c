@@ -120,6 +120,27 @@ enum ael_status ael_token_answer_ask(
     return status;
 }
 
+/* see kms/token_answer.h */
+enum ael_status ael_token_answer_ask_near(
+    struct ael_rest *rest,
+    const struct ael_call *call,
+    struct ael_rest_request *request,
+    const char *nobody,
+    struct ael_token_grant *grant,
+    struct ael_error *err) {
+    const char *component = rest->kind->component;
+    struct ael_error said = {.status = AEL_OK};
+    enum ael_status status = ael_token_answer_ask(rest, call, request, grant, &said);
+    /* No answer at all. What is of this component tells more: that nobody was asked, or how long. */
+    if (status == AEL_E_UNREACHABLE && said.native_code < 300 && said.component != component) {
+        return ael_error_set(err, status, said.native_code, component, "%s", nobody);
+    }
+    if (status != AEL_OK && err != NULL) {
+        *err = said;
+    }
+    return status;
+}
+
 /* ---- callbacks ---- */
 
 static enum ael_status take_given(

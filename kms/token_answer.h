@@ -40,6 +40,15 @@ AEL_MUST_CHECK enum ael_status ael_token_answer_ask(
     struct ael_token_grant *grant,
     struct ael_error *err);
 
+/** The same of who is there on some machines only. @param nobody is what err says where nothing answers. */
+AEL_MUST_CHECK enum ael_status ael_token_answer_ask_near(
+    struct ael_rest *rest,
+    const struct ael_call *call,
+    struct ael_rest_request *request,
+    const char *nobody,
+    struct ael_token_grant *grant,
+    struct ael_error *err);
+
 /* As the KMS's headers have it: ael_kms_gcp_token_fn and the like. */
 typedef enum ael_status (*ael_token_callback_fn)(
     void *context,

@@ -165,6 +165,18 @@ static void test_kms_gcp__says_that_there_is_no_metadata_server(void) {
     world_end(&world);
 }
 
+static void test_kms_gcp__says_that_who_gives_tokens_is_not_asked(void) {
+    struct world world;
+    world_begin(&world, nobody_there);
+    for (int i = 0; i < 5; i++) {
+        CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_UNREACHABLE);
+        CU_ASSERT(says(&world.calls, "GOOGLE_APPLICATION_CREDENTIALS"));
+    }
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_UNREACHABLE);
+    CU_ASSERT(says(&world.calls, "is not asked"));
+    world_end(&world);
+}
+
 static void use_environment(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
     (void)setenv("GCE_METADATA_HOST", stub->url + strlen("http://"), 1);
     options->auth = AEL_KMS_GCP_DEFAULT;
@@ -855,6 +867,7 @@ static const struct test_case k_cases[] = {
     {"tokens of several pieces", test_kms_gcp__takes_tokens_of_several_pieces},
     {"no token of a stranger", test_kms_gcp__takes_no_token_of_a_stranger},
     {"no metadata server", test_kms_gcp__says_that_there_is_no_metadata_server},
+    {"who gives tokens is not asked", test_kms_gcp__says_that_who_gives_tokens_is_not_asked},
     {"tokens by the environment", test_kms_gcp__finds_tokens_by_the_environment},
     {"an account's key is refused", test_kms_gcp__says_that_an_accounts_key_is_refused},
     {"one token for all threads", test_kms_gcp__gets_one_token_for_all_threads},
