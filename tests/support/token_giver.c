@@ -25,7 +25,9 @@ enum ael_status give_token(
     }
     char *text = calloc(1, giver->len + 1);
     memset(text, 't', giver->len);
-    text[giver->len - 1] = giver->end != '\0' ? giver->end : 't';
+    if (giver->end != '\0') {
+        text[giver->len - 1] = giver->end;
+    }
     (void)snprintf(giver->good, giver->size, "%s", text);
     http_server_sync();
     enum ael_status status = ael_secret_new((uint8_t *)text, giver->len, token);
