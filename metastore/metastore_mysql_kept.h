@@ -1,5 +1,6 @@
 /*
- * metastore/metastore_mysql_kept.h - a statement that the server keeps prepared, with the places that its row is read into.
+ * metastore/metastore_mysql_kept.h - a statement that the server keeps prepared, with the places that its row is
+ * read into.
  *
  * A connection holds one for each of its statements and frees it when it ends; metastore_mysql_prepared.h makes and runs
  * them.

@@ -1,6 +1,6 @@
 /*
- * metastore/web_store.h - what metastores that are asked over HTTP have in common: the bounds of their options, the pause
- * before another try, and the failure of what may have been done.
+ * metastore/web_store.h - what metastores that are asked over HTTP have in common: the bounds of their options,
+ * the pause before another try, and the failure of what may have been done.
  *
  * Layer: metastore (components). Threads: any.
  * SPDX-License-Identifier: Apache-2.0
@@ -30,7 +30,7 @@ ael_web_bounds_check(const struct ael_web_bounds *bounds, const char *component,
  */
 uint32_t ael_web_pause_ms(uint32_t pauses);
 
-/** Waits, in the caller's thread. @return AEL_OK; AEL_E_TIMEOUT or AEL_E_CANCELLED as soon as the call is over. */
+/** Waits, in the caller's thread. @return AEL_OK; AEL_E_TIMEOUT, AEL_E_CANCELLED as soon as the call is over. */
 AEL_MUST_CHECK enum ael_status ael_web_pause(const struct ael_call *call, uint32_t ms);
 
 /** Makes of err, of a try that may have written, AEL_E_OUTCOME_UNKNOWN; its detail stays. @return that. */
