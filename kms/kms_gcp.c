@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "base/alloc.h"
+#include "base/base64.h"
 #include "base/check.h"
 #include "base/wipe.h"
 #include "kms/kms_gcp_login.h"
@@ -153,6 +154,13 @@ static enum ael_status check_ciphertext(
     }
     if (!ael_kms_gcp_is_number(said.ciphertext_crc, crc)) {
         return damaged(asking, answer, "the encrypted key arrived damaged: its checksum is another", err);
+    }
+    /* Or a key that was sent back as it came would be kept. */
+    if (said.ciphertext.len <= ael_base64_encoded_len(AEL_KEY_BYTES)) {
+        return ael_error_set(
+            err, AEL_E_BACKEND, 0, k_component,
+            "%s: what came back is no longer than the key, so it is not encrypted; is a proxy in the way?",
+            asking->self->whats[ENCRYPT]);
     }
     return AEL_OK;
 }

@@ -529,6 +529,37 @@ static void answer_with(struct world *world, int status, const char *body) {
     http_server_sync();
 }
 
+/* The key in place of the encrypted one, with its right checksum. */
+static void spoil_with_the_key(
+    struct gcp_stub *stub, const struct http_server_request *request, struct http_server_reply *reply) {
+    char key[45] = "";
+    char crc[16] = "";
+    char name[256] = "";
+    const char *at = strstr(reply->body, "\"name\": \"");
+    (void)stub;
+    if (at != NULL && sscanf(at, "\"name\": \"%255[^\"]", name) == 1 &&
+        sscanf(
+            request->body, "{\"plaintext\":\"%44[^\"]\",\"plaintextCrc32c\":\"%15[0-9]", key, crc) == 2) {
+        (void)snprintf(
+            reply->body, sizeof reply->body,
+            "{\"name\":\"%s\",\"ciphertext\":\"%s\",\"ciphertextCrc32c\":\"%s\","
+            "\"verifiedPlaintextCrc32c\":true}",
+            name, key, crc);
+    }
+}
+
+static void test_kms_gcp__refuses_a_key_that_was_not_encrypted(void) {
+    struct world world;
+    world_begin(&world, NULL);
+    world.stub.spoil = spoil_with_the_key;
+    world.stub.spoil_times = 1;
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_BACKEND);
+    CU_ASSERT(says(&world.calls, "not encrypted"));
+    CU_ASSERT_EQUAL(world.stub.encrypts, 1);
+    expect_round_trip(&world.calls);
+    world_end(&world);
+}
+
 static void one_try(struct gcp_stub *stub, struct ael_kms_gcp_options *options) {
     (void)stub;
     options->max_tries = 1;
@@ -882,6 +913,7 @@ static const struct test_case k_cases[] = {
     {"it does not take what stays damaged", test_kms_gcp__does_not_take_what_stays_damaged},
     {"encrypt refuses another key's answer", test_kms_gcp_encrypt__refuses_another_keys_answer},
     {"decrypt refuses keys of another length", test_kms_gcp_decrypt__refuses_keys_of_another_length},
+    {"a key that was not encrypted", test_kms_gcp__refuses_a_key_that_was_not_encrypted},
     {"answers that are none of Google's", test_kms_gcp__refuses_answers_that_are_none_of_googles},
     {"what a refusal means", test_kms_gcp__says_what_a_refusal_means},
     {"the deadline of a call", test_kms_gcp__keeps_to_the_deadline_of_a_call},
