@@ -87,7 +87,7 @@ static bool is_of_tls(CURLcode code) {
  * differ, and are in English where they come from libcurl and OpenSSL: the system's own is behind them.
  */
 static const char *const k_words_of_loss[] = {
-    "SSL_connect: ", "Recv failure", "Send failure", "unexpected eof", NULL};
+    "SSL_connect: ", "Recv failure", "Send failure", "unexpected eof", "getpeername() failed", NULL};
 
 /*
  * A CA of the right name, but with another key, and no key identifiers that tell them apart: OpenSSL's first

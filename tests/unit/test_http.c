@@ -761,7 +761,7 @@ static enum ael_status ask_leaver(bool reads, bool resets, struct ael_error *err
 
 static void test_http_send__tells_a_connection_lost_in_the_handshake(void) {
     struct ael_error err;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 12; i++) { /* some are gone before libcurl has looked who is there */
         CU_ASSERT_EQUAL(ask_leaver((i & 1) != 0, (i & 2) != 0, &err), AEL_E_UNREACHABLE);
         CU_ASSERT_EQUAL(err.status, AEL_E_UNREACHABLE);
     }
