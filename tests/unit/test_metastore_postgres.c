@@ -454,7 +454,7 @@ static void test_postgres_rows__are_stored_when_the_column_changes(void) {
 /* ---- bad rows ---- */
 
 static void insert_bad(const char *created, const char *json) {
-    char text[TEXT_BYTES];
+    char text[TEXT_BYTES + 128];
     sql("DELETE FROM encryption_key");
     (void)snprintf(
         text, sizeof text, "INSERT INTO encryption_key (id, created, key_record) VALUES ('_IK_b', %s, %s)",
