@@ -97,13 +97,14 @@ enum ael_status ael_kms_gcp_envelope_write(struct ael_bytes base64, struct ael_b
 bool ael_kms_gcp_checksum(struct ael_bytes base64, uint32_t *crc) {
     uint8_t bytes[AEL_KMS_GCP_CIPHERTEXT_MAX];
     size_t len = 0;
-    if (base64.len == 0 || sodium_base642bin(
-                               bytes, sizeof bytes, (const char *)base64.data, base64.len, NULL, &len, NULL,
-                               sodium_base64_VARIANT_ORIGINAL) != 0) {
-        return false;
+    bool is_base64 = base64.len > 0 && sodium_base642bin(
+                                           bytes, sizeof bytes, (const char *)base64.data, base64.len, NULL,
+                                           &len, NULL, sodium_base64_VARIANT_ORIGINAL) == 0;
+    if (is_base64) {
+        *crc = ael_crc32c((struct ael_bytes){bytes, len});
     }
-    *crc = ael_crc32c((struct ael_bytes){bytes, len});
-    return len > 0;
+    ael_wipe(bytes, sizeof bytes); /* an answer may hold the key as it was sent */
+    return is_base64 && len > 0;
 }
 
 /* see kms/kms_gcp_text.h */

@@ -3,11 +3,10 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "kms/kms_azure_text.h"
+#include "tests/support/left_stack.h"
 #include "tests/support/suite.h"
 
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 /* ---- what can be a wrapped key ---- */
 
@@ -21,29 +20,6 @@ static void test_kms_azure_is_value__takes_nothing_that_is_too_short(void) {
     CU_ASSERT(!ael_kms_azure_is_value(ael_bytes_from_text(KEY64)));
     CU_ASSERT(!ael_kms_azure_is_value(ael_bytes_from_text(TOO_SHORT64 "Wg==")));
     CU_ASSERT(!ael_kms_azure_is_value((struct ael_bytes){NULL, 0}));
-}
-
-enum { BELOW = 8192 };
-
-/* So that there are pages to be read. */
-__attribute__((noinline, no_sanitize("address"))) static void use_stack(void) {
-    volatile uint8_t bytes[2 * BELOW];
-    for (size_t i = 0; i < sizeof bytes; i++) {
-        bytes[i] = 0;
-    }
-}
-
-/* Read as a file: what was on the stack is nobody's any more. */
-__attribute__((noinline)) static bool is_left_on_the_stack(void) {
-    static uint8_t below[BELOW];
-    static uint8_t key[32];
-    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-    int memory = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
-    ssize_t got = pread(memory, below, sizeof below, (off_t)(here - sizeof below));
-    (void)close(memory);
-    CU_ASSERT_EQUAL_FATAL(got, sizeof below);
-    memset(key, 0x5a, sizeof key);
-    return memmem(below, sizeof below, key, sizeof key) != NULL;
 }
 
 /* An answer that has the key itself in place of the wrapped one is looked at, too. */
