@@ -1,7 +1,8 @@
 /*
  * kms/kms_aws_refusal.h - what a refusal of AWS KMS or Secrets Manager means, and what to do about it.
  *
- * A word of the service's is repeated when it is one that is known; who stands in its place could say anything.
+ * A word of the service's is repeated when it is one that is known; who stands in its place could say
+ * anything.
  * Layer: kms. Threads: any.
  * SPDX-License-Identifier: Apache-2.0
  */

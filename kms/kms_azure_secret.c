@@ -50,7 +50,8 @@ ael_kms_azure_secret_encode(struct ael_secret *plain, struct ael_secret **text, 
 
 /* ---- files ---- */
 
-/* A federated token is three texts of base64url and two dots; else it could say more than itself in the form. */
+/* A federated token is three texts of base64url and two dots; else it could say more than itself in the
+ * form. */
 static bool is_federated(struct ael_bytes piece) {
     for (size_t i = 0; i < piece.len; i++) {
         if (!stands_for_itself(piece.data[i])) {

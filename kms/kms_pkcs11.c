@@ -299,8 +299,8 @@ static enum ael_status copy_text(const char *text, char **copied, struct ael_err
 }
 
 /*
- * A group of its owner's number is the owner's alone, as most systems make them. In a folder with the sticky bit nobody
- * can take away what is another's.
+ * A group of its owner's number is the owner's alone, as most systems make them. In a folder with the sticky
+ * bit nobody can take away what is another's.
  */
 static bool is_open_to_others(const struct stat *info) {
     bool open = (info->st_mode & S_IWOTH) != 0 ||

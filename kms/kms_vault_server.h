@@ -49,8 +49,9 @@ void ael_kms_vault_server_clear(struct ael_kms_vault_server *server);
  *
  * @param call    its deadline is set.
  * @param answer  to be cleared, after a failure too.
- * @return AEL_OK (Vault did it); AEL_E_KMS (refused); AEL_E_UNREACHABLE; AEL_E_TIMEOUT; AEL_E_CANCELLED; AEL_E_BACKEND;
- *         AEL_E_NO_MEMORY; AEL_E_FORKED; or of protected memory. With tokens: or as ael_token_keeper_get.
+ * @return AEL_OK (Vault did it); AEL_E_KMS (refused); AEL_E_UNREACHABLE; AEL_E_TIMEOUT; AEL_E_CANCELLED;
+ *         AEL_E_BACKEND; AEL_E_NO_MEMORY; AEL_E_FORKED; or of protected memory. With tokens: or as
+ *         ael_token_keeper_get.
  */
 AEL_MUST_CHECK enum ael_status ael_kms_vault_ask(
     struct ael_kms_vault_server *server,

@@ -28,7 +28,7 @@ struct ael_rest_text {
 };
 
 /**
- * Makes a secret of a text, and wipes that.
+ * Makes a secret of a text, and wipes that; not one whose length is refused.
  *
  * @return AEL_OK; AEL_E_ARGUMENT (empty, or too long); or as ael_secret_new.
  */

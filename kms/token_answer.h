@@ -22,7 +22,8 @@ AEL_MUST_CHECK enum ael_status ael_token_rest_init(
     const struct ael_rest_options *options,
     struct ael_error *err);
 
-/** Tells whether an answer holds a token with a lifetime; fills err when not. @return AEL_OK; AEL_E_BACKEND. */
+/** Tells whether an answer holds a token with a lifetime; fills err when not. @return AEL_OK;
+ * AEL_E_BACKEND. */
 AEL_MUST_CHECK enum ael_status
 ael_token_answer_check(const char *component, const struct ael_rest_answer *answer, struct ael_error *err);
 

@@ -19,8 +19,8 @@ void ael_http_origin(const char *url, char origin[static AEL_HTTP_ORIGIN_BYTES])
  * Tells a failure.
  *
  * @param words     libcurl's own (CURLOPT_ERRORBUFFER); used for TLS alone, where they name the certificate's
- *                  fault: others repeat what a proxy's address or a server's answer holds. @param os_error 
- *                  errno, or 0.
+ *                  fault: others repeat what a proxy's address or a server's answer holds.
+ * @param os_error  errno, or 0.
  */
 enum ael_status
 ael_http_failure(CURLcode code, const char *url, const char *words, long os_error, struct ael_error *err);

@@ -3,8 +3,8 @@
  * connects.
  *
  *     struct ael_http_waiting waiting = {.count = 0};
- *     ael_http_waiting_add(&waiting, fd, POLLIN);            // or ael_http_waiting_add_connecting,
- *     _add_unknown ael_http_waiting_run(&waiting, until_ns);
+ *     ael_http_waiting_add(&waiting, fd, POLLIN);     // or _add_connecting, _add_unknown
+ *     ael_http_waiting_run(&waiting, until_ns);
  *
  * Layer: net. Threads: one at a time.
  * SPDX-License-Identifier: Apache-2.0

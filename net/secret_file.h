@@ -12,8 +12,8 @@
 typedef bool (*ael_secret_file_fits_fn)(struct ael_bytes piece);
 
 /**
- * Reads a regular file, also by way of links: tokens are mounted so. Line ends and blanks at its end, as editors leave them,
- * are not of the text.
+ * Reads a regular file, also by way of links: tokens are mounted so. Line ends and blanks at its end, as
+ * editors leave them, are not of the text.
  *
  * @param what  static: "the token file"; for the sentence. @param max_pieces 1 .. AEL_HTTP_TEXT_PIECES.
  * @param fits  ael_http_text_can_hold for what is sent as it is; NULL = any character but blanks inside.

@@ -31,7 +31,8 @@ enum ael_kms_vault_auth {
 
 enum { AEL_KMS_VAULT_MAX_TOKEN = 704, AEL_KMS_VAULT_MAX_SECRET_ID = 960, AEL_KMS_VAULT_MAX_JWT = 3840 };
 
-/* Texts are copied, but for token and secret_id: these become secrets, and are wiped, whatever ael_kms_vault_new answers. */
+/* Texts are copied, but for token and secret_id: these become secrets, and are wiped, whatever
+ * ael_kms_vault_new answers; but not in options of another size. */
 struct ael_kms_vault_options {
     size_t size;                 /* sizeof(struct ael_kms_vault_options) */
     const char *address;         /* https://host[:port]; NULL = VAULT_ADDR */
