@@ -35,7 +35,7 @@ static const struct ael_breaker_names k_breaker_names = {
 
 static const int64_t k_long_ns = 1000000000;
 
-enum { HELPER_PATH = 1024 };
+enum { HELPER_PATH = PATH_MAX };
 
 struct ael_kms_pkcs11 {
     struct ael_pkcs11_pool pool;
@@ -308,24 +308,28 @@ static bool is_open_to_others(const struct stat *info) {
     return open && !(S_ISDIR(info->st_mode) && (info->st_mode & S_ISVTX) != 0);
 }
 
-/* Nobody but root and this user may have put it there, or may put another one there: it will see the PIN. */
-static bool is_trusted(const char *path) {
-    char real[PATH_MAX];
+/*
+ * Nobody but root and this user may have put it there, or may put another one there: it will see the PIN.
+ * real is what was looked at, behind any links: what is to be started.
+ */
+static bool is_trusted(const char *path, char real[static PATH_MAX]) {
+    char above[PATH_MAX];
     struct stat info;
     if (realpath(path, real) == NULL || stat(real, &info) != 0 || !S_ISREG(info.st_mode)) {
         return false;
     }
+    (void)snprintf(above, sizeof above, "%s", real);
     for (;;) {
         bool mine = info.st_uid == 0 || info.st_uid == geteuid();
-        char *slash = strrchr(real, '/');
+        char *slash = strrchr(above, '/');
         if (!mine || is_open_to_others(&info)) {
             return false;
         }
-        if (real[1] == '\0') {
+        if (above[1] == '\0') {
             return true;
         }
-        slash[slash == real ? 1 : 0] = '\0';
-        if (stat(real, &info) != 0) {
+        slash[slash == above ? 1 : 0] = '\0';
+        if (stat(above, &info) != 0) {
             return false;
         }
     }
@@ -352,13 +356,15 @@ static bool find_library(char path[static PATH_MAX]) {
 /* Beside the library, in a tree as it was installed or built; else where this build installs it. */
 static void find_helper(char path[static HELPER_PATH]) {
     char library[PATH_MAX];
+    char real[PATH_MAX];
     static const char *const k_from_library[] = {AEL_PKCS11_HELPER_FROM_LIBRARY, "tools/ael-pkcs11-helper"};
     if (find_library(library)) {
         const char *slash = strrchr(library, '/');
         for (size_t i = 0; i < 2; i++) {
             int len =
                 snprintf(path, HELPER_PATH, "%.*s/%s", (int)(slash - library), library, k_from_library[i]);
-            if (len > 0 && len < HELPER_PATH && access(path, X_OK) == 0 && is_trusted(path)) {
+            if (len > 0 && len < HELPER_PATH && access(path, X_OK) == 0 && is_trusted(path, real)) {
+                (void)snprintf(path, HELPER_PATH, "%s", real);
                 return;
             }
         }

@@ -546,7 +546,7 @@ static void test_kms_pkcs11__starts_nobody_elses_helper(void) {
     }
     CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));
     shell(
-        "mkdir $d/tools && printf '#!/bin/sh\nd=%s\ntouch $d/ran\n' $d >$d/tools/ael-pkcs11-helper && chmod "
+        "mkdir $d/tools && printf '#!/bin/sh\nd=%s\necho $0 >$d/ran\n' $d >$d/tools/ael-pkcs11-helper && chmod "
         "755 $d/tools/*",
         folder);
     (void)snprintf(name, sizeof name, "%s/host", folder);
@@ -563,6 +563,11 @@ static void test_kms_pkcs11__starts_nobody_elses_helper(void) {
     CU_ASSERT(!ran(folder));
     shell("chmod 755 $d/tools/*", folder);
     run_as(name, name);
+    CU_ASSERT(ran(folder));
+    /* What was looked at behind a link is what is started: the link may lead elsewhere by then. */
+    shell("mkdir $d/real && mv $d/tools/* $d/real && ln -s $d/real/* $d/tools", folder);
+    run_as(name, name);
+    shell("grep -q ^$d/real/ $d/ran && rm $d/tools/* && mv $d/real/* $d/tools", folder);
     CU_ASSERT(ran(folder));
     if (getuid() == 0) {
         shell("chgrp 12345 $d/tools && chmod 775 $d/tools", folder);
