@@ -31,18 +31,26 @@ static const char *const k_json[] = {
     [AEL_PG_JSONB] = "$3::text::jsonb",
 };
 
-/* Of a record only what ael_key_record_from_json reads: a longer one does not travel. JSONB itself has no text. */
-#define IF_SHORT "CASE WHEN octet_length(key_record::text) <= 65536 THEN "
+/*
+ * As they are read. Of a record only what ael_key_record_from_json reads: a longer one does not travel. The
+ * names are for proxies that keep statements by their text: where a column has another type than it had, the
+ * text is another one, too.
+ */
+#define RECORD "CASE WHEN octet_length(key_record::text) <= 65536 THEN key_record END AS "
 static const char *const k_record[] = {
-    [AEL_PG_TEXT] = IF_SHORT "key_record END",
-    [AEL_PG_JSON] = IF_SHORT "key_record END",
-    [AEL_PG_JSONB] = IF_SHORT "key_record::text END",
+    [AEL_PG_TEXT] = RECORD "text",
+    [AEL_PG_JSON] = RECORD "json",
+    [AEL_PG_JSONB] = RECORD "jsonb",
+};
+static const char *const k_date[] = {
+    [AEL_PG_TIMESTAMP] = "created AS timestamp",
+    [AEL_PG_TIMESTAMPTZ] = "created AS timestamptz",
 };
 
 /*
- * @ stands for the parameter created, # for key_record, % for key_record as it is read. Ids are ordered by bytes in
- * listings, whatever the database's collation. A replacement compares the text that was read, so that nobody can have
- * come in between.
+ * @ stands for the parameter created, # for key_record, ~ and % for the two as they are read. Ids are ordered
+ * by bytes in listings, whatever the database's collation. A replacement compares the text that was read, so
+ * that nobody can have come in between.
  */
 static const struct {
     const char *name;
@@ -52,10 +60,10 @@ static const struct {
     [LOAD] = {"ael_load", 2, "SELECT % FROM encryption_key WHERE id = $1::text AND created = @"},
     [LATEST] =
         {"ael_latest", 1,
-         "SELECT %, created FROM encryption_key WHERE id = $1::text ORDER BY created DESC LIMIT 1"},
+         "SELECT %, ~ FROM encryption_key WHERE id = $1::text ORDER BY created DESC LIMIT 1"},
     [LIST] =
         {"ael_list", 1,
-         "SELECT %, created, id::text FROM encryption_key"
+         "SELECT %, ~, id::text FROM encryption_key"
          " WHERE left(id, char_length($1::text)) = $1::text ORDER BY id COLLATE \"C\", created"},
     [STORE] =
         {"ael_store", 3,
@@ -68,6 +76,7 @@ static const struct {
 };
 
 enum { COLUMN_RECORD, COLUMN_DATE, COLUMN_ID };
+enum { TYPE_JSONB = 3802 /* of pg_type */, JSONB_VERSION = 1 };
 
 /* ---- statements ---- */
 
@@ -77,6 +86,7 @@ static void expand(const char *format, const struct ael_pg_table *table, char sq
         char itself[2] = {*format, '\0'};
         const char *text = *format == '@' ? k_created[table->created] : itself;
         text = *format == '#' ? k_json[table->key_record] : text;
+        text = *format == '~' ? k_date[table->created] : text;
         text = *format == '%' ? k_record[table->key_record] : text;
         int written = snprintf(sql + len, SQL_BYTES - len, "%s", text);
         len += written > 0 ? (size_t)written : 0;
@@ -145,20 +155,33 @@ static bool is_date_at(const PGresult *result, int column, int64_t created_s) {
 }
 
 /*
- * Reads a row. One that was asked for by its column created (asked_s, else NULL) is of that date, whatever its JSON
- * says: records name it so. As the latest of its id it is refused when the two differ, for by which of them would
- * others look for what is encrypted under it?
+ * The text ends with a NUL behind its length. JSONB comes as its text behind a byte, the form's version.
+ * Whether it is one the row tells: the table may have been altered since it was found, before this was
+ * prepared.
+ */
+static struct ael_bytes record_in(const PGresult *result) {
+    struct ael_bytes text = {
+        (const uint8_t *)PQgetvalue(result, 0, COLUMN_RECORD),
+        (size_t)PQgetlength(result, 0, COLUMN_RECORD),
+    };
+    if (PQftype(result, COLUMN_RECORD) == TYPE_JSONB && text.len > 0 && text.data[0] == JSONB_VERSION) {
+        text.data++;
+        text.len--;
+    }
+    return text;
+}
+
+/*
+ * Reads a row. One that was asked for by its column created (asked_s, else NULL) is of that date, whatever
+ * its JSON says: records name it so. As the latest of its id it is refused when the two differ, for by which
+ * of them would others look for what is encrypted under it?
  */
 static enum ael_status read_row(
     const PGresult *result, const int64_t *asked_s, struct ael_key_record_buf *out, struct ael_error *err) {
     if (PQgetisnull(result, 0, COLUMN_RECORD)) {
         return ael_sql_not_a_key("key_record is NULL, or longer than 65536 bytes", AEL_PG_COMPONENT, err);
     }
-    struct ael_bytes json = {
-        (const uint8_t *)PQgetvalue(result, 0, COLUMN_RECORD),
-        (size_t)PQgetlength(result, 0, COLUMN_RECORD),
-    };
-    enum ael_status status = ael_sql_record_read(json, out, AEL_PG_COMPONENT, err);
+    enum ael_status status = ael_sql_record_read(record_in(result), out, AEL_PG_COMPONENT, err);
     if (status != AEL_OK) {
         return status;
     }
@@ -391,7 +414,7 @@ enum ael_status ael_pg_row_replace(
     PGresult *row = NULL;
     enum ael_status status = load_row(conn, id, expected->created_s, &present, &row, err);
     if (status == AEL_OK && ael_key_record_equal(&present.record, expected)) {
-        status = update_row(conn, id, desired, PQgetvalue(row, 0, COLUMN_RECORD), replaced, err);
+        status = update_row(conn, id, desired, (const char *)record_in(row).data, replaced, err);
     }
     PQclear(row);
     ael_key_record_buf_clear(&present);

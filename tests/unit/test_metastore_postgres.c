@@ -451,6 +451,21 @@ static void test_postgres_rows__are_stored_when_the_column_changes(void) {
     ael_metastore_release(store);
 }
 
+/* By a statement that was prepared before, and by those that are only now. */
+static void test_postgres_rows__are_read_when_the_column_changes(void) {
+    sql(k_go_table);
+    struct ael_metastore *store = open_store();
+    CU_ASSERT_EQUAL(store_in(store, "_IK_x", CREATED, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(latest_from(store, "_IK_x"), AEL_OK);
+    sql("ALTER TABLE encryption_key ALTER key_record TYPE JSONB USING key_record::jsonb");
+    CU_ASSERT_EQUAL(load_from(store, "_IK_x", CREATED, NULL, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(rows_listed(store), 1);
+    CU_ASSERT_EQUAL(
+        ael_metastore_mark_revoked(store, ael_bytes_from_text("_IK_x"), CREATED, NULL, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(latest_from(store, "_IK_x"), AEL_OK);
+    ael_metastore_release(store);
+}
+
 /* ---- bad rows ---- */
 
 static void insert_bad(const char *created, const char *json) {
@@ -922,6 +937,7 @@ static const struct test_case k_cases[] = {
     {"rows keep their instant when the column changes",
      test_postgres_rows__keep_their_instant_when_the_column_changes},
     {"rows are stored when the column changes", test_postgres_rows__are_stored_when_the_column_changes},
+    {"rows are read when the column changes", test_postgres_rows__are_read_when_the_column_changes},
     {"rows that are no keys are told", test_postgres_rows__that_are_no_keys_are_told},
     {"rows are read up to their greatest length", test_postgres_rows__are_read_up_to_their_greatest_length},
     {"rows of another date are no latest", test_postgres_rows__of_another_date_are_no_latest},
