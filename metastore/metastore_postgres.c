@@ -52,11 +52,16 @@ static bool is_there(struct ael_sql_conn *conn) {
     return ael_pg_conn_is_there((struct ael_pg_conn *)conn);
 }
 
-static bool answers(struct ael_sql_store *store, struct ael_sql_conn *conn) {
+/* Of a table that was altered its statements would fail, one connection after the other. */
+static bool answers(struct ael_sql_store *store, struct ael_sql_conn *base) {
+    struct ael_pg_conn *conn = (struct ael_pg_conn *)base;
     const struct ael_pg_statement statement = {.sql = "SELECT 1"};
     PGresult *result = NULL;
     (void)store;
-    enum ael_status status = ael_pg_run((struct ael_pg_conn *)conn, &statement, &result, NULL);
+    if (conn->table.is_known) {
+        return ael_pg_table_is_as_found(conn);
+    }
+    enum ael_status status = ael_pg_run(conn, &statement, &result, NULL);
     PQclear(result);
     return status == AEL_OK;
 }

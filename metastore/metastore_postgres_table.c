@@ -161,6 +161,14 @@ enum ael_status ael_pg_table_find(struct ael_pg_conn *conn, struct ael_error *er
     return status;
 }
 
+/* see metastore/metastore_postgres_table.h */
+bool ael_pg_table_is_as_found(struct ael_pg_conn *conn) {
+    const struct ael_pg_table found = conn->table;
+    conn->table.is_known = false;
+    return ael_pg_table_find(conn, NULL) == AEL_OK && conn->table.created == found.created &&
+           conn->table.key_record == found.key_record;
+}
+
 /* see metastore/metastore_postgres_table.h. Of two that make it at once one may be told that it is there
  * already, and not by that name. */
 enum ael_status ael_pg_table_ensure(struct ael_pg_conn *conn, struct ael_error *err) {

@@ -31,6 +31,9 @@ ael_pg_session_init(struct ael_pg_conn *conn, struct ael_pg_durability *durabili
  */
 AEL_MUST_CHECK enum ael_status ael_pg_table_find(struct ael_pg_conn *conn, struct ael_error *err);
 
+/** Asks the server whether a table that is known still has the columns that statements were prepared for. */
+bool ael_pg_table_is_as_found(struct ael_pg_conn *conn);
+
 /** Makes the table when it is missing. As ael_pg_run. */
 AEL_MUST_CHECK enum ael_status ael_pg_table_ensure(struct ael_pg_conn *conn, struct ael_error *err);
 

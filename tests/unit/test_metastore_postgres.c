@@ -466,6 +466,38 @@ static void test_postgres_rows__are_read_when_the_column_changes(void) {
     ael_metastore_release(store);
 }
 
+struct deeper {
+    struct ael_metastore *store;
+    int depth;
+};
+
+/* Lists in a listing, on a connection of its own each. */
+static bool list_deeper(
+    void *context, struct ael_bytes id, int64_t created_s, const struct ael_key_record *record) {
+    struct deeper *deeper = context;
+    (void)id;
+    (void)created_s;
+    (void)record;
+    if (deeper->depth-- > 1) {
+        CU_ASSERT_EQUAL(
+            ael_metastore_list(deeper->store, NULL, ael_bytes_from_text(""), list_deeper, deeper, NULL),
+            AEL_OK);
+    }
+    return true;
+}
+
+/* More connections know the table as it was than a call makes attempts. */
+static void test_postgres_connections__learn_of_a_column_that_changed(void) {
+    struct deeper deeper = {NULL, 5};
+    sql(k_go_table);
+    deeper.store = open_store();
+    CU_ASSERT_EQUAL(store_in(deeper.store, "_IK_x", CREATED, NULL), AEL_OK);
+    (void)list_deeper(&deeper, (struct ael_bytes){NULL, 0}, 0, NULL);
+    sql("ALTER TABLE encryption_key ALTER key_record TYPE JSON USING key_record::json");
+    CU_ASSERT_EQUAL(rows_listed(deeper.store), 1);
+    ael_metastore_release(deeper.store);
+}
+
 /* ---- bad rows ---- */
 
 static void insert_bad(const char *created, const char *json) {
@@ -938,6 +970,8 @@ static const struct test_case k_cases[] = {
      test_postgres_rows__keep_their_instant_when_the_column_changes},
     {"rows are stored when the column changes", test_postgres_rows__are_stored_when_the_column_changes},
     {"rows are read when the column changes", test_postgres_rows__are_read_when_the_column_changes},
+    {"connections learn of a column that changed",
+     test_postgres_connections__learn_of_a_column_that_changed},
     {"rows that are no keys are told", test_postgres_rows__that_are_no_keys_are_told},
     {"rows are read up to their greatest length", test_postgres_rows__are_read_up_to_their_greatest_length},
     {"rows of another date are no latest", test_postgres_rows__of_another_date_are_no_latest},
