@@ -31,9 +31,8 @@ enum { US_A_SECOND = 1000000 };
  * session's modes and characters. A literal of utf8mb4 is compared in the column's own characters, so that
  * its index serves.
  *
- *   %I the comparison with id: by the column's collation, for its index, and by bytes where that is not
- *   enough %i id as text   %b id as bytes   %n its length   %c created   %j json as text   %p present as
- *   bytes
+ *   %I the comparison with id: by the column's collation, for its index, and by bytes if that is not enough
+ *   %i id as text   %b id as bytes   %n its length   %c created   %j json as text   %p present as bytes
  */
 struct values {
     struct ael_bytes id;
