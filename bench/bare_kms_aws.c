@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bench/bare_kms.h"
-#include "kms/kms_aws_envelope.h"
+#include "kms/aws/envelope.h"
 #include "tests/support/aws_kms_server.h"
 
 #include <sodium.h>

@@ -6,9 +6,9 @@
 #ifndef AEL_NET_AWS_REQUEST_H
 #define AEL_NET_AWS_REQUEST_H
 
-#include "net/http_exchange.h"
-#include "net/sigv4.h"
-#include "net/sigv4_clock.h"
+#include "net/http/exchange.h"
+#include "net/sigv4/clock.h"
+#include "net/sigv4/sigv4.h"
 
 struct ael_aws_request {
     struct ael_http_request
@@ -35,7 +35,7 @@ AEL_MUST_CHECK enum ael_status ael_aws_send(
     struct ael_error *err);
 
 /**
- * Signs a request that holds secrets and makes its exchange (net/http_exchange.h); nothing is sent yet. The
+ * Signs a request that holds secrets and makes its exchange (net/http/exchange.h); nothing is sent yet. The
  * clock is not corrected: the caller sees the refusal.
  *
  * @param request  its URL outlives the exchange. @param secrets as ael_http_exchange_new.

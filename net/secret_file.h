@@ -6,7 +6,7 @@
 #ifndef AEL_NET_SECRET_FILE_H
 #define AEL_NET_SECRET_FILE_H
 
-#include "net/http_exchange.h"
+#include "net/http/exchange.h"
 
 /* Whether a piece of a text is of characters that such a text may hold. Of the secret it keeps nothing. */
 typedef bool (*ael_secret_file_fits_fn)(struct ael_bytes piece);

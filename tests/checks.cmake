@@ -77,7 +77,7 @@ foreach(way cmake pkgconfig)
         ${PROJECT_BINARY_DIR}/consumer_${way}_${kind})
     set_tests_properties(consumer.${way}_${kind} PROPERTIES LABELS consumer TIMEOUT 120
       FIXTURES_REQUIRED installed
-      ENVIRONMENT "CC=${CMAKE_C_COMPILER};AEL_CONSUMER_SQLITE=$<BOOL:${AEL_SQLITE}>;AEL_CONSUMER_POSTGRES=$<TARGET_EXISTS:ael_postgres_shared>;AEL_CONSUMER_DYNAMODB=$<TARGET_EXISTS:ael_dynamodb_shared>;AEL_CONSUMER_ETCD=$<TARGET_EXISTS:ael_etcd_shared>;AEL_CONSUMER_KMS_AWS=$<TARGET_EXISTS:ael_kms_aws_shared>;AEL_CONSUMER_KMS_GCP=$<TARGET_EXISTS:ael_kms_gcp_shared>;AEL_CONSUMER_KMS_AZURE=$<TARGET_EXISTS:ael_kms_azure_shared>;AEL_CONSUMER_VAULT=$<TARGET_EXISTS:ael_vault_shared>;AEL_CONSUMER_PKCS11=$<TARGET_EXISTS:ael_pkcs11_shared>;AEL_CONSUMER_MYSQL=$<TARGET_EXISTS:ael_mysql_shared>")
+      ENVIRONMENT "CC=${CMAKE_C_COMPILER};AEL_CONSUMER_SQLITE=$<TARGET_EXISTS:ael_sqlite_shared>;AEL_CONSUMER_POSTGRES=$<TARGET_EXISTS:ael_postgres_shared>;AEL_CONSUMER_DYNAMODB=$<TARGET_EXISTS:ael_dynamodb_shared>;AEL_CONSUMER_ETCD=$<TARGET_EXISTS:ael_etcd_shared>;AEL_CONSUMER_KMS_AWS=$<TARGET_EXISTS:ael_kms_aws_shared>;AEL_CONSUMER_KMS_GCP=$<TARGET_EXISTS:ael_kms_gcp_shared>;AEL_CONSUMER_KMS_AZURE=$<TARGET_EXISTS:ael_kms_azure_shared>;AEL_CONSUMER_VAULT=$<TARGET_EXISTS:ael_vault_shared>;AEL_CONSUMER_PKCS11=$<TARGET_EXISTS:ael_pkcs11_shared>;AEL_CONSUMER_MYSQL=$<TARGET_EXISTS:ael_mysql_shared>")
   endforeach()
 endforeach()
 

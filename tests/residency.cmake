@@ -43,7 +43,7 @@ if(TARGET residency_kms_pkcs11)
 endif()
 
 # AddressSanitizer makes frames larger than what the library wipes of the stack (docs/residency.md).
-if(AEL_SQLITE AND NOT AEL_SANITIZE AND NOT AEL_COVERAGE)
+if(TARGET ael_sqlite_shared AND NOT AEL_SANITIZE AND NOT AEL_COVERAGE)
   file(GLOB matrix CONFIGURE_DEPENDS residency/*.c)
   list(FILTER matrix EXCLUDE REGEX "/test_[^/]*$")
   ael_residency(matrix ${matrix} ${PROJECT_SOURCE_DIR}/tools/residency/key_chain.c)
@@ -54,7 +54,7 @@ if(AEL_SQLITE AND NOT AEL_SANITIZE AND NOT AEL_COVERAGE)
     set_tests_properties(residency.matrix PROPERTIES TIMEOUT 300)
   endif()
 endif()
-if(NOT AEL_SANITIZE AND AEL_SQLITE AND TARGET encrypt_decrypt)
+if(NOT AEL_SANITIZE AND TARGET ael_sqlite_shared AND TARGET encrypt_decrypt)
   ael_add_test(residency.tool residency ${CMAKE_CURRENT_SOURCE_DIR}/residency/test_tool.sh
     $<TARGET_FILE:ael-residency> $<TARGET_FILE:encrypt_decrypt>)
 endif()

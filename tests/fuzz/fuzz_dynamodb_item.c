@@ -4,7 +4,7 @@
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "metastore/metastore_dynamodb_item.h"
+#include "metastore/dynamodb/item.h"
 
 #include <stdlib.h>
 

@@ -3,7 +3,7 @@
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "kms/kms_aws_envelope.h"
+#include "kms/aws/envelope.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,7 @@
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "kms/kms_azure_text.h"
+#include "kms/azure/text.h"
 
 #include <stdlib.h>
 #include <string.h>

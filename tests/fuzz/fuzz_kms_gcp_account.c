@@ -4,8 +4,8 @@
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "kms/kms_gcp_account.h"
-#include "kms/kms_gcp_rsa.h"
+#include "kms/gcp/account.h"
+#include "kms/gcp/rsa.h"
 
 #include <openssl/evp.h>
 #include <stdio.h>

@@ -4,8 +4,8 @@
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "kms/kms_pkcs11_helper.h"
-#include "kms/kms_pkcs11_uri.h"
+#include "kms/pkcs11/helper.h"
+#include "kms/pkcs11/uri.h"
 
 #include <stdbool.h>
 #include <stdlib.h>

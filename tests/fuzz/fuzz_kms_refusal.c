@@ -5,9 +5,9 @@
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "kms/kms_aws_refusal.h"
-#include "kms/kms_gcp_refusal.h"
-#include "kms/kms_vault_refusal.h"
+#include "kms/aws/refusal.h"
+#include "kms/gcp/refusal.h"
+#include "kms/vault/refusal.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,8 +4,8 @@
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "kms/kms_secrets_key.h"
-#include "net/http_exchange.h"
+#include "kms/secrets_manager/key.h"
+#include "net/http/exchange.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -9,7 +9,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "net/aws_request.h"
-#include "net/credentials_chain.h"
+#include "net/credentials/chain.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>

@@ -7,8 +7,8 @@
  * parent has the stand-in of AWS KMS reveal the data keys, and looks for them.
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "kms/aws/envelope.h"
 #include "kms/key_wrap.h"
-#include "kms/kms_aws_envelope.h"
 #include "tests/support/aws_kms_server.h"
 #include "tests/support/scanned_keys.h"
 #include "tests/support/suite.h"

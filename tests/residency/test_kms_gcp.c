@@ -7,7 +7,7 @@
  * in the parent, behind TLS. It tells what it encrypted; the parent decrypts that and looks.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "kms/kms_gcp_account.h"
+#include "kms/gcp/account.h"
 #include "net/crc32c.h"
 #include "tests/support/gcp_stub.h"
 #include "tests/support/scanned_keys.h"

@@ -4,10 +4,10 @@
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "net/credentials_cache.h"
+#include "net/credentials/cache.h"
 
 #include "base/clock.h"
-#include "net/sigv4.h"
+#include "net/sigv4/sigv4.h"
 #include "tests/support/soak.h"
 #include "tests/support/suite.h"
 

@@ -4,7 +4,7 @@
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "net/http.h"
+#include "net/http/http.h"
 
 #include "tests/support/child.h"
 #include "tests/support/http_server.h"

@@ -1,9 +1,9 @@
 /*
- * tests/unit/test_breaker.c - kms/breaker.h.
+ * tests/unit/test_breaker.c - kms/remote/breaker.h.
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "kms/breaker.h"
+#include "kms/remote/breaker.h"
 
 #include "base/clock.h"
 #include "tests/support/child.h"

@@ -4,11 +4,11 @@
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "net/credentials_chain.h"
+#include "net/credentials/chain.h"
 
 #include "base/alloc.h"
-#include "net/credentials_answer.h"
-#include "net/credentials_sources.h"
+#include "net/credentials/answer.h"
+#include "net/credentials/sources.h"
 #include "tests/support/http_server.h"
 #include "tests/support/suite.h"
 

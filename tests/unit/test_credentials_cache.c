@@ -1,9 +1,9 @@
 /*
- * tests/unit/test_credentials_cache.c - net/credentials_cache.h with a source of the test's and a clock that it sets.
+ * tests/unit/test_credentials_cache.c - net/credentials/cache.h with a source of the test's and a clock that it sets.
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "net/credentials_cache.h"
+#include "net/credentials/cache.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"

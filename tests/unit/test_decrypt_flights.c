@@ -1,9 +1,9 @@
 /*
- * tests/unit/test_decrypt_flights.c - kms/decrypt_flights.h.
+ * tests/unit/test_decrypt_flights.c - kms/remote/decrypt_flights.h.
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "kms/decrypt_flights.h"
+#include "kms/remote/decrypt_flights.h"
 
 #include "base/clock.h"
 #include "securememory/scratch_pool.h"

@@ -1,9 +1,9 @@
 /*
- * tests/unit/test_http.c - net/http.h against a server of the test's own, and TLS against openssl's.
+ * tests/unit/test_http.c - net/http/http.h against a server of the test's own, and TLS against openssl's.
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "net/http.h"
+#include "net/http/http.h"
 
 #include "base/alloc.h"
 #include "tests/support/child.h"

@@ -1,9 +1,9 @@
 /*
- * tests/unit/test_http_answer.c - net/http_answer.h: bodies of each kind, wherever the pieces end, and what is refused.
+ * tests/unit/test_http_answer.c - net/http/answer.h: bodies of each kind, wherever the pieces end, and what is refused.
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "net/http_answer.h"
+#include "net/http/answer.h"
 
 #include "tests/support/suite.h"
 

@@ -1,9 +1,9 @@
 /*
- * tests/unit/test_http_exchange.c - net/http_exchange.h against servers that never come to an end, and what TLS leaves behind.
+ * tests/unit/test_http_exchange.c - net/http/exchange.h against servers that never come to an end, and what TLS leaves behind.
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "net/http_exchange.h"
+#include "net/http/exchange.h"
 
 #include "base/clock.h"
 #include "net/json_secret.h"

@@ -3,8 +3,8 @@
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "kms/kms_aws_envelope.h"
-#include "kms/kms_aws_refusal.h"
+#include "kms/aws/envelope.h"
+#include "kms/aws/refusal.h"
 #include "tests/support/aws_kms_server.h"
 #include "tests/support/kms_calls.h"
 #include "tests/support/suite.h"

@@ -1,8 +1,8 @@
 /*
- * tests/unit/test_kms_azure_text.c - kms/kms_azure_text.h: key identifiers, and what can be a wrapped key.
+ * tests/unit/test_kms_azure_text.c - kms/azure/text.h: key identifiers, and what can be a wrapped key.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "kms/kms_azure_text.h"
+#include "kms/azure/text.h"
 #include "tests/support/left_stack.h"
 #include "tests/support/suite.h"
 

@@ -1,10 +1,10 @@
 /*
- * tests/unit/test_kms_gcp_rsa.c - kms/kms_gcp_rsa.h: what OpenSSL wrote is read back as the same key; what is no such key is
+ * tests/unit/test_kms_gcp_rsa.c - kms/gcp/rsa.h: what OpenSSL wrote is read back as the same key; what is no such key is
  * refused, whatever is cut, put behind, or changed.
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "kms/kms_gcp_rsa.h"
+#include "kms/gcp/rsa.h"
 
 #include "tests/support/suite.h"
 

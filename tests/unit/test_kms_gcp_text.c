@@ -1,8 +1,8 @@
 /*
- * tests/unit/test_kms_gcp_text.c - kms/kms_gcp_text.h: the checksum of what base64 means.
+ * tests/unit/test_kms_gcp_text.c - kms/gcp/text.h: the checksum of what base64 means.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "kms/kms_gcp_text.h"
+#include "kms/gcp/text.h"
 #include "tests/support/left_stack.h"
 #include "tests/support/suite.h"
 

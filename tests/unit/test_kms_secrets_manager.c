@@ -11,7 +11,7 @@
 #include <ael/sys/kms_backend.h>
 
 #include "base/alloc.h"
-#include "kms/kms_secrets_key.h"
+#include "kms/secrets_manager/key.h"
 #include "tests/support/aws_kms_server.h"
 #include "tests/support/child.h"
 #include "tests/support/hex.h"

@@ -3,7 +3,7 @@
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "metastore/metastore_etcd_key.h"
+#include "metastore/etcd/key.h"
 #include "tests/support/suite.h"
 
 #include <ael/metastore_etcd.h>

@@ -3,7 +3,7 @@
  * repeated. No server.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "metastore/metastore_postgres_address.h"
+#include "metastore/postgres/address.h"
 #include "tests/support/suite.h"
 
 #include <string.h>

@@ -2,7 +2,7 @@
 #include <ael/metastore_sqlite.h>
 
 #include "base/alloc.h"
-#include "metastore/metastore_sqlite_gate.h"
+#include "metastore/sqlite/gate.h"
 #include "tests/support/soak.h"
 #include "tests/support/sqlite_place.h"
 #include "tests/support/suite.h"

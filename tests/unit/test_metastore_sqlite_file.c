@@ -3,7 +3,7 @@
  * a file system that cannot hold it; and what stays in the file of what was replaced.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "metastore/metastore_sqlite_file.h"
+#include "metastore/sqlite/file.h"
 
 #include "tests/support/soak.h"
 #include "tests/support/sqlite_place.h"

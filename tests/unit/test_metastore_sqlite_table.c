@@ -2,7 +2,7 @@
  * test_metastore_sqlite_table.c - tables that this library makes, takes and refuses, and rows that it would not write.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "metastore/metastore_sqlite_table.h"
+#include "metastore/sqlite/table.h"
 
 #include "tests/support/sqlite_place.h"
 #include "tests/support/suite.h"

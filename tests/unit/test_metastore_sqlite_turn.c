@@ -3,7 +3,7 @@
  * it is not to be had. That it makes writers wait for each other evenly: tests/integration/test_sqlite_processes.c.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "metastore/metastore_sqlite_turn.h"
+#include "metastore/sqlite/turn.h"
 
 #include "tests/support/sqlite_place.h"
 #include "tests/support/suite.h"

@@ -3,12 +3,12 @@
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "net/sigv4.h"
+#include "net/sigv4/sigv4.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "net/sigv4_canonical.h"
-#include "net/sigv4_clock.h"
+#include "net/sigv4/canonical.h"
+#include "net/sigv4/clock.h"
 #include "tests/support/suite.h"
 
 #include <cjson/cJSON.h>

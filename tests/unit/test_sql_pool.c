@@ -3,7 +3,7 @@
  * are pipes, so that what a child closes can be seen.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "metastore/sql_pool.h"
+#include "metastore/sql/sql_pool.h"
 #include "tests/support/suite.h"
 
 #include <fcntl.h>

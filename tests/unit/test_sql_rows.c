@@ -2,7 +2,7 @@
  * test_sql_rows.c - what the SQL stores share of their rows: records, ids, listings, writes that failed.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "metastore/sql_rows.h"
+#include "metastore/sql/sql_rows.h"
 #include "tests/support/suite.h"
 
 #include <ael/record.h>

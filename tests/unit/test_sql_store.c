@@ -3,7 +3,7 @@
  * connection tells, when idle connections are looked at. The backend's connections are nothing but numbers.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "metastore/sql_store.h"
+#include "metastore/sql/sql_store.h"
 #include "tests/support/suite.h"
 
 #include <ael/hooks.h>

@@ -2,7 +2,7 @@
  * test_web_store.c - what the stores that are asked over HTTP share: bounds of options, pauses, outcomes nobody knows.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "metastore/web_store.h"
+#include "metastore/web/web_store.h"
 #include "tests/support/suite.h"
 
 #include <string.h>

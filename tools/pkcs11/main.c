@@ -5,7 +5,7 @@
  * Serves one socket, which it has inherited; ends when the other end does, also while the module hangs. Not to be started by hand.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "kms/kms_pkcs11_serve.h"
+#include "kms/pkcs11/serve.h"
 
 #include <fcntl.h>
 #include <poll.h>

@@ -1,0 +1,44 @@
+/*
+ * metastore/mysql/prepared.h - the two reading statements, kept prepared by the server: it parses
+ * them once a connection, and values travel beside them.
+ *
+ * They are a faster way to the same rows, never the only one. Where a connection cannot have them (a server
+ * or a user at its limit of statements, a proxy that keeps none or hands them to another server), where the
+ * column id has other characters than the parameters (what a server compares then is its own affair) and
+ * where a record is longer than usual, the answer is AEL_E_UNSUPPORTED, and the caller sends the statement's
+ * text.
+ *
+ * The server forgets them with the connection; nobody tells it. A child of fork leaves them with its parent's
+ * connection.
+ * Layer: metastore (libael-mysql). Threads: one at a time per connection.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef AEL_METASTORE_MYSQL_PREPARED_H
+#define AEL_METASTORE_MYSQL_PREPARED_H
+
+#include "metastore/mysql/conn.h"
+
+/* Columns of reading statements. Of a record that is too long just enough to be refused. */
+#define AEL_MY_RECORD   "LEFT(CONVERT(key_record USING utf8mb4), 65537)"
+#define AEL_MY_DATE     "TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', created)"
+#define AEL_MY_ID_BYTES "CAST(CONVERT(id USING utf8mb4) AS BINARY)"
+
+/**
+ * Runs one, on a table that was found.
+ *
+ * @param created_s  of the row; ignored by AEL_MY_LATEST.
+ * @param row        receives its columns (AEL_MY_RECORD; of the latest AEL_MY_DATE, too) as texts, until the
+ *                   statement is run again or the connection closed; NULL when there is none.
+ * @param lengths    receives their lengths.
+ * @return AEL_OK; AEL_E_UNSUPPORTED (send its text; err is as it was); or as ael_my_run.
+ */
+AEL_MUST_CHECK enum ael_status ael_my_prepared_read(
+    struct ael_my_conn *conn,
+    enum ael_my_statement which,
+    struct ael_bytes id,
+    int64_t created_s,
+    MYSQL_ROW *row,
+    const unsigned long **lengths,
+    struct ael_error *err);
+
+#endif /* AEL_METASTORE_MYSQL_PREPARED_H */
