@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "appencryption/key_loader.h"
 
-#include "appencryption/expiry.h"
+#include "appencryption/cache/expiry.h"
 #include "appencryption/key_hierarchy.h"
 #include "base/check.h"
 #include "base/clock.h"

@@ -10,8 +10,8 @@
 #ifndef AEL_APPENCRYPTION_KEY_LOADER_H
 #define AEL_APPENCRYPTION_KEY_LOADER_H
 
+#include "appencryption/cache/key_cache.h"
 #include "appencryption/edge_calls.h"
-#include "appencryption/key_cache.h"
 
 enum { AEL_KEY_ROUNDS = 5 };
 

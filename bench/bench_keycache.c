@@ -8,7 +8,7 @@
  * docs/benchmarks.md.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "appencryption/key_cache.h"
+#include "appencryption/cache/key_cache.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "bench/bench.h"

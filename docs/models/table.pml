@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * table.pml - appencryption/pinned_table.c and appencryption/retire.c: readers of chains that one changes under them.
+ * table.pml - appencryption/cache/pinned_table.c and appencryption/cache/retire.c: readers of chains that one changes under them.
  */
 #ifndef READERS
 #define READERS 1

@@ -3,7 +3,7 @@
  * Many processes of many threads over one SQLite file, encrypting while keys expire, are revoked and wear out under them:
  * one system key and one intermediate key a window, and every record decrypts in every process.
  */
-#include "appencryption/session_parts.h"
+#include "appencryption/session/session_parts.h"
 #include "base/clock.h"
 #include "tests/support/child.h"
 #include "tests/support/service.h"

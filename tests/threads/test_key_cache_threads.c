@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Many threads on one cache: single flight, eviction of keys in use, refresh. Meant for ThreadSanitizer as well. */
-#include "appencryption/key_cache.h"
+#include "appencryption/cache/key_cache.h"
 #include "base/clock.h"
 #include "tests/support/soak.h"
 #include "tests/support/suite.h"

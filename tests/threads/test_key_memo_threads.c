@@ -3,7 +3,7 @@
  * Threads borrow a memo's key while others replace it, and sessions' keys are evicted under them. A key that went too
  * early is a use after free (AddressSanitizer, valgrind), a race (ThreadSanitizer), or shows a wrong date.
  */
-#include "appencryption/key_memo.h"
+#include "appencryption/cache/key_memo.h"
 #include "base/barrier.h"
 #include "tests/support/soak.h"
 #include "tests/support/suite.h"

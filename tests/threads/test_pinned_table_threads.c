@@ -4,8 +4,8 @@
  * pinned is neither another thing than it looked for nor let go. A thing that is let go is marked at once, and used for
  * another number soon after; with AddressSanitizer, ThreadSanitizer and valgrind the same shows as what it is.
  */
-#include "appencryption/pinned_table.h"
-#include "appencryption/retire.h"
+#include "appencryption/cache/pinned_table.h"
+#include "appencryption/cache/retire.h"
 #include "base/alloc.h"
 #include "base/barrier.h"
 #include "base/thread_entry.h"

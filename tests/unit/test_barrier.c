@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The barrier, where the kernel refuses what it had agreed to. Each case in a child, because that is for good. */
-#include "appencryption/key_memo.h"
+#include "appencryption/cache/key_memo.h"
 #include "base/barrier.h"
 #include "securememory/protected.h"
 #include "tests/support/child.h"

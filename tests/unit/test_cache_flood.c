@@ -3,7 +3,7 @@
  * The key cache under every eviction: bounds that hold at every step, keys in use that are evicted, and a flood of ids
  * that come once, in which a hot set is asked for all along.
  */
-#include "appencryption/key_cache.h"
+#include "appencryption/cache/key_cache.h"
 #include "base/clock.h"
 #include "tests/support/soak.h"
 #include "tests/support/suite.h"

@@ -3,8 +3,8 @@
  * answers what it answers without one.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "appencryption/cached_key.h"
-#include "appencryption/session_parts.h"
+#include "appencryption/cache/cached_key.h"
+#include "appencryption/session/session_parts.h"
 #include "base/corruption.h"
 #include "base/sync.h"
 #include "securememory/protected.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which entry goes: by small stories, and on random traces against plain models that look at every entry. */
-#include "appencryption/eviction.h"
+#include "appencryption/cache/eviction.h"
 #include "tests/support/soak.h"
 #include "tests/support/suite.h"
 

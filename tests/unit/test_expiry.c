@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "appencryption/expiry.h"
+#include "appencryption/cache/expiry.h"
 #include "tests/support/suite.h"
 
 static const struct ael_rules k_rules = {.expire_s = 1000, .precision_s = 60};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "appencryption/fingerprint.h"
+#include "appencryption/cache/fingerprint.h"
 #include "tests/support/suite.h"
 
 static void test_fingerprint__is_equal_for_equal_bytes_only(void) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The hash of ids: with the rounds that libsodium has it gives what libsodium gives. */
-#include "appencryption/id_hash.h"
+#include "appencryption/cache/id_hash.h"
 #include "tests/support/suite.h"
 
 #include <sodium.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The key cache over a source that each test scripts. */
-#include "appencryption/key_cache.h"
-#include "appencryption/negative_cache.h"
+#include "appencryption/cache/key_cache.h"
+#include "appencryption/cache/negative_cache.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "tests/support/gate.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Making, rotating, racing for and checking keys, seen through sessions over fake edges. */
-#include "appencryption/session_parts.h"
+#include "appencryption/session/session_parts.h"
 #include "base/clock.h"
 #include "tests/support/fixture.h"
 #include "tests/support/suite.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A memo of a key: borrowing, replacing while borrowed; and a session's, which follows its cache. */
-#include "appencryption/key_memo.h"
-#include "appencryption/session_parts.h"
+#include "appencryption/cache/key_memo.h"
+#include "appencryption/session/session_parts.h"
 #include "base/clock.h"
 #include "tests/support/fixture.h"
 #include "tests/support/suite.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "appencryption/metric_series.h"
-#include "appencryption/metric_text.h"
+#include "appencryption/metrics/metric_series.h"
+#include "appencryption/metrics/metric_text.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/hooks.h"

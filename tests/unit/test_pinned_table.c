@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table that is read without a lock, by one thread: against a plain model; and what is retired from it. */
-#include "appencryption/pinned_table.h"
-#include "appencryption/retire.h"
+#include "appencryption/cache/pinned_table.h"
+#include "appencryption/cache/retire.h"
 #include "base/alloc.h"
 #include "base/thread_entry.h"
 #include "tests/support/suite.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "appencryption/session_parts.h"
+#include "appencryption/session/session_parts.h"
 #include "base/clock.h"
 #include "tests/support/fixture.h"
 #include "tests/support/suite.h"

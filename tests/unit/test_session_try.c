@@ -6,7 +6,7 @@
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "appencryption/session_parts.h"
+#include "appencryption/session/session_parts.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "securememory/scratch.h"
