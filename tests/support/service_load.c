@@ -7,9 +7,10 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
-enum { TRY_MS = 10, WATCH_SECONDS = 250, WATCH_SOAK_SECONDS = 7200 };
+enum { TRY_MS = 10, TRIES = 12000, WATCH_SECONDS = 250, WATCH_SOAK_SECONDS = 7200 };
 
 /* see tests/support/service_load.h */
 unsigned service_load_watch_s(void) {
@@ -20,6 +21,7 @@ unsigned service_load_watch_s(void) {
 
 struct job {
     struct ael_session_factory *factory;
+    struct service_load_count *shared;
     struct fork_ledger made;
     int stop;
     pthread_t thread;
@@ -42,6 +44,7 @@ static void *make_records(void *context) {
             continue;
         }
         FORK_STATUS(status, AEL_OK);
+        (void)atomic_fetch_add(&job->shared->made, job->made.count - before);
         for (size_t i = before; i < job->made.count; i++) {
             FORK_STATUS(fork_decrypt(job->factory, &job->made.records[i]), AEL_OK);
         }
@@ -51,15 +54,15 @@ static void *make_records(void *context) {
 }
 
 static void work(const void *context, int stop, int to) {
-    const struct fork_world *world = context;
+    const struct service_load *load = context;
     struct fork_edges edges;
     struct job jobs[SERVICE_LOAD_THREADS];
     (void)alarm(service_load_watch_s());
     atomic_store(&fork_wrong, 0);
-    FORK_EXPECT(fork_edges_open(world, &edges));
+    FORK_EXPECT(fork_edges_open(load->world, &edges));
     worker_is_ready(to);
     for (int i = 0; edges.factory != NULL && i < SERVICE_LOAD_THREADS; i++) {
-        jobs[i] = (struct job){.factory = edges.factory, .stop = stop};
+        jobs[i] = (struct job){.factory = edges.factory, .shared = load->shared, .stop = stop};
         FORK_EXPECT(pthread_create(&jobs[i].thread, NULL, make_records, &jobs[i]) == 0);
     }
     for (int i = 0; edges.factory != NULL && i < SERVICE_LOAD_THREADS; i++) {
@@ -76,12 +79,30 @@ static void work(const void *context, int stop, int to) {
 
 /* see tests/support/service_load.h */
 void service_load_start(struct service_load *load, const struct fork_world *world) {
-    workers_start(load->workers, SERVICE_LOAD_WORKERS, work, world);
+    void *shared =
+        mmap(NULL, sizeof *load->shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CU_ASSERT_PTR_NOT_EQUAL_FATAL(shared, MAP_FAILED);
+    load->shared = shared;
+    load->world = world;
+    workers_start(load->workers, SERVICE_LOAD_WORKERS, work, load);
+}
+
+/* see tests/support/service_load.h */
+bool service_load_wait_for_records(const struct service_load *load, size_t more) {
+    size_t wanted = atomic_load(&load->shared->made) + more;
+    for (int i = 0; i < TRIES; i++) {
+        if (atomic_load(&load->shared->made) >= wanted) {
+            return true;
+        }
+        (void)poll(NULL, 0, TRY_MS);
+    }
+    return false;
 }
 
 /* see tests/support/service_load.h */
 void service_load_stop(struct service_load *load, struct fork_ledger *ledger) {
     workers_stop(load->workers, SERVICE_LOAD_WORKERS, ledger);
+    (void)munmap(load->shared, sizeof *load->shared);
 }
 
 /* see tests/support/service_load.h */

@@ -18,14 +18,22 @@
 
 #include "tests/support/workers.h"
 
+#include <stdatomic.h>
+
 enum {
     SERVICE_LOAD_WORKERS = 4,
     SERVICE_LOAD_THREADS = 4, /* of a worker, at most so many of which are at the database */
     SERVICE_LOAD_ROWS = 60,   /* new keys to wait for between two faults */
 };
 
+struct service_load_count {
+    _Atomic size_t made; /* records of all workers so far */
+};
+
 struct service_load {
     struct worker workers[SERVICE_LOAD_WORKERS];
+    const struct fork_world *world;
+    struct service_load_count *shared; /* memory of the test and its workers */
 };
 
 /* What a service may be told while its database is ill-treated: it asks again. */
@@ -34,8 +42,12 @@ bool service_load_is_outage(enum ael_status status);
 /* How long a process of a service may live before SIGALRM ends it. */
 unsigned service_load_watch_s(void);
 
-/* Starts the workers, each with edges of its own. */
+/* Starts the workers, each with edges of its own. The world outlives them. */
 void service_load_start(struct service_load *load, const struct fork_world *world);
+
+/* Waits until the workers have made so many records more; false when that takes them two minutes. It asks the
+ * database nothing, however many rows it has by now. */
+bool service_load_wait_for_records(const struct service_load *load, size_t more);
 
 /* Ends the workers and takes their records over; those that were not well fail the test. */
 void service_load_stop(struct service_load *load, struct fork_ledger *ledger);

@@ -63,11 +63,11 @@ void sql_service_outlives_kills(const struct sql_service *service) {
     int faults = soak_count(3, 100);
     service_load_start(&load, &world);
     for (int i = 0; i < faults; i++) {
-        CU_ASSERT_TRUE(sql_service_wait_for_rows(service, service->server, SERVICE_LOAD_ROWS));
+        CU_ASSERT_TRUE(service_load_wait_for_records(&load, SERVICE_LOAD_ROWS));
         service->kill(service->server);
         CU_ASSERT_TRUE_FATAL(service->start(service->server));
     }
-    CU_ASSERT_TRUE(sql_service_wait_for_rows(service, service->server, SERVICE_LOAD_ROWS));
+    CU_ASSERT_TRUE(service_load_wait_for_records(&load, SERVICE_LOAD_ROWS));
     service_load_stop(&load, &ledger);
     service_load_expect_nothing_lost(&world, &ledger, "kills", faults);
 }
@@ -80,7 +80,7 @@ void sql_service_outlives_cuts(const struct sql_service *service) {
     int faults = soak_count(20, 1000);
     service_load_start(&load, &world);
     for (int i = 0; i < faults; i++) {
-        CU_ASSERT_TRUE(sql_service_wait_for_rows(service, service->server, SERVICE_LOAD_ROWS / 10));
+        CU_ASSERT_TRUE(service_load_wait_for_records(&load, SERVICE_LOAD_ROWS / 10));
         CU_ASSERT_TRUE(service->sql(service->server, service->cut) >= 0);
     }
     service_load_stop(&load, &ledger);
