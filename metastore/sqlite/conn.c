@@ -124,6 +124,12 @@ enum ael_status ael_sqlite_exec(struct ael_sqlite_conn *conn, const char *sql, s
 }
 
 /* see metastore/sqlite/conn.h */
+enum ael_status ael_sqlite_conn_make_table(struct ael_sqlite_conn *conn, struct ael_error *err) {
+    int result = ael_sqlite_table_ensure(conn->db);
+    return result == SQLITE_OK ? AEL_OK : ael_sqlite_failed(conn, result, err);
+}
+
+/* see metastore/sqlite/conn.h */
 enum ael_status ael_sqlite_begin(struct ael_sqlite_conn *conn, struct ael_error *err) {
     enum ael_status status = ael_sqlite_conn_take_turn(conn, err);
     return status == AEL_OK ? ael_sqlite_exec(conn, "BEGIN IMMEDIATE", err) : status;
@@ -202,6 +208,12 @@ static enum ael_status set_durable(struct ael_sqlite_conn *conn, struct ael_erro
         conn, "PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; PRAGMA cell_size_check=ON", err);
 }
 
+static enum ael_status check_table(struct ael_sqlite_conn *conn, struct ael_error *err) {
+    enum ael_status verdict = AEL_OK;
+    int result = ael_sqlite_table_check(conn->db, &verdict, err);
+    return result == SQLITE_OK ? verdict : ael_sqlite_failed(conn, result, err);
+}
+
 static enum ael_status prepare_statements(struct ael_sqlite_conn *conn, struct ael_error *err) {
     for (int i = 0; i < AEL_SQLITE_STATEMENTS; i++) {
         int result =
@@ -220,10 +232,10 @@ set_up(struct ael_sqlite_conn *conn, const char *path, bool create, struct ael_e
         status = set_durable(conn, err);
     }
     if (status == AEL_OK && create) {
-        status = ael_sqlite_table_ensure(conn, err);
+        status = ael_sqlite_conn_make_table(conn, err);
     }
     if (status == AEL_OK) {
-        status = ael_sqlite_table_check(conn, err);
+        status = check_table(conn, err);
     }
     if (status == AEL_OK) {
         status = prepare_statements(conn, err);

@@ -9,6 +9,7 @@
 #ifndef AEL_METASTORE_SQLITE_CONN_H
 #define AEL_METASTORE_SQLITE_CONN_H
 
+#include "metastore/sqlite/component.h"
 #include "metastore/sqlite/turn.h"
 
 #include <ael/call.h>
@@ -17,8 +18,6 @@
 #include <sqlite3.h>
 #include <stdatomic.h>
 #include <sys/types.h>
-
-#define AEL_SQLITE_COMPONENT "metastore/sqlite"
 
 enum ael_sqlite_statement {
     AEL_SQLITE_LOAD,   /* ?1 id, ?2 created: id, created, key_record */
@@ -80,6 +79,9 @@ bool ael_sqlite_conn_gives_way(struct ael_sqlite_conn *conn);
 /** Runs SQL without results. @return AEL_OK; or as ael_sqlite_failed. */
 AEL_MUST_CHECK enum ael_status
 ael_sqlite_exec(struct ael_sqlite_conn *conn, const char *sql, struct ael_error *err);
+
+/** Makes the table when it is missing. @return AEL_OK; or as ael_sqlite_failed. */
+AEL_MUST_CHECK enum ael_status ael_sqlite_conn_make_table(struct ael_sqlite_conn *conn, struct ael_error *err);
 
 /** Begins a transaction that writes, in its turn. @return AEL_OK; as ael_sqlite_conn_take_turn; as
  * ael_sqlite_failed. */

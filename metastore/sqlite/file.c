@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "metastore/sqlite/file.h"
 
-#include "metastore/sqlite/conn.h"
+#include "metastore/sqlite/component.h"
 
+#include <ael/sys/error.h>
 #include <ael/sys/log.h>
 
+#include <sqlite3.h>
 #include <sys/stat.h>
 
 enum { MODE_BITS = 07777 };

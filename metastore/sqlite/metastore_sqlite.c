@@ -4,7 +4,6 @@
 #include "metastore/sqlite/file.h"
 #include "metastore/sqlite/pool.h"
 #include "metastore/sqlite/rows.h"
-#include "metastore/sqlite/table.h"
 
 #include <ael/sys/metastore_backend.h>
 
@@ -140,7 +139,7 @@ static enum ael_status sqlite_ensure_schema(void *self, const struct ael_call *c
     struct ael_sqlite_conn *conn = NULL;
     enum ael_status status = ael_sqlite_pool_borrow(self, call, &conn, err);
     if (status == AEL_OK) {
-        status = ael_sqlite_table_ensure(conn, err);
+        status = ael_sqlite_conn_make_table(conn, err);
         ael_sqlite_pool_return(self, conn);
     }
     return status;
