@@ -28,9 +28,9 @@ struct ael_instant {
 
 /**
  * Returns both clocks as of the last tick: up to some milliseconds late (a hundredth of a second where the
- * kernel ticks at 100 Hz), for a fraction of the price. For intervals of a second and more. Threads: any.
+ * kernel ticks at 100 Hz), for a fraction of the price. For intervals that may be longer by as much. Threads: any.
  */
-struct ael_instant ael_clock_last_tick(void);
+AEL_COMPONENT_API struct ael_instant ael_clock_last_tick(void);
 
 /** For tests: from now on both clocks stand still at these values. Threads: any. */
 void ael_clock_set_for_test(int64_t wall_s, int64_t boot_ns);

@@ -4,6 +4,10 @@
  * Durable (WAL, synchronous FULL), shared by any number of processes on one machine, with rows as the Rust SDK
  * writes them, so that both can use one file. Writers take turns, whatever the process.
  *
+ * A file that was moved away or replaced is noticed before anything but a load, before each load of
+ * AEL_CONSISTENCY_PRIMARY and each that follows something else; another load may still answer from the old file for up to
+ * 20 ms. Nothing is ever stored in it.
+ *
  * A file that is made has mode 0600 (less the umask), and so have SQLite's files beside it. One that its group may write
  * or others may read is logged as a warning; one that others may write is refused.
  * SPDX-License-Identifier: Apache-2.0

@@ -11,6 +11,7 @@
 
 #include "metastore/sqlite/component.h"
 #include "metastore/sqlite/turn.h"
+#include "metastore/sqlite/watch.h"
 
 #include <ael/call.h>
 #include <ael/sys/error.h>
@@ -39,6 +40,8 @@ struct ael_sqlite_conn {
     const atomic_bool *forking; /* a fork waits for what is lent; NULL = of nobody */
     bool gave_way;              /* the present writer ended its wait for a fork's sake: nothing was written */
     bool calls_back;            /* a function of the host's is called while it is lent, which may fork */
+    bool loads;                 /* the present call is a load; behind any other everybody looks again */
+    struct ael_sqlite_look look;
     pid_t pid;                  /* of the process that opened it; a child leaves it alone */
     bool broken;                /* SQLite failed in a way after which it is closed, not kept */
     struct ael_sqlite_conn *next;
@@ -81,7 +84,8 @@ AEL_MUST_CHECK enum ael_status
 ael_sqlite_exec(struct ael_sqlite_conn *conn, const char *sql, struct ael_error *err);
 
 /** Makes the table when it is missing. @return AEL_OK; or as ael_sqlite_failed. */
-AEL_MUST_CHECK enum ael_status ael_sqlite_conn_make_table(struct ael_sqlite_conn *conn, struct ael_error *err);
+AEL_MUST_CHECK enum ael_status
+ael_sqlite_conn_make_table(struct ael_sqlite_conn *conn, struct ael_error *err);
 
 /** Begins a transaction that writes, in its turn. @return AEL_OK; as ael_sqlite_conn_take_turn; as
  * ael_sqlite_failed. */

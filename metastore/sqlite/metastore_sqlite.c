@@ -22,7 +22,7 @@ static enum ael_status sqlite_load(
     struct ael_key_record_buf *out,
     struct ael_error *err) {
     struct ael_sqlite_conn *conn = NULL;
-    enum ael_status status = ael_sqlite_pool_borrow(self, call, &conn, err);
+    enum ael_status status = ael_sqlite_pool_borrow(self, call, AEL_SQLITE_USE_LOAD, &conn, err);
     if (status == AEL_OK) {
         status = ael_sqlite_row_load(conn, id, created_s, out, err);
         ael_sqlite_pool_return(self, conn);
@@ -37,7 +37,7 @@ static enum ael_status sqlite_load_latest(
     struct ael_key_record_buf *out,
     struct ael_error *err) {
     struct ael_sqlite_conn *conn = NULL;
-    enum ael_status status = ael_sqlite_pool_borrow(self, call, &conn, err);
+    enum ael_status status = ael_sqlite_pool_borrow(self, call, AEL_SQLITE_USE_LOAD, &conn, err);
     if (status == AEL_OK) {
         status = ael_sqlite_row_load_latest(conn, id, out, err);
         ael_sqlite_pool_return(self, conn);
@@ -56,7 +56,7 @@ static enum ael_status sqlite_store(
     bool again = true;
     while (again) {
         struct ael_sqlite_conn *conn = NULL;
-        status = ael_sqlite_pool_borrow(self, call, &conn, err);
+        status = ael_sqlite_pool_borrow(self, call, AEL_SQLITE_USE_OTHER, &conn, err);
         if (status != AEL_OK) {
             return status;
         }
@@ -74,7 +74,7 @@ static enum ael_status sqlite_list(
     void *context,
     struct ael_error *err) {
     struct ael_sqlite_conn *conn = NULL;
-    enum ael_status status = ael_sqlite_pool_borrow(self, call, &conn, err);
+    enum ael_status status = ael_sqlite_pool_borrow(self, call, AEL_SQLITE_USE_OTHER, &conn, err);
     if (status == AEL_OK) {
         status = ael_sqlite_rows_list(conn, prefix, visit, context, err);
         ael_sqlite_pool_return(self, conn);
@@ -94,7 +94,7 @@ static enum ael_status sqlite_replace(
     bool again = true;
     while (again) {
         struct ael_sqlite_conn *conn = NULL;
-        status = ael_sqlite_pool_borrow(self, call, &conn, err);
+        status = ael_sqlite_pool_borrow(self, call, AEL_SQLITE_USE_OTHER, &conn, err);
         if (status != AEL_OK) {
             return status;
         }
@@ -126,7 +126,7 @@ static enum ael_status check_usable(struct ael_sqlite_conn *conn, struct ael_err
 
 static enum ael_status sqlite_health(void *self, const struct ael_call *call, struct ael_error *err) {
     struct ael_sqlite_conn *conn = NULL;
-    enum ael_status status = ael_sqlite_pool_borrow(self, call, &conn, err);
+    enum ael_status status = ael_sqlite_pool_borrow(self, call, AEL_SQLITE_USE_OTHER, &conn, err);
     if (status != AEL_OK) {
         return status;
     }
@@ -137,7 +137,7 @@ static enum ael_status sqlite_health(void *self, const struct ael_call *call, st
 
 static enum ael_status sqlite_ensure_schema(void *self, const struct ael_call *call, struct ael_error *err) {
     struct ael_sqlite_conn *conn = NULL;
-    enum ael_status status = ael_sqlite_pool_borrow(self, call, &conn, err);
+    enum ael_status status = ael_sqlite_pool_borrow(self, call, AEL_SQLITE_USE_OTHER, &conn, err);
     if (status == AEL_OK) {
         status = ael_sqlite_conn_make_table(conn, err);
         ael_sqlite_pool_return(self, conn);

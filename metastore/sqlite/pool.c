@@ -28,6 +28,7 @@ struct ael_sqlite_pool {
     atomic_bool forking; /* set under mutex: lend nothing, and who waits for a lock of the file gives way */
     uint32_t lent;       /* under mutex */
     struct ael_sqlite_conn *idle; /* under mutex */
+    struct ael_sqlite_watch watch;
 };
 
 static int cond_init(pthread_cond_t *cond) {
@@ -91,6 +92,7 @@ enum ael_status ael_sqlite_pool_new(
     made->busy_timeout_ms = busy_timeout_ms;
     made->max_connections = max_connections;
     made->pid = getpid();
+    ael_sqlite_watch_init(&made->watch);
     enum ael_status status = locks_init(made, err);
     if (status != AEL_OK) {
         ael_sys_free(made);
@@ -192,6 +194,15 @@ static void give_place_back(struct ael_sqlite_pool *pool, struct ael_sqlite_conn
     (void)pthread_mutex_unlock(&pool->mutex);
 }
 
+/* Looks when it is time to. Other connections, which looked a moment ago, are on the old file then, too. */
+static bool has_moved(struct ael_sqlite_pool *pool, struct ael_sqlite_conn *conn, bool always) {
+    if (!ael_sqlite_watch_is_due(&pool->watch, &conn->look, always) || !ael_sqlite_conn_has_moved(conn)) {
+        return false;
+    }
+    ael_sqlite_watch_doubt(&pool->watch);
+    return true;
+}
+
 /*
  * A file that was deleted or replaced under a connection would swallow what is stored: open the one at the
  * path.
@@ -199,9 +210,10 @@ static void give_place_back(struct ael_sqlite_pool *pool, struct ael_sqlite_conn
 static enum ael_status make_usable(
     struct ael_sqlite_pool *pool,
     const struct ael_call *call,
+    bool look,
     struct ael_sqlite_conn **conn,
     struct ael_error *err) {
-    if (*conn != NULL && ael_sqlite_conn_has_moved(*conn)) {
+    if (*conn != NULL && has_moved(pool, *conn, look)) {
         ael_sqlite_conn_close(*conn);
         *conn = NULL;
     }
@@ -216,8 +228,10 @@ static enum ael_status make_usable(
 enum ael_status ael_sqlite_pool_borrow(
     struct ael_sqlite_pool *pool,
     const struct ael_call *call,
+    enum ael_sqlite_use use,
     struct ael_sqlite_conn **conn,
     struct ael_error *err) {
+    bool loads = use == AEL_SQLITE_USE_LOAD;
     *conn = NULL;
     if (pool->is_parents) {
         return ael_error_set(
@@ -231,13 +245,15 @@ enum ael_status ael_sqlite_pool_borrow(
         return ael_error_set(
             err, status, 0, AEL_SQLITE_COMPONENT, "all connections were in use until the call was over");
     }
-    status = make_usable(pool, call, conn, err);
+    status = make_usable(pool, call, !loads || call->consistency == AEL_CONSISTENCY_PRIMARY, conn, err);
     if (status != AEL_OK) {
+        ael_sqlite_watch_doubt(&pool->watch);
         give_place_back(pool, NULL);
         return status;
     }
     (*conn)->forking = &pool->forking;
     (*conn)->gave_way = false;
+    (*conn)->loads = loads;
     return AEL_OK;
 }
 
@@ -258,6 +274,9 @@ bool ael_sqlite_pool_return(struct ael_sqlite_pool *pool, struct ael_sqlite_conn
     conn->turn_waited_ms = 0;
     conn->calls_back = false;
     conn->call = NULL;
+    if (!conn->loads || conn->broken) {
+        ael_sqlite_watch_doubt(&pool->watch);
+    }
     if (conn->broken) {
         ael_sqlite_conn_close(conn);
         conn = NULL;

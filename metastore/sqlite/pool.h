@@ -1,8 +1,7 @@
 /*
  * metastore/sqlite/pool.h - at most so many connections to one file, lent for the length of a call.
  *
- * Connections are opened when first needed. Who comes when all are lent waits until its call is over. Written
- * against public headers only.
+ * Connections are opened when first needed. Who comes when all are lent waits until its call is over.
  * Layer: metastore (libael-sqlite). Threads: any; locks inside.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -12,6 +11,9 @@
 #include "metastore/sqlite/conn.h"
 
 struct ael_sqlite_pool;
+
+/* What a connection is lent for. */
+enum ael_sqlite_use { AEL_SQLITE_USE_LOAD, AEL_SQLITE_USE_OTHER };
 
 /**
  * Makes a pool; its first connection makes file and table.
@@ -36,6 +38,9 @@ void ael_sqlite_pool_free(struct ael_sqlite_pool *pool);
 /**
  * Lends a connection for a call.
  *
+ * @param use  AEL_SQLITE_USE_LOAD: a look of a moment ago (watch.h) that the open file is the one at the path
+ *             may do, unless the call is of AEL_CONSISTENCY_PRIMARY; AEL_SQLITE_USE_OTHER: it never does.
+ *
  * Not to be called in a child that no fork handler ran in: the library refuses there what comes to a
  * metastore.
  *
@@ -45,6 +50,7 @@ void ael_sqlite_pool_free(struct ael_sqlite_pool *pool);
 AEL_MUST_CHECK enum ael_status ael_sqlite_pool_borrow(
     struct ael_sqlite_pool *pool,
     const struct ael_call *call,
+    enum ael_sqlite_use use,
     struct ael_sqlite_conn **conn,
     struct ael_error *err);
 
