@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "metastore/mysql/conn.h"
 
+#include "metastore/sql/sql_wait.h"
+
 #include <errmsg.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -9,11 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
-    WAIT_SLICE_MS = 20, /* a cancel token wakes nobody: look at it this often */
     SENTENCE_BYTES = 160,
     HANDSHAKE_SLICE_S = 1, /* see wait_for_io */
 };
@@ -31,12 +31,6 @@ enum {
 
 /* ---- waiting ---- */
 
-static int64_t now_ms(void) {
-    struct timespec now = {0};
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* The library's function for waiting takes no context: whose connection it is, is known by the thread it runs
  * on. */
 static _Thread_local struct ael_my_conn *t_conn;
@@ -48,28 +42,6 @@ static void enter(struct ael_my_conn *conn) {
 
 static void leave(void) {
     t_conn = NULL;
-}
-
-/* Waits for one of the events; AEL_E_UNREACHABLE when it has not come until_ms. */
-static enum ael_status
-wait_for(const struct ael_my_conn *conn, int descriptor, short events, int64_t until_ms) {
-    struct pollfd polled = {.fd = descriptor, .events = events};
-    for (;;) {
-        enum ael_status status = ael_call_check(conn->base.call);
-        if (status != AEL_OK) {
-            return status;
-        }
-        int64_t left = until_ms - now_ms();
-        if (left <= 0) {
-            return AEL_E_UNREACHABLE;
-        }
-        int64_t slice = ael_call_remaining_ms(conn->base.call) + (int64_t)1;
-        slice = slice > WAIT_SLICE_MS ? WAIT_SLICE_MS : slice;
-        int ready = poll(&polled, 1, (int)(left < slice ? left : slice));
-        if (ready > 0 || (ready < 0 && errno != EINTR)) {
-            return AEL_OK; /* the library finds out what is wrong with it */
-        }
-    }
 }
 
 /*
@@ -86,14 +58,16 @@ static int wait_for_io(my_socket descriptor, my_bool is_read, int timeout_ms) {
     if (conn == NULL) {
         return 0; /* a farewell that cannot be sent at once */
     }
-    if (conn->open_until_ms != 0) {
+    if (conn->open_until_ns != 0) {
         conn->descriptor = descriptor;
         (void)fcntl(descriptor, F_SETFD, FD_CLOEXEC);
         (void)fcntl(descriptor, F_SETFL, O_RDWR | O_NONBLOCK);
     }
-    int64_t until_ms = conn->open_until_ms != 0 ? conn->open_until_ms : now_ms() + conn->answer_timeout_ms;
+    struct ael_sql_wait wait = conn->open_until_ns != 0
+                                   ? ael_sql_wait_until(conn->base.call, conn->open_until_ns)
+                                   : ael_sql_wait_begin(conn->base.call, conn->answer_timeout_ms);
     short events = is_read && !conn->is_sending ? POLLIN : POLLOUT;
-    conn->stopped = wait_for(conn, descriptor, events, until_ms);
+    conn->stopped = ael_sql_wait_for(&wait, descriptor, events);
     errno = conn->stopped == AEL_OK ? 0 : ETIMEDOUT;
     return conn->stopped == AEL_OK ? 1 : 0;
 }
@@ -206,7 +180,7 @@ static enum ael_status given_up(struct ael_my_conn *conn, struct ael_error *err)
     conn->base.broken = true;
     if (conn->stopped == AEL_E_UNREACHABLE) {
         conn->base.retry = true;
-        if (conn->open_until_ms != 0) {
+        if (conn->open_until_ns != 0) {
             return ael_error_set(
                 err, conn->stopped, 0, AEL_MY_COMPONENT, "the session could not be set up in time");
         }
@@ -508,12 +482,12 @@ enum ael_status ael_my_conn_open(
     if (conn->my == NULL) {
         return ael_error_set(err, AEL_E_NO_MEMORY, 0, AEL_MY_COMPONENT, "no memory for a connection");
     }
-    conn->open_until_ms = now_ms() + budget_ms;
+    conn->open_until_ns = ael_deadline_in_ms(budget_ms);
     enter(conn);
     enum ael_status status = open_host(conn, address, host, err);
     leave();
     if (status != AEL_OK) {
-        conn->open_until_ms = 0;
+        conn->open_until_ns = 0;
         ael_my_conn_close(conn);
     }
     return status;

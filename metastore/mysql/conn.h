@@ -46,8 +46,8 @@ struct ael_my_conn {
     struct ael_sql_conn base;
     MYSQL *my;
     uint32_t answer_timeout_ms;
-    int64_t open_until_ms;   /* while it is opened and set up; else 0 */
-    int64_t ask_again_ns;    /* whether the server still takes writes */
+    int64_t open_until_ns;   /* while it is opened and set up; else 0 */
+    int64_t ask_again_ms;    /* whether the server still takes writes: when lent then or later */
     enum ael_status stopped; /* why the last wait was given up; AEL_OK = it was not */
     int descriptor;          /* -1 = none */
     bool is_sending;
@@ -66,7 +66,7 @@ typedef bool (*ael_my_row_fn)(void *context, const MYSQL_ROW row, const unsigned
 /**
  * Connects to a host of the list.
  *
- * @param budget_ms  of time; also for what is asked on it next, until open_until_ms is set to 0.
+ * @param budget_ms  of time; also for what is asked on it next, until open_until_ns is set to 0.
  * @return AEL_OK; AEL_E_UNREACHABLE; AEL_E_TIMEOUT; AEL_E_CANCELLED; AEL_E_NO_MEMORY; AEL_E_BACKEND (log-in
  *         refused, no such database). On failure nothing is open.
  */

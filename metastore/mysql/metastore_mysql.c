@@ -94,7 +94,7 @@ init_session(const struct ael_sql_group *group, struct ael_my_conn *conn, struct
         return ael_error_set(
             err, AEL_E_UNREACHABLE, 0, AEL_MY_COMPONENT, "the server takes no writes (read_only)");
     }
-    conn->ask_again_ns = ael_deadline_in_ms(ASK_EACH_MS);
+    conn->ask_again_ms = conn->base.lent_ms + ASK_EACH_MS;
     conn->keeps_none = is_to_keep_none(store);
     warn_of_server(store, &server);
     return AEL_OK;
@@ -112,7 +112,7 @@ static enum ael_status open_once(
         return status;
     }
     status = init_session(group, conn, err);
-    conn->open_until_ms = 0;
+    conn->open_until_ns = 0;
     if (status != AEL_OK) {
         ael_my_conn_close(conn);
     }
@@ -177,7 +177,7 @@ static bool is_there(struct ael_sql_conn *conn) {
 }
 
 static bool is_due(const struct ael_sql_conn *conn) {
-    return ael_deadline_in_ms(0) >= ((const struct ael_my_conn *)conn)->ask_again_ns;
+    return conn->lent_ms >= ((const struct ael_my_conn *)conn)->ask_again_ms;
 }
 
 /* One that was made a replica keeps its connections, and answers on them with what it has so far. */
@@ -185,7 +185,7 @@ static bool still_takes_writes(struct ael_sql_store *store, struct ael_sql_conn 
     static const char k_ask[] = "SELECT @@global.read_only OR @@global.innodb_read_only";
     struct ael_my_conn *conn = (struct ael_my_conn *)base;
     MYSQL_RES *rows = NULL;
-    conn->ask_again_ns = ael_deadline_in_ms(ASK_EACH_MS);
+    conn->ask_again_ms = conn->base.lent_ms + ASK_EACH_MS;
     enum ael_status status = ael_my_run(conn, ael_bytes_from_text(k_ask), &rows, NULL);
     MYSQL_ROW row = rows == NULL ? NULL : mysql_fetch_row(rows);
     bool takes = ((const struct mysql *)store)->forwards_writes ||

@@ -1,48 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "metastore/postgres/conn.h"
 
+#include "metastore/sql/sql_wait.h"
+
 #include <ctype.h>
-#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
-    WAIT_SLICE_MS = 20, /* a cancel token wakes nobody: look at it this often */
     SENTENCE_BYTES = 160,
     STATE_BYTES = 6, /* SQLSTATE */
 };
-
-/* ---- waiting ---- */
-
-static int64_t now_ms(void) {
-    struct timespec now = {0};
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-/* Waits for one of the events; AEL_E_UNREACHABLE when it has not come until_ms. */
-static enum ael_status wait_for(struct ael_pg_conn *conn, short events, int64_t until_ms) {
-    struct pollfd descriptor = {.fd = PQsocket(conn->pg), .events = events};
-    for (;;) {
-        enum ael_status status = ael_call_check(conn->base.call);
-        if (status != AEL_OK) {
-            return status;
-        }
-        int64_t left = until_ms - now_ms();
-        if (left <= 0) {
-            return AEL_E_UNREACHABLE;
-        }
-        int64_t slice = ael_call_remaining_ms(conn->base.call) + (int64_t)1;
-        slice = slice > WAIT_SLICE_MS ? WAIT_SLICE_MS : slice;
-        int ready = poll(&descriptor, 1, (int)(left < slice ? left : slice));
-        if (ready > 0 || (ready < 0 && errno != EINTR)) {
-            return AEL_OK; /* libpq finds out what is wrong with it */
-        }
-    }
-}
 
 /* ---- what went wrong ---- */
 
@@ -163,37 +133,45 @@ static enum ael_status failed(struct ael_pg_conn *conn, const PGresult *result, 
 
 /* ---- statements ---- */
 
-static int64_t answer_until(const struct ael_pg_conn *conn) {
-    return now_ms() + conn->answer_timeout_ms;
+/* Waits once, and takes in what has come. */
+static enum ael_status
+wait_and_read(struct ael_pg_conn *conn, struct ael_sql_wait *wait, short events, struct ael_error *err) {
+    enum ael_status status = ael_sql_wait_for(wait, PQsocket(conn->pg), events);
+    if (status != AEL_OK) {
+        return given_up(conn, status, err);
+    }
+    return PQconsumeInput(conn->pg) != 0 ? AEL_OK : lost(conn, err);
 }
 
 static enum ael_status flush(struct ael_pg_conn *conn, struct ael_error *err) {
     int left = PQflush(conn->pg);
-    int64_t until_ms = left > 0 ? answer_until(conn) : 0;
+    if (left == 0) {
+        return AEL_OK; /* all of it went at once: no clock is read */
+    }
+    struct ael_sql_wait wait = ael_sql_wait_begin(conn->base.call, conn->answer_timeout_ms);
     for (; left > 0; left = PQflush(conn->pg)) {
-        enum ael_status status = wait_for(conn, POLLIN | POLLOUT, until_ms);
+        enum ael_status status = wait_and_read(conn, &wait, POLLIN | POLLOUT, err);
         if (status != AEL_OK) {
-            return given_up(conn, status, err);
-        }
-        if (PQconsumeInput(conn->pg) == 0) {
-            return lost(conn, err);
+            return status;
         }
     }
     return left == 0 ? AEL_OK : lost(conn, err);
 }
 
+static enum ael_status wait_for_result(struct ael_pg_conn *conn, struct ael_error *err) {
+    struct ael_sql_wait wait = ael_sql_wait_begin(conn->base.call, conn->answer_timeout_ms);
+    enum ael_status status = AEL_OK;
+    while (status == AEL_OK && PQisBusy(conn->pg) != 0) {
+        status = wait_and_read(conn, &wait, POLLIN, err);
+    }
+    return status;
+}
+
 /* Waits for the next result; NULL when the server is ready for another statement. */
 static enum ael_status next_result(struct ael_pg_conn *conn, PGresult **result, struct ael_error *err) {
-    bool is_busy = PQisBusy(conn->pg) != 0;
-    int64_t until_ms = is_busy ? answer_until(conn) : 0;
-    for (; is_busy; is_busy = PQisBusy(conn->pg) != 0) {
-        enum ael_status status = wait_for(conn, POLLIN, until_ms);
-        if (status != AEL_OK) {
-            return given_up(conn, status, err);
-        }
-        if (PQconsumeInput(conn->pg) == 0) {
-            return lost(conn, err);
-        }
+    enum ael_status status = PQisBusy(conn->pg) != 0 ? wait_for_result(conn, err) : AEL_OK;
+    if (status != AEL_OK) {
+        return status;
     }
     *result = PQgetResult(conn->pg);
     return AEL_OK;
@@ -372,10 +350,14 @@ connect_failed(const struct ael_pg_conn *conn, const struct ael_pg_address *addr
 
 /* Takes the steps of a connection that was begun. */
 static enum ael_status take_steps(
-    struct ael_pg_conn *conn, const struct ael_pg_address *address, int64_t until_ms, struct ael_error *err) {
+    struct ael_pg_conn *conn,
+    const struct ael_pg_address *address,
+    struct ael_sql_wait *wait,
+    struct ael_error *err) {
     PostgresPollingStatusType step = PGRES_POLLING_WRITING;
     while (step != PGRES_POLLING_OK) {
-        enum ael_status status = wait_for(conn, step == PGRES_POLLING_READING ? POLLIN : POLLOUT, until_ms);
+        short event = step == PGRES_POLLING_READING ? POLLIN : POLLOUT;
+        enum ael_status status = ael_sql_wait_for(wait, PQsocket(conn->pg), event);
         if (status == AEL_E_UNREACHABLE) {
             return ael_error_set(
                 err, status, 0, AEL_PG_COMPONENT, "the server did not take the connection in time");
@@ -400,7 +382,7 @@ static enum ael_status open_host(
     uint32_t timeout_ms,
     struct ael_error *err) {
     struct ael_pg_parameters parameters;
-    int64_t until_ms = now_ms() + timeout_ms;
+    struct ael_sql_wait wait = ael_sql_wait_begin(conn->base.call, timeout_ms);
     ael_pg_address_parameters(address, host, attributes, &parameters);
     conn->pg = PQconnectStartParams(parameters.keywords, parameters.values, 0);
     if (conn->pg == NULL) {
@@ -409,7 +391,7 @@ static enum ael_status open_host(
     (void)PQsetNoticeReceiver(conn->pg, look_at_notice, conn);
     (void)PQsetErrorVerbosity(conn->pg, PQERRORS_VERBOSE);
     enum ael_status status = PQstatus(conn->pg) == CONNECTION_BAD ? connect_failed(conn, address, err)
-                                                                  : take_steps(conn, address, until_ms, err);
+                                                                  : take_steps(conn, address, &wait, err);
     if (status != AEL_OK) {
         ael_pg_conn_close(conn);
     }

@@ -169,10 +169,9 @@ static bool is_old(const struct ael_sql_pool *pool, const struct ael_sql_conn *c
 
 /* Takes idle connections that are too old out of the pool, counting each as lent. The caller holds the
  * mutex. */
-static struct ael_sql_conn *take_old(struct ael_sql_pool *pool) {
+static struct ael_sql_conn *take_old(struct ael_sql_pool *pool, int64_t now) {
     struct ael_sql_conn *old = NULL;
     struct ael_sql_conn **place = &pool->idle;
-    int64_t now = now_ms();
     while (*place != NULL) {
         struct ael_sql_conn *conn = *place;
         if (!is_old(pool, conn, now)) {
@@ -206,9 +205,9 @@ static struct ael_sql_conn *take_suspects(struct ael_sql_pool *pool) {
 }
 
 /* Waits for a place among the lent ones, and takes an idle connection when there is one. The caller holds the
- * mutex. */
+ * mutex; *now is moved on by a wait, so that nothing has idled since later than it. */
 static enum ael_status
-take_place(struct ael_sql_pool *pool, const struct ael_call *call, struct ael_sql_conn **conn) {
+take_place(struct ael_sql_pool *pool, const struct ael_call *call, int64_t *now, struct ael_sql_conn **conn) {
     while (pool->forking || pool->lent >= pool->options.max_connections) {
         enum ael_status status = ael_call_check(call);
         if (status != AEL_OK) {
@@ -217,12 +216,14 @@ take_place(struct ael_sql_pool *pool, const struct ael_call *call, struct ael_sq
         uint32_t left = ael_call_remaining_ms(call);
         struct timespec until = in_ms(left < WAIT_SLICE_MS ? left + 1 : WAIT_SLICE_MS);
         (void)pthread_cond_timedwait(&pool->changed, &pool->mutex, &until);
+        *now = now_ms();
     }
     pool->lent++;
     *conn = pool->idle;
     if (pool->idle != NULL) {
         pool->idle = pool->idle->next_idle;
         (*conn)->next_idle = NULL;
+        (*conn)->lent_ms = *now;
     }
     return AEL_OK;
 }
@@ -234,6 +235,7 @@ static struct ael_sql_conn *add_conn(struct ael_sql_pool *pool) {
     if (conn != NULL) {
         conn->pid = pool->pid;
         conn->opened_ms = now_ms();
+        conn->lent_ms = conn->opened_ms;
         conn->next = pool->all;
         pool->all = conn;
         pool->opening++;
@@ -276,13 +278,15 @@ static enum ael_status open_conn(
 static enum ael_status
 take(struct ael_sql_pool *pool, const struct ael_call *call, struct ael_sql_conn **conn) {
     (void)pthread_mutex_lock(&pool->mutex);
-    struct ael_sql_conn *old = pool->forking ? NULL : take_old(pool);
+    int64_t now = now_ms();
+    struct ael_sql_conn *old = pool->forking ? NULL : take_old(pool, now);
     if (old != NULL) {
         (void)pthread_mutex_unlock(&pool->mutex);
         close_chain(pool, old);
         (void)pthread_mutex_lock(&pool->mutex);
+        now = now_ms();
     }
-    enum ael_status status = take_place(pool, call, conn);
+    enum ael_status status = take_place(pool, call, &now, conn);
     (void)pthread_mutex_unlock(&pool->mutex);
     return status;
 }
@@ -326,7 +330,7 @@ enum ael_status ael_sql_pool_borrow(
             return open_conn(pool, call, conn, err);
         }
         bool suspect = idle->suspect;
-        int64_t idle_ms = suspect ? INT64_MAX : now_ms() - idle->idle_since_ms;
+        int64_t idle_ms = suspect ? INT64_MAX : idle->lent_ms - idle->idle_since_ms;
         idle->suspect = false;
         if (pool->ops->is_alive(pool->self, idle, idle_ms, call)) {
             *conn = idle;
@@ -363,9 +367,10 @@ void ael_sql_pool_return(struct ael_sql_pool *pool, struct ael_sql_conn *conn) {
         return;
     }
     (void)pthread_mutex_lock(&pool->mutex);
-    struct ael_sql_conn *old = pool->forking ? NULL : take_old(pool);
+    int64_t now = now_ms();
+    struct ael_sql_conn *old = pool->forking ? NULL : take_old(pool, now);
     pool->lent--;
-    conn->idle_since_ms = now_ms();
+    conn->idle_since_ms = now;
     conn->next_idle = pool->idle;
     pool->idle = conn;
     /* Both kinds of waiters, those who borrow and the one who forks, look again. */

@@ -25,6 +25,7 @@ struct ael_sql_conn {
     bool broken;                 /* set by the backend: to be closed when it is returned */
     bool sent;                   /* so, too: the last statement may have been executed */
     bool retry; /* so, too: its failure says nothing of other connections, and nothing was done */
+    int64_t lent_ms; /* set by the pool: when it was lent last, on CLOCK_MONOTONIC */
 
     /* The pool's own. */
     struct ael_sql_conn *next; /* of all */
