@@ -72,7 +72,8 @@ static bool is_of_this_connection(const char *state) {
         "26000", /* no such prepared statement: somebody between us and the server exchanged connections */
         "42P05", /* such a prepared statement is there: the same */
         "0A000", /* the table was altered under a prepared statement, */
-        "42804", /* so that a parameter's type does not fit its column any more */
+        "42804", /* so that a parameter's type does not fit its column any more, */
+        "42883", /* or a function that reads one does not */
         "40001", /* serialization, */
         "40P01", /* deadlock: once more */
         "25P03", /* idle in a transaction for too long */

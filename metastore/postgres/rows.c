@@ -32,15 +32,17 @@ static const char *const k_json[] = {
 };
 
 /*
- * As they are read. Of a record only what ael_key_record_from_json reads: a longer one does not travel. The
- * names are for proxies that keep statements by their text: where a column has another type than it had, the
- * text is another one, too.
+ * As they are read. Of a record only what ael_key_record_from_json reads, and a byte or two that tell of a
+ * longer one: what the server would send is cut, which takes no copy as a text and no count of characters.
+ * The functions differ with the type, and so do the names: where a column has another type than it had, a
+ * statement that was prepared fails, and its text is another one for proxies, which keep statements by it.
  */
-#define RECORD "CASE WHEN octet_length(key_record::text) <= 65536 THEN key_record END AS "
+#define RECORD(send) "substring(" send "(key_record), 1, 65538) AS "
+#define JSONB        "jsonb"
 static const char *const k_record[] = {
-    [AEL_PG_TEXT] = RECORD "text",
-    [AEL_PG_JSON] = RECORD "json",
-    [AEL_PG_JSONB] = RECORD "jsonb",
+    [AEL_PG_TEXT] = RECORD("textsend") "text",
+    [AEL_PG_JSON] = RECORD("json_send") "json",
+    [AEL_PG_JSONB] = RECORD("jsonb_send") JSONB,
 };
 static const char *const k_date[] = {
     [AEL_PG_TIMESTAMP] = "created AS timestamp",
@@ -76,7 +78,7 @@ static const struct {
 };
 
 enum { COLUMN_RECORD, COLUMN_DATE, COLUMN_ID };
-enum { TYPE_JSONB = 3802 /* of pg_type */, JSONB_VERSION = 1 };
+enum { JSONB_VERSION = 1 };
 
 /* ---- statements ---- */
 
@@ -156,7 +158,7 @@ static bool is_date_at(const PGresult *result, int column, int64_t created_s) {
 
 /*
  * The text ends with a NUL behind its length. JSONB comes as its text behind a byte, the form's version.
- * Whether it is one the row tells: the table may have been altered since it was found, before this was
+ * Whether it is one the column's name tells: the table may have been looked at again since this was
  * prepared.
  */
 static struct ael_bytes record_in(const PGresult *result) {
@@ -164,7 +166,8 @@ static struct ael_bytes record_in(const PGresult *result) {
         (const uint8_t *)PQgetvalue(result, 0, COLUMN_RECORD),
         (size_t)PQgetlength(result, 0, COLUMN_RECORD),
     };
-    if (PQftype(result, COLUMN_RECORD) == TYPE_JSONB && text.len > 0 && text.data[0] == JSONB_VERSION) {
+    bool is_jsonb = strcmp(PQfname(result, COLUMN_RECORD), JSONB) == 0;
+    if (is_jsonb && text.len > 0 && text.data[0] == JSONB_VERSION) {
         text.data++;
         text.len--;
     }
@@ -179,7 +182,7 @@ static struct ael_bytes record_in(const PGresult *result) {
 static enum ael_status read_row(
     const PGresult *result, const int64_t *asked_s, struct ael_key_record_buf *out, struct ael_error *err) {
     if (PQgetisnull(result, 0, COLUMN_RECORD)) {
-        return ael_sql_not_a_key("key_record is NULL, or longer than 65536 bytes", AEL_PG_COMPONENT, err);
+        return ael_sql_not_a_key("key_record is NULL", AEL_PG_COMPONENT, err);
     }
     enum ael_status status = ael_sql_record_read(record_in(result), out, AEL_PG_COMPONENT, err);
     if (status != AEL_OK) {

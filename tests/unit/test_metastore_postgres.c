@@ -524,6 +524,7 @@ static void test_postgres_rows__that_are_no_keys_are_told(void) {
         "'{\"Created\":1700000040,\"Key\":\"a2V5\"} trailing'",
         "'{\"Created\":1700000040,\"Key\":\"' || repeat('A', 1048576) || '\"}'",
         "repeat(' ', 70000) || '{\"Created\":1700000040,\"Key\":\"a2V5\"}'",
+        "E'\\x01{\"Created\":1700000040,\"Key\":\"a2V5\"}'", /* the version of JSONB, and it is none */
     };
     struct ael_error err = {0};
     sql(k_go_table);
@@ -559,6 +560,30 @@ static void test_postgres_rows__are_read_up_to_their_greatest_length(void) {
     insert_bad("'2023-11-14 22:14:00'", "'" GO_JSON "'");
     sql("ALTER TABLE encryption_key ALTER key_record TYPE JSONB USING key_record::jsonb");
     expect_readable("_IK_b");
+}
+
+/* Of JSONB the length is that of its text: GO_JSON and a member that is not known, so much longer. */
+static void expect_jsonb_of(int length, enum ael_status expected) {
+    char text[TEXT_BYTES];
+    struct ael_metastore *store = open_store();
+    (void)snprintf(
+        text, sizeof text,
+        "(SELECT '" GO_JSON "'::jsonb || jsonb_build_object('x', repeat('x', %d - octet_length(('" GO_JSON
+        "'::jsonb || '{\"x\": \"\"}')::text))))",
+        length);
+    insert_bad("'2023-11-14 22:14:00'", text);
+    CU_ASSERT_EQUAL(load_from(store, "_IK_b", CREATED, NULL, NULL), expected);
+    CU_ASSERT_EQUAL(latest_from(store, "_IK_b"), expected);
+    CU_ASSERT_EQUAL(rows_listed(store), expected == AEL_OK ? 1 : 0);
+    ael_metastore_release(store);
+}
+
+static void test_postgres_rows__of_jsonb_are_read_up_to_their_greatest_length(void) {
+    sql(k_go_table);
+    sql("ALTER TABLE encryption_key ALTER key_record TYPE JSONB USING key_record::jsonb");
+    expect_jsonb_of(65536, AEL_OK);
+    expect_jsonb_of(65537, AEL_E_BACKEND_DATA);
+    expect_jsonb_of(1 << 20, AEL_E_BACKEND_DATA);
 }
 
 static void test_postgres_rows__of_another_date_are_no_latest(void) {
@@ -974,6 +999,7 @@ static const struct test_case k_cases[] = {
      test_postgres_connections__learn_of_a_column_that_changed},
     {"rows that are no keys are told", test_postgres_rows__that_are_no_keys_are_told},
     {"rows are read up to their greatest length", test_postgres_rows__are_read_up_to_their_greatest_length},
+    {"rows of JSONB, too", test_postgres_rows__of_jsonb_are_read_up_to_their_greatest_length},
     {"rows of another date are no latest", test_postgres_rows__of_another_date_are_no_latest},
     {"rows from the future are read", test_postgres_rows__from_the_future_are_read},
     {"further columns lose no key", test_postgres_tables__with_further_columns_lose_no_key},
