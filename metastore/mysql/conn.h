@@ -27,6 +27,9 @@
 
 #include <mysql.h>
 
+/* 9999-12-31 23:59:59: as the other backends. */
+#define AEL_MY_CREATED_MAX_S INT64_C(253402300799)
+
 /* The table encryption_key as it was found. */
 struct ael_my_table {
     bool is_known;

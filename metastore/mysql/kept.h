@@ -13,16 +13,15 @@
 #include <mysql.h>
 #include <stdbool.h>
 
-enum { AEL_MY_KEPT_COLUMNS = 2, AEL_MY_KEPT_RECORD_BYTES = 8192, AEL_MY_KEPT_NUMBER_BYTES = 24 };
+enum { AEL_MY_KEPT_COLUMNS = 2, AEL_MY_KEPT_RECORD_BYTES = 8192 };
 
 /* Zeroed when it is made. */
 struct ael_my_kept {
     MYSQL_STMT *handle;
     bool compares_bytes; /* as the table did when it was prepared */
-    char *row[AEL_MY_KEPT_COLUMNS];
-    unsigned long lengths[AEL_MY_KEPT_COLUMNS];
+    unsigned long record_len;
     my_bool is_null[AEL_MY_KEPT_COLUMNS];
-    char microseconds[AEL_MY_KEPT_NUMBER_BYTES];
+    MYSQL_TIME created;
     char record[AEL_MY_KEPT_RECORD_BYTES];
 };
 

@@ -5,7 +5,9 @@
 
 #include <time.h>
 
-enum { COLUMNS = AEL_MY_KEPT_COLUMNS, PARAMETERS = 3 };
+enum { COLUMN_RECORD, COLUMN_CREATED, COLUMNS = AEL_MY_KEPT_COLUMNS };
+
+enum { PARAMETERS = 3 };
 
 /* [1]: for a column id whose collation takes other ids for the same. The second parameter is the id's bytes
  * then. */
@@ -15,25 +17,25 @@ static const char *const k_sql[AEL_MY_STATEMENTS][2] = {
          "SELECT " AEL_MY_RECORD " FROM encryption_key WHERE id = ? AND " AEL_MY_ID_BYTES
          " = ? AND created = ?"},
     [AEL_MY_LATEST] =
-        {"SELECT " AEL_MY_RECORD ", " AEL_MY_DATE
-         " FROM encryption_key WHERE id = ? ORDER BY created DESC LIMIT 1",
-         "SELECT " AEL_MY_RECORD ", " AEL_MY_DATE " FROM encryption_key WHERE id = ? AND " AEL_MY_ID_BYTES
+        {"SELECT " AEL_MY_RECORD ", created FROM encryption_key WHERE id = ? ORDER BY created DESC LIMIT 1",
+         "SELECT " AEL_MY_RECORD ", created FROM encryption_key WHERE id = ? AND " AEL_MY_ID_BYTES
          " = ? ORDER BY created DESC LIMIT 1"},
 };
 
 /* ---- preparing ---- */
 
 static bool bind_row(struct ael_my_kept *kept) {
-    char *const places[COLUMNS] = {kept->record, kept->microseconds};
-    const unsigned long sizes[COLUMNS] = {sizeof kept->record, sizeof kept->microseconds - 1};
-    MYSQL_BIND columns[COLUMNS] = {{0}};
-    for (int i = 0; i < COLUMNS; i++) {
-        columns[i].buffer_type = MYSQL_TYPE_STRING;
-        columns[i].buffer = places[i];
-        columns[i].buffer_length = sizes[i];
-        columns[i].length = &kept->lengths[i];
-        columns[i].is_null = &kept->is_null[i];
-    }
+    MYSQL_BIND columns[COLUMNS] = {
+        {.buffer_type = MYSQL_TYPE_STRING,
+         .buffer = kept->record,
+         .buffer_length = sizeof kept->record,
+         .length = &kept->record_len,
+         .is_null = &kept->is_null[COLUMN_RECORD]},
+        {.buffer_type = MYSQL_TYPE_DATETIME,
+         .buffer = &kept->created,
+         .buffer_length = sizeof kept->created,
+         .is_null = &kept->is_null[COLUMN_CREATED]},
+    };
     return mysql_stmt_bind_result(kept->handle, columns) == 0;
 }
 
@@ -91,6 +93,17 @@ static MYSQL_TIME date_of(int64_t created_s) {
     };
 }
 
+/* see metastore/mysql/prepared.h */
+bool ael_my_date_is(const MYSQL_TIME *date, int64_t created_s) {
+    if (created_s < 0 || created_s > AEL_MY_CREATED_MAX_S) {
+        return false;
+    }
+    MYSQL_TIME expected = date_of(created_s);
+    return date->year == expected.year && date->month == expected.month && date->day == expected.day &&
+           date->hour == expected.hour && date->minute == expected.minute &&
+           date->second == expected.second && date->second_part == 0 && !date->neg;
+}
+
 static enum ael_status execute(
     struct ael_my_conn *conn,
     const struct ael_my_kept *kept,
@@ -113,22 +126,19 @@ static enum ael_status execute(
 }
 
 /* What is cut off, or cannot be had, is read in another way. */
-static enum ael_status fetch(struct ael_my_kept *kept, MYSQL_ROW *row) {
+static enum ael_status fetch(struct ael_my_kept *kept, struct ael_my_prepared_row *row) {
     int outcome = mysql_stmt_fetch(kept->handle);
-    *row = NULL;
     if (outcome == MYSQL_NO_DATA) {
         return AEL_OK;
     }
     if (outcome != 0) {
         return AEL_E_UNSUPPORTED;
     }
-    unsigned long len = kept->lengths[COLUMNS - 1];
-    kept->microseconds[len < sizeof kept->microseconds ? len : 0] = '\0';
-    char *const places[COLUMNS] = {kept->record, kept->microseconds};
-    for (int i = 0; i < COLUMNS; i++) {
-        kept->row[i] = kept->is_null[i] ? NULL : places[i];
+    row->is_there = true;
+    if (!kept->is_null[COLUMN_RECORD]) {
+        row->record = (struct ael_bytes){(const uint8_t *)kept->record, kept->record_len};
     }
-    *row = kept->row;
+    row->created = kept->is_null[COLUMN_CREATED] ? NULL : &kept->created;
     return AEL_OK;
 }
 
@@ -138,9 +148,9 @@ enum ael_status ael_my_prepared_read(
     enum ael_my_statement which,
     struct ael_bytes id,
     int64_t created_s,
-    MYSQL_ROW *row,
-    const unsigned long **lengths,
+    struct ael_my_prepared_row *row,
     struct ael_error *err) {
+    *row = (struct ael_my_prepared_row){.is_there = false};
     if (conn->keeps_none || !conn->table.has_our_characters) {
         return AEL_E_UNSUPPORTED;
     }
@@ -152,7 +162,6 @@ enum ael_status ael_my_prepared_read(
     status = execute(conn, kept, id, created_s, err);
     if (status == AEL_OK) {
         status = fetch(kept, row);
-        *lengths = kept->lengths;
         (void)mysql_stmt_free_result(kept->handle);
     } else if (!conn->base.broken) {
         ael_my_conn_forget(conn, which); /* what state it is in is not worth knowing */

@@ -18,18 +18,24 @@
 
 #include "metastore/mysql/conn.h"
 
-/* Columns of reading statements. Of a record that is too long just enough to be refused. */
+/* Columns of reading statements. Of a record that is too long just enough to be refused. AEL_MY_DATE is for
+ * those that are sent as text: of one that is kept, created comes as it is. */
 #define AEL_MY_RECORD   "LEFT(CONVERT(key_record USING utf8mb4), 65537)"
 #define AEL_MY_DATE     "TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', created)"
 #define AEL_MY_ID_BYTES "CAST(CONVERT(id USING utf8mb4) AS BINARY)"
+
+/* What one reads, until it is run again or the connection closed. */
+struct ael_my_prepared_row {
+    bool is_there;
+    struct ael_bytes record;   /* AEL_MY_RECORD; data = NULL: it is NULL */
+    const MYSQL_TIME *created; /* of the latest, as the column has it; NULL: it is NULL */
+};
 
 /**
  * Runs one, on a table that was found.
  *
  * @param created_s  of the row; ignored by AEL_MY_LATEST.
- * @param row        receives its columns (AEL_MY_RECORD; of the latest AEL_MY_DATE, too) as texts, until the
- *                   statement is run again or the connection closed; NULL when there is none.
- * @param lengths    receives their lengths.
+ * @param row        receives what was read.
  * @return AEL_OK; AEL_E_UNSUPPORTED (send its text; err is as it was); or as ael_my_run.
  */
 AEL_MUST_CHECK enum ael_status ael_my_prepared_read(
@@ -37,8 +43,10 @@ AEL_MUST_CHECK enum ael_status ael_my_prepared_read(
     enum ael_my_statement which,
     struct ael_bytes id,
     int64_t created_s,
-    MYSQL_ROW *row,
-    const unsigned long **lengths,
+    struct ael_my_prepared_row *row,
     struct ael_error *err);
+
+/** Tells whether a date is that of a second, from 1970 to 9999: zero dates and fractions are none. */
+bool ael_my_date_is(const MYSQL_TIME *date, int64_t created_s);
 
 #endif /* AEL_METASTORE_MYSQL_PREPARED_H */

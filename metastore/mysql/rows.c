@@ -14,8 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-/* 9999-12-31 23:59:59: as the other backends; and the last second of a TIMESTAMP, whose first one is 1. */
-static const int64_t k_created_max_s = 253402300799;
+/* The last second of a TIMESTAMP, whose first one is 1. */
 static const int64_t k_timestamp_max_s = 2147483647;
 
 enum { DATE_BYTES = 48, PIECE_BYTES = 64 };
@@ -157,9 +156,27 @@ static enum ael_status no_such_row(struct ael_error *err) {
     return ael_error_set(err, AEL_E_KEY_NOT_FOUND, 0, AEL_MY_COMPONENT, "no such row");
 }
 
+/* As texts: of a statement that is sent as one. */
 static bool is_date(const MYSQL_ROW row, int64_t created_s) {
-    return row[COLUMN_MICROSECONDS] != NULL && created_s >= 0 && created_s <= k_created_max_s &&
+    return row[COLUMN_MICROSECONDS] != NULL && created_s >= 0 && created_s <= AEL_MY_CREATED_MAX_S &&
            strtoll(row[COLUMN_MICROSECONDS], NULL, 10) == created_s * US_A_SECOND;
+}
+
+static struct ael_bytes record_in(const MYSQL_ROW row, const unsigned long *lengths) {
+    return (struct ael_bytes){(const uint8_t *)row[COLUMN_RECORD], lengths[COLUMN_RECORD]};
+}
+
+static enum ael_status
+read_record(struct ael_bytes json, struct ael_key_record_buf *out, struct ael_error *err) {
+    return json.data == NULL ? ael_sql_not_a_key("key_record is NULL", AEL_MY_COMPONENT, err)
+                             : ael_sql_record_read(json, out, AEL_MY_COMPONENT, err);
+}
+
+static enum ael_status wrong_date(struct ael_key_record_buf *out, struct ael_error *err) {
+    ael_key_record_buf_clear(out);
+    return ael_sql_not_a_key(
+        "the column created is not Created in key_record; are all writers' sessions in UTC?",
+        AEL_MY_COMPONENT, err);
 }
 
 /*
@@ -173,22 +190,32 @@ static enum ael_status read_row(
     const int64_t *asked_s,
     struct ael_key_record_buf *out,
     struct ael_error *err) {
-    if (row[COLUMN_RECORD] == NULL) {
-        return ael_sql_not_a_key("key_record is NULL", AEL_MY_COMPONENT, err);
-    }
-    struct ael_bytes json = {(const uint8_t *)row[COLUMN_RECORD], lengths[COLUMN_RECORD]};
-    enum ael_status status = ael_sql_record_read(json, out, AEL_MY_COMPONENT, err);
+    enum ael_status status = read_record(record_in(row, lengths), out, err);
     if (status != AEL_OK) {
         return status;
     }
-    if (asked_s != NULL) {
-        out->record.created_s = *asked_s;
-    } else if (!is_date(row, out->record.created_s)) {
-        ael_key_record_buf_clear(out);
-        return ael_sql_not_a_key(
-            "the column created is not Created in key_record; are all writers' sessions in UTC?",
-            AEL_MY_COMPONENT, err);
+    if (asked_s == NULL) {
+        return is_date(row, out->record.created_s) ? AEL_OK : wrong_date(out, err);
     }
+    out->record.created_s = *asked_s;
+    return AEL_OK;
+}
+
+/* The same with one of a statement that is kept. */
+static enum ael_status read_prepared_row(
+    const struct ael_my_prepared_row *row,
+    const int64_t *asked_s,
+    struct ael_key_record_buf *out,
+    struct ael_error *err) {
+    enum ael_status status = read_record(row->record, out, err);
+    if (status != AEL_OK) {
+        return status;
+    }
+    if (asked_s == NULL) {
+        bool is_its = row->created != NULL && ael_my_date_is(row->created, out->record.created_s);
+        return is_its ? AEL_OK : wrong_date(out, err);
+    }
+    out->record.created_s = *asked_s;
     return AEL_OK;
 }
 
@@ -215,7 +242,7 @@ static enum ael_status read_one(
 /* What a column cannot hold is not in it. */
 static bool is_storable(const struct ael_my_table *table, int64_t created_s) {
     return table->is_timestamp ? created_s >= 1 && created_s <= k_timestamp_max_s
-                               : created_s >= 0 && created_s <= k_created_max_s;
+                               : created_s >= 0 && created_s <= AEL_MY_CREATED_MAX_S;
 }
 
 static enum ael_status load_row(
@@ -245,15 +272,14 @@ static enum ael_status read_prepared(
     const int64_t *asked_s,
     struct ael_key_record_buf *out,
     struct ael_error *err) {
-    MYSQL_ROW row = NULL;
-    const unsigned long *lengths = NULL;
+    struct ael_my_prepared_row row;
     enum ael_status status =
-        ael_my_prepared_read(conn, which, id, asked_s == NULL ? 0 : *asked_s, &row, &lengths, err);
+        ael_my_prepared_read(conn, which, id, asked_s == NULL ? 0 : *asked_s, &row, err);
     conn->table.is_known = ael_my_error_number(conn) != ER_NO_SUCH_TABLE;
     if (status != AEL_OK) {
         return status;
     }
-    return row == NULL ? no_such_row(err) : read_row(row, lengths, asked_s, out, err);
+    return row.is_there ? read_prepared_row(&row, asked_s, out, err) : no_such_row(err);
 }
 
 /* see metastore/mysql/rows.h */
