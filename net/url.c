@@ -2,6 +2,7 @@
 #include "net/url.h"
 
 #include <arpa/inet.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -44,13 +45,68 @@ bool ael_url_is_origin(const char *url) {
     return true;
 }
 
+/* Of ASCII, whatever the locale. */
+static bool is_localhost(const char *name, size_t len) {
+    static const char k_name[] = "localhost";
+    if (len != sizeof k_name - 1) {
+        return false;
+    }
+    for (size_t i = 0; i < len; i++) {
+        if ((name[i] | 0x20) != k_name[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* see net/url.h */
 bool ael_url_host_is_loopback(const char *host) {
     struct in_addr address;
-    if (strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0) {
+    if (is_localhost(host, strlen(host)) || strcmp(host, "[::1]") == 0) {
         return true;
     }
     return inet_pton(AF_INET, host, &address) == 1 && ntohl(address.s_addr) >> 24 == 127;
+}
+
+/* ---- forms that some resolver, or libcurl, takes for this machine ---- */
+
+/* In its brackets, with or without a zone: ::, ::1, ::ffff:127.0.0.1. */
+static bool is_near_ipv6(const char *host) {
+    static const uint8_t k_zeros[15] = {0};
+    static const uint8_t k_mapped[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127};
+    char text[AEL_URL_HOST_BYTES];
+    uint8_t address[16];
+    (void)snprintf(text, sizeof text, "%.*s", (int)strcspn(host + 1, "%]"), host + 1);
+    if (inet_pton(AF_INET6, text, address) != 1) {
+        return false;
+    }
+    return (memcmp(address, k_zeros, sizeof k_zeros) == 0 && address[15] <= 1) ||
+           memcmp(address, k_mapped, sizeof k_mapped) == 0;
+}
+
+/* In one to four numbers, octal and hexadecimal ones too. 0.0.0.0 leads to this machine as well. */
+static bool is_near_ipv4(const char *text) {
+    struct in_addr address;
+    return inet_aton(text, &address) != 0 &&
+           (ntohl(address.s_addr) >> 24 == 127 || ntohl(address.s_addr) == 0);
+}
+
+/* localhost, and names below it (RFC 6761 6.3). */
+static bool is_near_name(const char *name) {
+    const char *dot = strrchr(name, '.');
+    const char *last = dot == NULL ? name : dot + 1;
+    return is_localhost(last, strlen(last));
+}
+
+static bool may_be_near(const char *host) {
+    char name[AEL_URL_HOST_BYTES];
+    size_t len = strlen(host);
+    if (host[0] == '[') {
+        return is_near_ipv6(host);
+    }
+    len -= len > 0 && host[len - 1] == '.' ? 1 : 0; /* of a name that is not relative */
+    (void)snprintf(name, sizeof name, "%.*s", (int)len, host);
+    return is_near_ipv4(name) || is_near_name(name);
 }
 
 /* see net/url.h */
@@ -65,5 +121,5 @@ bool ael_url_keeps_secrets(const char *url) {
 /* see net/url.h */
 bool ael_url_may_take_proxy(const char *url) {
     char host[AEL_URL_HOST_BYTES];
-    return strncmp(url, "https://", 8) == 0 && ael_url_host(url, host) && !ael_url_host_is_loopback(host);
+    return strncmp(url, "https://", 8) == 0 && ael_url_host(url, host) && !may_be_near(host);
 }

@@ -24,15 +24,22 @@ bool ael_url_host(const char *url, char host[static AEL_URL_HOST_BYTES]);
 /** Tells whether it is http(s)://host[:port] in visible ASCII, and nothing behind that. */
 bool ael_url_is_origin(const char *url);
 
-/** Tells whether a host, as ael_url_host gives it, is this machine's loopback by its name or address. */
+/**
+ * Tells whether a host, as ael_url_host gives it, is this machine's loopback for certain: localhost in small
+ * or capital letters, an IPv4 address 127.x.y.z in its four decimal numbers, or [::1]. Not localhost. with a
+ * dot at its end, a name below localhost, 127.1, 0177.0.0.1, [::ffff:127.0.0.1]: a resolver may ask the
+ * network for these, or read them as another address.
+ */
 bool ael_url_host_is_loopback(const char *host);
 
 /** Tells whether nobody can read along: https://, or http:// to loopback. */
 AEL_COMPONENT_API bool ael_url_keeps_secrets(const char *url);
 
 /**
- * Tells whether a proxy of the environment may be asked for it: https:// beyond loopback. Of http:// a proxy
- * would read passwords, signed requests and rows; and its own loopback is another machine's.
+ * Tells whether a proxy of the environment may be asked for it: https:// beyond this machine. Of http:// a
+ * proxy would read passwords, signed requests and rows; and its own loopback is another machine's. Here each
+ * form counts that anything may take for this machine, the ones above that are not certain as well, 0.0.0.0
+ * and [::]: one too many is asked directly, where TLS finds out who it is.
  */
 bool ael_url_may_take_proxy(const char *url);
 
