@@ -15,7 +15,7 @@
 AEL_COMPONENT_API void ael_wipe(void *bytes, size_t len);
 
 /** Compares len bytes in a time that depends on len alone. */
-bool ael_equal_constant_time(const void *a, const void *b, size_t len);
+AEL_COMPONENT_API bool ael_equal_constant_time(const void *a, const void *b, size_t len);
 
 /** Overwrites, on x86-64, the vector registers, where ciphers leave round keys. Some nanoseconds. */
 void ael_wipe_vectors(void);

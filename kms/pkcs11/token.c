@@ -201,7 +201,7 @@ seal(struct ael_pkcs11_token *token, uint8_t *nonce, uint8_t *key, uint8_t *blob
     }
     enum ael_pkcs11_result result = told(token, code, AEL_PKCS11_FAILED);
     if (result == AEL_PKCS11_DONE &&
-        (len != AEL_PKCS11_KEY + AEL_PKCS11_TAG || memcmp(sealed, key, AEL_PKCS11_KEY) == 0)) {
+        (len != AEL_PKCS11_KEY + AEL_PKCS11_TAG || ael_equal_constant_time(sealed, key, AEL_PKCS11_KEY))) {
         result = AEL_PKCS11_WRONG_LENGTH;
     }
     if (result == AEL_PKCS11_DONE) {
@@ -233,7 +233,8 @@ static enum ael_pkcs11_result gives_back(struct ael_pkcs11_token *token, uint8_t
     CK_ULONG len = AEL_PKCS11_ROOM;
     enum ael_pkcs11_result result = decrypt_into(token, blob, room, &len);
     if (result == AEL_PKCS11_REFUSED ||
-        (result == AEL_PKCS11_DONE && (len != AEL_PKCS11_KEY || memcmp(room, key, AEL_PKCS11_KEY) != 0))) {
+        (result == AEL_PKCS11_DONE &&
+         (len != AEL_PKCS11_KEY || !ael_equal_constant_time(room, key, AEL_PKCS11_KEY)))) {
         result = AEL_PKCS11_WRONG_LENGTH;
     }
     ael_wipe(room, AEL_PKCS11_ROOM);
@@ -352,7 +353,7 @@ ael_pkcs11_token_wrap(struct ael_pkcs11_token *token, uint8_t key[static AEL_PKC
     if (result == AEL_PKCS11_DONE) {
         result = ael_pkcs11_token_unwrap(token, wrapped, room);
         if (result == AEL_PKCS11_REFUSED ||
-            (result == AEL_PKCS11_DONE && memcmp(room, key, AEL_PKCS11_KEY) != 0)) {
+            (result == AEL_PKCS11_DONE && !ael_equal_constant_time(room, key, AEL_PKCS11_KEY))) {
             result = AEL_PKCS11_WRONG_LENGTH;
         }
     }
