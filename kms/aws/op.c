@@ -275,6 +275,11 @@ static bool finish_answer(struct ael_kms_aws_op *op, struct ael_bytes body) {
     if (op->action != AEL_KMS_AWS_DECRYPT && (op->blob_out.len == 0 || op->blob_out.len > BLOB_MAX)) {
         return finish_with(op, AEL_E_BACKEND, "the answer holds no encrypted data key");
     }
+    if (op->action != AEL_KMS_AWS_DECRYPT && op->blob_out.len <= DATA_KEY_BYTES) {
+        return finish_with( /* or a data key that was sent back as it came would be kept */
+            op, AEL_E_BACKEND,
+            "what came back is no longer than the data key, so it is not encrypted; is a proxy in the way?");
+    }
     if (op->action != AEL_KMS_AWS_ENCRYPT && op->key == NULL) {
         return finish_with(
             op, AEL_E_BACKEND,

@@ -7,6 +7,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "base/alloc.h"
+#include "base/base64.h"
 #include "base/check.h"
 #include "base/json.h"
 #include "base/wipe.h"
@@ -16,6 +17,7 @@
 #include "kms/vault/login.h"
 #include "kms/vault/names.h"
 #include "kms/vault/refusal.h"
+#include "securememory/sealed_key.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -127,12 +129,25 @@ static enum ael_status no_answer(const char *path, struct ael_error *err) {
 
 /* ---- encrypting, rewrapping ---- */
 
+/* Of one that is_ciphertext. */
+static bool is_longer_than_a_key(struct ael_bytes ciphertext) {
+    const uint8_t *colon = memrchr(ciphertext.data, ':', ciphertext.len);
+    size_t base64_len = (size_t)(ciphertext.data + ciphertext.len - (colon + 1));
+    return base64_len > ael_base64_encoded_len(AEL_KEY_BYTES);
+}
+
 /* Appends the ciphertext that the answer holds. */
 static enum ael_status
 take_ciphertext(struct ael_bytes body, const char *path, struct ael_buf *out, struct ael_error *err) {
     struct ael_bytes ciphertext = {NULL, 0};
     if (!read_answer(body, &ciphertext) || !is_ciphertext(ciphertext)) {
         return no_answer(path, err);
+    }
+    if (!is_longer_than_a_key(ciphertext)) { /* or a key that was sent back as it came would be kept */
+        return ael_error_set(
+            err, AEL_E_BACKEND, 0, k_component,
+            "%.80s: what came back is no longer than the key, so it is not encrypted; is a proxy in the way?",
+            path);
     }
     enum ael_status status = ael_buf_append(out, ciphertext);
     return status == AEL_OK ? AEL_OK

@@ -401,6 +401,44 @@ static void test_kms_aws__ends_with_its_deadline(void) {
     world_end(&world);
 }
 
+/* base64 of 32 and of 33 bytes */
+#define AS_LONG_AS_A_KEY  "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY="
+#define LONGER_THAN_A_KEY "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWZn"
+
+static void say_json(int place, const char *json) {
+    char text[512];
+    (void)snprintf(
+        text, sizeof text, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s", strlen(json), json);
+    aws_kms_server_say(place, text);
+}
+
+/* Or a data key that was sent back as it came would be stored. */
+static void test_kms_aws_encrypt__keeps_nothing_that_is_no_longer_than_a_data_key(void) {
+    static const char *const k_short[] = {AS_LONG_AS_A_KEY, "AAAA"};
+    struct world world;
+    char json[256];
+    for (size_t i = 0; i < sizeof k_short / sizeof k_short[0]; i++) {
+        world_begin(&world);
+        (void)snprintf(json, sizeof json, "{\"KeyId\":\"a\",\"CiphertextBlob\":\"%s\"}", k_short[i]);
+        say_json(AWS_EAST, json);
+        CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
+        CU_ASSERT_EQUAL(regions_in(&world), 1);
+        CU_ASSERT_EQUAL(atomic_load(&s_left_out), 1);
+        (void)snprintf(
+            json, sizeof json, "{\"KeyId\":\"a\",\"CiphertextBlob\":\"%s\",\"Plaintext\":\"%s\"}", k_short[i],
+            AS_LONG_AS_A_KEY);
+        say_json(AWS_WEST, json);
+        CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_BACKEND);
+        CU_ASSERT_TRUE(says(&world.calls, "no longer than the data key"));
+        world_end(&world);
+    }
+    world_begin(&world);
+    say_json(AWS_EAST, "{\"KeyId\":\"a\",\"CiphertextBlob\":\"" LONGER_THAN_A_KEY "\"}");
+    CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
+    CU_ASSERT_EQUAL(regions_in(&world), 3);
+    world_end(&world);
+}
+
 static void test_kms_aws__refuses_answers_without_a_key(void) {
     static const struct {
         const char *body;
@@ -420,14 +458,10 @@ static void test_kms_aws__refuses_answers_without_a_key(void) {
         {"", AEL_E_BACKEND},
     };
     struct world world;
-    char text[512];
     for (size_t i = 0; i < sizeof k_answers / sizeof k_answers[0]; i++) {
         world_begin_with(&world, 1, NULL);
         CU_ASSERT_EQUAL(seal(&world.calls), AEL_OK);
-        (void)snprintf(
-            text, sizeof text, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s", strlen(k_answers[i].body),
-            k_answers[i].body);
-        aws_kms_server_say(AWS_WEST, text);
+        say_json(AWS_WEST, k_answers[i].body);
         CU_ASSERT_EQUAL(open_sealed(&world.calls), k_answers[i].status);
         world_end(&world);
     }
@@ -773,6 +807,8 @@ static const struct test_case k_cases[] = {
     {"the breaker of a region that is not waited for",
      test_kms_aws_decrypt__opens_the_breaker_of_a_region_that_is_not_waited_for},
     {"deadlines", test_kms_aws__ends_with_its_deadline},
+    {"encrypted data keys as short as a data key",
+     test_kms_aws_encrypt__keeps_nothing_that_is_no_longer_than_a_data_key},
     {"answers without a key", test_kms_aws__refuses_answers_without_a_key},
     {"a slow region is hedged", test_kms_aws_decrypt__asks_another_region_when_the_first_is_slow},
     {"slow credentials", test_kms_aws__does_not_blame_a_region_for_slow_credentials},

@@ -49,7 +49,12 @@ struct world {
     struct ael_error err;
 };
 
-#define GOOD_ENCRYPT "{\"data\":{\"ciphertext\":\"vault:v1:AAAA\",\"key_version\":1}}"
+/* base64 of 32 and of 35 bytes; what Transit makes of a key has 60 */
+#define AS_LONG_AS_A_KEY    "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY="
+#define LONGER_THAN_A_KEY   "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWZnaGk="
+#define ENCRYPTED_AS(base64) "{\"data\":{\"ciphertext\":\"vault:v1:" base64 "\",\"key_version\":1}}"
+
+#define GOOD_ENCRYPT ENCRYPTED_AS(LONGER_THAN_A_KEY)
 #define GOOD_DECRYPT "{\"data\":{\"plaintext\":\"MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\"}}"
 #define GOOD_LOGIN   "{\"auth\":{\"client_token\":\"hvs.token\",\"lease_duration\":3600,\"renewable\":true}}"
 
@@ -189,6 +194,25 @@ static void test_kms_vault__refuses_answers_that_are_none_of_vaults(void) {
         CU_ASSERT(says(&world, "none of Vault's"));
         CU_ASSERT_EQUAL(open_for(&world, 0), AEL_E_BACKEND);
     }
+    world_end(&world);
+}
+
+/* Or a key that was sent back as it came would be stored. */
+static void test_kms_vault_encrypt__keeps_nothing_that_is_no_longer_than_the_key(void) {
+    static const char *const k_bodies[] = {ENCRYPTED_AS(AS_LONG_AS_A_KEY), ENCRYPTED_AS("AAAA")};
+    struct ael_bytes stored = ael_bytes_from_text("vault:v1:AAAA");
+    struct world world;
+    world_begin(&world, NULL);
+    for (size_t i = 0; i < sizeof k_bodies / sizeof k_bodies[0]; i++) {
+        set_reply(&world, 200, k_bodies[i]);
+        CU_ASSERT_EQUAL(seal(&world), AEL_E_BACKEND);
+        CU_ASSERT(says(&world, "no longer than the key"));
+        CU_ASSERT_EQUAL(
+            ael_kms_vault_rewrap(world.kms, NULL, stored, &world.sealed, &world.err), AEL_E_BACKEND);
+        CU_ASSERT_EQUAL(world.sealed.len, 0);
+    }
+    set_reply(&world, 200, ENCRYPTED_AS(LONGER_THAN_A_KEY));
+    CU_ASSERT_EQUAL(seal(&world), AEL_OK);
     world_end(&world);
 }
 
@@ -951,6 +975,8 @@ static void test_secret_file_read__takes_one_text_and_nothing_else(void) {
 static const struct test_case k_cases[] = {
     {"it sends what Vault asks for", test_kms_vault__sends_what_vault_asks_for},
     {"it refuses answers that are none of Vault's", test_kms_vault__refuses_answers_that_are_none_of_vaults},
+    {"encrypt keeps nothing as short as the key",
+     test_kms_vault_encrypt__keeps_nothing_that_is_no_longer_than_the_key},
     {"decrypt refuses keys that are none", test_kms_vault_decrypt__refuses_keys_that_are_none},
     {"it asks again when it may pass", test_kms_vault__asks_again_when_it_may_pass},
     {"it does not repeat what a server says", test_kms_vault__does_not_repeat_what_a_server_says},
