@@ -99,6 +99,7 @@ struct asking {
     struct ael_rest_answer *answer;
     struct ael_error *err;
     bool asked;     /* a try had a connection to ask with */
+    bool failed;    /* one that asked did, and was followed by another */
     bool has_place; /* this one; in time */
     int64_t asked_ns;
     unsigned tries;
@@ -253,18 +254,22 @@ static void earn_budget(struct ael_rest *rest) {
     }
 }
 
-/* Waits, and tells whether to try again. */
-static bool may_retry(struct asking *asking, enum ael_status status) {
+/* Waits, and tells whether to try again. A call that is over meanwhile ends with that, not with what the last
+ * try met. */
+static bool may_retry(struct asking *asking, enum ael_status *status) {
     asking->tries++;
     int64_t resume_ns = ael_clock_boot_ns() + pause_ns(asking->tries - 1);
-    if (status != AEL_E_UNREACHABLE || asking->answer->remedy != AEL_REST_REMEDY_RETRY ||
+    if (*status != AEL_E_UNREACHABLE || asking->answer->remedy != AEL_REST_REMEDY_RETRY ||
         asking->tries >= asking->rest->max_tries || resume_ns >= asking->call->deadline_ns ||
         !spend_budget(asking->rest)) {
         return false;
     }
+    asking->failed = asking->failed || asking->asked;
     ael_metric_event(asking->rest->kind->retry);
     while (ael_clock_boot_ns() < resume_ns) {
-        if (ael_call_check(asking->call) != AEL_OK) {
+        enum ael_status over = check_call(asking);
+        if (over != AEL_OK) {
+            *status = over;
             return false;
         }
         wait_for(asking, NULL, resume_ns);
@@ -273,7 +278,7 @@ static bool may_retry(struct asking *asking, enum ael_status status) {
 }
 
 /* What an outcome says about the service. A refusal is an answer; a call that gave it little time says
- * nothing, and to wait for a connection is not its affair. */
+ * nothing, and to wait for a connection is not its affair. A try that failed before tells all the same. */
 static enum ael_breaker_end end_of(const struct asking *asking, enum ael_status status) {
     if (status == AEL_OK || status == AEL_E_KMS) {
         return AEL_BREAKER_GOOD;
@@ -281,7 +286,7 @@ static enum ael_breaker_end end_of(const struct asking *asking, enum ael_status 
     bool waited_long = asking->has_place && ael_clock_boot_ns() - asking->asked_ns >= LONG_NS;
     bool bad =
         status == AEL_E_UNREACHABLE || status == AEL_E_BACKEND || (status == AEL_E_TIMEOUT && waited_long);
-    return bad && asking->asked ? AEL_BREAKER_BAD : AEL_BREAKER_GIVEN_UP;
+    return asking->failed || (bad && asking->asked) ? AEL_BREAKER_BAD : AEL_BREAKER_GIVEN_UP;
 }
 
 /* see kms/rest/rest.h */
@@ -299,7 +304,7 @@ enum ael_status ael_rest_ask(
         return say(&asking, AEL_E_UNREACHABLE, rest->kind->asleep);
     }
     enum ael_status status = try_once(&asking);
-    while (status != AEL_OK && may_retry(&asking, status)) {
+    while (status != AEL_OK && may_retry(&asking, &status)) {
         status = try_once(&asking);
     }
     if (status == AEL_OK) {

@@ -255,6 +255,69 @@ static void test_kms_vault__asks_again_when_it_may_pass(void) {
     }
 }
 
+static atomic_uint s_pauses;
+
+static void hear_pauses(void *context, enum ael_metric_kind kind, const char *name, int64_t value) {
+    (void)context;
+    (void)kind;
+    (void)value;
+    (void)atomic_fetch_add(&s_pauses, strcmp(name, "ael.kms.vault.retry") == 0 ? 1 : 0);
+}
+
+struct sealing {
+    struct world *world;
+    struct ael_cancel *cancel;
+    enum ael_status status;
+};
+
+static void *seal_on_thread(void *argument) {
+    struct sealing *sealing = argument;
+    struct world *world = sealing->world;
+    struct ael_call call = AEL_CALL_INIT;
+    call.cancel = sealing->cancel;
+    sealing->status = ael_kms_encrypt_key(world->kms, &call, world->key, &world->sealed, &world->err);
+    return NULL;
+}
+
+/* By a clock that stands still a pause has no end of its own. */
+static void seal_and_cancel_in_pause(struct world *world) {
+    struct ael_hooks hooks = AEL_HOOKS_INIT;
+    struct sealing sealing = {.world = world};
+    pthread_t thread;
+    hooks.metric = hear_pauses;
+    atomic_store(&s_pauses, 0);
+    CU_ASSERT_EQUAL_FATAL(ael_hooks_set(&hooks), AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(ael_cancel_new(&sealing.cancel), AEL_OK);
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, seal_on_thread, &sealing), 0);
+    while (atomic_load(&s_pauses) == 0) {
+        (void)sched_yield();
+    }
+    ael_cancel_trigger(sealing.cancel);
+    (void)pthread_join(thread, NULL);
+    CU_ASSERT_EQUAL(sealing.status, AEL_E_CANCELLED);
+    CU_ASSERT_EQUAL(world->err.status, AEL_E_CANCELLED);
+    CU_ASSERT(says(world, "cancelled"));
+    CU_ASSERT_EQUAL(ael_hooks_set(NULL), AEL_OK);
+    ael_cancel_free(sealing.cancel);
+}
+
+/* What failed before that is told of the server all the same. */
+static void test_kms_vault__is_cancelled_while_it_pauses(void) {
+    struct world world;
+    ael_clock_set_for_test(ael_clock_wall_s(), ael_clock_boot_ns());
+    world_begin(&world, use_three_tries);
+    set_reply(&world, 500, "");
+    for (unsigned i = 1; i <= 5; i++) {
+        seal_and_cancel_in_pause(&world);
+        CU_ASSERT_EQUAL(world.sealed.len, 0);
+        CU_ASSERT_EQUAL(atomic_load(&world.stub.transit), i);
+    }
+    CU_ASSERT_EQUAL(seal(&world), AEL_E_UNREACHABLE);
+    CU_ASSERT(says(&world, "not asked"));
+    world_end(&world);
+    ael_clock_reset_for_test();
+}
+
 static void test_kms_vault__does_not_repeat_what_a_server_says(void) {
     static const int k_statuses[] = {400, 403, 404, 500};
     struct world world;
@@ -979,6 +1042,7 @@ static const struct test_case k_cases[] = {
      test_kms_vault_encrypt__keeps_nothing_that_is_no_longer_than_the_key},
     {"decrypt refuses keys that are none", test_kms_vault_decrypt__refuses_keys_that_are_none},
     {"it asks again when it may pass", test_kms_vault__asks_again_when_it_may_pass},
+    {"it is cancelled between two tries", test_kms_vault__is_cancelled_while_it_pauses},
     {"it does not repeat what a server says", test_kms_vault__does_not_repeat_what_a_server_says},
     {"it ends in time when nothing comes", test_kms_vault__ends_in_time_when_nothing_comes},
     {"it refuses a body without an end", test_kms_vault__refuses_a_body_without_an_end},
