@@ -139,6 +139,28 @@ bool ael_json_next_member(
 }
 
 /* see base/json.h */
+void ael_json_members_begin(
+    struct ael_json_members *members,
+    struct ael_json_reader *reader,
+    const char *const *names,
+    size_t name_count) {
+    *members = (struct ael_json_members){.names = names, .name_count = name_count, .which = -1};
+    ael_json_enter_object(reader);
+}
+
+/* see base/json.h */
+bool ael_json_members_next(struct ael_json_members *members, struct ael_json_reader *reader) {
+    while (ael_json_next_member(
+        reader, &members->index, members->names, members->name_count, &members->seen, &members->which)) {
+        if (members->which >= 0) {
+            return true;
+        }
+        ael_json_skip_value(reader);
+    }
+    return false;
+}
+
+/* see base/json.h */
 void ael_json_enter_array(struct ael_json_reader *reader) {
     enter(reader, '[', "expected an array");
 }

@@ -58,6 +58,35 @@ AEL_COMPONENT_API bool ael_json_next_member(
     unsigned *seen,
     int *which);
 
+/*
+ * The members of an object that the caller knows, one after the other; the others are passed over.
+ *
+ *     struct ael_json_members members;
+ *     ael_json_members_begin(&members, &reader, k_names, 2);
+ *     while (ael_json_members_next(&members, &reader)) {
+ *         *texts[members.which] = ael_json_read_raw_string(&reader);
+ *     }
+ */
+struct ael_json_members {
+    const char *const *names;
+    size_t name_count;
+    size_t index;
+    unsigned seen; /* one bit a name that came */
+    int which;     /* index into names of the member whose value comes next */
+};
+
+/** Expects an object's opening brace. @param names  name_count texts, at most 32; they outlive members. */
+AEL_COMPONENT_API void ael_json_members_begin(
+    struct ael_json_members *members,
+    struct ael_json_reader *reader,
+    const char *const *names,
+    size_t name_count);
+
+/** Steps to the next member of a known name: true, and its value is to be read. False as
+ * ael_json_next_member. */
+AEL_COMPONENT_API bool
+ael_json_members_next(struct ael_json_members *members, struct ael_json_reader *reader);
+
 /** Expects an array's opening bracket. */
 AEL_COMPONENT_API void ael_json_enter_array(struct ael_json_reader *reader);
 

@@ -39,26 +39,18 @@ static struct ael_bytes read_base64(struct ael_json_reader *reader, struct ael_b
 
 static void read_kek(struct ael_json_reader *reader, struct ael_buf *storage, struct ael_kms_aws_kek *kek) {
     static const char *const k_names[] = {"region", "arn", "encryptedKek"};
-    size_t index = 0;
-    unsigned seen = 0;
-    int which = -1;
-    ael_json_enter_object(reader);
-    while (ael_json_next_member(reader, &index, k_names, 3, &seen, &which)) {
-        switch (which) {
-        case 0:
+    struct ael_json_members members;
+    ael_json_members_begin(&members, reader, k_names, 3);
+    while (ael_json_members_next(&members, reader)) {
+        if (members.which == 0) {
             kek->region = read_text(reader, storage);
-            break;
-        case 1:
+        } else if (members.which == 1) {
             kek->arn = read_text(reader, storage);
-            break;
-        case 2:
+        } else {
             kek->encrypted = read_base64(reader, storage);
-            break;
-        default:
-            ael_json_skip_value(reader);
         }
     }
-    if ((seen & 5u) != 5u) {
+    if ((members.seen & 5u) != 5u) {
         (void)ael_json_fail(reader, AEL_E_FORMAT, k_member_missing);
     }
 }
@@ -77,20 +69,16 @@ static void read_keks(struct ael_json_reader *reader, struct ael_kms_aws_envelop
 
 static enum ael_status read_envelope(struct ael_json_reader *reader, struct ael_kms_aws_envelope *out) {
     static const char *const k_names[] = {"encryptedKey", "kmsKeks"};
-    size_t index = 0;
-    unsigned seen = 0;
-    int which = -1;
-    ael_json_enter_object(reader);
-    while (ael_json_next_member(reader, &index, k_names, 2, &seen, &which)) {
-        if (which == 0) {
+    struct ael_json_members members;
+    ael_json_members_begin(&members, reader, k_names, 2);
+    while (ael_json_members_next(&members, reader)) {
+        if (members.which == 0) {
             out->encrypted_key = read_base64(reader, &out->storage);
-        } else if (which == 1) {
-            read_keks(reader, out);
         } else {
-            ael_json_skip_value(reader);
+            read_keks(reader, out);
         }
     }
-    if (seen != 3u) {
+    if (members.seen != 3u) {
         (void)ael_json_fail(reader, AEL_E_FORMAT, k_member_missing);
     }
     return ael_json_finish(reader);

@@ -198,17 +198,11 @@ static enum ael_status read_answer(struct ael_bytes body, struct ael_buf *blob) 
     struct ael_json_reader reader;
     struct ael_bytes raw = {NULL, 0};
     struct ael_bytes bytes = {NULL, 0};
-    size_t index = 0;
-    unsigned seen = 0;
-    int which = -1;
+    struct ael_json_members members;
     ael_json_reader_init(&reader, body);
-    ael_json_enter_object(&reader);
-    while (ael_json_next_member(&reader, &index, k_names, 1, &seen, &which)) {
-        if (which == 0) {
-            raw = ael_json_read_raw_string(&reader);
-        } else {
-            ael_json_skip_value(&reader);
-        }
+    ael_json_members_begin(&members, &reader, k_names, 1);
+    while (ael_json_members_next(&members, &reader)) {
+        raw = ael_json_read_raw_string(&reader);
     }
     AEL_TRY(ael_json_finish(&reader));
     AEL_TRY(ael_buf_reserve(blob, raw.len + 1));
@@ -228,20 +222,16 @@ static bool finish_well(struct ael_kms_aws_op *op) {
 static bool read_secret_answer(struct ael_bytes body, bool *is_binary) {
     static const char *const k_names[] = {"SecretString", "SecretBinary"};
     struct ael_json_reader reader;
-    size_t index = 0;
-    unsigned seen = 0;
-    int which = -1;
+    struct ael_json_members members;
     ael_json_reader_init(&reader, body);
-    ael_json_enter_object(&reader);
-    while (ael_json_next_member(&reader, &index, k_names, 2, &seen, &which)) {
-        if (which >= 0 && !ael_json_try_null(&reader)) {
-            *is_binary = which == 1;
+    ael_json_members_begin(&members, &reader, k_names, 2);
+    while (ael_json_members_next(&members, &reader)) {
+        if (!ael_json_try_null(&reader)) {
+            *is_binary = members.which == 1;
             (void)ael_json_read_raw_string(&reader);
-        } else if (which < 0) {
-            ael_json_skip_value(&reader);
         }
     }
-    return ael_json_finish(&reader) == AEL_OK && seen != 0;
+    return ael_json_finish(&reader) == AEL_OK && members.seen != 0;
 }
 
 static bool finish_secret(struct ael_kms_aws_op *op, struct ael_bytes body) {

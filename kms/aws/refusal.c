@@ -75,17 +75,11 @@ static bool code_of_json(struct ael_bytes body, char code[static CODE_BYTES]) {
     static const char *const k_names[] = {"__type"};
     struct ael_json_reader reader;
     struct ael_bytes type = {NULL, 0};
-    size_t index = 0;
-    unsigned seen = 0;
-    int which = -1;
+    struct ael_json_members members;
     ael_json_reader_init(&reader, body);
-    ael_json_enter_object(&reader);
-    while (ael_json_next_member(&reader, &index, k_names, 1, &seen, &which)) {
-        if (which == 0) {
-            type = ael_json_read_raw_string(&reader);
-        } else {
-            ael_json_skip_value(&reader);
-        }
+    ael_json_members_begin(&members, &reader, k_names, 1);
+    while (ael_json_members_next(&members, &reader)) {
+        type = ael_json_read_raw_string(&reader);
     }
     if (ael_json_finish(&reader) != AEL_OK) {
         return false;

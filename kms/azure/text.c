@@ -111,19 +111,12 @@ bool ael_kms_azure_wrapped_read(struct ael_bytes json, struct ael_kms_azure_wrap
     static const char *const k_names[] = {"kid", "alg", "value"};
     struct ael_bytes *const texts[] = {&wrapped->kid, &wrapped->alg, &wrapped->value};
     struct ael_json_reader reader;
-    size_t index = 0;
-    unsigned seen = 0;
-    int which = -1;
+    struct ael_json_members members;
     *wrapped = (struct ael_kms_azure_wrapped){.kid = {NULL, 0}};
     ael_json_reader_init(&reader, json);
-    ael_json_enter_object(&reader);
-    while (
-        ael_json_next_member(&reader, &index, k_names, sizeof k_names / sizeof k_names[0], &seen, &which)) {
-        if (which < 0) {
-            ael_json_skip_value(&reader);
-        } else {
-            *texts[which] = ael_json_read_raw_string(&reader);
-        }
+    ael_json_members_begin(&members, &reader, k_names, sizeof k_names / sizeof k_names[0]);
+    while (ael_json_members_next(&members, &reader)) {
+        *texts[members.which] = ael_json_read_raw_string(&reader);
     }
     return ael_json_finish(&reader) == AEL_OK;
 }

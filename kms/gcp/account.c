@@ -69,18 +69,11 @@ static enum ael_status read_members(struct content *content, bool *whole) {
     struct ael_buf *const outs[] = {
         &content->type, &content->email, &content->key_id, &content->token_uri, &content->private_key};
     struct ael_json_reader reader;
-    size_t index = 0;
-    unsigned seen = 0;
-    int which = -1;
+    struct ael_json_members members;
     ael_json_reader_init(&reader, ael_buf_view(&content->json));
-    ael_json_enter_object(&reader);
-    while (
-        ael_json_next_member(&reader, &index, k_names, sizeof k_names / sizeof k_names[0], &seen, &which)) {
-        if (which >= 0) {
-            AEL_TRY(take_text(&reader, outs[which]));
-        } else {
-            ael_json_skip_value(&reader);
-        }
+    ael_json_members_begin(&members, &reader, k_names, sizeof k_names / sizeof k_names[0]);
+    while (ael_json_members_next(&members, &reader)) {
+        AEL_TRY(take_text(&reader, outs[members.which]));
     }
     *whole = ael_json_finish(&reader) == AEL_OK;
     return AEL_OK;

@@ -122,9 +122,7 @@ static void read_member(struct ael_json_reader *reader, int which, struct ael_km
     struct ael_bytes *const texts[] = {
         &answer->name, &answer->ciphertext, &answer->ciphertext_crc, &answer->plaintext_crc};
     bool *const truths[] = {&answer->verified, &answer->verified_data};
-    if (which < 0) {
-        ael_json_skip_value(reader);
-    } else if (which < 4) {
+    if (which < 4) {
         *texts[which] = ael_json_read_raw_string(reader);
     } else {
         *truths[which - 4] = ael_json_read_bool(reader);
@@ -141,15 +139,12 @@ bool ael_kms_gcp_answer_read(struct ael_bytes body, struct ael_kms_gcp_answer *a
         "verifiedPlaintextCrc32c",
         "verifiedAdditionalAuthenticatedDataCrc32c"};
     struct ael_json_reader reader;
-    size_t index = 0;
-    unsigned seen = 0;
-    int which = -1;
+    struct ael_json_members members;
     *answer = (struct ael_kms_gcp_answer){.verified = false};
     ael_json_reader_init(&reader, body);
-    ael_json_enter_object(&reader);
-    while (
-        ael_json_next_member(&reader, &index, k_names, sizeof k_names / sizeof k_names[0], &seen, &which)) {
-        read_member(&reader, which, answer);
+    ael_json_members_begin(&members, &reader, k_names, sizeof k_names / sizeof k_names[0]);
+    while (ael_json_members_next(&members, &reader)) {
+        read_member(&reader, members.which, answer);
     }
     return ael_json_finish(&reader) == AEL_OK;
 }

@@ -8,15 +8,13 @@
 /* see kms/rest/rest_refusal.h */
 bool ael_rest_has_member(struct ael_bytes body, const char *const names[], size_t count) {
     struct ael_json_reader reader;
-    size_t index = 0;
-    unsigned seen = 0;
-    int which = -1;
+    struct ael_json_members members;
     ael_json_reader_init(&reader, body);
-    ael_json_enter_object(&reader);
-    while (ael_json_next_member(&reader, &index, names, count, &seen, &which)) {
+    ael_json_members_begin(&members, &reader, names, count);
+    while (ael_json_members_next(&members, &reader)) {
         ael_json_skip_value(&reader);
     }
-    return ael_json_finish(&reader) == AEL_OK && seen != 0;
+    return ael_json_finish(&reader) == AEL_OK && members.seen != 0;
 }
 
 /* see kms/rest/rest_refusal.h */

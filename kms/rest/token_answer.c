@@ -44,24 +44,22 @@ static int64_t earlier(int64_t lifetime_s, int64_t until_end_s) {
 static bool read_lifetime(struct ael_bytes body, int64_t *lifetime_s) {
     static const char *const k_names[] = {"access_token", "expires_in", "expires_on"};
     struct ael_json_reader reader;
-    size_t index = 0;
-    unsigned seen = 0;
-    int which = -1;
+    struct ael_json_members members;
     int64_t times[] = {0, 0, 0};
     ael_json_reader_init(&reader, body);
-    ael_json_enter_object(&reader);
-    while (ael_json_next_member(&reader, &index, k_names, 3, &seen, &which)) {
-        if (which == IN || which == ON) {
-            times[which] = read_seconds(&reader);
+    ael_json_members_begin(&members, &reader, k_names, 3);
+    while (ael_json_members_next(&members, &reader)) {
+        if (members.which != TOKEN) {
+            times[members.which] = read_seconds(&reader);
         } else {
             ael_json_skip_value(&reader);
         }
     }
-    if (ael_json_finish(&reader) != AEL_OK || (seen & (1u << TOKEN)) == 0 || times[ON] < 0) {
+    if (ael_json_finish(&reader) != AEL_OK || (members.seen & (1u << TOKEN)) == 0 || times[ON] < 0) {
         return false;
     }
     int64_t until_end_s = times[ON] - ael_clock_wall_s();
-    *lifetime_s = (seen & (1u << IN)) != 0 ? earlier(times[IN], until_end_s) : until_end_s;
+    *lifetime_s = (members.seen & (1u << IN)) != 0 ? earlier(times[IN], until_end_s) : until_end_s;
     return *lifetime_s > 0;
 }
 

@@ -89,16 +89,10 @@ static enum ael_status write_body(
 
 static void read_data(struct ael_json_reader *reader, struct ael_bytes *ciphertext) {
     static const char *const k_names[] = {"ciphertext"};
-    size_t index = 0;
-    unsigned seen = 0;
-    int which = -1;
-    ael_json_enter_object(reader);
-    while (ael_json_next_member(reader, &index, k_names, 1, &seen, &which)) {
-        if (which == 0) {
-            *ciphertext = ael_json_read_raw_string(reader);
-        } else {
-            ael_json_skip_value(reader);
-        }
+    struct ael_json_members members;
+    ael_json_members_begin(&members, reader, k_names, 1);
+    while (ael_json_members_next(&members, reader)) {
+        *ciphertext = ael_json_read_raw_string(reader);
     }
 }
 
@@ -106,19 +100,13 @@ static void read_data(struct ael_json_reader *reader, struct ael_bytes *cipherte
 static bool read_answer(struct ael_bytes body, struct ael_bytes *ciphertext) {
     static const char *const k_names[] = {"data"};
     struct ael_json_reader reader;
-    size_t index = 0;
-    unsigned seen = 0;
-    int which = -1;
+    struct ael_json_members members;
     ael_json_reader_init(&reader, body);
-    ael_json_enter_object(&reader);
-    while (ael_json_next_member(&reader, &index, k_names, 1, &seen, &which)) {
-        if (which == 0) {
-            read_data(&reader, ciphertext);
-        } else {
-            ael_json_skip_value(&reader);
-        }
+    ael_json_members_begin(&members, &reader, k_names, 1);
+    while (ael_json_members_next(&members, &reader)) {
+        read_data(&reader, ciphertext);
     }
-    return ael_json_finish(&reader) == AEL_OK && seen != 0;
+    return ael_json_finish(&reader) == AEL_OK && members.seen != 0;
 }
 
 static enum ael_status no_answer(const char *path, struct ael_error *err) {

@@ -119,17 +119,13 @@ bool ael_kms_vault_login_can_mend(const struct ael_kms_vault_login *login) {
 /* {"auth":{"client_token":"","lease_duration":3600,"renewable":true,...},...} */
 static void read_auth(struct ael_json_reader *reader, struct ael_token_grant *grant) {
     static const char *const k_names[] = {"lease_duration", "renewable"};
-    size_t index = 0;
-    unsigned seen = 0;
-    int which = -1;
-    ael_json_enter_object(reader);
-    while (ael_json_next_member(reader, &index, k_names, 2, &seen, &which)) {
-        if (which == 0) {
+    struct ael_json_members members;
+    ael_json_members_begin(&members, reader, k_names, 2);
+    while (ael_json_members_next(&members, reader)) {
+        if (members.which == 0) {
             grant->lease_s = ael_json_read_int64(reader);
-        } else if (which == 1) {
-            grant->renewable = ael_json_read_bool(reader);
         } else {
-            ael_json_skip_value(reader);
+            grant->renewable = ael_json_read_bool(reader);
         }
     }
 }
@@ -137,19 +133,13 @@ static void read_auth(struct ael_json_reader *reader, struct ael_token_grant *gr
 static bool read_grant(struct ael_bytes body, struct ael_token_grant *grant) {
     static const char *const k_names[] = {"auth"};
     struct ael_json_reader reader;
-    size_t index = 0;
-    unsigned seen = 0;
-    int which = -1;
+    struct ael_json_members members;
     ael_json_reader_init(&reader, body);
-    ael_json_enter_object(&reader);
-    while (ael_json_next_member(&reader, &index, k_names, 1, &seen, &which)) {
-        if (which == 0) {
-            read_auth(&reader, grant);
-        } else {
-            ael_json_skip_value(&reader);
-        }
+    ael_json_members_begin(&members, &reader, k_names, 1);
+    while (ael_json_members_next(&members, &reader)) {
+        read_auth(&reader, grant);
     }
-    return ael_json_finish(&reader) == AEL_OK && seen != 0 && grant->lease_s >= 0;
+    return ael_json_finish(&reader) == AEL_OK && members.seen != 0 && grant->lease_s >= 0;
 }
 
 static enum ael_status

@@ -219,6 +219,56 @@ static void test_ael_json_next_member__refuses_a_known_name_twice(void) {
     CU_ASSERT_EQUAL(read_members("[]"), AEL_E_FORMAT);
 }
 
+/* Reads the numbers of "b" and "a"; the others of the object are passed over. */
+static enum ael_status read_known(const char *text, int64_t numbers[2], unsigned *seen) {
+    static const char *const k_names[] = {"b", "a"};
+    struct ael_json_reader reader;
+    struct ael_json_members members;
+    ael_json_reader_init(&reader, ael_bytes_from_text(text));
+    ael_json_members_begin(&members, &reader, k_names, 2);
+    while (ael_json_members_next(&members, &reader)) {
+        numbers[members.which] = ael_json_read_int64(&reader);
+    }
+    *seen = members.seen;
+    return ael_json_finish(&reader);
+}
+
+static void test_ael_json_members_next__passes_over_what_is_not_known(void) {
+    static const char k_mixed[] = "{\"x\":{\"a\":7},\"a\":1,\"x\":[\"b\"],\"\\u0062\":-2,\"y\":null}";
+    int64_t numbers[2] = {0, 0};
+    unsigned seen = 0;
+    CU_ASSERT_EQUAL(read_known(k_mixed, numbers, &seen), AEL_OK);
+    CU_ASSERT_EQUAL(numbers[0], -2);
+    CU_ASSERT_EQUAL(numbers[1], 1);
+    CU_ASSERT_EQUAL(seen, 3);
+    CU_ASSERT_EQUAL(read_known("{\"x\":1}", numbers, &seen), AEL_OK);
+    CU_ASSERT_EQUAL(seen, 0);
+    CU_ASSERT_EQUAL(read_known("{}", numbers, &seen), AEL_OK);
+    CU_ASSERT_EQUAL(read_known("{\"b\":5}", numbers, &seen), AEL_OK);
+    CU_ASSERT_EQUAL(seen, 1);
+}
+
+static void test_ael_json_members_next__ends_at_a_failure(void) {
+    static const char *const k_bad[] = {
+        "",
+        "[]",
+        "{\"x\":}",
+        "{\"x\":1",
+        "{\"x\":[1,]}",
+        "{\"a\":1,\"a\":1}",
+        "{\"a\":true}",
+        "{\"a\":1 \"b\":1}",
+        "{\"x\":tru,\"b\":1}",
+        "{\"a\":1}}",
+    };
+    for (size_t i = 0; i < sizeof k_bad / sizeof k_bad[0]; i++) {
+        int64_t numbers[2] = {0, 0};
+        unsigned seen = 0;
+        CU_ASSERT_EQUAL(read_known(k_bad[i], numbers, &seen), AEL_E_FORMAT);
+        CU_ASSERT_EQUAL(numbers[0], 0);
+    }
+}
+
 static void test_ael_json_fail__keeps_the_first(void) {
     struct ael_json_reader reader;
     ael_json_reader_init(&reader, ael_bytes_from_text("[1, true]"));
@@ -388,6 +438,8 @@ static const struct test_case k_cases[] = {
     {"whole numbers in range", test_ael_json_read_int64__takes_whole_numbers_in_range},
     {"known names are found", test_ael_json_next_member__finds_known_names},
     {"a known name twice is refused", test_ael_json_next_member__refuses_a_known_name_twice},
+    {"unknown members are passed over", test_ael_json_members_next__passes_over_what_is_not_known},
+    {"members end at a failure", test_ael_json_members_next__ends_at_a_failure},
     {"the first failure stays", test_ael_json_fail__keeps_the_first},
     {"every escape is resolved", test_ael_json_unescape__resolves_every_escape},
     {"a NUL and half a pair are refused", test_ael_json_unescape__refuses_nul_and_half_pairs},
