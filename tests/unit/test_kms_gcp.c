@@ -331,8 +331,7 @@ static void use_callback(struct gcp_stub *stub, struct ael_kms_gcp_options *opti
 static void test_kms_gcp__takes_a_callbacks_token(void) {
     struct world world;
     world_begin(&world, use_callback);
-    expect_round_trip(&world.calls);
-    CU_ASSERT_EQUAL(s_giver.asked, 1);
+    expect_token_taken(&s_giver, &world.calls);
     CU_ASSERT_EQUAL(world.stub.metadata, 0);
     world_end(&world);
 }
@@ -340,18 +339,14 @@ static void test_kms_gcp__takes_a_callbacks_token(void) {
 static void test_kms_gcp__hands_on_that_a_callback_failed(void) {
     struct world world;
     world_begin(&world, use_callback);
-    s_giver.status = AEL_E_UNREACHABLE;
-    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_UNREACHABLE);
-    CU_ASSERT(says(&world.calls, "callback"));
-    s_giver.status = AEL_OK;
-    s_giver.len = 0;
-    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_CALLBACK);
-    s_giver.len = AEL_KMS_GCP_MAX_GIVEN_TOKEN + 1;
-    CU_ASSERT_EQUAL(seal(&world.calls), AEL_E_CALLBACK);
-    CU_ASSERT(says(&world.calls, "too long"));
-    CU_ASSERT_EQUAL(world.stub.encrypts, 0);
-    s_giver.len = 961;
-    expect_round_trip(&world.calls);
+    expect_no_token_handed_on(&s_giver, &world.calls, AEL_KMS_GCP_MAX_GIVEN_TOKEN, &world.stub.encrypts);
+    world_end(&world);
+}
+
+static void test_kms_gcp__keeps_no_callbacks_token_that_cannot_be_sent(void) {
+    struct world world;
+    world_begin(&world, use_callback);
+    expect_unsendable_token_refused(&s_giver, &world.calls, &world.stub.encrypts);
     world_end(&world);
 }
 
@@ -909,6 +904,7 @@ static const struct test_case k_cases[] = {
     {"a callback's token", test_kms_gcp__takes_a_callbacks_token},
     {"a token that ends meanwhile", test_kms_gcp__takes_its_whole_time_when_a_token_ends_meanwhile},
     {"a callback that fails", test_kms_gcp__hands_on_that_a_callback_failed},
+    {"a callback's token that cannot be sent", test_kms_gcp__keeps_no_callbacks_token_that_cannot_be_sent},
     {"it asks again for what arrived damaged", test_kms_gcp__asks_again_for_what_arrived_damaged},
     {"it does not take what stays damaged", test_kms_gcp__does_not_take_what_stays_damaged},
     {"encrypt refuses another key's answer", test_kms_gcp_encrypt__refuses_another_keys_answer},
