@@ -1,25 +1,27 @@
 /*
  * test_chaos.c - services of several processes while their database is cut off, slow, paused, killed, resets connections
- * and truncates answers, over MariaDB, PostgreSQL and DynamoDBLocal in turn.
+ * and truncates answers, over MariaDB, PostgreSQL, DynamoDBLocal and a cluster of etcd in turn.
  *
  * Of every record for which encrypt said AEL_OK a fresh factory that reaches the server itself must make the payload again,
  * and so must the packages for Go and Rust, where they are (tests/support/other_readers.h);
  * keys that were known serve through each outage; a window has one row of an id at most. Each fault begins while 50 stores
- * or more are under way.
+ * or more are under way. What is done to one node of three, nobody is told of.
  *
- * Needs: libael, libael-mysql, libael-postgres, libael-dynamodb, CUnit, tests/support/chaos_load.c,
+ * Needs: libael, libael-mysql, libael-postgres, libael-dynamodb, libael-etcd, CUnit, tests/support/chaos_load.c,
  * tests/support/other_readers.c, tests/support/toxiproxy.c, the servers of tests/support.
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <ael/ael.h>
 #include <ael/metastore_dynamodb.h>
+#include <ael/metastore_etcd.h>
 #include <ael/metastore_mysql.h>
 #include <ael/metastore_postgres.h>
 #include <ael/sys/metastore_backend.h>
 
 #include "tests/support/chaos_load.h"
 #include "tests/support/dynamodb_server.h"
+#include "tests/support/etcd_cluster.h"
 #include "tests/support/mariadb_server.h"
 #include "tests/support/other_readers.h"
 #include "tests/support/postgres_server.h"
@@ -35,6 +37,8 @@
 #include <time.h>
 
 #define DYNAMODB_REGION "us-west-2"
+#define COPY_DATABASE   "copy"
+#define ETCD_PREFIX     "chaos"
 
 enum {
     TEXT_BYTES = 1024,
@@ -48,40 +52,50 @@ enum {
     MINUTE_S = 60,
     LONGEST_S = 7200, /* of a run */
     WRONG_S = 390 * 86400,
+    LEADER_TRIES = 1000,
+    MOST_NODES = ETCD_CLUSTER_NODES,
+    EVERY_NODE = -1,
 };
 
 static struct toxiproxy g_proxy;
 static struct mariadb_server g_mariadb;
 static struct postgres_server g_postgres;
 static struct dynamodb_server g_dynamodb;
+static struct etcd_cluster g_etcd;
 
-/* How the stores of the case under way reach their server. */
+/* How the stores of the case under way reach their server, or each node of their cluster. */
 static struct {
-    char name[32]; /* at the proxy */
+    char names[MOST_NODES][32]; /* at the proxy */
     const char *host;
-    int port;
+    int ports[MOST_NODES];
     unsigned max_connections;
-} g_way = {.host = "127.0.0.1"};
+    int bad_node; /* that ways are ill-treated to, or EVERY_NODE */
+} g_way = {.host = "127.0.0.1", .bad_node = EVERY_NODE};
+
+static int g_victim; /* of a cluster, the node that is paused or killed */
 
 /* ---- the backends ---- */
 
 struct backend {
     const char *name;
+    int nodes;
     bool (*open)(struct ael_metastore **store, struct ael_error *err);
-    int (*port)(void);
-    pid_t (*pid)(void);
+    int (*port)(int node);
+    pid_t (*pid)(void);  /* of g_victim */
+    int (*leader)(void); /* NULL = all nodes are alike */
     bool (*restart)(
         const char *clock); /* as after a crash, its clock wrong; NULL = it would forget what it has */
-    int64_t (*time)(void);  /* by its clock */
-    const char *url[2];     /* for other implementations, before and after the port */
+    int64_t (*time)(void);      /* by its clock */
+    const char *url[2];         /* for other implementations, before and after the port */
+    const struct backend *copy; /* where these find a copy of the rows; NULL = they have a store for it */
 };
 
-static bool open_mariadb(struct ael_metastore **store, struct ael_error *err) {
+static bool open_database(const char *database, struct ael_metastore **store, struct ael_error *err) {
     struct ael_metastore_mysql_options options = AEL_METASTORE_MYSQL_OPTIONS_INIT;
     char connection[TEXT_BYTES];
     (void)snprintf(
         connection, sizeof connection, "mysql://%s:%s@%s:%d/%s?tls=false", MARIADB_SERVER_USER,
-        MARIADB_SERVER_PASSWORD_URL, g_way.host, g_way.port, MARIADB_SERVER_DATABASE);
+        MARIADB_SERVER_PASSWORD_URL, g_way.host, g_way.ports[0], database);
     options.connection = connection;
     options.max_connections = g_way.max_connections;
     options.connect_timeout_ms = CONNECT_MS;
@@ -89,12 +103,20 @@ static bool open_mariadb(struct ael_metastore **store, struct ael_error *err) {
     return ael_metastore_mysql_new(&options, store, err) == AEL_OK;
 }
 
+static bool open_mariadb(struct ael_metastore **store, struct ael_error *err) {
+    return open_database(MARIADB_SERVER_DATABASE, store, err);
+}
+
+static bool open_copy(struct ael_metastore **store, struct ael_error *err) {
+    return open_database(COPY_DATABASE, store, err);
+}
+
 static bool open_postgres(struct ael_metastore **store, struct ael_error *err) {
     struct ael_metastore_postgres_options options = AEL_METASTORE_POSTGRES_OPTIONS_INIT;
     char connection[TEXT_BYTES];
     (void)snprintf(
         connection, sizeof connection, "postgres://%s:%s@%s:%d/postgres?sslmode=require", POSTGRES_USER,
-        POSTGRES_PASSWORD_URL, g_way.host, g_way.port);
+        POSTGRES_PASSWORD_URL, g_way.host, g_way.ports[0]);
     options.connection = connection;
     options.max_connections = g_way.max_connections;
     options.connect_timeout_ms = CONNECT_MS;
@@ -105,7 +127,7 @@ static bool open_postgres(struct ael_metastore **store, struct ael_error *err) {
 static bool open_dynamodb(struct ael_metastore **store, struct ael_error *err) {
     struct ael_metastore_dynamodb_options options = AEL_METASTORE_DYNAMODB_OPTIONS_INIT;
     char endpoint[TEXT_BYTES];
-    (void)snprintf(endpoint, sizeof endpoint, "http://%s:%d", g_way.host, g_way.port);
+    (void)snprintf(endpoint, sizeof endpoint, "http://%s:%d", g_way.host, g_way.ports[0]);
     options.region = DYNAMODB_REGION;
     options.endpoint = endpoint;
     options.max_connections = g_way.max_connections;
@@ -114,16 +136,40 @@ static bool open_dynamodb(struct ael_metastore **store, struct ael_error *err) {
     return ael_metastore_dynamodb_new(&options, store, err) == AEL_OK;
 }
 
-static int mariadb_port(void) {
+static bool open_etcd(struct ael_metastore **store, struct ael_error *err) {
+    struct ael_metastore_etcd_options options = AEL_METASTORE_ETCD_OPTIONS_INIT;
+    char endpoints[TEXT_BYTES];
+    size_t len = 0;
+    for (int i = 0; i < g_etcd.count; i++) {
+        len += (size_t)snprintf(
+            endpoints + len, sizeof endpoints - len, "%shttp://%s:%d", i == 0 ? "" : ",", g_way.host,
+            g_way.ports[i]);
+    }
+    options.endpoints = endpoints;
+    options.prefix = ETCD_PREFIX;
+    options.max_connections = g_way.max_connections;
+    options.connect_timeout_ms = CONNECT_MS;
+    options.answer_timeout_ms = ANSWER_MS;
+    return ael_metastore_etcd_new(&options, store, err) == AEL_OK;
+}
+
+static int mariadb_port(int node) {
+    (void)node;
     return g_mariadb.port;
 }
 
-static int postgres_port(void) {
+static int postgres_port(int node) {
+    (void)node;
     return g_postgres.port;
 }
 
-static int dynamodb_port(void) {
+static int dynamodb_port(int node) {
+    (void)node;
     return g_dynamodb.port;
+}
+
+static int etcd_port(int node) {
+    return (int)strtol(strrchr(g_etcd.nodes[node].url, ':') + 1, NULL, 10);
 }
 
 static pid_t mariadb_pid(void) {
@@ -138,6 +184,21 @@ static pid_t dynamodb_pid(void) {
     return g_dynamodb.pid;
 }
 
+static pid_t etcd_pid(void) {
+    return g_etcd.nodes[g_victim].pid;
+}
+
+/* Between two leaders there is none. */
+static int etcd_leader(void) {
+    int leader = etcd_cluster_leader(&g_etcd);
+    for (int i = 0; i < LEADER_TRIES && leader < 0; i++) {
+        (void)poll(NULL, 0, TRY_MS);
+        leader = etcd_cluster_leader(&g_etcd);
+    }
+    CU_ASSERT_TRUE_FATAL(leader >= 0);
+    return leader;
+}
+
 static bool restart_mariadb(const char *clock) {
     g_mariadb.clock = clock;
     mariadb_server_end(&g_mariadb, SIGKILL);
@@ -148,6 +209,12 @@ static bool restart_postgres(const char *clock) {
     g_postgres.clock = clock;
     postgres_server_end(&g_postgres, SIGKILL);
     return postgres_server_start(&g_postgres, NULL);
+}
+
+/* Its clock cannot be set wrong: it asks no library for the time. */
+static bool restart_etcd_node(const char *clock) {
+    etcd_cluster_end_node(&g_etcd, g_victim, SIGKILL);
+    return clock == NULL && etcd_cluster_start_node(&g_etcd, g_victim);
 }
 
 static int64_t mariadb_time(void) {
@@ -163,18 +230,20 @@ static int64_t postgres_time(void) {
     return good ? strtoll(value, NULL, 10) : 0;
 }
 
+#define MARIADB_URL "mysql://" MARIADB_SERVER_USER ":" MARIADB_SERVER_PASSWORD_URL "@127.0.0.1:"
+
 static const struct backend k_mariadb = {
     .name = "MariaDB",
+    .nodes = 1,
     .open = open_mariadb,
     .port = mariadb_port,
     .pid = mariadb_pid,
     .restart = restart_mariadb,
     .time = mariadb_time,
-    .url = {
-        "mysql://" MARIADB_SERVER_USER ":" MARIADB_SERVER_PASSWORD_URL "@127.0.0.1:",
-        "/" MARIADB_SERVER_DATABASE}};
+    .url = {MARIADB_URL, "/" MARIADB_SERVER_DATABASE}};
 static const struct backend k_postgres = {
     .name = "PostgreSQL",
+    .nodes = 1,
     .open = open_postgres,
     .port = postgres_port,
     .pid = postgres_pid,
@@ -184,10 +253,26 @@ static const struct backend k_postgres = {
         "postgres://" POSTGRES_USER ":" POSTGRES_PASSWORD_URL "@127.0.0.1:", "/postgres?sslmode=disable"}};
 static const struct backend k_dynamodb = {
     .name = "DynamoDB",
+    .nodes = 1,
     .open = open_dynamodb,
     .port = dynamodb_port,
     .pid = dynamodb_pid,
     .url = {"dynamodb://127.0.0.1:", ""}};
+static const struct backend k_copy = {
+    .name = "a copy",
+    .nodes = 1,
+    .open = open_copy,
+    .port = mariadb_port,
+    .url = {MARIADB_URL, "/" COPY_DATABASE}};
+static const struct backend k_etcd = {
+    .name = "etcd",
+    .nodes = ETCD_CLUSTER_NODES,
+    .open = open_etcd,
+    .port = etcd_port,
+    .pid = etcd_pid,
+    .leader = etcd_leader,
+    .restart = restart_etcd_node,
+    .copy = &k_copy};
 
 static const struct backend *g_backend; /* of the case under way */
 
@@ -203,8 +288,19 @@ static bool open_store(struct ael_metastore **store) {
 static const struct fork_world k_world = {.sqlite = true, .carry = true, .open_store = open_store};
 
 static void go_directly(void) {
-    g_way.port = g_backend->port();
+    for (int i = 0; i < g_backend->nodes; i++) {
+        g_way.ports[i] = g_backend->port(i);
+    }
     g_way.max_connections = CHAOS_THREADS;
+}
+
+static void go_through_proxy(void) {
+    static int s_ways;
+    for (int i = 0; i < g_backend->nodes; i++) {
+        (void)snprintf(g_way.names[i], sizeof g_way.names[i], "%s-%d", g_backend->name, ++s_ways);
+        g_way.ports[i] = toxiproxy_add(&g_proxy, g_way.names[i], g_backend->port(i));
+        CU_ASSERT_TRUE_FATAL(g_way.ports[i] != 0);
+    }
 }
 
 /* A table, and a way to it through the proxy. */
@@ -215,10 +311,8 @@ static void begin(const struct backend *backend) {
     CU_ASSERT_TRUE_FATAL(open_store(&store));
     CU_ASSERT_EQUAL(ael_metastore_ensure_schema(store, NULL, NULL), AEL_OK);
     ael_metastore_release(store);
-    static int s_ways;
-    (void)snprintf(g_way.name, sizeof g_way.name, "%s-%d", backend->name, ++s_ways);
-    g_way.port = toxiproxy_add(&g_proxy, g_way.name, backend->port());
-    CU_ASSERT_TRUE_FATAL(g_way.port != 0);
+    g_way.bad_node = EVERY_NODE;
+    go_through_proxy();
 }
 
 /* ---- faults ---- */
@@ -227,17 +321,44 @@ static void hold(int ms) {
     (void)poll(NULL, 0, ms);
 }
 
+static bool is_bad(int node) {
+    return g_way.bad_node == EVERY_NODE || g_way.bad_node == node;
+}
+
+static bool cut_ways(bool bad) {
+    bool good = true;
+    for (int i = 0; i < g_backend->nodes; i++) {
+        good = good && (is_bad(i) != bad || toxiproxy_cut(&g_proxy, g_way.names[i]));
+    }
+    return good;
+}
+
+static bool poison_ways(const char *kind, const char *attributes) {
+    bool good = true;
+    for (int i = 0; i < g_backend->nodes; i++) {
+        good = good && (!is_bad(i) || toxiproxy_poison(&g_proxy, g_way.names[i], kind, attributes));
+    }
+    return good;
+}
+
+/* One node of several does not matter: its work is done by another. */
+static void expect_refusals(const struct chaos_load *load, enum chaos_fault fault) {
+    unsigned refused = atomic_load(&load->shared->counts[fault].refused);
+    CU_ASSERT_EQUAL(refused > 0, g_way.bad_node == EVERY_NODE);
+}
+
 /*
  * What is counted from here on is that fault's, which begins with CHAOS_STORES under way: no answer comes in the two seconds
  * after they were sent, so that a fault that follows finds them there. On a machine that cannot send so many in these
- * seconds they are gathered once more.
+ * seconds they are gathered once more. Where one node is meant, the ways to the others are cut meanwhile: a
+ * client stays with the node that answered last.
  */
 static void enter(struct chaos_load *load, enum chaos_fault fault) {
     bool under_way = false;
     for (int i = 0; i < ENTER_TRIES && !under_way; i++) {
-        CU_ASSERT_TRUE(toxiproxy_heal(&g_proxy));
+        CU_ASSERT_TRUE(toxiproxy_heal(&g_proxy) && cut_ways(false));
         chaos_load_gather(load, fault);
-        CU_ASSERT_TRUE(toxiproxy_poison(&g_proxy, g_way.name, "latency", "{\"latency\":2000}"));
+        CU_ASSERT_TRUE(toxiproxy_heal(&g_proxy) && poison_ways("latency", "{\"latency\":2000}"));
         under_way = chaos_load_release(load);
     }
     CU_ASSERT_TRUE(under_way);
@@ -245,9 +366,9 @@ static void enter(struct chaos_load *load, enum chaos_fault fault) {
 
 static void cut(struct chaos_load *load) {
     enter(load, CHAOS_CUT);
-    CU_ASSERT_TRUE(toxiproxy_cut(&g_proxy, g_way.name));
+    CU_ASSERT_TRUE(cut_ways(true));
     hold(soak_count(1200, 30000));
-    CU_ASSERT_TRUE(atomic_load(&load->shared->counts[CHAOS_CUT].refused) > 0);
+    expect_refusals(load, CHAOS_CUT);
     CU_ASSERT_TRUE(toxiproxy_heal(&g_proxy));
     chaos_load_expect_recovery(load);
 }
@@ -271,7 +392,7 @@ static void pulse(struct chaos_load *load, enum chaos_fault fault, const struct 
     enter(load, fault);
     for (int i = 0; i < rounds; i++) {
         const struct poison *poison = &poisons[i % count];
-        CU_ASSERT_TRUE(toxiproxy_poison(&g_proxy, g_way.name, poison->kind, poison->attributes));
+        CU_ASSERT_TRUE(poison_ways(poison->kind, poison->attributes));
         hold(PULSE_MS);
         CU_ASSERT_TRUE(toxiproxy_heal(&g_proxy));
         hold(PULSE_MS);
@@ -300,10 +421,9 @@ static void truncate_answers(struct chaos_load *load) {
 }
 
 /* With all its children: a server may be several processes. */
-static void signal_server(int signal) {
+static void signal_server(pid_t pid, int signal) {
     char path[TEXT_BYTES];
     int child = 0;
-    pid_t pid = g_backend->pid();
     (void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
     CU_ASSERT_EQUAL(kill(pid, signal), 0);
     FILE *children = fopen(path, "r");
@@ -315,12 +435,20 @@ static void signal_server(int signal) {
     }
 }
 
+/* The one node that is ill-treated in this case, or else the leader. Before a fault: asking takes a while. */
+static void choose_victim(void) {
+    bool leads = g_backend->leader != NULL && g_way.bad_node == EVERY_NODE;
+    int alone = g_way.bad_node == EVERY_NODE ? 0 : g_way.bad_node;
+    g_victim = leads ? g_backend->leader() : alone;
+}
+
 static void pause_server(struct chaos_load *load) {
+    choose_victim();
     enter(load, CHAOS_PAUSED);
-    signal_server(SIGSTOP);
+    signal_server(g_backend->pid(), SIGSTOP);
     CU_ASSERT_TRUE(toxiproxy_heal(&g_proxy));
     hold(soak_count(1200, 30000));
-    signal_server(SIGCONT);
+    signal_server(g_backend->pid(), SIGCONT);
     chaos_load_expect_recovery(load);
 }
 
@@ -328,6 +456,7 @@ static void kill_server(struct chaos_load *load) {
     if (g_backend->restart == NULL) {
         return;
     }
+    choose_victim();
     enter(load, CHAOS_KILLED);
     CU_ASSERT_TRUE_FATAL(g_backend->restart(NULL));
     CU_ASSERT_TRUE(toxiproxy_heal(&g_proxy));
@@ -340,7 +469,7 @@ static void exhaust_pool(struct chaos_load *load) {
     unsigned wanted = (unsigned)soak_count(20, 2000);
     enter(load, CHAOS_POOL);
     CU_ASSERT_TRUE(toxiproxy_heal(&g_proxy));
-    CU_ASSERT_TRUE(toxiproxy_poison(&g_proxy, g_way.name, "latency", "{\"latency\":50}"));
+    CU_ASSERT_TRUE(poison_ways("latency", "{\"latency\":50}"));
     for (int i = 0; i < REFUSED_TRIES && atomic_load(refused) < wanted; i++) {
         hold(TRY_MS);
     }
@@ -440,13 +569,56 @@ static void expect_one_row_a_window(const struct fork_ledger *ledger) {
 
 static const struct chaos_options k_unhurried = {.deadline_ms = 0};
 
+struct copy {
+    struct ael_metastore *to;
+    size_t rows;
+};
+
+static bool
+copy_row(void *context, struct ael_bytes id, int64_t created_s, const struct ael_key_record *record) {
+    struct copy *copy = context;
+    bool stored = false;
+    (void)created_s;
+    CU_ASSERT_EQUAL(ael_metastore_store(copy->to, NULL, id, record, &stored, NULL), AEL_OK);
+    copy->rows += stored ? 1 : 0;
+    return stored;
+}
+
+/* Makes the store for others anew, with all rows of this one. */
+static void copy_for_others(void) {
+    const struct backend *from = g_backend;
+    struct copy copy = {NULL, 0};
+    struct ael_metastore *store = NULL;
+    CU_ASSERT_TRUE_FATAL(
+        mariadb_server_sql(&g_mariadb, "CREATE OR REPLACE DATABASE " COPY_DATABASE) >= 0 &&
+        mariadb_server_sql(
+            &g_mariadb, "GRANT ALL ON " COPY_DATABASE ".* TO '" MARIADB_SERVER_USER "'@'%'") >= 0);
+    CU_ASSERT_TRUE_FATAL(open_store(&store));
+    g_backend = from->copy;
+    go_directly();
+    CU_ASSERT_TRUE_FATAL(open_store(&copy.to));
+    CU_ASSERT_EQUAL(ael_metastore_ensure_schema(copy.to, NULL, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(
+        ael_metastore_list(store, NULL, (struct ael_bytes){NULL, 0}, copy_row, &copy, NULL), AEL_OK);
+    CU_ASSERT_TRUE(copy.rows > 0);
+    ael_metastore_release(copy.to);
+    ael_metastore_release(store);
+    g_backend = from;
+    go_directly();
+}
+
 static void expect_read_by_others(const struct fork_ledger *ledger) {
     char url[TEXT_BYTES];
     char service[] = FORK_SERVICE;
     char product[] = FORK_PRODUCT;
     char master_key[] = FORK_MASTER_KEY;
     const struct other_factory factory = {url, service, product, master_key};
-    (void)snprintf(url, sizeof url, "%s%d%s", g_backend->url[0], g_backend->port(), g_backend->url[1]);
+    const struct backend *theirs = g_backend;
+    if (g_backend->copy != NULL) {
+        copy_for_others();
+        theirs = g_backend->copy;
+    }
+    (void)snprintf(url, sizeof url, "%s%d%s", theirs->url[0], theirs->port(0), theirs->url[1]);
     other_readers_expect_all(&factory, ledger);
 }
 
@@ -469,6 +641,23 @@ static void outlive_faults(const struct backend *backend) {
     truncate_answers(&load);
     pause_server(&load);
     kill_server(&load);
+    finish(&load);
+}
+
+/* All of it is done to one node that does not lead; the others go on. */
+static void outlive_a_node(const struct backend *backend) {
+    struct chaos_load load;
+    begin(backend);
+    g_way.bad_node = (backend->leader() + 1) % backend->nodes;
+    chaos_load_start(&load, &k_world, &k_unhurried);
+    cut(&load);
+    reset(&load);
+    truncate_answers(&load);
+    pause_server(&load);
+    kill_server(&load);
+    for (int i = 0; i < CHAOS_FAULTS; i++) {
+        CU_ASSERT_EQUAL(atomic_load(&load.shared->counts[i].refused), 0);
+    }
     finish(&load);
 }
 
@@ -511,12 +700,12 @@ static void expect_unresolved(const struct backend *backend) {
 }
 
 /* The next host of a list is taken. */
-static void expect_next_host(const struct backend *backend) {
+static void expect_next_host(const struct backend *backend, const char *hosts) {
     struct fork_edges edges;
     struct fork_ledger ledger = {NULL, 0, 0};
     g_backend = backend;
     go_directly();
-    g_way.host = "no-such-host.invalid:1,127.0.0.1";
+    g_way.host = hosts;
     CU_ASSERT_TRUE_FATAL(fork_edges_open(&k_world, &edges));
     CU_ASSERT_EQUAL(fork_encrypt(edges.factory, "listed", &ledger), AEL_OK);
     fork_edges_close(&edges);
@@ -531,6 +720,7 @@ static void test_servers__start(void) {
     CU_ASSERT_TRUE_FATAL(mariadb_server_init(&g_mariadb));
     CU_ASSERT_TRUE_FATAL(postgres_server_init(&g_postgres));
     CU_ASSERT_TRUE_FATAL(dynamodb_server_init(&g_dynamodb, "local"));
+    CU_ASSERT_TRUE_FATAL(etcd_cluster_init(&g_etcd, ETCD_CLUSTER_NODES, false));
 }
 
 static void test_chaos__loses_nothing_over_mariadb(void) {
@@ -545,10 +735,19 @@ static void test_chaos__loses_nothing_over_dynamodb(void) {
     outlive_faults(&k_dynamodb);
 }
 
+static void test_chaos__loses_nothing_over_etcd(void) {
+    outlive_faults(&k_etcd);
+}
+
+static void test_chaos__tells_nobody_of_a_node_of_etcd(void) {
+    outlive_a_node(&k_etcd);
+}
+
 static void test_chaos__outlives_an_exhausted_pool(void) {
     outlive_exhausted_pool(&k_mariadb);
     outlive_exhausted_pool(&k_postgres);
     outlive_exhausted_pool(&k_dynamodb);
+    outlive_exhausted_pool(&k_etcd);
 }
 
 static void test_chaos__takes_no_date_from_the_server(void) {
@@ -560,8 +759,10 @@ static void test_chaos__tells_a_name_that_does_not_resolve(void) {
     expect_unresolved(&k_mariadb);
     expect_unresolved(&k_postgres);
     expect_unresolved(&k_dynamodb);
-    expect_next_host(&k_mariadb);
-    expect_next_host(&k_postgres);
+    expect_unresolved(&k_etcd);
+    expect_next_host(&k_mariadb, "no-such-host.invalid:1,127.0.0.1");
+    expect_next_host(&k_postgres, "no-such-host.invalid:1,127.0.0.1");
+    expect_next_host(&k_etcd, "no-such-host.invalid:1,http://127.0.0.1");
     printf("\n    ");
 }
 
@@ -570,6 +771,7 @@ static void test_servers__end(void) {
     mariadb_server_clear(&g_mariadb);
     postgres_server_clear(&g_postgres);
     dynamodb_server_clear(&g_dynamodb);
+    etcd_cluster_clear(&g_etcd);
 }
 
 static const struct test_case k_cases[] = {
@@ -577,6 +779,8 @@ static const struct test_case k_cases[] = {
     {"faults over MariaDB", test_chaos__loses_nothing_over_mariadb},
     {"faults over PostgreSQL", test_chaos__loses_nothing_over_postgres},
     {"faults over DynamoDB", test_chaos__loses_nothing_over_dynamodb},
+    {"faults over etcd", test_chaos__loses_nothing_over_etcd},
+    {"faults of one node of etcd", test_chaos__tells_nobody_of_a_node_of_etcd},
     {"more threads than connections", test_chaos__outlives_an_exhausted_pool},
     {"a server's clock is wrong", test_chaos__takes_no_date_from_the_server},
     {"a name that does not resolve", test_chaos__tells_a_name_that_does_not_resolve},
