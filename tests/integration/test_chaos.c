@@ -38,12 +38,12 @@
 
 #define DYNAMODB_REGION "us-west-2"
 #define COPY_DATABASE   "copy"
-#define ETCD_PREFIX     "chaos"
 
 enum {
     TEXT_BYTES = 1024,
     CONNECT_MS = 2000,
     ANSWER_MS = 5000,
+    ETCD_ANSWER_MS = 3000, /* a follower keeps what it sent to a dead leader for longer */
     PULSE_MS = 60,
     UNRESOLVED_MS = 20000,
     TRY_MS = 10,
@@ -70,6 +70,7 @@ static struct {
     int ports[MOST_NODES];
     unsigned max_connections;
     int bad_node; /* that ways are ill-treated to, or EVERY_NODE */
+    int number;   /* of the case */
 } g_way = {.host = "127.0.0.1", .bad_node = EVERY_NODE};
 
 static int g_victim; /* of a cluster, the node that is paused or killed */
@@ -139,17 +140,20 @@ static bool open_dynamodb(struct ael_metastore **store, struct ael_error *err) {
 static bool open_etcd(struct ael_metastore **store, struct ael_error *err) {
     struct ael_metastore_etcd_options options = AEL_METASTORE_ETCD_OPTIONS_INIT;
     char endpoints[TEXT_BYTES];
+    char prefix[32];
     size_t len = 0;
     for (int i = 0; i < g_etcd.count; i++) {
         len += (size_t)snprintf(
             endpoints + len, sizeof endpoints - len, "%shttp://%s:%d", i == 0 ? "" : ",", g_way.host,
             g_way.ports[i]);
     }
+    /* Rows of the case alone, for they are copied. */
+    (void)snprintf(prefix, sizeof prefix, "chaos-%d", g_way.number);
     options.endpoints = endpoints;
-    options.prefix = ETCD_PREFIX;
+    options.prefix = prefix;
     options.max_connections = g_way.max_connections;
     options.connect_timeout_ms = CONNECT_MS;
-    options.answer_timeout_ms = ANSWER_MS;
+    options.answer_timeout_ms = ETCD_ANSWER_MS;
     return ael_metastore_etcd_new(&options, store, err) == AEL_OK;
 }
 
@@ -295,9 +299,8 @@ static void go_directly(void) {
 }
 
 static void go_through_proxy(void) {
-    static int s_ways;
     for (int i = 0; i < g_backend->nodes; i++) {
-        (void)snprintf(g_way.names[i], sizeof g_way.names[i], "%s-%d", g_backend->name, ++s_ways);
+        (void)snprintf(g_way.names[i], sizeof g_way.names[i], "%s-%d-%d", g_backend->name, g_way.number, i);
         g_way.ports[i] = toxiproxy_add(&g_proxy, g_way.names[i], g_backend->port(i));
         CU_ASSERT_TRUE_FATAL(g_way.ports[i] != 0);
     }
@@ -307,6 +310,7 @@ static void go_through_proxy(void) {
 static void begin(const struct backend *backend) {
     struct ael_metastore *store = NULL;
     g_backend = backend;
+    g_way.number++;
     go_directly();
     CU_ASSERT_TRUE_FATAL(open_store(&store));
     CU_ASSERT_EQUAL(ael_metastore_ensure_schema(store, NULL, NULL), AEL_OK);
