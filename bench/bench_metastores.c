@@ -67,13 +67,16 @@ static enum ael_status run_load(void *context, unsigned thread, uint64_t operati
     return status;
 }
 
+/* As the library asks: the latest key decides what records are encrypted under. */
 static enum ael_status run_latest(void *context, unsigned thread, uint64_t operations) {
     struct side *side = context;
+    struct ael_call call = AEL_CALL_INIT;
+    call.consistency = AEL_CONSISTENCY_PRIMARY;
     struct ael_key_record_buf out = AEL_KEY_RECORD_BUF_INIT;
     enum ael_status status = AEL_OK;
     (void)thread;
     for (uint64_t i = 0; status == AEL_OK && i < operations; i++) {
-        status = ael_metastore_load_latest(side->metastore, NULL, ael_bytes_from_text(ID), &out, NULL);
+        status = ael_metastore_load_latest(side->metastore, &call, ael_bytes_from_text(ID), &out, NULL);
     }
     ael_key_record_buf_clear(&out);
     return status;
