@@ -117,11 +117,12 @@ static enum ael_status no_answer(const char *path, struct ael_error *err) {
 
 /* ---- encrypting, rewrapping ---- */
 
-/* Of one that is_ciphertext. */
+/* What stands behind the version. */
 static bool is_longer_than_a_key(struct ael_bytes ciphertext) {
-    const uint8_t *colon = memrchr(ciphertext.data, ':', ciphertext.len);
-    size_t base64_len = (size_t)(ciphertext.data + ciphertext.len - (colon + 1));
-    return base64_len > ael_base64_encoded_len(AEL_KEY_BYTES);
+    const uint8_t *colon =
+        ciphertext.data == NULL ? NULL : memrchr(ciphertext.data, ':', ciphertext.len);
+    return colon != NULL && (size_t)(ciphertext.data + ciphertext.len - (colon + 1)) >
+                                ael_base64_encoded_len(AEL_KEY_BYTES);
 }
 
 /* Appends the ciphertext that the answer holds. */
