@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "metastore/postgres/conn.h"
 
+#include "metastore/postgres/pooler.h"
 #include "metastore/sql/sql_wait.h"
 
 #include <ctype.h>
@@ -94,6 +95,21 @@ static enum ael_status status_of_state(const char *state) {
     return is_state(state, k_too_slow) ? AEL_E_TIMEOUT : AEL_E_BACKEND;
 }
 
+/* A pooler's refusal by the server's sentence; NULL where the server itself speaks, or it is not known. */
+static const struct ael_pg_refusal *pooler_refusal(const char *state, const char *text) {
+    return strcmp(state, AEL_PG_POOLER_STATE) == 0 ? ael_pg_pooler_refusal(text) : NULL;
+}
+
+/* Sets the error of a state; a pooler's refusal has another one than it says, and a remedy. */
+static enum ael_status refused(
+    const char *state, const struct ael_pg_refusal *refusal, const char *sentence, struct ael_error *err) {
+    if (refusal == NULL) {
+        return ael_error_set(err, status_of_state(state), 0, AEL_PG_COMPONENT, "%s", sentence);
+    }
+    return ael_error_set(
+        err, status_of_state(refusal->state), 0, AEL_PG_COMPONENT, "%s; %s", sentence, refusal->remedy);
+}
+
 /* The connection is of no more use; the call over, the server silent, or the descriptor dead. */
 static enum ael_status given_up(struct ael_pg_conn *conn, enum ael_status status, struct ael_error *err) {
     conn->base.broken = true;
@@ -104,12 +120,18 @@ static enum ael_status given_up(struct ael_pg_conn *conn, enum ael_status status
     return ael_error_set(err, status, 0, AEL_PG_COMPONENT, "the call was over before the server answered");
 }
 
+/* What is lost may have said why as its last word. */
 static enum ael_status lost(struct ael_pg_conn *conn, struct ael_error *err) {
+    char state[STATE_BYTES];
     char line[SENTENCE_BYTES];
+    find_state(PQerrorMessage(conn->pg), state);
     first_line(PQerrorMessage(conn->pg), line);
+    const struct ael_pg_refusal *refusal = pooler_refusal(state, line);
     conn->base.broken = true;
     conn->base.retry = true;
-    return ael_error_set(err, AEL_E_UNREACHABLE, 0, AEL_PG_COMPONENT, "the connection was lost: %s", line);
+    return ael_error_set(
+        err, AEL_E_UNREACHABLE, 0, AEL_PG_COMPONENT, "the connection was lost: %s%s%s", line,
+        refusal == NULL ? "" : "; ", refusal == NULL ? "" : refusal->remedy);
 }
 
 /* A result that tells of a failure. Its detail and context may hold values: only its first line is
@@ -122,14 +144,17 @@ static enum ael_status failed(struct ael_pg_conn *conn, const PGresult *result, 
         return lost(conn, err);
     }
     char line[SENTENCE_BYTES];
+    char said[SENTENCE_BYTES];
+    const struct ael_pg_refusal *refusal = pooler_refusal(state, sentence);
     first_line(sentence, line);
+    (void)snprintf(said, sizeof(said), "%s: %.*s", state, SENTENCE_BYTES - STATE_BYTES - 3, line);
     bool is_fatal = severity != NULL && strcmp(severity, "ERROR") != 0;
-    conn->base.retry = is_of_this_connection(state);
+    conn->base.retry = is_of_this_connection(refusal == NULL ? state : refusal->state);
     conn->base.broken = conn->base.broken || is_fatal || conn->base.retry;
     if (!is_fatal && strcmp(state, "40003") != 0) {
         conn->base.sent = false; /* an ERROR undid the statement for certain */
     }
-    return ael_error_set(err, status_of_state(state), 0, AEL_PG_COMPONENT, "%s: %s", state, line);
+    return refused(state, refusal, said, err);
 }
 
 /* ---- statements ---- */
@@ -345,8 +370,10 @@ connect_failed(const struct ael_pg_conn *conn, const struct ael_pg_address *addr
     find_state(PQerrorMessage(conn->pg), state);
     first_line(PQerrorMessage(conn->pg), line);
     ael_pg_address_redact(address, line);
-    enum ael_status status = state[0] == '\0' ? AEL_E_UNREACHABLE : status_of_state(state);
-    return ael_error_set(err, status, 0, AEL_PG_COMPONENT, "%s", line);
+    if (state[0] == '\0') {
+        return ael_error_set(err, AEL_E_UNREACHABLE, 0, AEL_PG_COMPONENT, "%s", line);
+    }
+    return refused(state, pooler_refusal(state, line), line, err);
 }
 
 /* Takes the steps of a connection that was begun. */
