@@ -10,6 +10,11 @@
  *     send -------> result(s) -------> ready  lost before send: another connection may do (retry)
  *          maybe executed here ------^        lost after send: reading may be done again, writing is unknown
  *
+ * Behind a pooler each statement may be done by another connection to the server, and what one leaves there
+ * is found by the pooler's other clients. So nothing is left: no settings, but one that the pooler minds, and
+ * no prepared statements. SQL travels with its parameters, in one turn with the server, which no pooler
+ * divides.
+ *
  * Written against public headers only. Layer: metastore (libael-postgres). Threads: one at a time.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -37,6 +42,7 @@ struct ael_pg_conn {
     PGconn *pg;
     uint32_t answer_timeout_ms;
     bool ended;        /* the server said between two statements that it ends the connection */
+    bool is_pooled;    /* somebody between us and the server may exchange the server's side (table.c) */
     unsigned prepared; /* a bit a statement (rows.c) */
     struct ael_pg_table table;
 };

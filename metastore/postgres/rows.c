@@ -84,6 +84,7 @@ enum { JSONB_VERSION = 1 };
 
 static void expand(const char *format, const struct ael_pg_table *table, char sql[SQL_BYTES]) {
     size_t len = 0;
+    sql[0] = '\0';
     for (; *format != '\0' && len + 1 < SQL_BYTES; format++) {
         char itself[2] = {*format, '\0'};
         const char *text = *format == '@' ? k_created[table->created] : itself;
@@ -95,12 +96,13 @@ static void expand(const char *format, const struct ael_pg_table *table, char sq
     }
 }
 
+/* Finds the table, and prepares a statement where it will be there when it is to be run. */
 static enum ael_status prepare(struct ael_pg_conn *conn, int which, struct ael_error *err) {
     enum ael_status status = ael_pg_table_find(conn, err);
-    if (status != AEL_OK || (conn->prepared & (1u << which)) != 0) {
+    if (status != AEL_OK || conn->is_pooled || (conn->prepared & (1u << which)) != 0) {
         return status;
     }
-    char sql[SQL_BYTES] = "";
+    char sql[SQL_BYTES];
     expand(k_statements[which].sql, &conn->table, sql);
     const struct ael_pg_statement statement = {
         .name = k_statements[which].name, .sql = sql, .count = k_statements[which].count};
@@ -115,6 +117,7 @@ static enum ael_status prepare(struct ael_pg_conn *conn, int which, struct ael_e
 struct parameters {
     char id[AEL_ID_MAX_BYTES + 1];
     uint8_t created[DATE_BYTES];
+    char sql[SQL_BYTES]; /* where it is not prepared */
     struct ael_pg_statement statement;
 };
 
@@ -126,12 +129,21 @@ static void put_date(uint8_t out[DATE_BYTES], int64_t created_s) {
     }
 }
 
-static void set_parameters(struct parameters *out, int which, struct ael_bytes id, int64_t created_s) {
+static void set_parameters(
+    const struct ael_pg_conn *conn,
+    struct parameters *out,
+    int which,
+    struct ael_bytes id,
+    int64_t created_s) {
+    if (conn->is_pooled) {
+        expand(k_statements[which].sql, &conn->table, out->sql);
+    }
     memcpy(out->id, id.data == NULL ? (const uint8_t *)"" : id.data, id.len);
     out->id[id.len] = '\0';
     put_date(out->created, created_s);
     out->statement = (struct ael_pg_statement){
-        .name = k_statements[which].name,
+        .name = conn->is_pooled ? NULL : k_statements[which].name,
+        .sql = conn->is_pooled ? out->sql : NULL,
         .count = k_statements[which].count,
         .values = {out->id, (const char *)out->created},
         .lengths = {0, DATE_BYTES},
@@ -233,7 +245,7 @@ static enum ael_status load_row(
     if (status != AEL_OK) {
         return status;
     }
-    set_parameters(&parameters, LOAD, id, created_s);
+    set_parameters(conn, &parameters, LOAD, id, created_s);
     return read_one(conn, &parameters.statement, &created_s, out, result, err);
 }
 
@@ -259,7 +271,7 @@ enum ael_status ael_pg_row_load_latest(
     if (status != AEL_OK) {
         return status;
     }
-    set_parameters(&parameters, LATEST, id, 0);
+    set_parameters(conn, &parameters, LATEST, id, 0);
     status = read_one(conn, &parameters.statement, NULL, out, &result, err);
     PQclear(result);
     return status;
@@ -310,7 +322,7 @@ enum ael_status ael_pg_rows_list(
     if (status != AEL_OK) {
         return status;
     }
-    set_parameters(&parameters, LIST, prefix, 0);
+    set_parameters(conn, &parameters, LIST, prefix, 0);
     status = ael_pg_run_rows(conn, &parameters.statement, list_row, &listing, err);
     return status == AEL_OK ? listing.status : status;
 }
@@ -373,7 +385,7 @@ enum ael_status ael_pg_row_store(
         status = json_text(record, &json, err);
     }
     if (status == AEL_OK) {
-        set_parameters(&parameters, STORE, id, record->created_s);
+        set_parameters(conn, &parameters, STORE, id, record->created_s);
         parameters.statement.values[2] = (const char *)json.data;
         status = write_row(conn, &parameters.statement, stored, err);
     }
@@ -396,7 +408,7 @@ static enum ael_status update_row(
         status = json_text(desired, &json, err);
     }
     if (status == AEL_OK) {
-        set_parameters(&parameters, UPDATE, id, desired->created_s);
+        set_parameters(conn, &parameters, UPDATE, id, desired->created_s);
         parameters.statement.values[2] = (const char *)json.data;
         parameters.statement.values[3] = present;
         status = write_row(conn, &parameters.statement, replaced, err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "metastore/postgres/table.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,18 +10,27 @@ enum { SERVER_LOOKS_FOR_CLIENT = 140000, TABLE_ATTEMPTS = 3 };
 /*
  * A statement whose client is gone ends within half a second (from version 14 on), or at the latest after a
  * minute where the host did not say otherwise. Rows are compared and written in single statements at read
- * committed. In UTC, so that an instant stays what it is also when the column's type is changed under the
- * statements of a connection.
+ * committed.
+ *
+ * Not behind a pooler, whose other clients would find these settings; $1 is the number of the server's
+ * process as the log-in told it, and a pooler tells one of its own. TimeZone is set in any case: it is one of
+ * the few that PgBouncer keeps for each client and takes from one connection to the next. In UTC, so that an
+ * instant stays what it is also when the column's type is changed under the statements of a connection.
  */
+#define IF_DIRECT "CASE WHEN pg_backend_pid() = $1::int THEN "
 #define SETTINGS                                                                                             \
-    "SELECT current_setting('synchronous_commit'), current_setting('fsync'),"                                \
-    " set_config('default_transaction_isolation', 'read committed', false),"                                 \
-    " CASE current_setting('statement_timeout') WHEN '0' THEN set_config('statement_timeout', '60s', "       \
-    "false) END, set_config('TimeZone', 'UTC', false)"
+    "SELECT current_setting('synchronous_commit'), current_setting('fsync'), pg_backend_pid() = $1::int,"    \
+    " set_config('TimeZone', 'UTC', false),"                                                                 \
+    " " IF_DIRECT "set_config('default_transaction_isolation', 'read committed', false) END,"                \
+    " " IF_DIRECT "CASE current_setting('statement_timeout') WHEN '0' THEN"                                  \
+    " set_config('statement_timeout', '60s', false) END END"
 
 static const char k_settings[] = SETTINGS;
 static const char k_settings_14[] =
-    SETTINGS ", set_config('client_connection_check_interval', '500ms', false)";
+    SETTINGS ", " IF_DIRECT "set_config('client_connection_check_interval', '500ms', false) END";
+
+enum { SET_COMMITS, SET_FLUSHES, SET_IS_DIRECT };
+enum { PID_BYTES = 16 };
 
 /* Numbers of pg_type, which never change. */
 enum {
@@ -62,16 +72,24 @@ static const char k_create[] = "CREATE TABLE IF NOT EXISTS encryption_key ("
                                "key_record JSON NOT NULL, "
                                "PRIMARY KEY (id, created))";
 
+static bool is_true_at(const PGresult *result, int column) {
+    return strcmp(PQgetvalue(result, 0, column), "t") == 0;
+}
+
 /* see metastore/postgres/table.h */
 enum ael_status
 ael_pg_session_init(struct ael_pg_conn *conn, struct ael_pg_durability *durability, struct ael_error *err) {
     bool looks = PQserverVersion(conn->pg) >= SERVER_LOOKS_FOR_CLIENT;
-    const struct ael_pg_statement statement = {.sql = looks ? k_settings_14 : k_settings};
+    char pid[PID_BYTES];
+    const struct ael_pg_statement statement = {
+        .sql = looks ? k_settings_14 : k_settings, .count = 1, .values = {pid}};
     PGresult *result = NULL;
+    (void)snprintf(pid, sizeof(pid), "%d", PQbackendPID(conn->pg));
     enum ael_status status = ael_pg_run(conn, &statement, &result, err);
     if (status == AEL_OK && PQntuples(result) == 1) {
-        durability->commits_lazily = strcmp(PQgetvalue(result, 0, 0), "off") == 0;
-        durability->is_never_flushed = strcmp(PQgetvalue(result, 0, 1), "off") == 0;
+        durability->commits_lazily = strcmp(PQgetvalue(result, 0, SET_COMMITS), "off") == 0;
+        durability->is_never_flushed = strcmp(PQgetvalue(result, 0, SET_FLUSHES), "off") == 0;
+        conn->is_pooled = !is_true_at(result, SET_IS_DIRECT);
     }
     PQclear(result);
     return status;
@@ -86,10 +104,6 @@ static enum ael_status wrong_table(struct ael_error *err, const char *why) {
 /* 0 for NULL. */
 static long number_at(const PGresult *result, int column) {
     return strtol(PQgetvalue(result, 0, column), NULL, 10);
-}
-
-static bool is_true_at(const PGresult *result, int column) {
-    return strcmp(PQgetvalue(result, 0, column), "t") == 0;
 }
 
 static enum ael_status read_types(const PGresult *result, struct ael_pg_table *table, struct ael_error *err) {

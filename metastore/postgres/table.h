@@ -19,7 +19,10 @@ struct ael_pg_durability {
     bool is_never_flushed; /* fsync is off */
 };
 
-/** Makes the settings of a connection that was opened just now. As ael_pg_run. */
+/**
+ * Makes the settings of a connection that was opened just now, and finds out whether it is pooled. As
+ * ael_pg_run.
+ */
 AEL_MUST_CHECK enum ael_status
 ael_pg_session_init(struct ael_pg_conn *conn, struct ael_pg_durability *durability, struct ael_error *err);
 
