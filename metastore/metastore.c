@@ -194,12 +194,12 @@ bound_call(struct edge_call *edge, const struct ael_call *call, struct ael_error
         memcpy(&edge->call, call, call->size < sizeof(*call) ? call->size : sizeof(*call));
         edge->call.size = sizeof(*call);
     }
-    if (edge->call.deadline_ns == 0) {
-        edge->call.deadline_ns = ael_deadline_in_ms(DEFAULT_TIMEOUT_MS);
-    }
     enum ael_status status = ael_call_check(&edge->call);
     if (status != AEL_OK) {
         return ael_error_set(err, status, 0, COMPONENT, "the call was over before the metastore was asked");
+    }
+    if (edge->call.deadline_ns == 0) { /* after the check: one reading of the clock is enough */
+        edge->call.deadline_ns = ael_deadline_in_ms(DEFAULT_TIMEOUT_MS);
     }
     return AEL_OK;
 }
