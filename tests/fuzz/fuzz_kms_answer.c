@@ -44,13 +44,23 @@ static void answer(void *unused, const struct http_server_request *request, stru
     (void)snprintf(reply->body, sizeof reply->body, "%.*s", (int)s_body_len, (const char *)s_body);
 }
 
-/* Another one now and then: it keeps its connections to the end. */
-static void serve(void) {
-    static struct http_server *s_server;
-    static unsigned s_used;
-    if (s_server != NULL && s_used++ % EXCHANGES_A_SERVER == 0) {
+static struct http_server *s_server;
+
+static void stop_serving(void) {
+    if (s_server != NULL) {
         http_server_stop(s_server);
         s_server = NULL;
+    }
+}
+
+/* Another one now and then: it keeps its connections to the end. */
+static void serve(void) {
+    static unsigned s_used;
+    if (s_used == 0) {
+        demand(atexit(stop_serving) == 0);
+    }
+    if (s_used++ % EXCHANGES_A_SERVER == 0) {
+        stop_serving();
     }
     if (s_server == NULL) {
         s_server = http_server_start(answer, NULL);
