@@ -9,6 +9,7 @@
 #include "net/dates.h"
 #include "net/file.h"
 #include "net/sigv4/canonical.h"
+#include "net/url.h"
 
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -187,7 +188,12 @@ enum ael_status ael_credentials_from_sso(
     enum ael_status status = read_token(&login, &token, err);
     if (status == AEL_OK) {
         status = write_url(&login, &url);
-        if (status == AEL_OK) {
+        if (status == AEL_OK && !ael_url_keeps_secrets((const char *)url.data)) {
+            status = ael_error_set(
+                err, AEL_E_FORMAT, 0, k_component,
+                "SSO: AWS_ENDPOINT_URL is http:// beyond this machine; set AWS_ENDPOINT_URL_SSO to "
+                "https://host");
+        } else if (status == AEL_OK) {
             status = ask_portal(context, &login, ael_buf_view(&token), (const char *)url.data, out, err);
         } else {
             (void)ael_error_set(err, status, 0, k_component, "SSO: no memory for a request");

@@ -7,6 +7,7 @@
 #include "net/credentials/answer.h"
 #include "net/file.h"
 #include "net/sigv4/canonical.h"
+#include "net/url.h"
 
 #include <stdio.h>
 
@@ -68,6 +69,12 @@ static enum ael_status exchange(
     if (!ael_aws_service_url("sts", region, endpoint)) {
         return ael_error_set(
             err, AEL_E_FORMAT, 0, k_component, "%s: the region or AWS_ENDPOINT_URL is not usable; correct it",
+            source);
+    }
+    if (!ael_url_keeps_secrets(endpoint)) { /* keys come back, and a token may go */
+        return ael_error_set(
+            err, AEL_E_FORMAT, 0, k_component,
+            "%s: AWS_ENDPOINT_URL is http:// beyond this machine; set AWS_ENDPOINT_URL_STS to https://host",
             source);
     }
     (void)snprintf(url, sizeof url, "%s/", endpoint);

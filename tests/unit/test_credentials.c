@@ -681,6 +681,49 @@ static void test_chain__survives_each_failed_allocation(void) {
     end(&world);
 }
 
+/* ---- in the clear ---- */
+
+/* The same server, under a name that is this machine's in no certain way (net/url.h). */
+static void lead_services_away(const struct world *world) {
+    char url[64];
+    (void)snprintf(url, sizeof url, "http://127.1:%s", strrchr(http_server_url(world->server), ':') + 1);
+    set("AWS_ENDPOINT_URL", url);
+}
+
+static void expect_nothing_sent(struct world *world) {
+    CU_ASSERT_EQUAL(find(world), AEL_E_FORMAT);
+    CU_ASSERT(says(world, "AWS_ENDPOINT_URL") && says(world, "https://"));
+    CU_ASSERT_EQUAL(atomic_load(&s_service.requests), 0);
+}
+
+static void test_chain__sends_no_token_and_takes_no_keys_in_the_clear(void) {
+    struct world world;
+    char name[128];
+    begin(&world);
+    lead_services_away(&world);
+    make_folder(&world, ".aws/sso");
+    make_folder(&world, ".aws/sso/cache");
+    write_file(
+        &world, ".aws/config",
+        "[profile s]\nsso_session = corp\nsso_account_id = 111\nsso_role_name = r\n"
+        "[sso-session corp]\nsso_region = eu-west-1\nsso_start_url = https://x.example/start\n"
+        "[profile r]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = base\n"
+        "[profile base]\naws_access_key_id = AKIDBASE\naws_secret_access_key = s3cret\n");
+    name_token_file("corp", name);
+    write_file(&world, name, "{\"accessToken\":\"t0ken-sso\",\"expiresAt\":\"2100-01-01T00:00:00Z\"}");
+    set("AWS_PROFILE", "s");
+    expect_nothing_sent(&world);
+    set("AWS_PROFILE", "r");
+    expect_nothing_sent(&world);
+    (void)unsetenv("AWS_PROFILE");
+    (void)snprintf(name, sizeof name, "%s/token", world.home);
+    write_file(&world, "token", "ey.t0ken+/\n");
+    set("AWS_WEB_IDENTITY_TOKEN_FILE", name);
+    set("AWS_ROLE_ARN", "arn:aws:iam::1:role/pod");
+    expect_nothing_sent(&world);
+    end(&world);
+}
+
 static const struct test_case k_cases[] = {
     {"the environment comes first", test_env__comes_first},
     {"web identity: the token is exchanged, unsigned", test_web_identity__exchanges_the_token_unsigned},
@@ -696,6 +739,8 @@ static const struct test_case k_cases[] = {
     {"the hop limit is named", test_imds__names_the_hop_limit_when_the_token_does_not_come},
     {"the first source that is set up decides", test_chain__stops_at_the_first_source_that_is_set_up},
     {"error names of services", test_answer_error_word__finds_names_and_nothing_else},
+    {"no token is sent in the clear, and no keys are taken",
+     test_chain__sends_no_token_and_takes_no_keys_in_the_clear},
     {"each failed allocation is survived", test_chain__survives_each_failed_allocation},
 };
 TEST_SUITE_MAIN("credentials", k_cases)
