@@ -102,6 +102,7 @@ function(ael_component_config name result)
   string(REPLACE "-" "_" AEL_CONFIG_FILE ael_${name})
   set(AEL_CONFIG_NAME ${name})
   set(AEL_CONFIG_LOOK "")
+  set(needed "") # or that of a project which includes this one would be taken
   set(AEL_CONFIG_STATIC "TARGET ael::ael_static")
   if(AEL_COMPONENT_${name}_NET)
     set(needed CURL libcurl)
