@@ -2,7 +2,7 @@
  * metastore/sqlite/conn.h - one connection to the SQLite file, with its prepared statements.
  *
  * While it works for a call, its waits for other processes' locks and its statements end when the call is
- * over: the busy handler and the progress handler ask. Written against public headers only.
+ * over: the busy handler and the progress handler ask.
  * Layer: metastore (libael-sqlite). Threads: one at a time.
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -3,7 +3,7 @@
  * it.
  *
  * Its rows are wrapped keys: who reads them learns names and dates, who writes them can take keys away, bring
- * revoked ones back, and so lose data. Written against public headers only.
+ * revoked ones back, and so lose data.
  * Layer: metastore (libael-sqlite). Threads: any.
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -4,7 +4,7 @@
  * A row is a key record when id and created are text, created is the instant of the record's Created as
  * 'YYYY-MM-DD HH:MM:SS' in UTC, and key_record is text that ael_key_record_from_json reads. Whatever else
  * stands there is AEL_E_BACKEND_DATA when it is asked for, and left out of listings; but a row that is asked
- * for by its date is found by the column, whatever date its JSON has. Written against public headers only.
+ * for by its date is found by the column, whatever date its JSON has.
  * Layer: metastore (libael-sqlite). Threads: one at a time per connection.
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -1,8 +1,7 @@
 /*
  * metastore/sqlite/table.h - the table encryption_key: made, or judged when somebody else made it.
  *
- * It knows SQLite's handle alone; whose connection that is makes a status of its result (conn.h). Written
- * against public headers only.
+ * It knows SQLite's handle alone; whose connection that is makes a status of its result (conn.h).
  * Layer: metastore (libael-sqlite). Threads: one at a time per connection.
  * SPDX-License-Identifier: Apache-2.0
  */
