@@ -23,8 +23,19 @@ static void first_line(const char *text, char out[SENTENCE_BYTES]) {
     (void)snprintf(out, SENTENCE_BYTES, "%.*s", (int)(len < SENTENCE_BYTES ? len : SENTENCE_BYTES - 1), text);
 }
 
-/* With verbose errors a line of the server's is "...FATAL:  28P01: sentence", whatever its language. */
-static void find_state(const char *text, char state[STATE_BYTES]) {
+/* The line in which it stands. */
+static const char *line_of(const char *text, const char *at) {
+    while (at > text && at[-1] != '\n') {
+        at--;
+    }
+    return at;
+}
+
+/*
+ * With verbose errors a line of the server's is "...FATAL:  28P01: sentence", whatever its language. That line
+ * may stand behind those of addresses that were tried before it, and is returned; text where there is none.
+ */
+static const char *find_state(const char *text, char state[STATE_BYTES]) {
     state[0] = '\0';
     for (const char *at = text; (at = strstr(at, ":  ")) != NULL; at++) {
         const char *code = at + 3;
@@ -35,9 +46,10 @@ static void find_state(const char *text, char state[STATE_BYTES]) {
         if (len == 5 && code[5] == ':') {
             memcpy(state, code, 5);
             state[5] = '\0';
-            return;
+            return line_of(text, at);
         }
     }
+    return text;
 }
 
 static bool is_class(const char *state, const char *class) {
@@ -124,9 +136,9 @@ static enum ael_status given_up(struct ael_pg_conn *conn, enum ael_status status
 static enum ael_status lost(struct ael_pg_conn *conn, struct ael_error *err) {
     char state[STATE_BYTES];
     char line[SENTENCE_BYTES];
-    find_state(PQerrorMessage(conn->pg), state);
-    first_line(PQerrorMessage(conn->pg), line);
-    const struct ael_pg_refusal *refusal = pooler_refusal(state, line);
+    const char *said = find_state(PQerrorMessage(conn->pg), state);
+    first_line(said, line);
+    const struct ael_pg_refusal *refusal = pooler_refusal(state, said);
     conn->base.broken = true;
     conn->base.retry = true;
     return ael_error_set(
@@ -367,13 +379,13 @@ static enum ael_status
 connect_failed(const struct ael_pg_conn *conn, const struct ael_pg_address *address, struct ael_error *err) {
     char state[STATE_BYTES];
     char line[SENTENCE_BYTES];
-    find_state(PQerrorMessage(conn->pg), state);
-    first_line(PQerrorMessage(conn->pg), line);
+    const char *said = find_state(PQerrorMessage(conn->pg), state);
+    first_line(said, line);
     ael_pg_address_redact(address, line);
     if (state[0] == '\0') {
         return ael_error_set(err, AEL_E_UNREACHABLE, 0, AEL_PG_COMPONENT, "%s", line);
     }
-    return refused(state, pooler_refusal(state, line), line, err);
+    return refused(state, pooler_refusal(state, said), line, err); /* line may end before the words do */
 }
 
 /* Takes the steps of a connection that was begun. */

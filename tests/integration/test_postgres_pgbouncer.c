@@ -21,6 +21,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { TEXT_BYTES = 1024, SOON_MS = 1000 };
 
@@ -223,6 +224,22 @@ static void test_pgbouncer_login__is_refused_with_the_remedy(void) {
     expect_refusal("options=-csearch_path%3Dkeys", AEL_E_BACKEND, "ALTER ROLE");
 }
 
+/* libpq puts the address before the sentence: this is a path to the socket of all the bytes that it may have. */
+static void test_pgbouncer_login__is_refused_at_a_long_address(void) {
+    enum { PATH_BYTES = 92 };
+    char path[PATH_BYTES];
+    char parameters[TEXT_BYTES];
+    size_t len = (size_t)snprintf(path, sizeof path, "%s/", g_server.folder);
+    CU_ASSERT_FATAL(len < sizeof path);
+    memset(path + len, 'x', sizeof path - len);
+    path[sizeof path - 1] = '\0';
+    CU_ASSERT_EQUAL_FATAL(symlink(".", path), 0);
+    restart("");
+    (void)snprintf(parameters, sizeof parameters, "host=%s&password=wrong-secret", path);
+    expect_refusal(parameters, AEL_E_BACKEND, "auth_file");
+    CU_ASSERT_EQUAL(unlink(path), 0);
+}
+
 static void test_pgbouncer_settings__are_done_without_when_it_is_told_to(void) {
     struct ael_metastore *store = NULL;
     restart("ignore_startup_parameters = options\n");
@@ -390,6 +407,7 @@ static const struct test_case k_cases[] = {
     {"the settings of neighbours", test_pgbouncer_transaction__leaves_its_neighbours_settings_alone},
     {"time zones of neighbours", test_pgbouncer_transaction__keeps_dates_where_zones_differ},
     {"log-ins that it refuses", test_pgbouncer_login__is_refused_with_the_remedy},
+    {"log-ins at a long address", test_pgbouncer_login__is_refused_at_a_long_address},
     {"settings that it passes over", test_pgbouncer_settings__are_done_without_when_it_is_told_to},
     {"TLS to it", test_pgbouncer_tls__is_verified},
     {"too many clients", test_pgbouncer_clients__are_told_when_they_are_too_many},
