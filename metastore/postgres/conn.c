@@ -32,8 +32,8 @@ static const char *line_of(const char *text, const char *at) {
 }
 
 /*
- * With verbose errors a line of the server's is "...FATAL:  28P01: sentence", whatever its language. That line
- * may stand behind those of addresses that were tried before it, and is returned; text where there is none.
+ * With verbose errors a line of the server's is "...FATAL:  28P01: sentence", whatever its language. That
+ * line may stand behind those of addresses that were tried before, and is returned; else the text is.
  */
 static const char *find_state(const char *text, char state[STATE_BYTES]) {
     state[0] = '\0';
@@ -146,12 +146,18 @@ static enum ael_status lost(struct ael_pg_conn *conn, struct ael_error *err) {
         refusal == NULL ? "" : "; ", refusal == NULL ? "" : refusal->remedy);
 }
 
+/* In English: PgBouncer sends only the field that a server translates, and does not translate it. */
+static const char *severity_of(const PGresult *result) {
+    const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+    return severity != NULL ? severity : PQresultErrorField(result, PG_DIAG_SEVERITY);
+}
+
 /* A result that tells of a failure. Its detail and context may hold values: only its first line is
  * repeated. */
 static enum ael_status failed(struct ael_pg_conn *conn, const PGresult *result, struct ael_error *err) {
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     const char *sentence = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-    const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+    const char *severity = severity_of(result);
     if (state == NULL || sentence == NULL) {
         return lost(conn, err);
     }
@@ -163,8 +169,8 @@ static enum ael_status failed(struct ael_pg_conn *conn, const PGresult *result, 
     bool is_fatal = severity != NULL && strcmp(severity, "ERROR") != 0;
     conn->base.retry = is_of_this_connection(refusal == NULL ? state : refusal->state);
     conn->base.broken = conn->base.broken || is_fatal || conn->base.retry;
-    if (!is_fatal && strcmp(state, "40003") != 0) {
-        conn->base.sent = false; /* an ERROR undid the statement for certain */
+    if (refusal != NULL || (!is_fatal && strcmp(state, "40003") != 0)) {
+        conn->base.sent = false; /* a refusal kept it from the server, an ERROR undid it for certain */
     }
     return refused(state, refusal, said, err);
 }
@@ -370,7 +376,7 @@ enum ael_status ael_pg_run_rows(
  */
 static void look_at_notice(void *context, const PGresult *notice) {
     struct ael_pg_conn *conn = context;
-    const char *severity = PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
+    const char *severity = severity_of(notice);
     conn->ended = conn->ended ||
                   (severity != NULL && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0));
 }

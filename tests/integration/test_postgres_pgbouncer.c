@@ -18,6 +18,7 @@
 #include "tests/support/store_calls.h"
 #include "tests/support/suite.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -224,7 +225,7 @@ static void test_pgbouncer_login__is_refused_with_the_remedy(void) {
     expect_refusal("options=-csearch_path%3Dkeys", AEL_E_BACKEND, "ALTER ROLE");
 }
 
-/* libpq puts the address before the sentence: this is a path to the socket of all the bytes that it may have. */
+/* libpq puts the address before the sentence: here a path to the socket, as long as it may be. */
 static void test_pgbouncer_login__is_refused_at_a_long_address(void) {
     enum { PATH_BYTES = 92 };
     char path[PATH_BYTES];
@@ -290,6 +291,32 @@ static void test_pgbouncer_pool__tells_when_it_has_waited_too_long(void) {
     PQfinish(hog);
     CU_ASSERT_EQUAL(load_from(store, "_IK_x", CREATED, NULL, &err), AEL_OK);
     CU_ASSERT_EQUAL(load_from(store, "_IK_y", CREATED, NULL, &err), AEL_E_KEY_NOT_FOUND);
+    ael_metastore_release(store);
+}
+
+static bool becomes_stored(struct ael_metastore *store, const char *id) {
+    enum { TRIES = 6000, TRY_MS = 10 };
+    enum ael_status status = AEL_E_KEY_NOT_FOUND;
+    for (int i = 0; i < TRIES && status == AEL_E_KEY_NOT_FOUND; i++) {
+        (void)poll(NULL, 0, TRY_MS);
+        status = load_from(store, id, CREATED, NULL, NULL);
+    }
+    return status == AEL_OK;
+}
+
+/* It gives up what the server has begun, and the server goes on with it when the lock is free. */
+static void test_pgbouncer_statement__that_it_gives_up_may_be_done_still(void) {
+    struct ael_metastore *store = open_fresh("pool_mode=transaction\nquery_timeout=2\n", PATIENT_MS);
+    struct ael_error err = {0};
+    CU_ASSERT_EQUAL(store_in(store, "_IK_x", CREATED, NULL), AEL_OK);
+    char address[TEXT_BYTES];
+    PGconn *holder = PQconnectdb(postgres_server_local(&g_server, address, sizeof address));
+    PQclear(PQexec(holder, "BEGIN"));
+    PQclear(PQexec(holder, "LOCK TABLE encryption_key"));
+    CU_ASSERT_EQUAL(PQtransactionStatus(holder), PQTRANS_INTRANS);
+    CU_ASSERT_EQUAL(store_err(store, "_IK_y", CREATED, NULL, &err), AEL_E_OUTCOME_UNKNOWN);
+    PQfinish(holder);
+    CU_ASSERT_TRUE(becomes_stored(store, "_IK_y"));
     ael_metastore_release(store);
 }
 
@@ -412,6 +439,7 @@ static const struct test_case k_cases[] = {
     {"TLS to it", test_pgbouncer_tls__is_verified},
     {"too many clients", test_pgbouncer_clients__are_told_when_they_are_too_many},
     {"a wait that is too long", test_pgbouncer_pool__tells_when_it_has_waited_too_long},
+    {"a statement that it gives up", test_pgbouncer_statement__that_it_gives_up_may_be_done_still},
     {"a database that is paused", test_pgbouncer_pause__is_an_outage},
     {"transaction pooling: 64 who race", test_pgbouncer_transaction__stores_one_key_for_all_who_race},
     {"statement pooling: 64 who race", test_pgbouncer_statement__stores_one_key_for_all_who_race},
