@@ -4,7 +4,7 @@
  *
  * Of every record for which encrypt said AEL_OK a fresh factory must make the payload again.
  *
- * Needs: libael, libael-postgres, CUnit, tests/support/pgbouncer.c, tests/support/sql_service.c.
+ * Needs: libael, libael-postgres, CUnit, tests/support/postgres_pgbouncer.c, tests/support/sql_service.c.
  * Layer: tests.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -12,7 +12,7 @@
 #include <ael/metastore_postgres.h>
 #include <ael/sys/metastore_backend.h>
 
-#include "tests/support/pgbouncer.h"
+#include "tests/support/postgres_pgbouncer.h"
 #include "tests/support/service_load.h"
 #include "tests/support/sql_service.h"
 #include "tests/support/store_calls.h"

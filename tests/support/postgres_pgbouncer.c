@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/support/pgbouncer.h"
+#include "tests/support/postgres_pgbouncer.h"
 
 #include "tests/support/free_port.h"
 
@@ -130,7 +130,7 @@ static bool wait_ready(struct pgbouncer *bouncer) {
     return complain("it does not start; its log is in", bouncer->server->folder);
 }
 
-/* see tests/support/pgbouncer.h. What was killed leaves its socket, which the next one takes for a living
+/* see tests/support/postgres_pgbouncer.h. What was killed leaves its socket, which the next one takes for a living
  * one. */
 bool pgbouncer_start(struct pgbouncer *bouncer, const char *settings) {
     char socket[TEXT_BYTES];
@@ -139,7 +139,7 @@ bool pgbouncer_start(struct pgbouncer *bouncer, const char *settings) {
     return write_settings(bouncer, settings) && start_program(bouncer) && wait_ready(bouncer);
 }
 
-/* see tests/support/pgbouncer.h */
+/* see tests/support/postgres_pgbouncer.h */
 bool pgbouncer_init(struct pgbouncer *bouncer, const struct postgres_server *server, const char *settings) {
     *bouncer = (struct pgbouncer){.server = server, .port = free_port()};
     if (access(k_program, X_OK) != 0) {
@@ -148,7 +148,7 @@ bool pgbouncer_init(struct pgbouncer *bouncer, const struct postgres_server *ser
     return bouncer->port != 0 && write_users(bouncer) && pgbouncer_start(bouncer, settings);
 }
 
-/* see tests/support/pgbouncer.h */
+/* see tests/support/postgres_pgbouncer.h */
 void pgbouncer_end(struct pgbouncer *bouncer, int signal) {
     if (bouncer->pid == 0) {
         return;
@@ -160,7 +160,7 @@ void pgbouncer_end(struct pgbouncer *bouncer, int signal) {
 
 /* ---- talking to it ---- */
 
-/* see tests/support/pgbouncer.h */
+/* see tests/support/postgres_pgbouncer.h */
 bool pgbouncer_command(const struct pgbouncer *bouncer, const char *command) {
     char address[TEXT_BYTES];
     PGconn *connection = PQconnectdb(local_address(bouncer, "pgbouncer", address));
@@ -173,7 +173,7 @@ bool pgbouncer_command(const struct pgbouncer *bouncer, const char *command) {
     return good;
 }
 
-/* see tests/support/pgbouncer.h */
+/* see tests/support/postgres_pgbouncer.h */
 const char *
 pgbouncer_url(const struct pgbouncer *bouncer, const char *parameters, char *out, size_t size) {
     (void)snprintf(

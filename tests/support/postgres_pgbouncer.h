@@ -1,5 +1,5 @@
 /*
- * tests/support/pgbouncer.h - a PgBouncer of the test's own before a PostgreSQL of its own: on a free port of
+ * tests/support/postgres_pgbouncer.h - a PgBouncer of the test's own before a PostgreSQL of its own: on a free port of
  * the loopback and on a Unix socket, with SCRAM and TLS, ended by its pid, and with the test at the latest.
  *
  *     struct pgbouncer bouncer;
@@ -10,8 +10,8 @@
  * (scripts/install-needs installs it). Layer: tests; public headers of libpq only.
  * SPDX-License-Identifier: Apache-2.0
  */
-#ifndef TESTS_SUPPORT_PGBOUNCER_H
-#define TESTS_SUPPORT_PGBOUNCER_H
+#ifndef TESTS_SUPPORT_POSTGRES_PGBOUNCER_H
+#define TESTS_SUPPORT_POSTGRES_PGBOUNCER_H
 
 #include "tests/support/postgres_server.h"
 
@@ -44,4 +44,4 @@ bool pgbouncer_command(const struct pgbouncer *bouncer, const char *command);
 const char *
 pgbouncer_url(const struct pgbouncer *bouncer, const char *parameters, char *out, size_t size);
 
-#endif /* TESTS_SUPPORT_PGBOUNCER_H */
+#endif /* TESTS_SUPPORT_POSTGRES_PGBOUNCER_H */
