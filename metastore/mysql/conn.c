@@ -307,11 +307,17 @@ enum ael_status ael_my_run_rows(
     return status;
 }
 
-/* ---- prepared statements: all of them read, and nobody needs to know how much of one was sent ---- */
+/* ---- prepared statements ---- */
 
 /* The server said so; the connection is as good as before. */
 static bool is_refusal(const struct ael_my_conn *conn, unsigned number) {
     return conn->stopped == AEL_OK && number != 0 && !is_of_client(number) && !is_ending(number);
+}
+
+/* It is the statement that the server does not want, or any to be prepared; not that it is busy or goes. */
+static bool is_unwanted(const struct ael_my_conn *conn, unsigned number) {
+    bool may_pass = is_passing(number) || status_of(number) == AEL_E_TIMEOUT;
+    return is_refusal(conn, number) && (number == ER_UNKNOWN_COM_ERROR || !may_pass);
 }
 
 /*
@@ -320,6 +326,8 @@ static bool is_refusal(const struct ael_my_conn *conn, unsigned number) {
  */
 enum ael_status
 ael_my_prepare(struct ael_my_conn *conn, MYSQL_STMT *statement, struct ael_bytes sql, struct ael_error *err) {
+    static const unsigned k_knows_none[] = {
+        ER_UNKNOWN_COM_ERROR, ER_UNKNOWN_STMT_HANDLER, ER_UNSUPPORTED_PS, 0};
     begin(conn);
     enter(conn);
     int failure = mysql_stmt_prepare(statement, (const char *)sql.data, (unsigned long)sql.len);
@@ -329,19 +337,21 @@ ael_my_prepare(struct ael_my_conn *conn, MYSQL_STMT *statement, struct ael_bytes
     if (failure == 0) {
         return AEL_OK;
     }
-    if (is_refusal(conn, number)) {
-        conn->keeps_none = number != ER_NO_SUCH_TABLE;
+    if (is_unwanted(conn, number)) {
+        conn->number = number;
+        conn->keeps_none = is_among(number, k_knows_none);
         return AEL_E_UNSUPPORTED;
     }
     conn->lost_preparing = conn->stopped == AEL_OK;
     return failed_by(conn, number, mysql_stmt_error(statement), err);
 }
 
-/* see metastore/mysql/conn.h */
+/* see metastore/mysql/conn.h. The library sends it and waits in one, so it counts as sent from the first. */
 enum ael_status ael_my_execute(struct ael_my_conn *conn, MYSQL_STMT *statement, struct ael_error *err) {
     static const unsigned k_not_kept[] = {
         ER_UNKNOWN_STMT_HANDLER, ER_UNSUPPORTED_PS, ER_NEED_REPREPARE, ER_MAX_PREPARED_STMT_COUNT_REACHED, 0};
     begin(conn);
+    conn->base.sent = true;
     enter(conn);
     int failure = mysql_stmt_execute(statement) != 0 || mysql_stmt_store_result(statement) != 0;
     leave();
@@ -363,6 +373,8 @@ void ael_my_conn_forget(struct ael_my_conn *conn, enum ael_my_statement which) {
     enter(conn);
     ael_my_kept_free(kept);
     leave();
+    bool is_open = mysql_get_socket(conn->my) == conn->descriptor; /* else telling the server ended it */
+    conn->base.broken = conn->base.broken || !is_open;
 }
 
 /* see metastore/mysql/conn.h */
@@ -478,6 +490,8 @@ enum ael_status ael_my_conn_open(
     conn->base.call = call;
     conn->descriptor = -1;
     conn->keeps_none = false;
+    conn->has_stored = false;
+    conn->refused = 0;
     conn->my = mysql_init(NULL);
     if (conn->my == NULL) {
         return ael_error_set(err, AEL_E_NO_MEMORY, 0, AEL_MY_COMPONENT, "no memory for a connection");

@@ -13,6 +13,8 @@
  *     send -----------------------> answer  lost before all was sent: another connection may do (retry)
  *          maybe executed here ---^         lost after that: reading may be done again, writing is unknown
  *
+ * Of a prepared one the library does not tell how far it came: lost is lost after that.
+ *
  * Written against public headers only. Layer: metastore (libael-mysql). Threads: one at a time.
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -43,7 +45,7 @@ struct ael_my_table {
 };
 
 /* Statements that are kept prepared (prepared.h). */
-enum ael_my_statement { AEL_MY_LOAD, AEL_MY_LATEST, AEL_MY_STATEMENTS };
+enum ael_my_statement { AEL_MY_LOAD, AEL_MY_LATEST, AEL_MY_STORE, AEL_MY_STATEMENTS };
 
 struct ael_my_conn {
     struct ael_sql_conn base;
@@ -54,9 +56,11 @@ struct ael_my_conn {
     enum ael_status stopped; /* why the last wait was given up; AEL_OK = it was not */
     int descriptor;          /* -1 = none */
     bool is_sending;
-    bool keeps_none;     /* statements are sent as text: it would not have one prepared, or lost one */
+    bool keeps_none;     /* statements are sent as text: it knows no others, or lost one */
     bool lost_preparing; /* it ended when it was asked to, as at a proxy that does not know such statements */
     bool has_prepared;
+    bool has_stored;  /* a row: the next one is worth preparing for */
+    unsigned refused; /* a bit for each statement that it would not have prepared */
     unsigned number; /* see ael_my_error_number */
     struct ael_my_kept *statements[AEL_MY_STATEMENTS];
     MYSQL_RES *left; /* in a child: rows of its parent's, which cannot be freed without reading them */
@@ -115,7 +119,8 @@ AEL_MUST_CHECK enum ael_status
 ael_my_prepare(struct ael_my_conn *conn, MYSQL_STMT *statement, struct ael_bytes sql, struct ael_error *err);
 
 /**
- * Runs one that reads, with its values bound, to its end: all rows are in the statement.
+ * Runs one, with its values bound, to its end: all rows are in the statement. conn->base.sent is true where
+ * none can tell how much of it went out.
  *
  * @return AEL_OK; AEL_E_UNSUPPORTED (the server does not know the statement any more; err says nothing); or
  *         as ael_my_run.

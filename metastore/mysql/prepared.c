@@ -3,23 +3,36 @@
 
 #include <ael/sys/alloc.h>
 
+#include <mysqld_error.h>
 #include <time.h>
 
 enum { COLUMN_RECORD, COLUMN_CREATED, COLUMNS = AEL_MY_KEPT_COLUMNS };
 
 enum { PARAMETERS = 3 };
 
-/* [1]: for a column id whose collation takes other ids for the same. The second parameter is the id's bytes
- * then. */
-static const char *const k_sql[AEL_MY_STATEMENTS][2] = {
+struct statement {
+    const char *sql;
+    unsigned parameters;
+    unsigned columns;
+};
+
+/* [1]: for a column id whose collation takes other ids for the same. The second parameter of a reading one is
+ * the id's bytes then. */
+static const struct statement k_statements[AEL_MY_STATEMENTS][2] = {
     [AEL_MY_LOAD] =
-        {"SELECT " AEL_MY_RECORD " FROM encryption_key WHERE id = ? AND created = ?",
-         "SELECT " AEL_MY_RECORD " FROM encryption_key WHERE id = ? AND " AEL_MY_ID_BYTES
-         " = ? AND created = ?"},
+        {{"SELECT " AEL_MY_RECORD " FROM encryption_key WHERE id = ? AND created = ?", 2, 1},
+         {"SELECT " AEL_MY_RECORD " FROM encryption_key WHERE id = ? AND " AEL_MY_ID_BYTES
+          " = ? AND created = ?",
+          3, 1}},
     [AEL_MY_LATEST] =
-        {"SELECT " AEL_MY_RECORD ", created FROM encryption_key WHERE id = ? ORDER BY created DESC LIMIT 1",
-         "SELECT " AEL_MY_RECORD ", created FROM encryption_key WHERE id = ? AND " AEL_MY_ID_BYTES
-         " = ? ORDER BY created DESC LIMIT 1"},
+        {{"SELECT " AEL_MY_RECORD ", created FROM encryption_key WHERE id = ? ORDER BY created DESC LIMIT 1",
+          1, 2},
+         {"SELECT " AEL_MY_RECORD ", created FROM encryption_key WHERE id = ? AND " AEL_MY_ID_BYTES
+          " = ? ORDER BY created DESC LIMIT 1",
+          2, 2}},
+    [AEL_MY_STORE] =
+        {{"INSERT INTO encryption_key (id, created, key_record) VALUES (?, ?, ?)", 3, 0},
+         {"INSERT INTO encryption_key (id, created, key_record) VALUES (?, ?, ?)", 3, 0}},
 };
 
 /* ---- preparing ---- */
@@ -39,15 +52,28 @@ static bool bind_row(struct ael_my_kept *kept) {
     return mysql_stmt_bind_result(kept->handle, columns) == 0;
 }
 
-static enum ael_status
-prepare(struct ael_my_conn *conn, struct ael_my_kept *kept, const char *sql, struct ael_error *err) {
+/* The library takes as many values and places as the server says. */
+static bool is_as_written(MYSQL_STMT *handle, const struct statement *statement) {
+    return mysql_stmt_param_count(handle) == statement->parameters &&
+           mysql_stmt_field_count(handle) == statement->columns;
+}
+
+static enum ael_status prepare(
+    struct ael_my_conn *conn,
+    struct ael_my_kept *kept,
+    const struct statement *statement,
+    struct ael_error *err) {
     kept->compares_bytes = conn->table.compares_bytes;
     kept->handle = mysql_stmt_init(conn->my);
     if (kept->handle == NULL) {
         return AEL_E_UNSUPPORTED;
     }
-    enum ael_status status = ael_my_prepare(conn, kept->handle, ael_bytes_from_text(sql), err);
-    return status != AEL_OK || bind_row(kept) ? status : AEL_E_UNSUPPORTED;
+    enum ael_status status = ael_my_prepare(conn, kept->handle, ael_bytes_from_text(statement->sql), err);
+    if (status != AEL_OK) {
+        return status;
+    }
+    bool is_ready = is_as_written(kept->handle, statement) && (statement->columns == 0 || bind_row(kept));
+    return is_ready ? AEL_OK : AEL_E_UNSUPPORTED;
 }
 
 /* The statement, made where it is not there, or was made for a table that compared otherwise. */
@@ -56,15 +82,22 @@ static enum ael_status find(struct ael_my_conn *conn, enum ael_my_statement whic
     if (made != NULL && made->compares_bytes == conn->table.compares_bytes) {
         return AEL_OK;
     }
+    if ((conn->refused & 1U << which) != 0) {
+        return AEL_E_UNSUPPORTED;
+    }
     ael_my_conn_forget(conn, which);
     made = ael_sys_alloc(sizeof(*made));
     if (made == NULL) {
         return AEL_E_UNSUPPORTED;
     }
     conn->statements[which] = made;
-    enum ael_status status = prepare(conn, made, k_sql[which][conn->table.compares_bytes ? 0 : 1], err);
+    enum ael_status status =
+        prepare(conn, made, &k_statements[which][conn->table.compares_bytes ? 0 : 1], err);
     if (status != AEL_OK) {
         ael_my_conn_forget(conn, which);
+    }
+    if (status == AEL_E_UNSUPPORTED && ael_my_error_number(conn) != ER_NO_SUCH_TABLE) {
+        conn->refused |= 1U << which;
     }
     return status;
 }
@@ -104,9 +137,26 @@ bool ael_my_date_is(const MYSQL_TIME *date, int64_t created_s) {
            date->second == expected.second && date->second_part == 0 && !date->neg;
 }
 
+static MYSQL_BIND moment_of(MYSQL_TIME *date) {
+    return (MYSQL_BIND){
+        .buffer_type = MYSQL_TYPE_DATETIME, .buffer = date, .buffer_length = sizeof(*date)};
+}
+
+/* One that failed is not run again: what state it is in is not worth knowing, but where its row is there. */
 static enum ael_status execute(
+    struct ael_my_conn *conn, enum ael_my_statement which, MYSQL_BIND *values, struct ael_error *err) {
+    MYSQL_STMT *handle = conn->statements[which]->handle;
+    enum ael_status status =
+        mysql_stmt_bind_param(handle, values) == 0 ? ael_my_execute(conn, handle, err) : AEL_E_UNSUPPORTED;
+    if (status != AEL_OK && !conn->base.broken && ael_my_error_number(conn) != ER_DUP_ENTRY) {
+        ael_my_conn_forget(conn, which);
+    }
+    return status;
+}
+
+static enum ael_status execute_reading(
     struct ael_my_conn *conn,
-    const struct ael_my_kept *kept,
+    enum ael_my_statement which,
     struct ael_bytes id,
     int64_t created_s,
     struct ael_error *err) {
@@ -114,15 +164,11 @@ static enum ael_status execute(
     MYSQL_TIME date = date_of(created_s);
     int count = 0;
     values[count++] = value_of(id, MYSQL_TYPE_STRING);
-    if (!kept->compares_bytes) {
+    if (!conn->statements[which]->compares_bytes) {
         values[count++] = value_of(id, MYSQL_TYPE_BLOB);
     }
-    values[count] =
-        (MYSQL_BIND){.buffer_type = MYSQL_TYPE_DATETIME, .buffer = &date, .buffer_length = sizeof date};
-    if (mysql_stmt_bind_param(kept->handle, values) != 0) {
-        return AEL_E_UNSUPPORTED;
-    }
-    return ael_my_execute(conn, kept->handle, err);
+    values[count] = moment_of(&date);
+    return execute(conn, which, values, err);
 }
 
 /* What is cut off, or cannot be had, is read in another way. */
@@ -142,6 +188,10 @@ static enum ael_status fetch(struct ael_my_kept *kept, struct ael_my_prepared_ro
     return AEL_OK;
 }
 
+static bool may_keep(const struct ael_my_conn *conn) {
+    return !conn->keeps_none && conn->table.has_our_characters;
+}
+
 /* see metastore/mysql/prepared.h */
 enum ael_status ael_my_prepared_read(
     struct ael_my_conn *conn,
@@ -151,20 +201,46 @@ enum ael_status ael_my_prepared_read(
     struct ael_my_prepared_row *row,
     struct ael_error *err) {
     *row = (struct ael_my_prepared_row){.is_there = false};
-    if (conn->keeps_none || !conn->table.has_our_characters) {
-        return AEL_E_UNSUPPORTED;
-    }
-    enum ael_status status = find(conn, which, err);
-    if (status != AEL_OK) {
-        return status;
-    }
-    struct ael_my_kept *kept = conn->statements[which];
-    status = execute(conn, kept, id, created_s, err);
+    enum ael_status status = may_keep(conn) ? find(conn, which, err) : AEL_E_UNSUPPORTED;
     if (status == AEL_OK) {
-        status = fetch(kept, row);
-        (void)mysql_stmt_free_result(kept->handle);
-    } else if (!conn->base.broken) {
-        ael_my_conn_forget(conn, which); /* what state it is in is not worth knowing */
+        status = execute_reading(conn, which, id, created_s, err);
+    }
+    if (status == AEL_OK) {
+        status = fetch(conn->statements[which], row);
+        (void)mysql_stmt_free_result(conn->statements[which]->handle);
     }
     return status;
+}
+
+static bool has_added_one(const struct ael_my_conn *conn) {
+    MYSQL_STMT *handle = conn->statements[AEL_MY_STORE]->handle;
+    return mysql_stmt_field_count(handle) == 0 && mysql_stmt_affected_rows(handle) == 1;
+}
+
+/* What an INSERT cannot end in: something between has handed the number to another server. */
+static enum ael_status was_another(struct ael_my_conn *conn, struct ael_error *err) {
+    conn->lost_preparing = true;
+    conn->base.broken = true;
+    return ael_error_set(
+        err, AEL_E_UNREACHABLE, 0, AEL_MY_COMPONENT, "the server ran another statement than the one meant");
+}
+
+/* see metastore/mysql/prepared.h */
+enum ael_status ael_my_prepared_store(
+    struct ael_my_conn *conn,
+    struct ael_bytes id,
+    int64_t created_s,
+    struct ael_bytes json,
+    bool *stored,
+    struct ael_error *err) {
+    MYSQL_TIME date = date_of(created_s);
+    MYSQL_BIND values[] = {
+        value_of(id, MYSQL_TYPE_STRING), moment_of(&date), value_of(json, MYSQL_TYPE_STRING)};
+    bool may = may_keep(conn) && id.len + json.len <= AEL_MY_KEPT_RECORD_BYTES;
+    enum ael_status status = may ? find(conn, AEL_MY_STORE, err) : AEL_E_UNSUPPORTED;
+    if (status == AEL_OK) {
+        status = execute(conn, AEL_MY_STORE, values, err);
+    }
+    *stored = status == AEL_OK;
+    return status == AEL_OK && !has_added_one(conn) ? was_another(conn, err) : status;
 }

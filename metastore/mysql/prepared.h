@@ -1,14 +1,14 @@
 /*
- * metastore/mysql/prepared.h - the two reading statements, kept prepared by the server: it parses
- * them once a connection, and values travel beside them.
+ * metastore/mysql/prepared.h - the two reading statements and the one that stores, kept prepared by the
+ * server: it parses them once a connection, and values travel beside them.
  *
  * They are a faster way to the same rows, never the only one. Where a connection cannot have them (a server
  * or a user at its limit of statements, a proxy that keeps none or hands them to another server), where the
  * column id has other characters than the parameters (what a server compares then is its own affair) and
- * where a record is longer than usual, the answer is AEL_E_UNSUPPORTED, and the caller sends the statement's
- * text.
+ * where a record (of a store: with its id) is longer than AEL_MY_KEPT_RECORD_BYTES, the answer is
+ * AEL_E_UNSUPPORTED, and the caller sends the statement's text.
  *
- * The server forgets them with the connection; nobody tells it. A child of fork leaves them with its parent's
+ * The server forgets them with the connection, at the latest. A child of fork leaves them with its parent's
  * connection.
  * Layer: metastore (libael-mysql). Threads: one at a time per connection.
  * SPDX-License-Identifier: Apache-2.0
@@ -44,6 +44,22 @@ AEL_MUST_CHECK enum ael_status ael_my_prepared_read(
     struct ael_bytes id,
     int64_t created_s,
     struct ael_my_prepared_row *row,
+    struct ael_error *err);
+
+/**
+ * Runs the one that stores, on a table that was found and can hold the row. It is short enough to be sent
+ * without waiting.
+ *
+ * @param stored  receives whether the row was added; it was not where a row is in its way (AEL_E_BACKEND,
+ *                ER_DUP_ENTRY).
+ * @return AEL_OK; AEL_E_UNSUPPORTED (send its text; nothing was done, and err is as it was); or as ael_my_run.
+ */
+AEL_MUST_CHECK enum ael_status ael_my_prepared_store(
+    struct ael_my_conn *conn,
+    struct ael_bytes id,
+    int64_t created_s,
+    struct ael_bytes json,
+    bool *stored,
     struct ael_error *err);
 
 /** Tells whether a date is that of a second, from 1970 to 9999: zero dates and fractions are none. */

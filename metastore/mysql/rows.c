@@ -444,11 +444,28 @@ lost_race(struct ael_my_conn *conn, const struct values *values, struct ael_erro
     return status;
 }
 
+/* By the statement that the server keeps. AEL_E_UNSUPPORTED: only text will do. */
+static enum ael_status
+insert_prepared(struct ael_my_conn *conn, const struct values *values, bool *stored, struct ael_error *err) {
+    enum ael_status status =
+        ael_my_prepared_store(conn, values->id, values->created_s, values->json, stored, err);
+    conn->table.is_known = ael_my_error_number(conn) != ER_NO_SUCH_TABLE;
+    return status == AEL_OK || status == AEL_E_UNSUPPORTED
+               ? status
+               : ael_sql_write_failed(&conn->base, status, AEL_MY_COMPONENT, err);
+}
+
+/* Keys are seldom stored: the first of a connection is sent as text, which takes one answer and not two. */
 static enum ael_status
 insert_row(struct ael_my_conn *conn, const struct values *values, bool *stored, struct ael_error *err) {
-    enum ael_status status = write_row(
-        conn, "INSERT INTO encryption_key (id, created, key_record) VALUES (%i, %c, %j)", values, stored,
-        err);
+    enum ael_status status =
+        conn->has_stored ? insert_prepared(conn, values, stored, err) : AEL_E_UNSUPPORTED;
+    if (status == AEL_E_UNSUPPORTED) {
+        status = write_row(
+            conn, "INSERT INTO encryption_key (id, created, key_record) VALUES (%i, %c, %j)", values, stored,
+            err);
+    }
+    conn->has_stored = conn->has_stored || status == AEL_OK;
     if (status == AEL_E_BACKEND && ael_my_error_number(conn) == ER_DUP_ENTRY) {
         *stored = false;
         return lost_race(conn, values, err);
