@@ -61,7 +61,7 @@ struct ael_my_conn {
     bool has_prepared;
     bool has_stored;  /* a row: the next one is worth preparing for */
     unsigned refused; /* a bit for each statement that it would not have prepared */
-    unsigned number; /* see ael_my_error_number */
+    unsigned number;  /* see ael_my_error_number */
     struct ael_my_kept *statements[AEL_MY_STATEMENTS];
     MYSQL_RES *left; /* in a child: rows of its parent's, which cannot be freed without reading them */
     struct ael_my_table table;

@@ -86,6 +86,23 @@ static void load_some(struct ael_metastore *store) {
     }
 }
 
+static bool is_stored(struct ael_metastore *store, const char *id, const char *key, enum ael_status expected) {
+    struct ael_key_record record = record_of(key, CREATED);
+    bool stored = false;
+    CU_ASSERT_EQUAL(
+        ael_metastore_store(store, NULL, ael_bytes_from_text(id), &record, &stored, NULL), expected);
+    return stored;
+}
+
+/* For free. */
+static char *key_of(size_t len) {
+    char *key = malloc(len + 1);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(key);
+    memset(key, 'k', len);
+    key[len] = '\0';
+    return key;
+}
+
 static void test_server__starts(void) {
     CU_ASSERT_TRUE_FATAL(mariadb_server_init(&g_server));
 }
@@ -155,19 +172,12 @@ static void test_mysql_loads__are_prepared_anew_after_a_lost_connection(void) {
 
 /* A row that no place was kept for is read all the same. */
 static void test_mysql_loads__read_long_records_whole(void) {
-    enum { KEY_BYTES = 8000 };
-    char *key = malloc(KEY_BYTES + 1);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(key);
-    memset(key, 'k', KEY_BYTES);
-    key[KEY_BYTES] = '\0';
+    char *key = key_of(8000);
     make_table(BYTES_COMPARED);
     struct ael_metastore *store = open_local();
     struct ael_key_record record = record_of(key, CREATED);
     struct ael_key_record_buf out = AEL_KEY_RECORD_BUF_INIT;
-    bool stored = false;
-    CU_ASSERT_EQUAL(
-        ael_metastore_store(store, NULL, ael_bytes_from_text("_IK_x"), &record, &stored, NULL), AEL_OK);
-    CU_ASSERT_TRUE(stored);
+    CU_ASSERT_TRUE(is_stored(store, "_IK_x", key, AEL_OK));
     load_some(store);
     CU_ASSERT_EQUAL(ael_metastore_load_latest(store, NULL, ael_bytes_from_text("_IK_x"), &out, NULL), AEL_OK);
     CU_ASSERT_TRUE(ael_key_record_equal(&out.record, &record));
@@ -230,14 +240,6 @@ static void test_mysql_stores__are_text_where_none_is_kept(void) {
     sql("SET GLOBAL max_prepared_stmt_count = 16382");
 }
 
-static bool is_stored(struct ael_metastore *store, const char *id, const char *key, enum ael_status expected) {
-    struct ael_key_record record = record_of(key, CREATED);
-    bool stored = false;
-    CU_ASSERT_EQUAL(
-        ael_metastore_store(store, NULL, ael_bytes_from_text(id), &record, &stored, NULL), expected);
-    return stored;
-}
-
 static void test_mysql_stores__that_lose_a_race_keep_their_statement(void) {
     make_table(CASE_IGNORED);
     struct ael_metastore *store = open_local();
@@ -253,11 +255,7 @@ static void test_mysql_stores__that_lose_a_race_keep_their_statement(void) {
 }
 
 static void test_mysql_stores__of_long_records_are_text(void) {
-    enum { KEY_BYTES = 8192 };
-    char *key = malloc(KEY_BYTES + 1);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(key);
-    memset(key, 'k', KEY_BYTES);
-    key[KEY_BYTES] = '\0';
+    char *key = key_of(8192);
     make_table(BYTES_COMPARED);
     struct ael_metastore *store = open_local();
     store_some(store);
