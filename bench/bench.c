@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { SAMPLE_NS = 50000000, QUICK_SAMPLE_NS = 5000000, NAME_WIDTH = 30 };
+enum { SAMPLE_NS = 50000000, WAITING_SAMPLE_NS = 10000000, QUICK_SAMPLE_NS = 5000000, NAME_WIDTH = 30 };
 
 static int64_t time_of(clockid_t clock) {
     struct timespec now;
@@ -271,18 +271,36 @@ static int compare_doubles(const void *a_, const void *b_) {
     return (*a > *b) - (*a < *b);
 }
 
+static double median_of(const double *values, int count) {
+    double sorted[BENCH_ROUNDS_MAX];
+    memcpy(sorted, values, (size_t)count * sizeof sorted[0]);
+    qsort(sorted, (size_t)count, sizeof sorted[0], compare_doubles);
+    return sorted[count / 2]; /* the number of rounds is odd */
+}
+
 static void summarize(struct bench_entry *entry, int rounds) {
-    qsort(entry->samples, (size_t)rounds, sizeof entry->samples[0], compare_doubles);
-    qsort(entry->processor_samples, (size_t)rounds, sizeof entry->processor_samples[0], compare_doubles);
-    entry->median = entry->samples[rounds / 2]; /* rounds is odd */
-    entry->processor_ns = entry->processor_samples[rounds / 2];
-    entry->min = entry->samples[0];
-    entry->max = entry->samples[rounds - 1];
+    entry->median = median_of(entry->samples, rounds);
+    entry->processor_ns = median_of(entry->processor_samples, rounds);
+    entry->min = entry->max = entry->samples[0];
+    for (int i = 1; i < rounds; i++) {
+        entry->min = entry->samples[i] < entry->min ? entry->samples[i] : entry->min;
+        entry->max = entry->samples[i] > entry->max ? entry->samples[i] : entry->max;
+    }
+}
+
+static int rounds_of(const struct bench *bench) {
+    int rounds = bench->waits ? BENCH_ROUNDS_MAX : BENCH_ROUNDS;
+    return bench->quick ? BENCH_QUICK_ROUNDS : rounds;
+}
+
+static int64_t sample_ns_of(const struct bench *bench) {
+    int64_t sample_ns = bench->waits ? WAITING_SAMPLE_NS : SAMPLE_NS;
+    return bench->quick ? QUICK_SAMPLE_NS : sample_ns;
 }
 
 static int calibrate_all(struct bench *bench) {
     for (int i = 0; i < bench->count; i++) {
-        enum ael_status status = calibrate(&bench->entries[i], bench->quick ? QUICK_SAMPLE_NS : SAMPLE_NS);
+        enum ael_status status = calibrate(&bench->entries[i], sample_ns_of(bench));
         if (status != AEL_OK) {
             return bench_fail(bench->entries[i].name, status);
         }
@@ -309,27 +327,36 @@ static int run_round(struct bench *bench, int round) {
 
 /* ---- output ---- */
 
-/* The fastest of an entry's floors; 0 = it has none. */
-static double floor_of(const struct bench *bench, const struct bench_entry *entry) {
-    double least = 0;
+/* The fastest of an entry's floors; NULL = it has none. */
+static const struct bench_entry *floor_of(const struct bench *bench, const struct bench_entry *entry) {
+    const struct bench_entry *fastest = NULL;
     for (int i = 0; i < BENCH_FLOORS; i++) {
         if (entry->floors[i] >= 0) {
-            double floor = bench->entries[entry->floors[i]].median;
-            least = least == 0 || floor < least ? floor : least;
+            const struct bench_entry *floor = &bench->entries[entry->floors[i]];
+            fastest = fastest == NULL || floor->median < fastest->median ? floor : fastest;
         }
     }
-    return least;
+    return fastest;
 }
 
-/* The processor time of the fastest of them; 0 = it has none. */
-static double floor_processor_of(const struct bench *bench, const struct bench_entry *entry) {
-    double floor = floor_of(bench, entry);
-    for (int i = 0; i < BENCH_FLOORS; i++) {
-        if (entry->floors[i] >= 0 && bench->entries[entry->floors[i]].median == floor) {
-            return bench->entries[entry->floors[i]].processor_ns;
-        }
+/* The median of the rounds' ratios. */
+static double ratio_of(const struct bench *bench, const double *samples, const double *floor_samples) {
+    double ratios[BENCH_ROUNDS_MAX];
+    int rounds = rounds_of(bench);
+    for (int i = 0; i < rounds; i++) {
+        ratios[i] = samples[i] / floor_samples[i];
     }
-    return 0;
+    return median_of(ratios, rounds);
+}
+
+static double time_ratio(
+    const struct bench *bench, const struct bench_entry *entry, const struct bench_entry *floor) {
+    return ratio_of(bench, entry->samples, floor->samples);
+}
+
+static double processor_ratio(
+    const struct bench *bench, const struct bench_entry *entry, const struct bench_entry *floor) {
+    return ratio_of(bench, entry->processor_samples, floor->processor_samples);
 }
 
 /* Of secrets for the cases about them, of the library's own memory for the others. */
@@ -349,41 +376,38 @@ static void print_identity(const struct bench_entry *entry) {
         entry->engine, entry->threads);
 }
 
-static void print_processor_json(const struct bench_entry *entry, double floor) {
-    (void)printf("\"processor_ns\": %.2f, ", entry->processor_ns);
-    if (floor > 0) {
-        (void)printf("\"processor_ratio_floor\": %.3f, ", entry->processor_ns / floor);
-    }
-}
-
-static void print_json(const struct bench *bench, const struct bench_entry *entry, double floor) {
+static void print_json(const struct bench *bench, const struct bench_entry *entry) {
+    const struct bench_entry *floor = floor_of(bench, entry);
     print_identity(entry);
     (void)printf(
         "\"ns_per_op\": %.2f, \"min\": %.2f, \"max\": %.2f, ", entry->median, entry->min, entry->max);
     if (bench->processor_time) {
-        print_processor_json(entry, floor_processor_of(bench, entry));
+        (void)printf("\"processor_ns\": %.2f, ", entry->processor_ns);
     }
-    if (floor > 0) {
-        (void)printf("\"floor_ns\": %.2f, \"ratio_floor\": %.3f}\n", floor, entry->median / floor);
+    if (bench->processor_time && floor != NULL) {
+        (void)printf("\"processor_ratio_floor\": %.3f, ", processor_ratio(bench, entry, floor));
+    }
+    if (floor != NULL) {
+        (void)printf(
+            "\"floor_ns\": %.2f, \"ratio_floor\": %.3f}\n", floor->median, time_ratio(bench, entry, floor));
     } else {
         (void)printf("\"floor_ns\": null, \"ratio_floor\": null}\n");
     }
 }
 
-static void print_processor(const struct bench_entry *entry, double floor) {
-    (void)printf("%*s processor time %35.1f", NAME_WIDTH, "", entry->processor_ns);
-    if (floor > 0) {
-        (void)printf(" %38.1f %8.2f", floor, entry->processor_ns / floor);
-    }
-    (void)printf("\n");
-}
-
-static void print_row(const struct bench_entry *entry, double floor) {
+static void print_row(const struct bench *bench, const struct bench_entry *entry) {
+    const struct bench_entry *floor = floor_of(bench, entry);
     (void)printf(
         "%-*s %-15s %7u %12.1f %12.1f %12.1f", NAME_WIDTH, entry->name, entry->engine, entry->threads,
         entry->median, entry->min, entry->max);
-    if (floor > 0) {
-        (void)printf(" %12.1f %8.2f", floor, entry->median / floor);
+    if (floor != NULL) {
+        (void)printf(" %12.1f %8.2f", floor->median, time_ratio(bench, entry, floor));
+    }
+    if (bench->processor_time) {
+        (void)printf("\n%*s processor time %35.1f", NAME_WIDTH, "", entry->processor_ns);
+    }
+    if (bench->processor_time && floor != NULL) {
+        (void)printf(" %38.1f %8.2f", floor->processor_ns, processor_ratio(bench, entry, floor));
     }
     (void)printf("\n");
 }
@@ -391,7 +415,7 @@ static void print_row(const struct bench_entry *entry, double floor) {
 static void print_heading(const struct bench *bench) {
     (void)printf(
         "levels %s (secrets) and %s, %d rounds%s; ns an operation\n", level_of("secret/"), level_of(""),
-        bench->quick ? BENCH_QUICK_ROUNDS : BENCH_ROUNDS,
+        rounds_of(bench),
         bench->quick ? " (--quick: not for comparisons)" : "");
     (void)printf(
         "%-*s %-15s %7s %12s %12s %12s %12s %8s\n", NAME_WIDTH, "case", "engine", "threads", "median", "min",
@@ -405,12 +429,9 @@ static int print_all(const struct bench *bench) {
     for (int i = 0; i < bench->count; i++) {
         const struct bench_entry *entry = &bench->entries[i];
         if (bench->json) {
-            print_json(bench, entry, floor_of(bench, entry));
+            print_json(bench, entry);
         } else {
-            print_row(entry, floor_of(bench, entry));
-        }
-        if (!bench->json && bench->processor_time) {
-            print_processor(entry, floor_processor_of(bench, entry));
+            print_row(bench, entry);
         }
     }
     return fflush(stdout) == 0 && !ferror(stdout) ? 0 : 1;
@@ -452,8 +473,7 @@ static int answer(struct bench *bench, long number) {
         return 1;
     }
     struct bench_entry *entry = &bench->entries[number];
-    enum ael_status status =
-        entry->operations == 0 ? calibrate(entry, bench->quick ? QUICK_SAMPLE_NS : SAMPLE_NS) : AEL_OK;
+    enum ael_status status = entry->operations == 0 ? calibrate(entry, sample_ns_of(bench)) : AEL_OK;
     if (status != AEL_OK) {
         return bench_fail(entry->name, status);
     }
@@ -481,7 +501,7 @@ static int run_driven(struct bench *bench) {
 
 /* see bench/bench.h */
 int bench_run(struct bench *bench) {
-    int rounds = bench->quick ? BENCH_QUICK_ROUNDS : BENCH_ROUNDS;
+    int rounds = rounds_of(bench);
     int result = check_entries(bench);
     if (result == 0 && bench->driven) {
         return run_driven(bench);

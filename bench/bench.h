@@ -6,21 +6,23 @@
  * A group adds its cases and the floors they are held against, then runs them. Everything runs once to warm
  * up and to find how many operations make a sample of some 50 ms (5 ms with --quick); then rounds, at least
  * 5, each taking one sample of every floor and case in turn (A B C A B C), so that a slow moment of the
- * machine spoils one sample of many and no case alone. Reported: the median, the least and the greatest
- * sample; a case's floor is the median of the fastest of its floors.
+ * machine spoils one sample of many and no case alone. A group whose operations wait for others takes more
+ * and shorter ones. Reported: the median, the least and the greatest sample; a case's floor is the median of
+ * the fastest of its floors, and its ratio the median of the rounds' ratios, each of two samples of the same
+ * round: where the machine is slow for a while, both are.
  *
  * ns_per_op is wall time, from the first thread's start to the last one's end (CLOCK_MONOTONIC), over the
  * operations of all threads.
  *
- * processor_ns, in groups where an operation waits for somebody: the processor time of the thread that calls, by user and
- * kernel (CLOCK_THREAD_CPUTIME_ID). Its ratio is to that of the same floor.
+ * processor_ns, in groups where an operation waits for somebody: the processor time of the thread that
+ * calls, by user and kernel (CLOCK_THREAD_CPUTIME_ID). Its ratio is to that of the same floor.
  *
- * --driven is for a program that runs several of these side by side (scripts/bench-peers). First a line of JSON
- * an entry, `{"case", "impl", "level", "engine", "threads", "floors": [numbers of entries]}`, then an empty line.
- * Then each line read from standard input is the number of an entry, counted from 0, of which one sample is taken;
- * the answer is a line with its ns_per_op. The end of the input ends the program. The peers' programs
- * (bench/peers) speak the same, and with `--locked KEYS` print one line,
- * `{"case", "impl", "level", "keys", "locked_kib"}`: what is locked once as many keys are warm.
+ * --driven is for a program that runs several of these side by side (scripts/bench-peers). First a line of
+ * JSON an entry, `{"case", "impl", "level", "engine", "threads", "floors": [numbers of entries]}`, then an
+ * empty line. Then each line read from standard input is the number of an entry, counted from 0, of which
+ * one sample is taken; the answer is a line with its ns_per_op. The end of the input ends the program. The
+ * peers' programs (bench/peers) speak the same, and with `--locked KEYS` print one line, `{"case", "impl",
+ * "level", "keys", "locked_kib"}`: what is locked once as many keys are warm.
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef AEL_BENCH_BENCH_H
@@ -33,6 +35,7 @@ enum {
     BENCH_NAME_BYTES = 64,
     BENCH_ROUNDS = 7,
     BENCH_QUICK_ROUNDS = 5,
+    BENCH_ROUNDS_MAX = 101,
     BENCH_FLOORS = 4
 };
 
@@ -54,15 +57,16 @@ struct bench_entry {
     int floors[BENCH_FLOORS]; /* numbers from bench_add_floor; -1 = none */
     uint64_t max_operations;  /* of one thread in one sample; 0 = as many as the sample's time holds */
     uint64_t operations;      /* of one thread in one sample */
-    double samples[BENCH_ROUNDS];
+    double samples[BENCH_ROUNDS_MAX];
     double median, min, max;
-    double processor_samples[BENCH_ROUNDS]; /* the thread's own */
+    double processor_samples[BENCH_ROUNDS_MAX]; /* the thread's own */
     double processor_ns;                    /* the median of them */
 };
 
 struct bench {
     bool json, quick, help, driven;
     bool processor_time; /* set by a group: this is reported, too. Of cases of one thread */
+    bool waits;          /* set by a group: BENCH_ROUNDS_MAX rounds, and samples of 10 ms */
     const char *prefix;  /* "" = every case */
     struct bench_entry entries[192];
     int count;

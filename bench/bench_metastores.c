@@ -256,6 +256,7 @@ int main(int argc, char **argv) {
     if (result != 0 || bench.help) {
         return result;
     }
+    bench.waits = true;
     for (size_t i = 0; result == 0 && i < BACKENDS; i++) {
         const char *address = getenv(k_backends[i].variable);
         if (address == NULL) {
