@@ -24,7 +24,7 @@ static bool cut(struct ael_bytes json, struct ael_key_record *text) {
     *text = (struct ael_key_record){.revoked = AEL_JSON_TAKE(&rest, "{\"Revoked\":true,\"Created\":")};
     if ((!text->revoked && !AEL_JSON_TAKE(&rest, "{\"Created\":")) ||
         !ael_json_take_number(&rest, &text->created_s) || !AEL_JSON_TAKE(&rest, ",\"Key\":\"") ||
-        !ael_json_take_plain(&rest, &text->key) || !AEL_JSON_TAKE(&rest, "\"")) {
+        !ael_json_take_digits(&rest, &text->key) || !AEL_JSON_TAKE(&rest, "\"")) {
         return false;
     }
     bool is_end = AEL_JSON_TAKE(&rest, "}");

@@ -51,6 +51,9 @@ static size_t ascii_len(const uint8_t *data, size_t len) {
     while (len - at >= WORD_BYTES && is_ascii_word(data + at)) {
         at += WORD_BYTES;
     }
+    if (len - at < WORD_BYTES && len >= WORD_BYTES && is_ascii_word(data + len - WORD_BYTES)) {
+        return len; /* the last word begins in what was looked at */
+    }
     while (at < len && data[at] < 0x80) {
         at++;
     }

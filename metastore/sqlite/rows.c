@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "metastore/sqlite/rows.h"
 
+#include "base/civil_time.h"
+
 #include <string.h>
 #include <unistd.h>
 
@@ -12,35 +14,27 @@ enum { COLUMN_KEY_RECORD, COLUMN_CREATED, COLUMN_ID };
 
 /* ---- dates ---- */
 
-enum { DATE_LEN = 19, DAY_S = 86400, DAYS_TO_1970 = 719468, YEARS = 400, YEARS_DAYS = 146097 };
+enum { DATE_LEN = 19 };
 
-static void put_digits(char *at, int count, int64_t value) {
-    for (int i = count - 1; i >= 0; i--) {
-        at[i] = (char)('0' + value % 10);
-        value /= 10;
-    }
+static void put_two(char *at, unsigned value) {
+    at[0] = (char)('0' + value / 10);
+    at[1] = (char)('0' + value % 10);
 }
 
 /*
  * Writes 'YYYY-MM-DD HH:MM:SS' in UTC, as SQLite's datetime() would, which takes longer than to find a row.
- * Years are counted from March, so that the leap day is a year's last: of five months from there on, 153
- * days, each fifth begins anew, and any 400 years have as many days. 0 .. k_created_max_s.
+ * 0 .. k_created_max_s.
  */
 static void write_date(char text[DATE_LEN], int64_t created_s) {
-    int64_t day = created_s / DAY_S + DAYS_TO_1970;
-    int64_t second = created_s % DAY_S;
-    int64_t of_400 = day % YEARS_DAYS;
-    int64_t year = (of_400 - of_400 / 1460 + of_400 / 36524 - of_400 / (YEARS_DAYS - 1)) / 365;
-    int64_t of_year = of_400 - (365 * year + year / 4 - year / 100);
-    int64_t month = (5 * of_year + 2) / 153;
-    bool is_next_year = month >= 10;
+    const struct ael_civil_time date = ael_civil_time_of(created_s);
     memcpy(text, "YYYY-MM-DD HH:MM:SS", DATE_LEN);
-    put_digits(text, 4, year + day / YEARS_DAYS * YEARS + (is_next_year ? 1 : 0));
-    put_digits(text + 5, 2, is_next_year ? month - 9 : month + 3);
-    put_digits(text + 8, 2, of_year - (153 * month + 2) / 5 + 1);
-    put_digits(text + 11, 2, second / 3600);
-    put_digits(text + 14, 2, second / 60 % 60);
-    put_digits(text + 17, 2, second % 60);
+    put_two(text, date.year / 100);
+    put_two(text + 2, date.year % 100);
+    put_two(text + 5, date.month);
+    put_two(text + 8, date.day);
+    put_two(text + 11, date.hour);
+    put_two(text + 14, date.minute);
+    put_two(text + 17, date.second);
 }
 
 static bool has_date(int64_t created_s) {

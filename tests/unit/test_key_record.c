@@ -258,7 +258,7 @@ static void test_ael_key_record_from_json__reads_each_layout_alike(void) {
 static void test_ael_key_record_from_json__reads_what_is_nearly_canonical_alike(void) {
     static const char k_text[] = "{\"Revoked\":true,\"Created\":1700000040,\"Key\":\"AAECAw==\","
                                  "\"ParentKeyMeta\":{\"KeyId\":\"_SK_a\",\"Created\":1700000000}}";
-    static const char k_others[] = "\0 \"\\,:{}0-.e\x7f\x80\xff";
+    static const char k_others[] = "\0 \"\\,:{}0-.e/\x7f\x80\xff";
     for (size_t at = 0; at < sizeof k_text - 1; at++) {
         char text[sizeof k_text];
         check_both_ways("cut off", (struct ael_bytes){(const uint8_t *)k_text, at});
@@ -267,6 +267,18 @@ static void test_ael_key_record_from_json__reads_what_is_nearly_canonical_alike(
             text[at] = k_others[i];
             check_both_ways(text, (struct ael_bytes){(const uint8_t *)text, sizeof text - 1});
         }
+    }
+}
+
+/* Up to more digits than any number has that is held. */
+static void test_ael_key_record_from_json__reads_numbers_of_any_length_alike(void) {
+    static const char k_digits[] = "12345678901234567890";
+    for (int len = 0; len <= 20; len++) {
+        char text[128];
+        int written = snprintf(text, sizeof text, "{\"Created\":%.*s,\"Key\":\"AAECAw==\"}", len, k_digits);
+        check_both_ways(text, (struct ael_bytes){(const uint8_t *)text, (size_t)written});
+        written = snprintf(text, sizeof text, "{\"Created\":0%.*s,\"Key\":\"AAECAw==\"}", len, k_digits);
+        check_both_ways(text, (struct ael_bytes){(const uint8_t *)text, (size_t)written});
     }
 }
 
@@ -287,6 +299,8 @@ static const struct test_case k_cases[] = {
     {"each layout is read alike", test_ael_key_record_from_json__reads_each_layout_alike},
     {"what is nearly canonical is read alike",
      test_ael_key_record_from_json__reads_what_is_nearly_canonical_alike},
+    {"numbers of any length are read alike",
+     test_ael_key_record_from_json__reads_numbers_of_any_length_alike},
     {"what other implementations wrote is read", test_ael_key_record_from_json__reads_what_others_wrote},
 };
 
