@@ -4,6 +4,7 @@
 #include <CUnit/CUnit.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -187,4 +188,22 @@ void fork_in_the_middle_of_a_listing(struct ael_metastore *store) {
     CU_ASSERT_EQUAL(waitpid(child, &status, 0), child);
     CU_ASSERT_EQUAL(status, 0);
     CU_ASSERT_EQUAL(load_from(store, "_IK_child", CREATED, NULL, NULL), AEL_OK);
+}
+
+/* see tests/support/store_calls.h */
+void expect_an_untold_child_to_be_refused(struct ael_metastore *store) {
+    int status = -1;
+    CU_ASSERT_EQUAL(store_in(store, "_IK_x", CREATED, NULL), AEL_OK);
+    (void)fflush(stdout);
+    pid_t child = _Fork();
+    if (child == 0) {
+        int wrong = load_from(store, "_IK_x", CREATED, NULL, NULL) != AEL_E_FORKED;
+        wrong += store_in(store, "_IK_child", CREATED, NULL) != AEL_E_FORKED;
+        ael_metastore_release(store);
+        _exit(wrong);
+    }
+    CU_ASSERT_EQUAL(waitpid(child, &status, 0), child);
+    CU_ASSERT_EQUAL(status, 0);
+    CU_ASSERT_EQUAL(load_from(store, "_IK_x", CREATED, NULL, NULL), AEL_OK);
+    CU_ASSERT_EQUAL(load_from(store, "_IK_child", CREATED, NULL, NULL), AEL_E_KEY_NOT_FOUND);
 }

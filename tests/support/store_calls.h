@@ -76,4 +76,7 @@ int work_in_child(struct ael_metastore *store);
 /* The listing of the parent goes on; that of a child, made in its middle, is over, and the store works there. */
 void fork_in_the_middle_of_a_listing(struct ael_metastore *store);
 
+/* A child that no handlers were called for (_Fork) is refused, and its parent's connection is left alone. */
+void expect_an_untold_child_to_be_refused(struct ael_metastore *store);
+
 #endif /* TESTS_SUPPORT_STORE_CALLS_H */

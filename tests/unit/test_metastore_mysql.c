@@ -1215,6 +1215,12 @@ static void test_mysql_fork__leaves_the_parents_connections_alone(void) {
     fork_over(open_with(&options)); /* a farewell over TLS would end the parent's, too */
 }
 
+static void test_mysql_fork__without_handlers_is_refused(void) {
+    struct ael_metastore *store = open_fresh();
+    expect_an_untold_child_to_be_refused(store);
+    ael_metastore_release(store);
+}
+
 static void test_mysql_fork__in_the_middle_of_a_listing(void) {
     struct ael_metastore *store = open_fresh();
     fork_in_the_middle_of_a_listing(store);
@@ -1265,6 +1271,7 @@ static const struct test_case k_cases[] = {
     {"readers of Aurora are asked for their consistency",
      test_mysql_new__asks_readers_of_aurora_for_their_consistency},
     {"a fork leaves the parent's connections alone", test_mysql_fork__leaves_the_parents_connections_alone},
+    {"a fork without handlers is refused", test_mysql_fork__without_handlers_is_refused},
     {"a fork in the middle of a listing", test_mysql_fork__in_the_middle_of_a_listing},
     {"the server ends", test_server__ends},
 };
