@@ -8,10 +8,12 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum {
     SENTENCE_BYTES = 160,
+    SHORT_BYTES = 4096, /* behind the first read: fewer than the 8 KiB by which a server sends */
     STATE_BYTES = 6, /* SQLSTATE */
 };
 
@@ -152,6 +154,11 @@ static const char *severity_of(const PGresult *result) {
     return severity != NULL ? severity : PQresultErrorField(result, PG_DIAG_SEVERITY);
 }
 
+/* Relaxed: who misses it meets the row himself. */
+static void note_long(struct ael_pg_conn *conn) {
+    atomic_store_explicit(conn->meets_long, true, memory_order_relaxed);
+}
+
 /* A result that tells of a failure. Its detail and context may hold values: only its first line is
  * repeated. */
 static enum ael_status failed(struct ael_pg_conn *conn, const PGresult *result, struct ael_error *err) {
@@ -159,6 +166,9 @@ static enum ael_status failed(struct ael_pg_conn *conn, const PGresult *result, 
     const char *sentence = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     const char *severity = severity_of(result);
     if (state == NULL || sentence == NULL) {
+        if (conn->ought_to_be_short) { /* libpq has no memory for its length, mostly */
+            note_long(conn);
+        }
         return lost(conn, err);
     }
     char line[SENTENCE_BYTES];
@@ -177,13 +187,15 @@ static enum ael_status failed(struct ael_pg_conn *conn, const PGresult *result, 
 
 /* ---- statements ---- */
 
-/* Waits once, and takes in what has come. */
-static enum ael_status
-wait_and_read(struct ael_pg_conn *conn, struct ael_sql_wait *wait, short events, struct ael_error *err) {
+/* Waits for the call's end at most. */
+static enum ael_status wait_once(
+    struct ael_pg_conn *conn, struct ael_sql_wait *wait, short events, struct ael_error *err) {
     enum ael_status status = ael_sql_wait_for(wait, PQsocket(conn->pg), events);
-    if (status != AEL_OK) {
-        return given_up(conn, status, err);
-    }
+    return status == AEL_OK ? AEL_OK : given_up(conn, status, err);
+}
+
+/* Takes in what has come. */
+static enum ael_status take_in(struct ael_pg_conn *conn, struct ael_error *err) {
     return PQconsumeInput(conn->pg) != 0 ? AEL_OK : lost(conn, err);
 }
 
@@ -194,7 +206,8 @@ static enum ael_status flush(struct ael_pg_conn *conn, struct ael_error *err) {
     }
     struct ael_sql_wait wait = ael_sql_wait_begin(conn->base.call, conn->answer_timeout_ms);
     for (; left > 0; left = PQflush(conn->pg)) {
-        enum ael_status status = wait_and_read(conn, &wait, POLLIN | POLLOUT, err);
+        enum ael_status status = wait_once(conn, &wait, POLLIN | POLLOUT, err);
+        status = status == AEL_OK ? take_in(conn, err) : status;
         if (status != AEL_OK) {
             return status;
         }
@@ -202,13 +215,43 @@ static enum ael_status flush(struct ael_pg_conn *conn, struct ael_error *err) {
     return left == 0 ? AEL_OK : lost(conn, err);
 }
 
+/*
+ * Counts what is about to be taken in of an answer that ought to be short, and that its first read did not
+ * end: libpq would take in whatever comes, for as long as more comes, and a row may be as long as somebody
+ * made it. What comes behind the look is not counted, so it has to be small.
+ */
+static enum ael_status count_more(struct ael_pg_conn *conn, size_t *bytes, struct ael_error *err) {
+    int waiting = 0;
+    (void)ioctl(PQsocket(conn->pg), FIONREAD, &waiting);
+    *bytes += waiting > 0 ? (size_t)waiting : 0;
+    if (*bytes <= SHORT_BYTES) {
+        return AEL_OK;
+    }
+    note_long(conn);
+    conn->base.broken = true;
+    conn->base.retry = true;
+    return ael_error_set(
+        err, AEL_E_UNREACHABLE, 0, AEL_PG_COMPONENT, "a row is longer than a key record; ask for it again");
+}
+
 static enum ael_status wait_for_result(struct ael_pg_conn *conn, struct ael_error *err) {
     struct ael_sql_wait wait = ael_sql_wait_begin(conn->base.call, conn->answer_timeout_ms);
-    enum ael_status status = AEL_OK;
-    while (status == AEL_OK && PQisBusy(conn->pg) != 0) {
-        status = wait_and_read(conn, &wait, POLLIN, err);
+    size_t bytes = 0;
+    bool is_first = true;
+    while (PQisBusy(conn->pg) != 0) {
+        enum ael_status status = wait_once(conn, &wait, POLLIN, err);
+        if (status == AEL_OK && conn->ought_to_be_short && !is_first) {
+            status = count_more(conn, &bytes, err);
+        }
+        if (status == AEL_OK) {
+            status = take_in(conn, err);
+        }
+        if (status != AEL_OK) {
+            return status;
+        }
+        is_first = false;
     }
-    return status;
+    return AEL_OK;
 }
 
 /* Waits for the next result; NULL when the server is ready for another statement. */
@@ -236,6 +279,7 @@ static enum ael_status
 send_statement(struct ael_pg_conn *conn, const struct ael_pg_statement *statement, struct ael_error *err) {
     conn->base.retry = false;
     conn->base.sent = false;
+    conn->ought_to_be_short = statement->is_short;
     int format = statement->is_binary ? 1 : 0;
     int ok = statement->name == NULL
                  ? PQsendQueryParams(
@@ -316,6 +360,7 @@ ael_pg_prepare(struct ael_pg_conn *conn, const struct ael_pg_statement *statemen
     PGresult *result = NULL;
     conn->base.retry = false;
     conn->base.sent = false;
+    conn->ought_to_be_short = false;
     if (PQsendPrepare(conn->pg, statement->name, statement->sql, statement->count, NULL) == 0) {
         return lost(conn, err);
     }

@@ -24,6 +24,8 @@
 #include "metastore/postgres/address.h"
 #include "metastore/sql/sql_pool.h"
 
+#include <stdatomic.h>
+
 /* Of the column created; and of key_record. */
 enum ael_pg_created { AEL_PG_TIMESTAMP, AEL_PG_TIMESTAMPTZ };
 enum ael_pg_json { AEL_PG_TEXT, AEL_PG_JSON, AEL_PG_JSONB };
@@ -44,6 +46,8 @@ struct ael_pg_conn {
     bool ended;        /* the server said between two statements that it ends the connection */
     bool is_pooled;    /* somebody between us and the server may exchange the server's side (table.c) */
     unsigned prepared; /* a bit a statement (rows.c) */
+    bool ought_to_be_short;  /* the answer that is waited for */
+    atomic_bool *meets_long; /* a store's: one was not; set by the opener */
     struct ael_pg_table table;
 };
 
@@ -56,6 +60,7 @@ struct ael_pg_statement {
     int lengths[4]; /* of those that are not texts */
     int formats[4]; /* 0 = text, 1 = binary */
     bool is_binary; /* the columns of its rows are */
+    bool is_short;  /* its answer ought to be; one that is not is given up: conn->meets_long */
 };
 
 /* Receives a result of one row; false = no more are wanted. */

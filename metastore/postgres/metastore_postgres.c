@@ -14,6 +14,7 @@ struct postgres {
     struct ael_pg_address address;
     atomic_bool told_lazy; /* each warning is made once; which thread makes it does not matter: relaxed */
     atomic_bool told_unflushed;
+    atomic_bool meets_long; /* see metastore/postgres/conn.h */
 };
 
 /* ---- connections ---- */
@@ -34,6 +35,7 @@ pool_open(void *self, struct ael_sql_conn *base, const struct ael_call *call, st
     struct ael_pg_conn *conn = (struct ael_pg_conn *)base;
     struct ael_pg_durability durability = {false, false};
     conn->answer_timeout_ms = store->base.bounds.answer_timeout_ms;
+    conn->meets_long = &store->meets_long;
     enum ael_status status = ael_pg_conn_open(
         conn, &store->address, group->servers, store->base.bounds.connect_timeout_ms, call, err);
     if (status != AEL_OK) {

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -542,6 +543,33 @@ static void test_postgres_rows__that_are_no_keys_are_told(void) {
     ael_metastore_release(store);
 }
 
+static long peak_kib(void) {
+    struct rusage usage = {0};
+    CU_ASSERT_EQUAL(getrusage(RUSAGE_SELF, &usage), 0);
+    return usage.ru_maxrss;
+}
+
+/*
+ * Whoever may write the table could make a row as long as the server's memory: what comes of it is not all
+ * taken in.
+ */
+static void test_postgres_rows__of_any_length_do_not_fill_the_memory(void) {
+    enum { ROW_KIB = 128 * 1024 };
+    struct ael_error err = {0};
+    sql(k_go_table);
+    struct ael_metastore *store = open_store();
+    insert_bad("'2023-11-14 22:14:00'", "repeat('A', 134217728)");
+    long before = peak_kib();
+    CU_ASSERT_EQUAL(load_from(store, "_IK_b", CREATED, NULL, &err), AEL_E_BACKEND_DATA);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.detail, "too long"));
+    CU_ASSERT_EQUAL(latest_from(store, "_IK_b"), AEL_E_BACKEND_DATA);
+    CU_ASSERT_EQUAL(rows_listed(store), 0);
+    CU_ASSERT_TRUE(peak_kib() - before < ROW_KIB / 2);
+    insert_bad("'2023-11-14 22:14:00'", "'" GO_JSON "'");
+    CU_ASSERT_EQUAL(latest_from(store, "_IK_b"), AEL_OK);
+    ael_metastore_release(store);
+}
+
 static void expect_padded(const char *length, enum ael_status expected) {
     char text[TEXT_BYTES];
     struct ael_metastore *store = open_store();
@@ -970,6 +998,12 @@ static void test_postgres_fork__leaves_the_parents_connections_alone(void) {
     ael_metastore_release(store);
 }
 
+static void test_postgres_fork__without_handlers_is_refused(void) {
+    struct ael_metastore *store = open_fresh();
+    expect_an_untold_child_to_be_refused(store);
+    ael_metastore_release(store);
+}
+
 static void test_postgres_fork__in_the_middle_of_a_listing(void) {
     struct ael_metastore *store = open_fresh();
     fork_in_the_middle_of_a_listing(store);
@@ -998,6 +1032,7 @@ static const struct test_case k_cases[] = {
     {"connections learn of a column that changed",
      test_postgres_connections__learn_of_a_column_that_changed},
     {"rows that are no keys are told", test_postgres_rows__that_are_no_keys_are_told},
+    {"rows of any length do not fill the memory", test_postgres_rows__of_any_length_do_not_fill_the_memory},
     {"rows are read up to their greatest length", test_postgres_rows__are_read_up_to_their_greatest_length},
     {"rows of JSONB, too", test_postgres_rows__of_jsonb_are_read_up_to_their_greatest_length},
     {"rows of another date are no latest", test_postgres_rows__of_another_date_are_no_latest},
@@ -1018,6 +1053,7 @@ static const struct test_case k_cases[] = {
     {"what takes no writes is refused", test_postgres_store__is_refused_by_what_takes_no_writes},
     {"a fork leaves the parent's connections alone",
      test_postgres_fork__leaves_the_parents_connections_alone},
+    {"a fork without handlers is refused", test_postgres_fork__without_handlers_is_refused},
     {"a fork in the middle of a listing", test_postgres_fork__in_the_middle_of_a_listing},
     {"the server ends", test_postgres_server__ends},
 };
