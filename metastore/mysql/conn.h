@@ -28,6 +28,7 @@
 #include <ael/bytes.h>
 
 #include <mysql.h>
+#include <stdatomic.h>
 
 /* 9999-12-31 23:59:59: as the other backends. */
 #define AEL_MY_CREATED_MAX_S INT64_C(253402300799)
@@ -62,6 +63,7 @@ struct ael_my_conn {
     bool has_stored;  /* a row: the next one is worth preparing for */
     unsigned refused; /* a bit for each statement that it would not have prepared */
     unsigned number;  /* see ael_my_error_number */
+    atomic_bool *meets_long; /* a store's: a row was longer than any key; set by the opener */
     struct ael_my_kept *statements[AEL_MY_STATEMENTS];
     MYSQL_RES *left; /* in a child: rows of its parent's, which cannot be freed without reading them */
     struct ael_my_table table;

@@ -22,6 +22,7 @@ struct mysql {
     bool forwards_writes; /* the servers are readers that hand writes on */
     atomic_int
         lost_preparing;    /* connections in a row that ended when a statement was to be prepared: relaxed */
+    atomic_bool meets_long; /* see metastore/mysql/conn.h */
     atomic_bool told_lazy; /* each warning is made once; which thread makes it does not matter: relaxed */
     atomic_bool told_zone;
     atomic_bool told_collation;
@@ -96,6 +97,7 @@ init_session(const struct ael_sql_group *group, struct ael_my_conn *conn, struct
     }
     conn->ask_again_ms = conn->base.lent_ms + ASK_EACH_MS;
     conn->keeps_none = is_to_keep_none(store);
+    conn->meets_long = &store->meets_long;
     warn_of_server(store, &server);
     return AEL_OK;
 }

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "metastore/mysql/prepared.h"
 
+#include "base/civil_time.h"
+
 #include <ael/sys/alloc.h>
 
 #include <mysqld_error.h>
-#include <time.h>
 
 enum { COLUMN_RECORD, COLUMN_CREATED, COLUMNS = AEL_MY_KEPT_COLUMNS };
 
-enum { PARAMETERS = 3 };
+enum { PARAMETERS = 3, RECORD_MAX_BYTES = 65536 };
 
 struct statement {
     const char *sql;
@@ -20,14 +21,13 @@ struct statement {
  * the id's bytes then. */
 static const struct statement k_statements[AEL_MY_STATEMENTS][2] = {
     [AEL_MY_LOAD] =
-        {{"SELECT " AEL_MY_RECORD " FROM encryption_key WHERE id = ? AND created = ?", 2, 1},
-         {"SELECT " AEL_MY_RECORD " FROM encryption_key WHERE id = ? AND " AEL_MY_ID_BYTES
-          " = ? AND created = ?",
-          3, 1}},
+        {{"SELECT key_record FROM encryption_key WHERE id = ? AND created = ?", 2, 1},
+         {"SELECT key_record FROM encryption_key WHERE id = ? AND " AEL_MY_ID_BYTES " = ? AND created = ?", 3,
+          1}},
     [AEL_MY_LATEST] =
-        {{"SELECT " AEL_MY_RECORD ", created FROM encryption_key WHERE id = ? ORDER BY created DESC LIMIT 1",
+        {{"SELECT key_record, created FROM encryption_key WHERE id = ? ORDER BY created DESC LIMIT 1",
           1, 2},
-         {"SELECT " AEL_MY_RECORD ", created FROM encryption_key WHERE id = ? AND " AEL_MY_ID_BYTES
+         {"SELECT key_record, created FROM encryption_key WHERE id = ? AND " AEL_MY_ID_BYTES
           " = ? ORDER BY created DESC LIMIT 1",
           2, 2}},
     [AEL_MY_STORE] =
@@ -111,17 +111,16 @@ static MYSQL_BIND value_of(struct ael_bytes bytes, enum enum_field_types type) {
         .buffer_length = (unsigned long)bytes.len};
 }
 
+/* 0 .. AEL_MY_CREATED_MAX_S */
 static MYSQL_TIME date_of(int64_t created_s) {
-    struct tm date = {0};
-    time_t seconds = (time_t)created_s;
-    (void)gmtime_r(&seconds, &date);
+    const struct ael_civil_time date = ael_civil_time_of(created_s);
     return (MYSQL_TIME){
-        .year = (unsigned)date.tm_year + 1900,
-        .month = (unsigned)date.tm_mon + 1,
-        .day = (unsigned)date.tm_mday,
-        .hour = (unsigned)date.tm_hour,
-        .minute = (unsigned)date.tm_min,
-        .second = (unsigned)date.tm_sec,
+        .year = date.year,
+        .month = date.month,
+        .day = date.day,
+        .hour = date.hour,
+        .minute = date.minute,
+        .second = date.second,
         .time_type = MYSQL_TIMESTAMP_DATETIME,
     };
 }
@@ -131,7 +130,7 @@ bool ael_my_date_is(const MYSQL_TIME *date, int64_t created_s) {
     if (created_s < 0 || created_s > AEL_MY_CREATED_MAX_S) {
         return false;
     }
-    MYSQL_TIME expected = date_of(created_s);
+    const struct ael_civil_time expected = ael_civil_time_of(created_s);
     return date->year == expected.year && date->month == expected.month && date->day == expected.day &&
            date->hour == expected.hour && date->minute == expected.minute &&
            date->second == expected.second && date->second_part == 0 && !date->neg;
@@ -161,21 +160,37 @@ static enum ael_status execute_reading(
     int64_t created_s,
     struct ael_error *err) {
     MYSQL_BIND values[PARAMETERS] = {{0}};
-    MYSQL_TIME date = date_of(created_s);
+    MYSQL_TIME date;
     int count = 0;
     values[count++] = value_of(id, MYSQL_TYPE_STRING);
     if (!conn->statements[which]->compares_bytes) {
         values[count++] = value_of(id, MYSQL_TYPE_BLOB);
     }
-    values[count] = moment_of(&date);
+    if (which == AEL_MY_LOAD) {
+        date = date_of(created_s);
+        values[count] = moment_of(&date);
+    }
     return execute(conn, which, values, err);
 }
 
+/*
+ * The library has taken in a row of any length, and keeps as much memory for the next one: the connection is
+ * ended, and no other one of the store reads so again. Relaxed: who misses it meets the row himself.
+ */
+static void note_long(struct ael_my_conn *conn) {
+    atomic_store_explicit(conn->meets_long, true, memory_order_relaxed);
+    conn->base.broken = true;
+}
+
 /* What is cut off, or cannot be had, is read in another way. */
-static enum ael_status fetch(struct ael_my_kept *kept, struct ael_my_prepared_row *row) {
+static enum ael_status
+fetch(struct ael_my_conn *conn, struct ael_my_kept *kept, struct ael_my_prepared_row *row) {
     int outcome = mysql_stmt_fetch(kept->handle);
     if (outcome == MYSQL_NO_DATA) {
         return AEL_OK;
+    }
+    if (outcome == MYSQL_DATA_TRUNCATED && kept->record_len > RECORD_MAX_BYTES) {
+        note_long(conn);
     }
     if (outcome != 0) {
         return AEL_E_UNSUPPORTED;
@@ -192,6 +207,10 @@ static bool may_keep(const struct ael_my_conn *conn) {
     return !conn->keeps_none && conn->table.has_our_characters;
 }
 
+static bool may_read(const struct ael_my_conn *conn) {
+    return may_keep(conn) && !atomic_load_explicit(conn->meets_long, memory_order_relaxed);
+}
+
 /* see metastore/mysql/prepared.h */
 enum ael_status ael_my_prepared_read(
     struct ael_my_conn *conn,
@@ -201,12 +220,12 @@ enum ael_status ael_my_prepared_read(
     struct ael_my_prepared_row *row,
     struct ael_error *err) {
     *row = (struct ael_my_prepared_row){.is_there = false};
-    enum ael_status status = may_keep(conn) ? find(conn, which, err) : AEL_E_UNSUPPORTED;
+    enum ael_status status = may_read(conn) ? find(conn, which, err) : AEL_E_UNSUPPORTED;
     if (status == AEL_OK) {
         status = execute_reading(conn, which, id, created_s, err);
     }
     if (status == AEL_OK) {
-        status = fetch(conn->statements[which], row);
+        status = fetch(conn, conn->statements[which], row);
         (void)mysql_stmt_free_result(conn->statements[which]->handle);
     }
     return status;

@@ -18,8 +18,12 @@
 
 #include "metastore/mysql/conn.h"
 
-/* Columns of reading statements. Of a record that is too long just enough to be refused. AEL_MY_DATE is for
- * those that are sent as text: of one that is kept, created comes as it is. */
+/*
+ * Columns of reading statements that are sent as text: of a record that is too long just enough to be
+ * refused. Of one that is kept, both columns come as they are, which takes the server less; a record that is
+ * longer than the place for it is let go, and read as text. It may be as long as the server's
+ * max_allowed_packet lets it: after one that is longer than any key, all of the store's are read as text.
+ */
 #define AEL_MY_RECORD   "LEFT(CONVERT(key_record USING utf8mb4), 65537)"
 #define AEL_MY_DATE     "TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', created)"
 #define AEL_MY_ID_BYTES "CAST(CONVERT(id USING utf8mb4) AS BINARY)"
@@ -27,7 +31,7 @@
 /* What one reads, until it is run again or the connection closed. */
 struct ael_my_prepared_row {
     bool is_there;
-    struct ael_bytes record;   /* AEL_MY_RECORD; data = NULL: it is NULL */
+    struct ael_bytes record;   /* data = NULL: it is NULL */
     const MYSQL_TIME *created; /* of the latest, as the column has it; NULL: it is NULL */
 };
 

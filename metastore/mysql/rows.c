@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "metastore/mysql/rows.h"
 
+#include "base/civil_time.h"
 #include "metastore/mysql/prepared.h"
 #include "metastore/mysql/table.h"
 #include "metastore/sql/sql_rows.h"
@@ -12,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* The last second of a TIMESTAMP, whose first one is 1. */
 static const int64_t k_timestamp_max_s = 2147483647;
@@ -64,12 +64,13 @@ static enum ael_status add_literal(struct ael_buf *sql, struct ael_bytes text) {
     return status == AEL_OK ? add_digits(sql, text) : status;
 }
 
+/* 0 .. AEL_MY_CREATED_MAX_S */
 static enum ael_status add_date(struct ael_buf *sql, int64_t created_s) {
     char text[DATE_BYTES] = "";
-    struct tm date = {0};
-    time_t seconds = (time_t)created_s;
-    (void)gmtime_r(&seconds, &date);
-    (void)strftime(text, sizeof text, "'%Y-%m-%d %H:%M:%S'", &date);
+    const struct ael_civil_time date = ael_civil_time_of(created_s);
+    (void)snprintf(
+        text, sizeof text, "'%04u-%02u-%02u %02u:%02u:%02u'", date.year, date.month, date.day, date.hour,
+        date.minute, date.second);
     return add_text(sql, text);
 }
 

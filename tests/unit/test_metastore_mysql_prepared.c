@@ -188,6 +188,27 @@ static void test_mysql_loads__read_long_records_whole(void) {
     free(key);
 }
 
+/*
+ * A row that is longer than any key is met once by a store, and the connection whose buffers it filled is
+ * ended.
+ */
+static void test_mysql_loads__are_text_once_a_row_was_far_too_long(void) {
+    make_table(BYTES_COMPARED);
+    struct ael_metastore *store = open_local();
+    CU_ASSERT_EQUAL(store_in(store, "_IK_x", CREATED, NULL), AEL_OK);
+    sql("INSERT INTO encryption_key (id, created, key_record)"
+        " VALUES ('_IK_long', '2023-11-14 22:14:00', REPEAT('A', 8388608))");
+    long connected = commands("Connections");
+    CU_ASSERT_EQUAL(load_from(store, "_IK_long", CREATED, NULL, NULL), AEL_E_BACKEND_DATA);
+    long executed = commands("Com_stmt_execute");
+    load_some(store);
+    CU_ASSERT_EQUAL(latest_from(store, "_IK_long"), AEL_E_BACKEND_DATA);
+    CU_ASSERT_EQUAL(commands("Com_stmt_execute"), executed);
+    CU_ASSERT_EQUAL(commands("Prepared_stmt_count"), 0);
+    CU_ASSERT_TRUE(commands("Connections") > connected);
+    ael_metastore_release(store);
+}
+
 /* ---- stores ---- */
 
 static void store_some(struct ael_metastore *store) {
@@ -487,6 +508,7 @@ static const struct test_case k_cases[] = {
     {"a table made anew", test_mysql_loads__follow_a_table_that_was_made_anew},
     {"a lost connection", test_mysql_loads__are_prepared_anew_after_a_lost_connection},
     {"long records", test_mysql_loads__read_long_records_whole},
+    {"loads are text once a row was far too long", test_mysql_loads__are_text_once_a_row_was_far_too_long},
     {"stores are prepared from the second on", test_mysql_stores__are_prepared_from_the_second_on},
     {"stores where none is kept: text", test_mysql_stores__are_text_where_none_is_kept},
     {"stores that lose a race", test_mysql_stores__that_lose_a_race_keep_their_statement},
