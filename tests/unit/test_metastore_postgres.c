@@ -151,6 +151,18 @@ static void test_postgres_tls__is_verified_unless_told_otherwise(void) {
     CU_ASSERT_TRUE(was_logged("not encrypted"));
 }
 
+/* Over the loopback: who comes by the socket needs none. Of two keywords the last one counts. */
+static void test_postgres_log_in__takes_a_quoted_password(void) {
+    char text[TEXT_BYTES];
+    char connection[TEXT_BYTES + 64];
+    struct ael_error err = {0};
+    struct ael_metastore *store = NULL;
+    (void)postgres_server_local(&g_server, text, sizeof text);
+    (void)snprintf(connection, sizeof connection, "%s host=127.0.0.1 sslmode=disable", text);
+    CU_ASSERT_EQUAL(open_at(connection, &store, &err), AEL_OK);
+    ael_metastore_release(store);
+}
+
 static void test_postgres_tls__refuses_unknown_and_foreign_certificates(void) {
     struct ael_error err = {0};
     char connection[TEXT_BYTES];
@@ -189,8 +201,8 @@ static void test_postgres_new__tells_what_is_wrong_with_the_log_in(void) {
     char connection[TEXT_BYTES];
     struct ael_metastore *store = NULL;
     (void)snprintf(
-        connection, sizeof connection, "host=%s port=%d user=ael dbname=postgres password=hunter2",
-        g_server.folder, g_server.port);
+        connection, sizeof connection,
+        "host=127.0.0.1 port=%d sslmode=disable user=ael dbname=postgres password=hunter2", g_server.port);
     CU_ASSERT_EQUAL(open_at(connection, &store, &err), AEL_E_BACKEND);
     CU_ASSERT_PTR_NOT_NULL(strstr(err.detail, "28P01"));
     CU_ASSERT_PTR_NULL(strstr(err.detail, "hunter2"));
@@ -216,7 +228,8 @@ static void test_postgres_new__reads_service_and_password_files(void) {
     (void)snprintf(line, sizeof line, "%s/services", g_server.folder);
     file = fopen(line, "w");
     CU_ASSERT_PTR_NOT_NULL_FATAL(file);
-    fprintf(file, "[keys]\nhost=%s\nport=%d\nuser=ael\ndbname=postgres\n", g_server.folder, g_server.port);
+    fprintf(
+        file, "[keys]\nhost=127.0.0.1\nsslmode=disable\nport=%d\nuser=ael\ndbname=postgres\n", g_server.port);
     (void)fclose(file);
     (void)setenv("PGSERVICEFILE", line, 1);
     (void)setenv("PGPASSFILE", path, 1);
@@ -1014,6 +1027,7 @@ static const struct test_case k_cases[] = {
     {"a server starts", test_postgres_server__starts},
     {"bad options are refused", test_postgres_new__refuses_bad_options},
     {"TLS is verified unless told otherwise", test_postgres_tls__is_verified_unless_told_otherwise},
+    {"a quoted password logs in", test_postgres_log_in__takes_a_quoted_password},
     {"unknown and foreign certificates are refused",
      test_postgres_tls__refuses_unknown_and_foreign_certificates},
     {"what is wrong with the log-in is told", test_postgres_new__tells_what_is_wrong_with_the_log_in},
