@@ -6,8 +6,8 @@
  * A group adds its cases and the floors they are held against, then runs them. Everything runs once to warm
  * up and to find how many operations make a sample of some 50 ms (5 ms with --quick); then rounds, at least
  * 5, each taking one sample of every floor and case in turn (A B C A B C), so that a slow moment of the
- * machine spoils one sample of many and no case alone. A group whose operations wait for others takes more
- * and shorter ones. Reported: the median, the least and the greatest sample; a case's floor is the median of
+ * machine spoils one sample of many and no case alone. A group that asks for it takes more and shorter ones
+ * (waits). Reported: the median, the least and the greatest sample; a case's floor is the median of
  * the fastest of its floors, and its ratio the median of the rounds' ratios, each of two samples of the same
  * round: where the machine is slow for a while, both are.
  *
@@ -66,7 +66,7 @@ struct bench_entry {
 struct bench {
     bool json, quick, help, driven;
     bool processor_time; /* set by a group: this is reported, too. Of cases of one thread */
-    bool waits;          /* set by a group: BENCH_ROUNDS_MAX rounds, and samples of 10 ms */
+    bool waits;          /* set by a group, for servers' times: BENCH_ROUNDS_MAX rounds, samples of 10 ms */
     const char *prefix;  /* "" = every case */
     struct bench_entry entries[192];
     int count;

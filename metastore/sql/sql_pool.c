@@ -40,13 +40,9 @@ static struct timespec in_ms(uint32_t ms) {
     return time;
 }
 
-/*
- * As late as the kernel's tick, some 4 ms: limits of idling and life are not finer, and it is read twice a
- * call.
- */
 static int64_t now_ms(void) {
     struct timespec now = {0};
-    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
@@ -316,6 +312,11 @@ enum ael_status ael_sql_pool_borrow(
     struct ael_sql_conn **conn,
     struct ael_error *err) {
     *conn = NULL;
+    if (pool->pid != getpid()) { /* its mutex may be held for ever by a thread that is not here */
+        return ael_error_set(
+            err, AEL_E_FORKED, 0, pool->ops->component,
+            "the connections are the parent's; open the store in the child");
+    }
     for (;;) {
         struct ael_sql_conn *idle = NULL;
         enum ael_status status = take(pool, call, &idle);

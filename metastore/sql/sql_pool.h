@@ -25,7 +25,7 @@ struct ael_sql_conn {
     bool broken;                 /* set by the backend: to be closed when it is returned */
     bool sent;                   /* so, too: the last statement may have been executed */
     bool retry; /* so, too: its failure says nothing of other connections, and nothing was done */
-    int64_t lent_ms; /* set by the pool: when it was lent last, on CLOCK_MONOTONIC_COARSE */
+    int64_t lent_ms; /* set by the pool: when it was lent last, on CLOCK_MONOTONIC */
 
     /* The pool's own. */
     struct ael_sql_conn *next; /* of all */
@@ -82,10 +82,10 @@ AEL_MUST_CHECK enum ael_status ael_sql_pool_new(
 void ael_sql_pool_free(struct ael_sql_pool *pool);
 
 /**
- * Lends a connection for a call. Not in a child that was not told of its fork: its store's handle refuses
- * there, by a page that the kernel wipes, where asking whose process it is would take a system call.
+ * Lends a connection for a call.
  *
- * @return AEL_OK; AEL_E_TIMEOUT; AEL_E_CANCELLED; AEL_E_NO_MEMORY; or as open.
+ * @return AEL_OK; AEL_E_TIMEOUT; AEL_E_CANCELLED; AEL_E_FORKED (the process was made without the fork
+ *         handlers); AEL_E_NO_MEMORY; or as open.
  */
 AEL_MUST_CHECK enum ael_status ael_sql_pool_borrow(
     struct ael_sql_pool *pool,

@@ -165,7 +165,7 @@ static bool make_database(const struct postgres_server *server) {
         (char *)"--locale-provider=icu",
         (char *)"--icu-locale=en",
         NULL};
-    /* By the socket nobody needs a password, whose check takes a second where programs run slowly. */
+    /* By the socket these two need no password, whose check takes a second where programs run slowly. */
     return run_program(server, command) &&
            run_script(
                server, "printf 'local all admin,ael trust\\nlocal all all scram-sha-256\\nhost all all "
@@ -256,7 +256,7 @@ bool postgres_server_start(struct postgres_server *server, const char *setting) 
     return complain("it does not start; its log is in", server->folder);
 }
 
-/* For the test's own statements: without a password, whose check takes long where programs run slowly. */
+/* For the test's own statements. */
 static bool make_admin(const struct postgres_server *server) {
     char address[TEXT_BYTES];
     PGconn *connection = PQconnectdb(postgres_server_local(server, address, sizeof address));
