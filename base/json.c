@@ -259,14 +259,27 @@ static void skip_number(struct ael_json_reader *reader) {
 /* Bytes that are looked at together; what the compiler makes of them is the processor's own vectors. */
 typedef uint8_t block __attribute__((vector_size(16)));
 
-/* True when one of so many bytes ends a plain run: a quote, a backslash or a control character. */
-static bool has_special(const uint8_t *data) {
+/* Which of eight bytes in memory is the first that is not 0; there is one. */
+static size_t first_byte_in(uint64_t word) {
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    return (size_t)__builtin_clzll(word) / 8;
+#else
+    return (size_t)__builtin_ctzll(word) / 8;
+#endif
+}
+
+/* How many bytes of a block come before one that ends a plain run: a quote, a backslash or a control
+ * character. */
+static size_t plain_in_block(const uint8_t *data) {
     block bytes;
     uint64_t halves[2];
     memcpy(&bytes, data, sizeof bytes);
     block special = (block)(bytes < 0x20) | (block)(bytes == '"') | (block)(bytes == '\\');
     memcpy(halves, &special, sizeof halves);
-    return (halves[0] | halves[1]) != 0;
+    if (halves[0] != 0) {
+        return first_byte_in(halves[0]);
+    }
+    return halves[1] != 0 ? sizeof halves[0] + first_byte_in(halves[1]) : sizeof bytes;
 }
 
 static bool is_special(uint8_t byte) {
@@ -276,8 +289,13 @@ static bool is_special(uint8_t byte) {
 /* see base/json.h */
 size_t ael_json_plain_len(struct ael_bytes text) {
     size_t at = 0;
-    while (text.len - at >= sizeof(block) && !has_special(text.data + at)) {
-        at += sizeof(block);
+    size_t plain = sizeof(block);
+    while (plain == sizeof(block) && text.len - at >= sizeof(block)) {
+        plain = plain_in_block(text.data + at);
+        at += plain;
+    }
+    if (plain < sizeof(block)) {
+        return at;
     }
     while (at < text.len && !is_special(text.data[at])) {
         at++;

@@ -22,7 +22,7 @@ void ael_http_connection_drop(struct ael_http_connection *self) {
         (void)curl_multi_remove_handle(
             self->place->multi, self->place->easy); /* closes: it is CONNECT_ONLY */
     }
-    curl_easy_reset(self->place->easy);
+    ael_http_place_reset(self->place);
     ael_mutex_unlock(&self->place->inside);
     self->place->kept = false;
     self->added = false;
@@ -43,7 +43,7 @@ void ael_http_connection_give(struct ael_http_connection *self, bool keep) {
         self->place->kept = true;
         self->place->kept_since_ns = ael_clock_boot_ns();
     }
-    ael_http_pool_give_kept(self->http, self->place);
+    ael_http_pool_give(self->http, self->place);
     self->place = NULL;
 }
 
@@ -53,11 +53,12 @@ void ael_http_connection_give(struct ael_http_connection *self, bool keep) {
 bool ael_http_connection_begin(struct ael_http_connection *self) {
     CURL *easy = self->place->easy;
     ael_mutex_lock(&self->place->inside);
-    ael_http_transport_set(self->place);
+    ael_http_place_reset(self->place);
+    bool is_set = ael_http_transport_set(self->place);
     (void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, self->words);
     (void)curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, ael_http_tls_for_keys);
     (void)curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
-    self->added = ael_http_transport_set_url(self->place, self->url, self->no_proxy) == CURLE_OK &&
+    self->added = is_set && ael_http_transport_set_url(self->place, self->url, self->no_proxy) == CURLE_OK &&
                   curl_multi_add_handle(self->place->multi, easy) == CURLM_OK;
     ael_mutex_unlock(&self->place->inside);
     self->reused = false;

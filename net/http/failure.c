@@ -114,6 +114,11 @@ static const struct meaning *meaning_in_words(CURLcode code, const char *words) 
     return meaning_of(code);
 }
 
+/* libcurl keeps the system's last error, from one request to the next: of other failures it tells nothing. */
+static bool is_of_system(CURLcode code) {
+    return code == CURLE_COULDNT_CONNECT || code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR;
+}
+
 /* see net/http/failure.h */
 enum ael_status
 ael_http_failure(CURLcode code, const char *url, const char *words, long os_error, struct ael_error *err) {
@@ -126,6 +131,6 @@ ael_http_failure(CURLcode code, const char *url, const char *words, long os_erro
             words);
     }
     return ael_error_set(
-        err, meaning->status, os_error != 0 ? (int32_t)os_error : (int32_t)code, k_component, "%s: %s",
-        origin, meaning->sentence);
+        err, meaning->status, os_error != 0 && is_of_system(code) ? (int32_t)os_error : (int32_t)code,
+        k_component, "%s: %s", origin, meaning->sentence);
 }

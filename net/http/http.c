@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/sync.h"
+#include "base/wipe.h"
 #include "net/http/failure.h"
 #include "net/http/header_list.h"
 #include "net/http/pool.h"
@@ -17,6 +18,7 @@ enum {
     WAIT_WITH_TOKEN_MS = 20, /* a cancel token wakes nobody: look at it this often */
     WAIT_MS = 1000,
     URL_MAX_BYTES = 8192,
+    HEADERS_FIRST_BYTES = 512, /* what most answers have */
 };
 
 static const char k_component[] = "net/http";
@@ -159,7 +161,8 @@ static size_t on_header(char *bytes, size_t one, size_t len, void *context) {
     struct exchange *exchange = context;
     (void)one;
     if (len >= 5 && memcmp(bytes, "HTTP/", 5) == 0) {
-        ael_buf_clear(&exchange->response->headers);
+        ael_wipe(exchange->response->headers.data, exchange->response->headers.len);
+        exchange->response->headers.len = 0;
         exchange->head_ended = false;
     } else if (len > 0 && (bytes[0] == '\r' || bytes[0] == '\n')) {
         exchange->head_ended = true;
@@ -189,6 +192,16 @@ static size_t on_send(char *bytes, size_t one, size_t room, void *context) {
     return len;
 }
 
+/*
+ * A connection that was lost leaves libcurl with the wish to begin the body again, which outlives the
+ * request: the next one would fail for it. It may where nothing was handed out yet.
+ */
+static int on_seek(void *context, curl_off_t offset, int origin) {
+    const struct exchange *exchange = context;
+    bool is_there = offset == 0 && origin == SEEK_SET && exchange->body_at == 0;
+    return is_there ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
+}
+
 /* ---- options of a request ---- */
 
 static void set_receivers(CURL *easy, struct exchange *exchange) {
@@ -204,12 +217,18 @@ static bool has_body(const struct ael_http_request *request) {
            strcmp(request->method, "PUT") == 0;
 }
 
+static bool is_handed_out(const struct ael_http_request *request) {
+    return request->once && request->body.len > 0;
+}
+
 static void set_body(CURL *easy, struct exchange *exchange) {
     const struct ael_http_request *request = exchange->request;
-    if (request->once && request->body.len > 0) {
+    if (is_handed_out(request)) {
         (void)curl_easy_setopt(easy, CURLOPT_POST, 1L);
         (void)curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_send);
         (void)curl_easy_setopt(easy, CURLOPT_READDATA, exchange);
+        (void)curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_seek);
+        (void)curl_easy_setopt(easy, CURLOPT_SEEKDATA, exchange);
     } else {
         const void *body = request->body.len > 0 ? (const void *)request->body.data : "";
         (void)curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body);
@@ -221,6 +240,7 @@ static enum ael_status set_request(struct ael_http_place *place, struct exchange
     const struct ael_http_request *request = exchange->request;
     CURL *easy = place->easy;
     CURLcode code = ael_http_transport_set_url(place, request->url, request->no_proxy);
+    (void)curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L); /* whatever the last one was */
     if (has_body(request)) {
         set_body(easy, exchange);
     }
@@ -234,15 +254,42 @@ static enum ael_status set_request(struct ael_http_place *place, struct exchange
     return code == CURLE_OK ? AEL_OK : AEL_E_NO_MEMORY;
 }
 
+/* The handle keeps what all requests have in common, and nothing that ends with this one. */
+static void forget_request(CURL *easy) {
+    (void)curl_easy_setopt(easy, CURLOPT_URL, NULL);
+    (void)curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, NULL);
+    (void)curl_easy_setopt(easy, CURLOPT_HTTPHEADER, NULL);
+    (void)curl_easy_setopt(easy, CURLOPT_POSTFIELDS, NULL);
+    (void)curl_easy_setopt(easy, CURLOPT_READDATA, NULL);
+    (void)curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, NULL);
+    (void)curl_easy_setopt(easy, CURLOPT_SEEKDATA, NULL);
+    (void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, NULL);
+    (void)curl_easy_setopt(easy, CURLOPT_HEADERDATA, NULL);
+    (void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, NULL);
+}
+
 /* ---- sending ---- */
+
+/* Lets libcurl go on until it has to wait. At first it writes the head, and what is handed out behind it. */
+static CURLMcode perform(struct ael_http_place *place, bool gather, int *running) {
+    ael_mutex_lock(&place->inside);
+    if (gather) {
+        ael_http_transport_gather(place, true);
+    }
+    CURLMcode performed = curl_multi_perform(place->multi, running);
+    if (gather) {
+        ael_http_transport_gather(place, false);
+    }
+    ael_mutex_unlock(&place->inside);
+    return performed;
+}
 
 /* Runs until there is an outcome of libcurl's, or the call is over. */
 static enum ael_status drive(struct ael_http_place *place, struct exchange *exchange, CURLcode *code) {
     int running = 1;
-    for (;;) {
-        ael_mutex_lock(&place->inside);
-        CURLMcode performed = curl_multi_perform(place->multi, &running);
-        ael_mutex_unlock(&place->inside);
+    bool gather = is_handed_out(exchange->request);
+    for (;; gather = false) {
+        CURLMcode performed = perform(place, gather, &running);
         if (performed != CURLM_OK) {
             *code = CURLE_OUT_OF_MEMORY;
             return AEL_OK;
@@ -313,12 +360,29 @@ static enum ael_status finish(
 
 static bool begin_transfer(struct ael_http_place *place, struct exchange *exchange) {
     ael_mutex_lock(&place->inside);
-    ael_http_transport_set(place);
     set_receivers(place->easy, exchange);
-    bool begun = set_request(place, exchange) == AEL_OK &&
+    bool begun = ael_http_transport_set(place) && set_request(place, exchange) == AEL_OK &&
                  curl_multi_add_handle(place->multi, place->easy) == CURLM_OK;
+    if (!begun) {
+        ael_http_place_reset(place);
+    }
     ael_mutex_unlock(&place->inside);
     return begun;
+}
+
+/* A handle counts how often it sent a request again on a new connection, over all of them, and gives up at
+ * the fifth. Only a reset ends that: behind each new connection, and whatever failed. */
+static void end_transfer(struct ael_http_place *place, enum ael_status status) {
+    long opened = 1;
+    ael_mutex_lock(&place->inside);
+    (void)curl_easy_getinfo(place->easy, CURLINFO_NUM_CONNECTS, &opened);
+    (void)curl_multi_remove_handle(place->multi, place->easy);
+    if (status == AEL_OK && opened == 0) {
+        forget_request(place->easy);
+    } else {
+        ael_http_place_reset(place);
+    }
+    ael_mutex_unlock(&place->inside);
 }
 
 static enum ael_status
@@ -330,9 +394,7 @@ send_from(struct ael_http_place *place, struct exchange *exchange, struct ael_er
     struct ael_http_pipe_guard guard = ael_http_pipe_guard_begin();
     enum ael_status status = drive(place, exchange, &code);
     status = finish(place, exchange, status, code, err);
-    ael_mutex_lock(&place->inside);
-    (void)curl_multi_remove_handle(place->multi, place->easy);
-    ael_mutex_unlock(&place->inside);
+    end_transfer(place, status);
     ael_http_pipe_guard_end(&guard);
     return status;
 }
@@ -394,6 +456,9 @@ enum ael_status ael_http_send(
         .request = request, .response = response, .call = limit_call(call, request->timeout_ms)};
     int cancel = ael_cancel_disable(); /* a thread cancelled on the way would keep its place */
     enum ael_status status = ael_http_header_list_init(&exchange.headers, request, err);
+    if (status == AEL_OK && ael_buf_reserve(&response->headers, HEADERS_FIRST_BYTES) != AEL_OK) {
+        status = ael_error_set(err, AEL_E_NO_MEMORY, 0, k_component, "no memory for an answer");
+    }
     if (status == AEL_OK) {
         status = ael_http_pool_take(http, &exchange.call, &place, err);
     }

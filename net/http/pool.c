@@ -215,15 +215,13 @@ enum ael_status ael_http_pool_take(
 
 /* see net/http/pool.h */
 void ael_http_pool_give(struct ael_http *http, struct ael_http_place *place) {
-    ael_mutex_lock(&place->inside);
-    curl_easy_reset(place->easy);
-    ael_mutex_unlock(&place->inside);
     give_back(http, place);
 }
 
 /* see net/http/pool.h */
-void ael_http_pool_give_kept(struct ael_http *http, struct ael_http_place *place) {
-    give_back(http, place);
+void ael_http_place_reset(struct ael_http_place *place) {
+    curl_easy_reset(place->easy);
+    place->is_set = false;
 }
 
 /* ---- the pool ---- */

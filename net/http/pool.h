@@ -26,7 +26,8 @@ struct ael_http_place {
     struct ael_mutex inside; /* before the pool's lock */
     CURL *easy;
     CURLM *multi;
-    int sockets[AEL_HTTP_PLACE_SOCKETS]; /* of libcurl's, under the pool's lock; -1 = none */
+    int sockets[AEL_HTTP_PLACE_SOCKETS]; /* -1 = none; written by who is inside, under the pool's lock, too */
+    bool is_set;                         /* its handle has the options that all requests have in common */
     bool kept;                           /* connected, by net/http/exchange.h, for its next request */
     int64_t kept_since_ns;
     struct ael_http_place *next;         /* idle, or left alone */
@@ -60,11 +61,11 @@ struct ael_http {
 AEL_MUST_CHECK enum ael_status ael_http_pool_take(
     struct ael_http *http, const struct ael_call *call, struct ael_http_place **place, struct ael_error *err);
 
-/** Gives it back, with all options of its request forgotten. */
+/** Gives it back as it is: nothing that its handle points to may end before the next request. */
 void ael_http_pool_give(struct ael_http *http, struct ael_http_place *place);
 
-/** Gives it back as it is, for the next request of the same kind to the same server. */
-void ael_http_pool_give_kept(struct ael_http *http, struct ael_http_place *place);
+/** Forgets all options of its handle, and keeps the connection; the caller is inside the place. */
+void ael_http_place_reset(struct ael_http_place *place);
 
 /** Sets what opens and closes sockets, so that a child can close them. */
 void ael_http_place_watch_sockets(struct ael_http_place *place);

@@ -3,25 +3,27 @@
 
 #include "net/url.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
-static void set_text(CURL *easy, CURLoption option, const char *text) {
-    if (text != NULL) {
-        (void)curl_easy_setopt(easy, option, text);
-    }
+/* Texts are copied, for which there may be no memory. */
+static bool set_text(CURL *easy, CURLoption option, const char *text) {
+    return text == NULL || curl_easy_setopt(easy, option, text) == CURLE_OK;
 }
 
 #if LIBCURL_VERSION_NUM >= 0x075500
-static void speak_only_http(CURL *easy) {
-    (void)curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+static bool speak_only_http(CURL *easy) {
+    return set_text(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 }
 #else
-static void speak_only_http(CURL *easy) {
-    (void)curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+static bool speak_only_http(CURL *easy) {
+    return curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS)) == CURLE_OK;
 }
 #endif
 
@@ -70,19 +72,19 @@ static void keep_secrets_of_tls(CURL *easy) {
 /* ---- options ---- */
 
 /* One that is given stands for itself: without this libcurl's own default of the other would count, too. */
-static void set_authorities(CURL *easy, const struct ael_http *http) {
-    if (http->ca_file != NULL || http->ca_path != NULL) {
-        (void)curl_easy_setopt(easy, CURLOPT_CAINFO, http->ca_file);
-        (void)curl_easy_setopt(easy, CURLOPT_CAPATH, http->ca_path);
+static bool set_authorities(CURL *easy, const struct ael_http *http) {
+    if (http->ca_file == NULL && http->ca_path == NULL) {
+        return true;
     }
+    (void)curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
+    (void)curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+    return set_text(easy, CURLOPT_CAINFO, http->ca_file) && set_text(easy, CURLOPT_CAPATH, http->ca_path);
 }
 
-/* see net/http/transport.h */
-void ael_http_transport_set(struct ael_http_place *place) {
+static bool set_all(struct ael_http_place *place) {
     const struct ael_http *http = place->http;
     CURL *easy = place->easy;
     ael_http_place_watch_sockets(place);
-    speak_only_http(easy);
     leave_look_ups(easy);
     (void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     (void)curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
@@ -95,18 +97,44 @@ void ael_http_transport_set(struct ael_http_place *place) {
     (void)curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     (void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
     (void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
-    set_authorities(easy, http);
-    set_text(easy, CURLOPT_SSLCERT, http->client_cert);
-    set_text(easy, CURLOPT_SSLKEY, http->client_key);
     keep_secrets_of_tls(easy);
+    return speak_only_http(easy) && set_authorities(easy, http) &&
+           set_text(easy, CURLOPT_SSLCERT, http->client_cert) &&
+           set_text(easy, CURLOPT_SSLKEY, http->client_key);
+}
+
+/* see net/http/transport.h */
+bool ael_http_transport_set(struct ael_http_place *place) {
+    if (!place->is_set) {
+        place->is_set = set_all(place);
+        if (!place->is_set) {
+            ael_http_place_reset(place);
+        }
+    }
+    return place->is_set;
 }
 
 /* see net/http/transport.h */
 CURLcode ael_http_transport_set_url(struct ael_http_place *place, const char *url, bool no_proxy) {
-    if (no_proxy || !ael_url_may_take_proxy(url)) {
-        (void)curl_easy_setopt(place->easy, CURLOPT_NOPROXY, "*");
+    /* NULL: as the environment says. */
+    const char *direct = no_proxy || !ael_url_may_take_proxy(url) ? "*" : NULL;
+    CURLcode code = curl_easy_setopt(place->easy, CURLOPT_NOPROXY, direct);
+    return code != CURLE_OK ? code : curl_easy_setopt(place->easy, CURLOPT_URL, url);
+}
+
+/* see net/http/transport.h */
+void ael_http_transport_gather(const struct ael_http_place *place, bool gather) {
+#ifdef TCP_CORK
+    const int on = gather ? 1 : 0;
+    for (size_t i = 0; i < AEL_HTTP_PLACE_SOCKETS; i++) {
+        if (place->sockets[i] >= 0) {
+            (void)setsockopt(place->sockets[i], IPPROTO_TCP, TCP_CORK, &on, sizeof on);
+        }
     }
-    return curl_easy_setopt(place->easy, CURLOPT_URL, url);
+#else
+    (void)place;
+    (void)gather;
+#endif
 }
 
 static sigset_t only_pipe(void) {

@@ -12,11 +12,24 @@
 
 #include <signal.h>
 
-/** Sets what all requests of a pool have in common; the caller is inside the place. */
-void ael_http_transport_set(struct ael_http_place *place);
+/**
+ * Sets what all requests of a pool have in common, once: it stays until ael_http_place_reset. The caller is
+ * inside the place.
+ *
+ * @return false: no memory, or authorities that this libcurl cannot take; nothing may be sent.
+ */
+AEL_MUST_CHECK bool ael_http_transport_set(struct ael_http_place *place);
 
 /** Sets where the connection leads, and whether by a proxy: see ael_url_may_take_proxy. */
-CURLcode ael_http_transport_set_url(struct ael_http_place *place, const char *url, bool no_proxy);
+AEL_MUST_CHECK CURLcode
+ael_http_transport_set_url(struct ael_http_place *place, const char *url, bool no_proxy);
+
+/**
+ * Has the system keep what is sent until a packet is full, or this is ended: a head and the body behind it go
+ * together, and the server wakes up once. Does nothing where no connection is there yet, or the system
+ * cannot. The caller is inside the place.
+ */
+void ael_http_transport_gather(const struct ael_http_place *place, bool gather);
 
 /** Tells whether libcurl's TLS is of the OpenSSL that this library is linked with, so that its contexts can
  * be set. */

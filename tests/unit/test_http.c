@@ -100,8 +100,8 @@ static enum ael_status get(struct world *world, const char *path) {
 }
 
 static bool body_is(const struct world *world, const char *text) {
-    return world->response.body.len == strlen(text) &&
-           memcmp(world->response.body.data, text, strlen(text)) == 0;
+    const struct ael_buf *body = &world->response.body;
+    return body->len == strlen(text) && (body->len == 0 || memcmp(body->data, text, body->len) == 0);
 }
 
 static void test_http_send__sends_what_it_is_given_and_gives_what_comes(void) {
@@ -146,6 +146,144 @@ static void test_http_send__uses_one_connection_again(void) {
     CU_ASSERT_EQUAL(get(&world, "/"), AEL_OK);
     CU_ASSERT_EQUAL(get(&world, "/"), AEL_OK);
     CU_ASSERT_EQUAL(ael_http_connections_opened(world.http), 2);
+    world_end(&world);
+}
+
+/* In turns on one connection, whose handle keeps its options: of the request before, nothing is left. */
+static const struct turn {
+    const char *method;
+    const char *body;
+    bool once;
+    size_t headers;
+} k_turns[] = {
+    {"POST", "1", false, 1},  {"GET", "", false, 0},  {"POST", "2", true, 0}, {"HEAD", "", false, 1},
+    {"PUT", "3", true, 1},    {"POST", "", false, 0}, {"DELETE", "", false, 0}, {"HEAD", "", false, 0},
+    {"GET", "", false, 1},    {"PUT", "", false, 0},  {"POST", "4", true, 1}, {"POST", "5", false, 0},
+    {"DELETE", "", false, 1}, {"POST", "6", true, 0},
+};
+
+static void take_turn(struct world *world, const struct turn *turn) {
+    static const struct ael_http_header k_header = {
+        {(const uint8_t *)"x-one", 5}, {(const uint8_t *)"1", 1}};
+    const bool is_head = strcmp(turn->method, "HEAD") == 0;
+    const bool has_length = turn->method[0] == 'P';
+    char value[4096];
+    (void)snprintf(s_reply.body, sizeof s_reply.body, "%s", is_head ? "" : "hello");
+    const struct ael_http_request request = {
+        .method = turn->method,
+        .headers = &k_header,
+        .header_count = turn->headers,
+        .body = BYTES(turn->body),
+        .once = turn->once};
+    CU_ASSERT_EQUAL(send_it(world, NULL, "/turn", request), AEL_OK);
+    CU_ASSERT_STRING_EQUAL(s_last.method, turn->method);
+    CU_ASSERT_STRING_EQUAL(s_last.body, turn->body);
+    CU_ASSERT_STRING_EQUAL(http_server_header(&s_last, "x-one", value), turn->headers > 0 ? "1" : "");
+    CU_ASSERT_EQUAL(strcasestr(s_last.headers, "content-length:") != NULL, has_length);
+    CU_ASSERT_PTR_NULL(strcasestr(s_last.headers, "transfer-encoding:"));
+    CU_ASSERT_PTR_NULL(strcasestr(s_last.headers, "content-type:"));
+    CU_ASSERT(world->response.sent && body_is(world, is_head ? "" : "hello"));
+}
+
+static void test_http_send__keeps_nothing_of_the_request_before(void) {
+    const size_t turns = sizeof k_turns / sizeof k_turns[0];
+    struct world world;
+    world_begin(&world, 1);
+    for (size_t i = 0; i < 3 * turns; i++) { /* in other orders: by 1, 5 and 9 */
+        take_turn(&world, &k_turns[i * (1 + i / turns * 4) % turns]);
+    }
+    CU_ASSERT_EQUAL(ael_http_connections_opened(world.http), 1);
+    world_end(&world);
+}
+
+/* Whoever stores a key must know whether it may have been stored. */
+static void test_http_send__says_of_each_request_whether_it_was_sent(void) {
+    struct world world;
+    world_begin(&world, 1);
+    struct http_server *other = http_server_start(answer, NULL);
+    CU_ASSERT_FATAL(other != NULL);
+    char url[256];
+    (void)snprintf(url, sizeof url, "%s/", http_server_url(other));
+    const struct ael_http_request request = {.method = "GET", .url = url};
+    CU_ASSERT_EQUAL(exchange(&world, NULL, &request), AEL_OK);
+    CU_ASSERT(world.response.sent);
+    ael_http_response_clear(&world.response);
+    http_server_stop(other);
+    CU_ASSERT_EQUAL(exchange(&world, NULL, &request), AEL_E_UNREACHABLE);
+    CU_ASSERT_FALSE(world.response.sent);
+    CU_ASSERT_EQUAL(get(&world, "/"), AEL_OK);
+    CU_ASSERT(world.response.sent && body_is(&world, "hello"));
+    world_end(&world);
+}
+
+/* A server that ends each connection at its second request: sent again on a new one, as often as it happens. */
+static void
+answer_once(void *context, const struct http_server_request *request, struct http_server_reply *reply) {
+    unsigned *last = context;
+    *reply = (struct http_server_reply){.body = "hello"};
+    reply->how = request->connection == *last ? HTTP_SERVER_CLOSES : HTTP_SERVER_ANSWERS;
+    *last = request->connection;
+}
+
+static void test_http_send__sends_again_on_a_new_connection_each_time(void) {
+    struct world world;
+    unsigned last = 0;
+    world_begin(&world, 1);
+    struct http_server *other = http_server_start(answer_once, &last);
+    CU_ASSERT_FATAL(other != NULL);
+    const struct ael_http_request request = {.method = "GET", .url = http_server_url(other)};
+    for (int i = 0; i < 20; i++) {
+        CU_ASSERT_EQUAL(exchange(&world, NULL, &request), AEL_OK);
+        ael_http_response_clear(&world.response);
+    }
+    CU_ASSERT_EQUAL(ael_http_connections_opened(world.http), 20);
+    http_server_stop(other);
+    world_end(&world);
+}
+
+/* ---- a server that goes away in the middle of a connection's second request ---- */
+
+static void read_a_head(int fd) {
+    char bytes[4096];
+    size_t len = 0;
+    ssize_t got = 1;
+    while (got > 0 && len < sizeof bytes - 1 && memmem(bytes, len, "\r\n\r\n", 4) == NULL) {
+        got = recv(fd, bytes + len, sizeof bytes - len, 0);
+        len += got > 0 ? (size_t)got : 0;
+    }
+}
+
+static void *answer_one_and_leave(void *context) {
+    static const char k_answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    int listener = *(int *)context;
+    int fd = accept(listener, NULL, NULL);
+    read_a_head(fd);
+    (void)loopback_send(fd, k_answer, sizeof k_answer - 1);
+    read_a_head(fd);
+    (void)close(listener);
+    (void)close(fd);
+    return NULL;
+}
+
+/* Sent again, and refused: the next write, to whomever, is none the worse for it. */
+static void test_http_send__writes_after_a_server_went_away(void) {
+    struct world world;
+    pthread_t server;
+    char url[64];
+    int port = 0;
+    world_begin(&world, 1);
+    int listener = loopback_listen(4, &port);
+    CU_ASSERT_FATAL(listener >= 0 && pthread_create(&server, NULL, answer_one_and_leave, &listener) == 0);
+    (void)snprintf(url, sizeof url, "http://127.0.0.1:%d/", port);
+    const struct ael_http_request request = {.method = "POST", .url = url, .body = BYTES("a question")};
+    CU_ASSERT_EQUAL(exchange(&world, NULL, &request), AEL_OK);
+    ael_http_response_clear(&world.response);
+    CU_ASSERT_EQUAL(exchange(&world, NULL, &request), AEL_E_UNREACHABLE);
+    (void)pthread_join(server, NULL);
+    const struct ael_http_request write = {.method = "POST", .body = BYTES("a key"), .once = true};
+    CU_ASSERT_EQUAL(send_it(&world, NULL, "/", write), AEL_OK);
+    CU_ASSERT_STRING_EQUAL(s_last.body, "a key");
+    CU_ASSERT(world.response.sent && body_is(&world, "hello"));
     world_end(&world);
 }
 
@@ -355,6 +493,8 @@ static void test_http_send__takes_the_proxy_of_the_environment(void) {
     CU_ASSERT_NOT_EQUAL(exchange(&world, NULL, &request), AEL_OK);
     CU_ASSERT_EQUAL(atomic_load(&s_requests), asked);
     request.no_proxy = false;
+    CU_ASSERT_NOT_EQUAL(exchange(&world, NULL, &request), AEL_OK);
+    CU_ASSERT_EQUAL(atomic_load(&s_requests), asked + 1);
     set_proxies("weird://user:s3cret@127.0.0.1:1/");
     CU_ASSERT_NOT_EQUAL(exchange(&world, NULL, &request), AEL_OK);
     CU_ASSERT_PTR_NULL(strstr(world.err.detail, "s3cret"));
@@ -783,6 +923,10 @@ static const struct test_case k_cases[] = {
     {"a request goes out as it is given, its answer comes as it was sent",
      test_http_send__sends_what_it_is_given_and_gives_what_comes},
     {"one connection serves request after request", test_http_send__uses_one_connection_again},
+    {"nothing is left of the request before", test_http_send__keeps_nothing_of_the_request_before},
+    {"a lost connection is followed by another", test_http_send__sends_again_on_a_new_connection_each_time},
+    {"a write after a server went away", test_http_send__writes_after_a_server_went_away},
+    {"each request is said to be sent or not", test_http_send__says_of_each_request_whether_it_was_sent},
     {"16 threads open no more connections than the bound",
      test_http_send__opens_no_more_connections_than_the_bound},
     {"the deadline ends a request, the pool goes on", test_http_send__ends_at_the_deadline_and_goes_on},
