@@ -317,10 +317,31 @@ static int take_round(struct bench_entry *entry, int round) {
     return status == AEL_OK ? 0 : bench_fail(entry->name, status);
 }
 
+/* Makes an order of all entries; the same ones in each run (xorshift, Fisher and Yates). */
+static void shuffle(int *order, int count) {
+    static uint64_t state = 0x9e3779b97f4a7c15;
+    for (int i = 0; i < count; i++) {
+        order[i] = i;
+    }
+    for (int i = count - 1; i > 0; i--) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        int with = (int)(state % (uint64_t)(i + 1));
+        int kept = order[i];
+        order[i] = order[with];
+        order[with] = kept;
+    }
+}
+
+/* What a sample leaves behind, such as a server's work after a commit, falls on the next one: each round on
+ * another. */
 static int run_round(struct bench *bench, int round) {
+    int order[BENCH_ENTRIES_MAX];
     int result = 0;
+    shuffle(order, bench->count);
     for (int i = 0; i < bench->count && result == 0; i++) {
-        result = take_round(&bench->entries[i], round);
+        result = take_round(&bench->entries[order[i]], round);
     }
     return result;
 }

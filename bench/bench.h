@@ -5,11 +5,12 @@
  *
  * A group adds its cases and the floors they are held against, then runs them. Everything runs once to warm
  * up and to find how many operations make a sample of some 50 ms (5 ms with --quick); then rounds, at least
- * 5, each taking one sample of every floor and case in turn (A B C A B C), so that a slow moment of the
- * machine spoils one sample of many and no case alone. A group that asks for it takes more and shorter ones
- * (waits). Reported: the median, the least and the greatest sample; a case's floor is the median of
- * the fastest of its floors, and its ratio the median of the rounds' ratios, each of two samples of the same
- * round: where the machine is slow for a while, both are.
+ * 5, each taking one sample of every floor and case, so that a slow moment of the machine spoils one sample
+ * of many and no case alone; in an order of its own (A B C, C A B), for a sample leaves something behind: a
+ * server's work, warm caches. The orders are the same in every run. A group that asks for it takes more and
+ * shorter ones (waits). Reported: the median, the least and the greatest sample; a case's floor is the median
+ * of the fastest of its floors, and its ratio the median of the rounds' ratios, each of two samples of the
+ * same round: where the machine is slow for a while, both are.
  *
  * ns_per_op is wall time, from the first thread's start to the last one's end (CLOCK_MONOTONIC), over the
  * operations of all threads.
@@ -36,6 +37,7 @@ enum {
     BENCH_ROUNDS = 7,
     BENCH_QUICK_ROUNDS = 5,
     BENCH_ROUNDS_MAX = 101,
+    BENCH_ENTRIES_MAX = 192,
     BENCH_FLOORS = 4
 };
 
@@ -60,7 +62,7 @@ struct bench_entry {
     double samples[BENCH_ROUNDS_MAX];
     double median, min, max;
     double processor_samples[BENCH_ROUNDS_MAX]; /* the thread's own */
-    double processor_ns;                    /* the median of them */
+    double processor_ns;                            /* the median of them */
 };
 
 struct bench {
@@ -68,7 +70,7 @@ struct bench {
     bool processor_time; /* set by a group: this is reported, too. Of cases of one thread */
     bool waits;          /* set by a group, for servers' times: BENCH_ROUNDS_MAX rounds, samples of 10 ms */
     const char *prefix;  /* "" = every case */
-    struct bench_entry entries[192];
+    struct bench_entry entries[BENCH_ENTRIES_MAX];
     int count;
     bool overflow; /* more were added than fit: bench_run fails */
 };
