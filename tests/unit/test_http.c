@@ -273,7 +273,8 @@ static void test_http_send__writes_after_a_server_went_away(void) {
     int port = 0;
     world_begin(&world, 1);
     int listener = loopback_listen(4, &port);
-    CU_ASSERT_FATAL(listener >= 0 && pthread_create(&server, NULL, answer_one_and_leave, &listener) == 0);
+    CU_ASSERT_FATAL(listener >= 0);
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&server, NULL, answer_one_and_leave, &listener), 0);
     (void)snprintf(url, sizeof url, "http://127.0.0.1:%d/", port);
     const struct ael_http_request request = {.method = "POST", .url = url, .body = BYTES("a question")};
     CU_ASSERT_EQUAL(exchange(&world, NULL, &request), AEL_OK);
