@@ -107,9 +107,6 @@ static bool set_all(struct ael_http_place *place) {
 bool ael_http_transport_set(struct ael_http_place *place) {
     if (!place->is_set) {
         place->is_set = set_all(place);
-        if (!place->is_set) {
-            ael_http_place_reset(place);
-        }
     }
     return place->is_set;
 }

@@ -16,7 +16,8 @@
  * Sets what all requests of a pool have in common, once: it stays until ael_http_place_reset. The caller is
  * inside the place.
  *
- * @return false: no memory, or authorities that this libcurl cannot take; nothing may be sent.
+ * @return false: no memory, or authorities that this libcurl cannot take; nothing may be sent, and the caller
+ *         resets the place.
  */
 AEL_MUST_CHECK bool ael_http_transport_set(struct ael_http_place *place);
 
