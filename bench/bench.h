@@ -62,7 +62,7 @@ struct bench_entry {
     double samples[BENCH_ROUNDS_MAX];
     double median, min, max;
     double processor_samples[BENCH_ROUNDS_MAX]; /* the thread's own */
-    double processor_ns;                            /* the median of them */
+    double processor_ns;                        /* the median of them */
 };
 
 struct bench {

@@ -67,7 +67,7 @@ ael_metastore_new(const struct ael_metastore_vtable *vtable, void *self, struct 
     if (ael_process_is_lost()) {
         return AEL_E_FORKED;
     }
-    AEL_TRY(ael_protected_watch()); /* backends lean on it: they do not ask whose process it is */
+    AEL_TRY(ael_protected_watch()); /* not all backends ask whose process it is */
     struct ael_metastore *made = ael_alloc(sizeof(*made));
     const struct ael_metastore_metric_names *metrics = ael_metastore_metric_names_get(metric_kind(vtable));
     if (made == NULL || metrics == NULL) {
