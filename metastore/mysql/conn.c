@@ -63,9 +63,10 @@ static int wait_for_io(my_socket descriptor, my_bool is_read, int timeout_ms) {
         (void)fcntl(descriptor, F_SETFD, FD_CLOEXEC);
         (void)fcntl(descriptor, F_SETFL, O_RDWR | O_NONBLOCK);
     }
-    struct ael_sql_wait wait = conn->open_until_ns != 0
-                                   ? ael_sql_wait_until(conn->base.call, conn->open_until_ns)
-                                   : ael_sql_wait_begin(conn->base.call, conn->answer_timeout_ms);
+    struct ael_sql_wait wait =
+        conn->open_until_ns != 0
+            ? ael_sql_wait_until(conn->base.call, conn->open_until_ns)
+            : ael_sql_wait_begin(conn->base.call, conn->answer_timeout_ms, &conn->base.look);
     short events = is_read && !conn->is_sending ? POLLIN : POLLOUT;
     conn->stopped = ael_sql_wait_for(&wait, descriptor, events);
     errno = conn->stopped == AEL_OK ? 0 : ETIMEDOUT;

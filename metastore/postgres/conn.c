@@ -187,6 +187,10 @@ static enum ael_status failed(struct ael_pg_conn *conn, const PGresult *result, 
 
 /* ---- statements ---- */
 
+static struct ael_sql_wait begin_wait(struct ael_pg_conn *conn) {
+    return ael_sql_wait_begin(conn->base.call, conn->answer_timeout_ms, &conn->base.look);
+}
+
 /* Waits for the call's end at most. */
 static enum ael_status wait_once(
     struct ael_pg_conn *conn, struct ael_sql_wait *wait, short events, struct ael_error *err) {
@@ -204,7 +208,7 @@ static enum ael_status flush(struct ael_pg_conn *conn, struct ael_error *err) {
     if (left == 0) {
         return AEL_OK; /* all of it went at once: no clock is read */
     }
-    struct ael_sql_wait wait = ael_sql_wait_begin(conn->base.call, conn->answer_timeout_ms);
+    struct ael_sql_wait wait = begin_wait(conn);
     for (; left > 0; left = PQflush(conn->pg)) {
         enum ael_status status = wait_once(conn, &wait, POLLIN | POLLOUT, err);
         status = status == AEL_OK ? take_in(conn, err) : status;
@@ -235,7 +239,7 @@ static enum ael_status count_more(struct ael_pg_conn *conn, size_t *bytes, struc
 }
 
 static enum ael_status wait_for_result(struct ael_pg_conn *conn, struct ael_error *err) {
-    struct ael_sql_wait wait = ael_sql_wait_begin(conn->base.call, conn->answer_timeout_ms);
+    struct ael_sql_wait wait = begin_wait(conn);
     size_t bytes = 0;
     bool is_first = true;
     while (PQisBusy(conn->pg) != 0) {
@@ -473,7 +477,7 @@ static enum ael_status open_host(
     uint32_t timeout_ms,
     struct ael_error *err) {
     struct ael_pg_parameters parameters;
-    struct ael_sql_wait wait = ael_sql_wait_begin(conn->base.call, timeout_ms);
+    struct ael_sql_wait wait = ael_sql_wait_begin(conn->base.call, timeout_ms, NULL);
     ael_pg_address_parameters(address, host, attributes, &parameters);
     conn->pg = PQconnectStartParams(parameters.keywords, parameters.values, 0);
     if (conn->pg == NULL) {

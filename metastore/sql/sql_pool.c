@@ -40,10 +40,8 @@ static struct timespec in_ms(uint32_t ms) {
     return time;
 }
 
-static int64_t now_ms(void) {
-    struct timespec now = {0};
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+static int64_t in_whole_ms(int64_t ns) {
+    return ns / 1000000;
 }
 
 /* ---- making and freeing ---- */
@@ -160,21 +158,22 @@ void ael_sql_pool_free(struct ael_sql_pool *pool) {
 
 /* ---- lending ---- */
 
-static bool is_old(const struct ael_sql_pool *pool, const struct ael_sql_conn *conn, int64_t now) {
+static bool is_old(const struct ael_sql_pool *pool, const struct ael_sql_conn *conn, int64_t now_ms) {
     uint32_t idle_ms = pool->options.idle_limit_ms;
     uint32_t life_ms = pool->options.life_limit_ms;
-    return (idle_ms != 0 && now - conn->idle_since_ms > idle_ms) ||
-           (life_ms != 0 && now - conn->opened_ms > life_ms);
+    return (idle_ms != 0 && now_ms - conn->idle_since_ms > idle_ms) ||
+           (life_ms != 0 && now_ms - conn->opened_ms > life_ms);
 }
 
 /* Takes idle connections that are too old out of the pool, counting each as lent. The caller holds the
  * mutex. */
-static struct ael_sql_conn *take_old(struct ael_sql_pool *pool, int64_t now) {
+static struct ael_sql_conn *take_old(struct ael_sql_pool *pool, int64_t now_ns) {
+    int64_t now_ms = in_whole_ms(now_ns);
     struct ael_sql_conn *old = NULL;
     struct ael_sql_conn **place = &pool->idle;
     while (*place != NULL) {
         struct ael_sql_conn *conn = *place;
-        if (!is_old(pool, conn, now)) {
+        if (!is_old(pool, conn, now_ms)) {
             place = &conn->next_idle;
             continue;
         }
@@ -205,9 +204,9 @@ static struct ael_sql_conn *take_suspects(struct ael_sql_pool *pool) {
 }
 
 /* Waits for a place among the lent ones, and takes an idle connection when there is one. The caller holds the
- * mutex; *now is moved on by a wait, so that nothing has idled since later than it. */
-static enum ael_status
-take_place(struct ael_sql_pool *pool, const struct ael_call *call, int64_t *now, struct ael_sql_conn **conn) {
+ * mutex; now_ns is when it was taken. */
+static enum ael_status take_place(
+    struct ael_sql_pool *pool, const struct ael_call *call, int64_t now_ns, struct ael_sql_conn **conn) {
     while (pool->forking || pool->lent >= pool->options.max_connections) {
         enum ael_status status = ael_call_check(call);
         if (status != AEL_OK) {
@@ -216,14 +215,15 @@ take_place(struct ael_sql_pool *pool, const struct ael_call *call, int64_t *now,
         uint32_t left = ael_call_remaining_ms(call);
         struct timespec until = in_ms(left < WAIT_SLICE_MS ? left + 1 : WAIT_SLICE_MS);
         (void)pthread_cond_timedwait(&pool->changed, &pool->mutex, &until);
-        *now = now_ms();
+        now_ns = ael_sql_now_ns(); /* nothing has idled since later than that */
     }
     pool->lent++;
     *conn = pool->idle;
     if (pool->idle != NULL) {
         pool->idle = pool->idle->next_idle;
         (*conn)->next_idle = NULL;
-        (*conn)->lent_ms = *now;
+        (*conn)->lent_ms = in_whole_ms(now_ns);
+        (*conn)->look = (struct ael_sql_look){now_ns, true};
     }
     return AEL_OK;
 }
@@ -234,7 +234,8 @@ static struct ael_sql_conn *add_conn(struct ael_sql_pool *pool) {
     (void)pthread_mutex_lock(&pool->mutex);
     if (conn != NULL) {
         conn->pid = pool->pid;
-        conn->opened_ms = now_ms();
+        conn->look.ns = ael_sql_now_ns();
+        conn->opened_ms = in_whole_ms(conn->look.ns);
         conn->lent_ms = conn->opened_ms;
         conn->next = pool->all;
         pool->all = conn;
@@ -278,15 +279,15 @@ static enum ael_status open_conn(
 static enum ael_status
 take(struct ael_sql_pool *pool, const struct ael_call *call, struct ael_sql_conn **conn) {
     (void)pthread_mutex_lock(&pool->mutex);
-    int64_t now = now_ms();
-    struct ael_sql_conn *old = pool->forking ? NULL : take_old(pool, now);
+    int64_t now_ns = ael_sql_now_ns();
+    struct ael_sql_conn *old = pool->forking ? NULL : take_old(pool, now_ns);
     if (old != NULL) {
         (void)pthread_mutex_unlock(&pool->mutex);
         close_chain(pool, old);
         (void)pthread_mutex_lock(&pool->mutex);
-        now = now_ms();
+        now_ns = ael_sql_now_ns();
     }
-    enum ael_status status = take_place(pool, call, &now, conn);
+    enum ael_status status = take_place(pool, call, now_ns, conn);
     (void)pthread_mutex_unlock(&pool->mutex);
     return status;
 }
@@ -312,11 +313,6 @@ enum ael_status ael_sql_pool_borrow(
     struct ael_sql_conn **conn,
     struct ael_error *err) {
     *conn = NULL;
-    if (pool->pid != getpid()) { /* its mutex may be held for ever by a thread that is not here */
-        return ael_error_set(
-            err, AEL_E_FORKED, 0, pool->ops->component,
-            "the connections are the parent's; open the store in the child");
-    }
     for (;;) {
         struct ael_sql_conn *idle = NULL;
         enum ael_status status = take(pool, call, &idle);
@@ -367,10 +363,9 @@ void ael_sql_pool_return(struct ael_sql_pool *pool, struct ael_sql_conn *conn) {
         return;
     }
     (void)pthread_mutex_lock(&pool->mutex);
-    int64_t now = now_ms();
-    struct ael_sql_conn *old = pool->forking ? NULL : take_old(pool, now);
+    struct ael_sql_conn *old = pool->forking ? NULL : take_old(pool, conn->look.ns);
     pool->lent--;
-    conn->idle_since_ms = now;
+    conn->idle_since_ms = in_whole_ms(conn->look.ns);
     conn->next_idle = pool->idle;
     pool->idle = conn;
     /* Both kinds of waiters, those who borrow and the one who forks, look again. */

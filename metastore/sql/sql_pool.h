@@ -4,10 +4,12 @@
  * What a connection is, its backend says in a table (struct ael_sql_pool_ops). Connections are opened when
  * first needed; who comes when all are lent waits until its call is over. The last one returned is lent
  * first, so that what is not needed gets old: connections that idled or lived for too long are closed by who
- * next borrows or returns one.
+ * next borrows or returns one. A connection idles from the last look at the clock that was made for it, at
+ * most one slice of its last wait (20 ms) before it was returned.
  *
  *     fork:  the child has no connections: it drops what it inherited by the descriptor alone, and opens its
- *            own.
+ *            own. Children that were made without the fork handlers never come here: the metastore's handle
+ *            refuses their calls.
  *
  * Written against public headers only. Layer: metastore (components). Threads: any; locks inside.
  * SPDX-License-Identifier: Apache-2.0
@@ -15,7 +17,7 @@
 #ifndef AEL_METASTORE_SQL_SQL_POOL_H
 #define AEL_METASTORE_SQL_SQL_POOL_H
 
-#include <ael/call.h>
+#include "metastore/sql/sql_wait.h"
 
 #include <sys/types.h>
 
@@ -25,7 +27,8 @@ struct ael_sql_conn {
     bool broken;                 /* set by the backend: to be closed when it is returned */
     bool sent;                   /* so, too: the last statement may have been executed */
     bool retry; /* so, too: its failure says nothing of other connections, and nothing was done */
-    int64_t lent_ms; /* set by the pool: when it was lent last, on CLOCK_MONOTONIC */
+    int64_t lent_ms; /* set by the pool: when it was lent last, on the clock of deadlines */
+    struct ael_sql_look look; /* for its waits; set anew when it is lent */
 
     /* The pool's own. */
     struct ael_sql_conn *next; /* of all */
@@ -84,8 +87,7 @@ void ael_sql_pool_free(struct ael_sql_pool *pool);
 /**
  * Lends a connection for a call.
  *
- * @return AEL_OK; AEL_E_TIMEOUT; AEL_E_CANCELLED; AEL_E_FORKED (the process was made without the fork
- *         handlers); AEL_E_NO_MEMORY; or as open.
+ * @return AEL_OK; AEL_E_TIMEOUT; AEL_E_CANCELLED; AEL_E_NO_MEMORY; or as open.
  */
 AEL_MUST_CHECK enum ael_status ael_sql_pool_borrow(
     struct ael_sql_pool *pool,

@@ -65,6 +65,7 @@ bool ael_sql_listing_hand_on(
     if (status == AEL_OK) {
         more = listing->visit(listing->context, id, record->record.created_s, &record->record);
     }
+    listing->conn->look.is_new = false; /* the visitor took its time */
     ael_key_record_buf_clear(record);
     listing->status = status == AEL_E_BACKEND_DATA ? AEL_OK : status;
     if (ael_sql_conn_is_lost(listing->conn)) {

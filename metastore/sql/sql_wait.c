@@ -14,15 +14,23 @@ int64_t ael_sql_now_ns(void) {
     return ael_deadline_in_ms(0);
 }
 
+static void note(struct ael_sql_look *look, int64_t now_ns) {
+    if (look != NULL) {
+        *look = (struct ael_sql_look){.ns = now_ns};
+    }
+}
+
 /* see metastore/sql/sql_wait.h */
-struct ael_sql_wait ael_sql_wait_begin(const struct ael_call *call, uint32_t timeout_ms) {
-    int64_t now_ns = ael_sql_now_ns();
-    return (struct ael_sql_wait){call, now_ns + (int64_t)timeout_ms * k_ns_in_ms, now_ns};
+struct ael_sql_wait
+ael_sql_wait_begin(const struct ael_call *call, uint32_t timeout_ms, struct ael_sql_look *look) {
+    int64_t now_ns = look != NULL && look->is_new ? look->ns : ael_sql_now_ns();
+    note(look, now_ns);
+    return (struct ael_sql_wait){call, now_ns + (int64_t)timeout_ms * k_ns_in_ms, now_ns, look};
 }
 
 /* see metastore/sql/sql_wait.h */
 struct ael_sql_wait ael_sql_wait_until(const struct ael_call *call, int64_t until_ns) {
-    return (struct ael_sql_wait){call, until_ns, k_look_again};
+    return (struct ael_sql_wait){call, until_ns, k_look_again, NULL};
 }
 
 /* By the token alone: without a deadline no clock is read. */
@@ -57,7 +65,10 @@ static int slice_ms(const struct ael_sql_wait *wait) {
 enum ael_status ael_sql_wait_for(struct ael_sql_wait *wait, int descriptor, short events) {
     struct pollfd polled = {.fd = descriptor, .events = events};
     for (;;) {
-        wait->now_ns = wait->now_ns == k_look_again ? ael_sql_now_ns() : wait->now_ns;
+        if (wait->now_ns == k_look_again) {
+            wait->now_ns = ael_sql_now_ns();
+            note(wait->look, wait->now_ns);
+        }
         enum ael_status status = check(wait);
         if (status != AEL_OK) {
             return status;

@@ -2,7 +2,8 @@
  * metastore/sql/sql_wait.h - a wait for a database server, which ends with its call at the latest.
  *
  * The clock is read once before each time the thread sleeps: one instant tells whether the call is over,
- * whether the server was silent for too long, and how long to sleep.
+ * whether the server was silent for too long, and how long to sleep. The first wait since a connection was
+ * lent begins at the instant when it was, some microseconds ago.
  *
  * Written against public headers only. Layer: metastore (components). Threads: one at a time per wait.
  * SPDX-License-Identifier: Apache-2.0
@@ -15,15 +16,24 @@
 /** Returns the present instant in nanoseconds, on the clock of a call's deadline. */
 int64_t ael_sql_now_ns(void);
 
+/* When somebody looked at the clock last, for a connection. */
+struct ael_sql_look {
+    int64_t ns;
+    bool is_new; /* of the one who lent it: serves the first wait */
+};
+
 /* For one answer, however often is waited for parts of it. */
 struct ael_sql_wait {
     const struct ael_call *call; /* may be NULL: never over */
     int64_t until_ns;            /* the server counts as gone */
     int64_t now_ns;              /* when it was last looked; -1 = look again */
+    struct ael_sql_look *look;   /* where that is noted; may be NULL */
 };
 
-/** Begins a wait that ends timeout_ms from now. */
-struct ael_sql_wait ael_sql_wait_begin(const struct ael_call *call, uint32_t timeout_ms);
+/** Begins a wait that ends timeout_ms from now. @param look  of the connection; it outlives the wait. NULL:
+ * none. */
+struct ael_sql_wait
+ael_sql_wait_begin(const struct ael_call *call, uint32_t timeout_ms, struct ael_sql_look *look);
 
 /** Begins one that ends at an instant. */
 struct ael_sql_wait ael_sql_wait_until(const struct ael_call *call, int64_t until_ns);

@@ -193,6 +193,23 @@ static void test_sql_pool__closes_what_idled_too_long(void) {
     ael_sql_pool_free(pool);
 }
 
+/* Without another look at the clock when it is returned: it idles from the last one. */
+static void test_sql_pool__counts_idling_from_the_last_look_at_the_clock(void) {
+    struct backend backend = {0};
+    struct ael_sql_pool *pool = pool_of(&backend, 4, 5000, 0);
+    struct ael_sql_conn *conn = borrow(pool);
+    CU_ASSERT_FALSE(conn->look.is_new); /* opening took its time */
+    ael_sql_pool_return(pool, conn);
+    CU_ASSERT_PTR_EQUAL(borrow(pool), conn);
+    CU_ASSERT_TRUE(conn->look.is_new);
+    conn->look.ns -= INT64_C(10000000000);
+    ael_sql_pool_return(pool, conn);
+    struct ael_sql_conn *other = borrow(pool);
+    CU_ASSERT_EQUAL(atomic_load(&backend.closed), 1);
+    ael_sql_pool_return(pool, other);
+    ael_sql_pool_free(pool);
+}
+
 static void test_sql_pool__closes_what_lived_too_long(void) {
     struct backend backend = {0};
     struct ael_sql_pool *pool = pool_of(&backend, 1, 0, 5000);
@@ -311,11 +328,10 @@ static void test_sql_pool__drops_the_parents_in_a_child(void) {
     ael_sql_pool_free(pool);
 }
 
-/* A child that was not told: nothing is lent, nothing is touched. */
-static int look_in_untold_child(struct ael_sql_pool *pool, struct backend *backend) {
-    struct ael_call call = AEL_CALL_INIT;
-    struct ael_sql_conn *conn = NULL;
-    int wrong = ael_sql_pool_borrow(pool, &call, &conn, NULL) != AEL_E_FORKED;
+/* A child that was not told: nothing is touched. (Calls do not come so far: the handle refuses them.) */
+static int look_in_untold_child(
+    struct ael_sql_pool *pool, struct backend *backend, const struct ael_sql_conn *lent) {
+    int wrong = !ael_sql_conn_is_lost(lent);
     ael_sql_pool_before_fork(pool);
     ael_sql_pool_after_fork_parent(pool);
     ael_sql_pool_after_fork_child(pool);
@@ -323,17 +339,19 @@ static int look_in_untold_child(struct ael_sql_pool *pool, struct backend *backe
     return wrong + (atomic_load(&backend->closed) != 0);
 }
 
-static void test_sql_pool__is_forked_in_a_child_that_was_not_told(void) {
+static void test_sql_pool__touches_nothing_in_a_child_that_was_not_told(void) {
     struct backend backend = {0};
     struct ael_sql_pool *pool = pool_of(&backend, 2, 0, 0);
+    struct ael_sql_conn *lent = borrow(pool);
     ael_sql_pool_return(pool, borrow(pool));
     pid_t child = fork();
     if (child == 0) {
-        _exit(look_in_untold_child(pool, &backend));
+        _exit(look_in_untold_child(pool, &backend, lent));
     }
     int status = -1;
     CU_ASSERT_EQUAL(waitpid(child, &status, 0), child);
     CU_ASSERT_EQUAL(status, 0);
+    ael_sql_pool_return(pool, lent);
     ael_sql_pool_free(pool);
 }
 
@@ -345,12 +363,13 @@ static const struct test_case k_cases[] = {
     {"one dead suspect is the end of all", test_sql_pool_borrow__closes_all_suspects_when_one_is_dead},
     {"idle ones are looked at", test_sql_pool_borrow__looks_whether_idle_ones_are_alive},
     {"what idled too long is closed", test_sql_pool__closes_what_idled_too_long},
+    {"idling counts from the last look", test_sql_pool__counts_idling_from_the_last_look_at_the_clock},
     {"what lived too long is closed", test_sql_pool__closes_what_lived_too_long},
     {"waiting ends with the call", test_sql_pool_borrow__ends_with_its_call},
     {"a failure to open costs no place", test_sql_pool_borrow__gives_the_place_back_when_opening_fails},
     {"the bound holds among threads", test_sql_pool__keeps_its_bound_among_threads},
     {"a child drops the parent's", test_sql_pool__drops_the_parents_in_a_child},
-    {"an untold child has no connections", test_sql_pool__is_forked_in_a_child_that_was_not_told},
+    {"an untold child touches nothing", test_sql_pool__touches_nothing_in_a_child_that_was_not_told},
 };
 
 TEST_SUITE_MAIN("sql_pool", k_cases)

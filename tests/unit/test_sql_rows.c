@@ -116,6 +116,15 @@ static void test_sql_listing__is_over_after_a_fork(void) {
     CU_ASSERT_EQUAL(listing.status, AEL_E_FORKED);
 }
 
+/* What is waited for behind a visit does not begin when the connection was lent: a visitor may take long. */
+static void test_sql_listing__looks_at_the_clock_behind_a_visit(void) {
+    struct ael_sql_conn conn = {.pid = getpid(), .look = {1, true}};
+    struct visits visits = {.most = 9};
+    struct ael_sql_listing listing = {&conn, visit, &visits, AEL_OK, NULL};
+    CU_ASSERT_TRUE(hand_on(&listing, AEL_OK, 1));
+    CU_ASSERT_FALSE(conn.look.is_new);
+}
+
 static const struct test_case k_cases[] = {
     {"a write that was sent is unknown", test_sql_write_failed__is_unknown_once_it_was_sent},
     {"what is no record is told", test_sql_record_read__tells_what_is_no_record},
@@ -123,6 +132,7 @@ static const struct test_case k_cases[] = {
     {"a listing passes over what is no record", test_sql_listing__passes_over_what_is_no_record},
     {"a listing ends with a failure", test_sql_listing__ends_with_a_failure},
     {"a listing ends with its call", test_sql_listing__ends_with_its_call},
+    {"behind a visit the clock is looked at", test_sql_listing__looks_at_the_clock_behind_a_visit},
     {"a listing is over after a fork", test_sql_listing__is_over_after_a_fork},
 };
 
