@@ -2,19 +2,12 @@
 #include "metastore/etcd/answer.h"
 
 #include "base/base64.h"
+#include "base/check.h"
 
-static enum ael_status not_etcd(const struct ael_json_reader *reader, struct ael_error *err) {
+static enum ael_status not_etcd(const char *problem, struct ael_error *err) {
     return ael_error_set(
         err, AEL_E_BACKEND, 0, AEL_ETCD_COMPONENT,
-        "the answer is none of etcd's: %s; is this endpoint an etcd, and no proxy in the way?",
-        reader->problem);
-}
-
-/* Any value, unread. */
-static struct ael_bytes slice_value(struct ael_json_reader *reader) {
-    size_t start = reader->at;
-    ael_json_skip_value(reader);
-    return (struct ael_bytes){reader->text.data + start, reader->status == AEL_OK ? reader->at - start : 0};
+        "the answer is none of etcd's: %s; is this endpoint an etcd, and no proxy in the way?", problem);
 }
 
 /* etcd's numbers are texts. */
@@ -52,6 +45,35 @@ static int64_t read_header(struct ael_json_reader *reader) {
     return revision;
 }
 
+static void read_raw_row(struct ael_json_reader *reader, struct ael_etcd_raw_row *row) {
+    static const char *const k_names[] = {"key", "value"};
+    struct ael_json_members members;
+    *row = (struct ael_etcd_raw_row){.key = {NULL, 0}};
+    ael_json_members_begin(&members, reader, k_names, 2);
+    while (ael_json_members_next(&members, reader)) {
+        struct ael_bytes *text = members.which == 0 ? &row->key : &row->value;
+        *text = ael_json_read_raw_string(reader);
+    }
+    if (row->key.len == 0) {
+        (void)ael_json_fail(reader, AEL_E_FORMAT, "a row without a key");
+    }
+}
+
+/* Mostly there is one; of the others the grammar is checked, and they are read when they are asked for. */
+static void read_rows(struct ael_json_reader *reader, struct ael_etcd_answer *answer) {
+    const uint8_t *start = reader->text.data + reader->at;
+    size_t index = 0;
+    ael_json_enter_array(reader);
+    if (ael_json_next_element(reader, &index)) {
+        read_raw_row(reader, &answer->first);
+        answer->behind_first = (size_t)(reader->text.data + reader->at - start);
+        while (ael_json_next_element(reader, &index)) {
+            ael_json_skip_value(reader);
+        }
+    }
+    answer->rows = (struct ael_bytes){start, (size_t)(reader->text.data + reader->at - start)};
+}
+
 enum { HEADER, SUCCEEDED, ROWS, MORE, COUNT, TOKEN, MEMBERS };
 
 static void
@@ -64,7 +86,7 @@ read_member(struct ael_json_reader *reader, int which, struct ael_etcd_answer *a
         answer->succeeded = ael_json_read_bool(reader);
         break;
     case ROWS:
-        answer->rows = slice_value(reader);
+        read_rows(reader, answer);
         break;
     case MORE:
         answer->more = ael_json_read_bool(reader);
@@ -100,76 +122,77 @@ ael_etcd_answer_read(struct ael_bytes body, struct ael_etcd_answer *answer, stru
         (void)ael_json_fail(&reader, AEL_E_FORMAT, "it has no header");
     }
     if (count > 0 &&
-        answer->rows.len == 0) { /* rows that were lost on their way are not rows that never were */
+        answer->first.key.len == 0) { /* rows that were lost on their way are not rows that never were */
         (void)ael_json_fail(&reader, AEL_E_FORMAT, "it counts rows and has none");
     }
-    return ael_json_finish(&reader) == AEL_OK ? AEL_OK : not_etcd(&reader, err);
+    return ael_json_finish(&reader) == AEL_OK ? AEL_OK : not_etcd(reader.problem, err);
 }
 
 /* ---- rows ---- */
 
 /* see metastore/etcd/answer.h */
 void ael_etcd_rows_init(struct ael_etcd_rows *rows, const struct ael_etcd_answer *answer) {
-    rows->index = 0;
-    rows->any = answer->rows.len > 0;
-    ael_json_reader_init(&rows->reader, answer->rows);
-    if (rows->any) {
-        ael_json_enter_array(&rows->reader);
-    }
+    *rows = (struct ael_etcd_rows){.answer = answer};
 }
 
 /* Base64, decoded where it was unescaped. */
-static void read_bytes(struct ael_json_reader *reader, struct ael_buf *out) {
-    struct ael_bytes raw = ael_json_read_raw_string(reader);
+static enum ael_status decode(struct ael_bytes raw, struct ael_buf *out) {
     size_t len = 0;
     out->len = 0;
-    if (reader->status != AEL_OK || raw.len == 0) {
-        return;
+    if (raw.len == 0) {
+        return AEL_OK;
     }
-    enum ael_status status = ael_json_unescape(raw, out);
-    if (status == AEL_OK) {
-        status = ael_base64_decoded_len(ael_buf_view(out), &len);
-    }
-    if (status == AEL_OK) {
-        status = ael_base64_decode(ael_buf_view(out), out->data);
-    }
-    out->len = status == AEL_OK ? len : 0;
-    if (status != AEL_OK) {
-        (void)ael_json_fail(reader, status, "a key or value that is no base64");
-    }
+    AEL_TRY(ael_json_unescape(raw, out));
+    AEL_TRY(ael_base64_decoded_len(ael_buf_view(out), &len));
+    AEL_TRY(ael_base64_decode(ael_buf_view(out), out->data));
+    out->len = len;
+    return AEL_OK;
 }
 
-static void read_row(struct ael_json_reader *reader, struct ael_etcd_row *row) {
-    static const char *const k_names[] = {"key", "value"};
-    size_t index = 0;
-    unsigned seen = 0;
-    int which = -1;
-    row->key.len = 0;
-    row->value.len = 0;
-    ael_json_enter_object(reader);
-    while (ael_json_next_member(reader, &index, k_names, 2, &seen, &which)) {
-        if (which < 0) {
-            ael_json_skip_value(reader);
-        } else {
-            read_bytes(reader, which == 0 ? &row->key : &row->value);
-        }
+static enum ael_status
+decode_row(const struct ael_etcd_raw_row *raw, struct ael_etcd_row *row, struct ael_error *err) {
+    enum ael_status status = decode(raw->key, &row->key);
+    if (status == AEL_OK) {
+        status = decode(raw->value, &row->value);
     }
-    if (row->key.len == 0) {
-        (void)ael_json_fail(reader, AEL_E_FORMAT, "a row without a key");
+    if (status == AEL_E_NO_MEMORY) {
+        return ael_error_set(err, status, 0, AEL_ETCD_COMPONENT, "no memory for a row");
     }
+    return status == AEL_OK ? AEL_OK : not_etcd("a key or value that is no base64", err);
+}
+
+/* The next one behind the first. */
+static bool find_next(struct ael_etcd_rows *rows, struct ael_etcd_raw_row *raw) {
+    struct ael_json_reader *reader = &rows->reader;
+    if (rows->index == 1) {
+        ael_json_reader_init(reader, rows->answer->rows);
+        ael_json_enter_array(reader);
+        reader->at = rows->answer->behind_first;
+    }
+    if (!ael_json_next_element(reader, &rows->index)) {
+        return false;
+    }
+    read_raw_row(reader, raw);
+    return true;
 }
 
 /* see metastore/etcd/answer.h */
 enum ael_status
 ael_etcd_rows_next(struct ael_etcd_rows *rows, struct ael_etcd_row *row, bool *done, struct ael_error *err) {
-    *done = !rows->any || !ael_json_next_element(&rows->reader, &rows->index);
-    if (!*done) {
-        read_row(&rows->reader, row);
+    struct ael_etcd_raw_row raw = rows->answer->first;
+    *done = raw.key.len == 0;
+    if (*done) {
+        return AEL_OK;
     }
-    if (rows->reader.status == AEL_E_NO_MEMORY) {
-        return ael_error_set(err, AEL_E_NO_MEMORY, 0, AEL_ETCD_COMPONENT, "no memory for a row");
+    if (rows->index > 0) {
+        *done = !find_next(rows, &raw);
+        if (rows->reader.status != AEL_OK) {
+            return not_etcd(rows->reader.problem, err);
+        }
+    } else {
+        rows->index = 1;
     }
-    return !rows->any || rows->reader.status == AEL_OK ? AEL_OK : not_etcd(&rows->reader, err);
+    return *done ? AEL_OK : decode_row(&raw, row, err);
 }
 
 /* see metastore/etcd/answer.h */

@@ -20,12 +20,20 @@
 
 #define AEL_ETCD_COMPONENT "metastore/etcd"
 
+/* A row as it stands in the answer: base64, raw texts of JSON. */
+struct ael_etcd_raw_row {
+    struct ael_bytes key; /* empty = there is no row */
+    struct ael_bytes value;
+};
+
 /* Views into the body. */
 struct ael_etcd_answer {
     int64_t revision;       /* of the store, when it answered */
     bool succeeded;         /* a transaction's comparison held */
     bool more;              /* a range has rows behind the last one given */
-    struct ael_bytes rows;  /* JSON; read by ael_etcd_rows_next */
+    struct ael_etcd_raw_row first;
+    struct ael_bytes rows;  /* JSON, the first one included; read by ael_etcd_rows_next */
+    size_t behind_first;    /* where the others begin in it */
     struct ael_bytes token; /* raw text of JSON; empty = none */
 };
 
@@ -35,9 +43,9 @@ ael_etcd_answer_read(struct ael_bytes body, struct ael_etcd_answer *answer, stru
 
 /* Rows, one after the other. */
 struct ael_etcd_rows {
-    struct ael_json_reader reader;
-    size_t index;
-    bool any;
+    const struct ael_etcd_answer *answer;
+    struct ael_json_reader reader; /* from the second row on */
+    size_t index;                  /* how many were read */
 };
 
 struct ael_etcd_row {
@@ -48,6 +56,7 @@ struct ael_etcd_row {
 #define AEL_ETCD_ROW_INIT                                                                                    \
     { AEL_BUF_INIT, AEL_BUF_INIT }
 
+/** Begins with the first row. @param answer  outlives rows. */
 void ael_etcd_rows_init(struct ael_etcd_rows *rows, const struct ael_etcd_answer *answer);
 
 /**

@@ -330,6 +330,7 @@ static void test_etcd_load__refuses_what_is_no_answer_of_etcds(void) {
         HEAD ",\"count\":\"1\"}", /* rows that were lost */
         KVS("{}"),
         KVS("\"\""),
+        KVS("[]"), /* so, too */
         KVS("[1]"),
         KVS("[{}]"),
         KVS("[{\"value\":\"e30=\"}]"),
@@ -824,6 +825,35 @@ static void test_etcd_list__refuses_pages_that_do_not_go_on(void) {
     stop();
 }
 
+/* Rows behind the first are read when it is their turn. */
+static void test_etcd_list__refuses_rows_that_are_none(void) {
+    static char page[65536];
+    static char body[65536 + 256];
+    static const char *const k_ids[] = {"_IK_a"};
+    static const char *const k_rows[] = {
+        ",1",
+        ",{}",
+        ",{\"key\":7}",
+        ",{\"key\":\"" K64 "\",\"value\":\"e31-\"}",
+        ",{\"key\":\"" K64 "\",\"key\":\"" K64 "\"}",
+        (",{\"key\":\"" K64),
+        ",",
+        "1",
+    };
+    start(1, NULL);
+    (void)page_of(k_ids, 1, false, page);
+    const char *end = strstr(page, "],\"count\"");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(end);
+    for (size_t i = 0; i < sizeof k_rows / sizeof k_rows[0]; i++) {
+        struct seen seen = {.most = 9};
+        (void)snprintf(body, sizeof body, "%.*s%s%s", (int)(end - page), page, k_rows[i], end);
+        SCRIPT(0, {.body = body});
+        CU_ASSERT_EQUAL(list(&seen), AEL_E_BACKEND);
+        CU_ASSERT_TRUE(seen.rows <= 1);
+    }
+    stop();
+}
+
 /* ---- options ---- */
 
 static void expect_refused(const struct ael_metastore_etcd_options *options) {
@@ -983,6 +1013,7 @@ static const struct test_case k_cases[] = {
     {"a listing reads pages of one revision", test_etcd_list__reads_pages_of_one_revision},
     {"a listing passes over what is no key", test_etcd_list__passes_over_what_is_no_key},
     {"a listing refuses pages that do not go on", test_etcd_list__refuses_pages_that_do_not_go_on},
+    {"rows that are none are refused in listings", test_etcd_list__refuses_rows_that_are_none},
     {"endpoints that are none are refused", test_etcd_new__refuses_endpoints_that_are_none},
     {"options out of range are refused", test_etcd_new__refuses_what_is_out_of_range},
     {"each allocation that fails is told", test_etcd_store__tells_of_each_allocation_that_fails},
