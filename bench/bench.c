@@ -317,29 +317,45 @@ static int take_round(struct bench_entry *entry, int round) {
     return status == AEL_OK ? 0 : bench_fail(entry->name, status);
 }
 
-/* Makes an order of all entries; the same ones in each run (xorshift, Fisher and Yates). */
-static void shuffle(int *order, int count) {
+/* A number from 0 to below - 1; the same ones in each run (xorshift). */
+static int draw(int below) {
     static uint64_t state = 0x9e3779b97f4a7c15;
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return (int)(state % (uint64_t)below);
+}
+
+static void swap(int *a, int *b) {
+    int kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
+/* Makes an order of all entries, in groups that stay together: 1 entry, or 2 (Fisher and Yates). */
+static void shuffle(int *order, int count, int group) {
     for (int i = 0; i < count; i++) {
         order[i] = i;
     }
-    for (int i = count - 1; i > 0; i--) {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        int with = (int)(state % (uint64_t)(i + 1));
-        int kept = order[i];
-        order[i] = order[with];
-        order[with] = kept;
+    for (int i = count / group - 1; i >= 0; i--) {
+        int with = draw(i + 1);
+        for (int k = 0; k < group; k++) {
+            swap(&order[i * group + k], &order[with * group + k]);
+        }
+        if (draw(group) == 1) {
+            swap(&order[i * group], &order[i * group + 1]);
+        }
     }
 }
 
-/* What a sample leaves behind, such as a server's work after a commit, falls on the next one: each round on
- * another. */
+/*
+ * What a sample leaves behind, such as a server's work after a commit, falls on the next one: each round on
+ * another. Where servers are waited for, which have fast and slow seconds, a case stays beside its floor.
+ */
 static int run_round(struct bench *bench, int round) {
     int order[BENCH_ENTRIES_MAX];
     int result = 0;
-    shuffle(order, bench->count);
+    shuffle(order, bench->count, bench->waits ? 2 : 1);
     for (int i = 0; i < bench->count && result == 0; i++) {
         result = take_round(&bench->entries[order[i]], round);
     }

@@ -36,7 +36,7 @@ enum {
     BENCH_NAME_BYTES = 64,
     BENCH_ROUNDS = 7,
     BENCH_QUICK_ROUNDS = 5,
-    BENCH_ROUNDS_MAX = 101,
+    BENCH_ROUNDS_MAX = 201,
     BENCH_ENTRIES_MAX = 192,
     BENCH_FLOORS = 4
 };
@@ -68,7 +68,8 @@ struct bench_entry {
 struct bench {
     bool json, quick, help, driven;
     bool processor_time; /* set by a group: this is reported, too. Of cases of one thread */
-    bool waits;          /* set by a group, for servers' times: BENCH_ROUNDS_MAX rounds, samples of 10 ms */
+    bool waits;          /* set by a group, for servers' times: BENCH_ROUNDS_MAX rounds, samples of 10 ms, each case
+                            side by side with the floor that was added before it */
     const char *prefix;  /* "" = every case */
     struct bench_entry entries[BENCH_ENTRIES_MAX];
     int count;
