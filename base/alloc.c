@@ -9,7 +9,6 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { SMALL_BYTES = 1024 };
 
@@ -30,12 +29,14 @@ static bool fails(void) {
 
 /*
  * malloc, then zeroes: glibc's calloc passes over what its threads keep of small pieces that were freed, so
- * that those pile up and have to be merged. The compiler must not see the two together, or makes it calloc.
+ * that those pile up and have to be merged. With memset the compiler would make calloc of the two.
  */
 static void *alloc_small(size_t size) {
     void *memory = malloc(size);
-    __asm__("" : "+r"(memory));
-    return memory == NULL ? NULL : memset(memory, 0, size);
+    if (memory != NULL) {
+        ael_wipe(memory, size);
+    }
+    return memory;
 }
 
 /* see base/alloc.h */

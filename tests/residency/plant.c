@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { COPY_BYTES = 64, DEEP_BYTES = 8192, SIGNAL_STACK_BYTES = 65536 };
+enum { COPY_BYTES = 64, HEAP_BYTES = 744, DEEP_BYTES = 8192, SIGNAL_STACK_BYTES = 65536 };
 
 static uint8_t g_static[COPY_BYTES];
 static _Thread_local uint8_t t_copy[COPY_BYTES];
@@ -118,9 +118,9 @@ static bool plant_at(struct planting *planting, void *place) {
     return place != NULL && plant_form(planting->form, planting->source, planting->context, place);
 }
 
-/* Behind what free writes into a chunk. */
+/* Behind what free writes into a chunk, which is of a size that nobody else asks for. */
 static bool plant_on_heap(struct planting *planting, bool freed) {
-    uint8_t *chunk = calloc(1, 160);
+    uint8_t *chunk = calloc(1, HEAP_BYTES);
     bool good = chunk != NULL && plant_at(planting, chunk + 48);
     if (freed) {
         free(chunk);
