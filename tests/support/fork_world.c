@@ -336,14 +336,14 @@ enum ael_status fork_encrypt_within(
     return status;
 }
 
-/* see tests/support/fork_world.h */
-enum ael_status fork_decrypt(struct ael_session_factory *factory, const struct fork_record *record) {
+static enum ael_status
+decrypt(struct ael_session_factory *factory, const struct fork_record *record, struct ael_error *err) {
     struct ael_session *session = NULL;
     struct ael_buf plain = AEL_BUF_INIT;
-    enum ael_status status = ael_session_acquire(factory, record->partition, &session, NULL);
+    enum ael_status status = ael_session_acquire(factory, record->partition, &session, err);
     if (status == AEL_OK) {
         status = ael_session_decrypt_json(
-            session, (struct ael_bytes){record->json, record->len}, &plain, NULL, NULL);
+            session, (struct ael_bytes){record->json, record->len}, &plain, NULL, err);
     }
     if (status == AEL_OK) {
         struct ael_bytes payload = payload_of(record);
@@ -352,6 +352,21 @@ enum ael_status fork_decrypt(struct ael_session_factory *factory, const struct f
     ael_buf_clear(&plain);
     ael_session_release(session);
     return status;
+}
+
+/* see tests/support/fork_world.h */
+enum ael_status fork_decrypt(struct ael_session_factory *factory, const struct fork_record *record) {
+    return decrypt(factory, record, NULL);
+}
+
+/* see tests/support/fork_world.h */
+bool fork_is_lost(struct ael_session_factory *factory, const struct fork_record *record) {
+    struct ael_error err = {0};
+    enum ael_status status = decrypt(factory, record, &err);
+    if (status != AEL_OK) {
+        printf("\n    %s: %s [%s]\n", err.component, err.detail, ael_status_name(status));
+    }
+    return status != AEL_OK;
 }
 
 /* -- worlds -- */
@@ -408,7 +423,7 @@ static void open_all_afresh(struct fork_world *world) {
     }
     size_t lost = 0;
     for (size_t i = 0; i < world->ledger.count; i++) {
-        lost += fork_decrypt(fresh.factory, &world->ledger.records[i]) != AEL_OK;
+        lost += fork_is_lost(fresh.factory, &world->ledger.records[i]);
     }
     FORK_EXPECT(lost == 0);
     size_t shared = fork_shared_nonces(&world->ledger);

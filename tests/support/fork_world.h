@@ -101,6 +101,8 @@ enum ael_status fork_encrypt_within(
     struct fork_ledger *ledger);
 /* Tells whether a record decrypts to what it was made of. */
 enum ael_status fork_decrypt(struct ael_session_factory *factory, const struct fork_record *record);
+/* The same, where each is to be readable: prints why one is not. */
+bool fork_is_lost(struct ael_session_factory *factory, const struct fork_record *record);
 /* The partition's name with the process's number and one of its own: new to everybody. */
 void fork_new_partition(char name[FORK_NAME_BYTES]);
 
